@@ -1,0 +1,1 @@
+"""Suites, rollouts, metrics and reports."""

@@ -1,0 +1,1 @@
+"""Instruction intake: validation, stop words, phrasings."""

@@ -1,0 +1,1 @@
+"""The policy protocol, chunk playback, and backends."""

@@ -1,0 +1,218 @@
+"""The robot file: joints, limits, home posture, footprint, sensors. Every limit is required."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.resources import config_path
+from vla_humanoid_control.types import BASE_CHANNELS
+
+
+@dataclass(frozen=True)
+class MotionLimits:
+    """Bounds of one axis: velocity, acceleration, jerk [unit/s, unit/s², unit/s³], all > 0."""
+
+    velocity: float
+    acceleration: float
+    jerk: float
+
+
+@dataclass(frozen=True)
+class JointSpec:
+    """One joint.
+
+    Attributes:
+        name: Its name in `/joint_states` and `/joint_commands`.
+        lower, upper: Position limits [rad; m for grippers].
+        home: Position in the home posture, within the limits.
+        motion: Velocity, acceleration and jerk limits.
+        controlled: Whether a policy may command it; the others belong to the robot's own
+            walking controller.
+    """
+
+    name: str
+    lower: float
+    upper: float
+    home: float
+    motion: MotionLimits
+    controlled: bool
+
+
+@dataclass(frozen=True)
+class SensorSpec:
+    """One input that safety watches.
+
+    Attributes:
+        topic: Where it comes from.
+        timeout_s: Older than this is stale, and stale means stop [s].
+    """
+
+    topic: str
+    timeout_s: float
+
+
+@dataclass(frozen=True)
+class RobotSpec:
+    """Everything that is known of one robot, read from `config/robots/<name>.yaml`.
+
+    Attributes:
+        name: The robot's name.
+        mjcf: Path of the kinematic model below `resource/`; None where there is none.
+        joints: All joints, in the order of `Observation.joint_positions`.
+        base: Limits of the base twist, by channel of `BASE_CHANNELS`.
+        footprint_radius_m: Circle around the base that holds the whole robot [m].
+        max_tilt_rad: IMU tilt beyond which the robot counts as falling [rad].
+        cameras: Camera name to sensor.
+        sensors: 'joint_states' and, where the robot has them, 'scan', 'imu', 'odom', 'depth'.
+    """
+
+    name: str
+    mjcf: str | None
+    joints: tuple[JointSpec, ...]
+    base: Mapping[str, MotionLimits]
+    footprint_radius_m: float
+    max_tilt_rad: float
+    cameras: Mapping[str, SensorSpec]
+    sensors: Mapping[str, SensorSpec]
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        """All joint names, in order."""
+        return tuple(j.name for j in self.joints)
+
+    @property
+    def controlled(self) -> tuple[JointSpec, ...]:
+        """The joints that a policy may command, in order."""
+        return tuple(j for j in self.joints if j.controlled)
+
+    @property
+    def action_channels(self) -> tuple[str, ...]:
+        """Base channels, then controlled joints: the D channels of an action vector."""
+        return BASE_CHANNELS + tuple(j.name for j in self.controlled)
+
+    @property
+    def home(self) -> NDArray[np.float64]:
+        """Home posture, float64 [J] [rad; m for grippers]."""
+        return np.array([j.home for j in self.joints])
+
+    def joint(self, name: str) -> JointSpec:
+        """The joint of that name; KeyError if the robot has none."""
+        for joint in self.joints:
+            if joint.name == name:
+                return joint
+        raise KeyError(name)
+
+
+def load_robot(name_or_path: str) -> RobotSpec:
+    """Read a robot file.
+
+    Args:
+        name_or_path: A name in `config/robots/`, or the path of a YAML file.
+
+    Raises:
+        UserError: It is missing, unreadable, or lacks a limit; the message says where.
+    """
+    path = Path(name_or_path)
+    if path.suffix not in ('.yaml', '.yml'):
+        path = config_path('robots', f'{name_or_path}.yaml')
+    try:
+        document = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except OSError as error:
+        raise UserError(f'Robot file {path}: {error.strerror}. Give a name in config/robots/ '
+                        'or the path of a YAML file.') from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f'Robot file {path} is not valid YAML: {error}') from error
+    return _Reader(str(path)).robot(document)
+
+
+class _Reader:
+    """Checks a parsed robot file field by field, so that an error can say where it is."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def robot(self, document: Any) -> RobotSpec:
+        root = self._mapping(document, 'top level')
+        joints = self._mapping(self._get(root, 'joints', ''), 'joints')
+        base = self._mapping(self._get(root, 'base', ''), 'base')
+        sensors = self._sensors(self._get(root, 'sensors', ''), 'sensors')
+        if 'joint_states' not in sensors:
+            self._fail('sensors', 'needs joint_states')
+        mjcf = root.get('mjcf')
+        return RobotSpec(
+            name=str(self._get(root, 'name', '')),
+            mjcf=None if mjcf is None else str(mjcf),
+            joints=tuple(self._joint(str(n), j) for n, j in joints.items()),
+            base={c: self._motion(self._get(base, c.split('/')[1], 'base'), f'base.{c}')
+                  for c in BASE_CHANNELS},
+            footprint_radius_m=self._positive(root, 'footprint_radius_m', ''),
+            max_tilt_rad=self._positive(root, 'max_tilt_rad', ''),
+            cameras=self._sensors(self._get(root, 'cameras', ''), 'cameras'),
+            sensors=sensors,
+        )
+
+    def _joint(self, name: str, value: Any) -> JointSpec:
+        where = f'joints.{name}'
+        fields = self._mapping(value, where)
+        bounds = self._get(fields, 'position', where)
+        if not isinstance(bounds, list) or len(bounds) != 2:
+            self._fail(f'{where}.position', 'must be [lower, upper]')
+        lower, upper = (self._number(b, f'{where}.position') for b in bounds)
+        home = self._number(self._get(fields, 'home', where), f'{where}.home')
+        if not lower < upper or not lower <= home <= upper:
+            self._fail(where, f'needs lower < upper with home between them, got '
+                              f'[{lower}, {upper}] and {home}')
+        controlled = fields.get('controlled', True)
+        if not isinstance(controlled, bool):
+            self._fail(f'{where}.controlled', 'must be true or false')
+        return JointSpec(name, lower, upper, home, self._motion(fields, where), controlled)
+
+    def _motion(self, value: Any, where: str) -> MotionLimits:
+        fields = self._mapping(value, where)
+        return MotionLimits(*(self._positive(fields, key, where)
+                              for key in ('velocity', 'acceleration', 'jerk')))
+
+    def _sensors(self, value: Any, where: str) -> dict[str, SensorSpec]:
+        result = {}
+        for name, fields in self._mapping(value, where).items():
+            place = f'{where}.{name}'
+            fields = self._mapping(fields, place)
+            result[str(name)] = SensorSpec(str(self._get(fields, 'topic', place)),
+                                           self._positive(fields, 'timeout_s', place))
+        return result
+
+    def _mapping(self, value: Any, where: str) -> Mapping[str, Any]:
+        if not isinstance(value, dict) or not value:
+            self._fail(where, 'must be a non-empty mapping')
+        result: Mapping[str, Any] = value
+        return result
+
+    def _get(self, fields: Mapping[str, Any], key: str, where: str) -> Any:
+        if key not in fields:
+            self._fail(f'{where}.{key}'.lstrip('.'), 'is missing; limits have no defaults')
+        return fields[key]
+
+    def _positive(self, fields: Mapping[str, Any], key: str, where: str) -> float:
+        place = f'{where}.{key}'.lstrip('.')
+        number = self._number(self._get(fields, key, where), place)
+        if number <= 0:
+            self._fail(place, f'must be greater than 0, got {number}')
+        return number
+
+    def _number(self, value: Any, where: str) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) \
+                or not math.isfinite(value):
+            self._fail(where, f'must be a finite number, got {value!r}')
+        return float(value)
+
+    def _fail(self, where: str, problem: str) -> None:
+        raise UserError(f'Robot file {self._path}: {where} {problem}.')

@@ -1,0 +1,1 @@
+"""The safety gate. Imports neither torch nor ROS."""

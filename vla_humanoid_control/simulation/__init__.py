@@ -1,0 +1,1 @@
+"""The MuJoCo humanoid, its room, tasks, environment, and the scripted expert."""

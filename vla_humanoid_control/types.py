@@ -1,0 +1,144 @@
+"""What the stages exchange. Frozen, with shape, dtype and unit on every field.
+
+    Observation --Policy--> ActionChunk --ChunkPlayback--> Proposal --ConfidenceGate-->
+    GatedProposal --SafetySupervisor--> Command
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+BASE_CHANNELS = ('base/linear_x', 'base/linear_y', 'base/angular_z')
+"""Base twist channels [m/s, m/s, rad/s] in the robot's own frame: x forward, y left, z up."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a policy may see at one moment.
+
+    Attributes:
+        stamp_ns: Time at which the camera frame was taken, in the robot's clock [ns].
+        images: Camera name to RGB image, uint8 [H, W, 3].
+        joint_positions: float64 [J], in the order of `RobotSpec.joint_names` [rad; m for grippers].
+        elapsed_s: Time for which the present instruction has been acted on; held time not counted [s].
+        travelled: float64 [3], dead reckoning of the base commands that were sent since the
+            instruction began: x [m], y [m], yaw [rad, unwrapped], in the frame of the base at that
+            moment.
+    """
+
+    stamp_ns: int
+    images: Mapping[str, NDArray[np.uint8]]
+    joint_positions: NDArray[np.float64]
+    elapsed_s: float = 0.0
+    travelled: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
+
+
+@dataclass(frozen=True)
+class ActionChunk:
+    """A policy's answer to one observation: the next H actions.
+
+    Attributes:
+        channels: Names of the D action channels: base channels first, then joint names.
+        actions: float32 [H, D]; base channels are velocities [m/s, rad/s], joints position targets
+            [rad; m for grippers]. Row h is meant for `stamp_ns + h * dt_s`.
+        dt_s: Time between two rows [s].
+        confidence: Probability in [0, 1] that acting on this leads to success.
+        progress: How far the task has come, in [0, 1]; near 1 means that it is done.
+        features: float32 [F], the policy's own image and language features, for the
+            out-of-distribution check; None where a policy has none to give.
+    """
+
+    channels: tuple[str, ...]
+    actions: NDArray[np.float32]
+    dt_s: float
+    confidence: float
+    progress: float
+    features: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class Action:
+    """One action for the whole body.
+
+    Attributes:
+        twist: float64 [3], base velocity forward, left, and turning left [m/s, m/s, rad/s].
+        joints: Joint name to position target [rad; m for grippers]. A joint that is absent holds.
+    """
+
+    twist: NDArray[np.float64]
+    joints: Mapping[str, float]
+
+    @staticmethod
+    def hold() -> Action:
+        """Stand still and hold every joint."""
+        return Action(np.zeros(3), {})
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One action as the policy proposes it, with what the policy thinks of it.
+
+    Attributes:
+        stamp_ns: Stamp of the camera frame that it was computed from [ns].
+        action: The action.
+        confidence: Calibrated probability in [0, 1] that it leads to success.
+        progress: Task progress in [0, 1].
+    """
+
+    stamp_ns: int
+    action: Action
+    confidence: float
+    progress: float
+
+
+@dataclass(frozen=True)
+class GatedProposal:
+    """A proposal after the confidence gate: unchanged where `is_open`, else a hold with the reason."""
+
+    proposal: Proposal
+    is_open: bool
+    reason: str
+
+
+class SafetyState(Enum):
+    """What the safety supervisor lets the robot do."""
+
+    RUN = 'RUN'
+    SLOW = 'SLOW'
+    HOLD = 'HOLD'
+    STOP = 'STOP'
+    ESTOP = 'ESTOP'
+
+
+@dataclass(frozen=True)
+class Command:
+    """What is sent to the robot.
+
+    Attributes:
+        twist: float64 [3], base velocity forward, left, and turning left [m/s, m/s, rad/s].
+        joints: Joint name to position target [rad; m for grippers], for every controlled joint, or
+            empty before the first joint state was seen.
+        state: The supervisor's state.
+        reason: Why it is in that state; empty in RUN.
+    """
+
+    twist: NDArray[np.float64]
+    joints: Mapping[str, float]
+    state: SafetyState
+    reason: str
+
+
+class TaskState(Enum):
+    """Where the present instruction stands."""
+
+    IDLE = 'IDLE'
+    RUNNING = 'RUNNING'
+    HELD = 'HELD'
+    RETRYING = 'RETRYING'
+    DONE = 'DONE'
+    FAILED = 'FAILED'
