@@ -39,6 +39,58 @@ class Observation:
 
 
 @dataclass(frozen=True)
+class JointReading:
+    """Measured joint state.
+
+    Attributes:
+        stamp_ns: Time of measurement, in the robot's clock [ns].
+        positions: Joint name to position [rad; m for grippers].
+        velocities: Joint name to velocity [rad/s; m/s]; empty where the robot reports none.
+    """
+
+    stamp_ns: int
+    positions: Mapping[str, float]
+    velocities: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ScanReading:
+    """One planar laser scan around the base.
+
+    Attributes:
+        stamp_ns: Time of measurement, in the robot's clock [ns].
+        angle_min_rad: Bearing of the first ray in the base frame, counter-clockwise [rad].
+        angle_increment_rad: Step between rays [rad].
+        range_min_m, range_max_m: Ranges outside are no measurement [m].
+        ranges_m: float64 [N]; inf means that nothing was hit [m].
+    """
+
+    stamp_ns: int
+    angle_min_rad: float
+    angle_increment_rad: float
+    range_min_m: float
+    range_max_m: float
+    ranges_m: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ImuReading:
+    """Measured body attitude and motion, in the frame of the torso.
+
+    Attributes:
+        stamp_ns: Time of measurement, in the robot's clock [ns].
+        orientation_xyzw: float64 [4], unit quaternion from torso to world.
+        angular_velocity: float64 [3] [rad/s].
+        linear_acceleration: float64 [3], gravity included [m/s²].
+    """
+
+    stamp_ns: int
+    orientation_xyzw: NDArray[np.float64]
+    angular_velocity: NDArray[np.float64]
+    linear_acceleration: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class ActionChunk:
     """A policy's answer to one observation: the next H actions.
 
