@@ -1,0 +1,181 @@
+"""Where things stand: the robot, the tables and the objects, drawn from a seed for a task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_humanoid_control.simulation.scene import (
+    COLOURS, FLOOR_SIZE, FLOOR_SLOTS, ROOM_HALF_M, SHAPES, TABLE_HALF_M, TABLE_HEIGHT_M,
+    TABLE_SIZE, TABLE_SLOTS, Placed)
+from vla_humanoid_control.simulation.tasks import MOVES, Task
+
+TABLE_STANDOFF_M = 0.31
+"""From the base to the edge of the table that it reaches over [m]."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A drawn scene.
+
+    Attributes:
+        base_pose: float64 [3]: x [m], y [m], yaw [rad].
+        tables: float64 [2, 3]: x, y, yaw of each table; its local -x side is the one to stand at.
+        objects: What stands where.
+    """
+
+    base_pose: NDArray[np.float64]
+    tables: NDArray[np.float64]
+    objects: tuple[Placed, ...]
+
+
+def sample_layout(rng: np.random.Generator, task: Task | None) -> Layout:
+    """Draw a scene in which the task can be done and its words name one object only.
+
+    The way to a `go_to` object is free and the object unoccluded from where the robot starts;
+    `reach` starts at the table.
+    """
+    tables = _sample_tables(rng)
+    pairs = [(c, s) for c in COLOURS for s in SHAPES]
+    rng.shuffle(pairs)
+    target = None
+    if task is not None and task.family in ('go_to', 'reach'):
+        target = (task.arguments[0], task.arguments[1])
+        pairs.remove(target)
+        # Half of the time the distractors are the hard ones, of the same colour or shape.
+        if rng.random() < 0.5:
+            pairs.sort(key=lambda p: p[0] != target[0] and p[1] != target[1])
+    for _ in range(1000):
+        objects = _sample_objects(rng, task, target, pairs, tables)
+        pose = _sample_pose(rng, task, target, tables, objects)
+        if pose is not None:
+            return Layout(pose, tables, objects)
+    raise RuntimeError('No free layout found in 1000 draws.')
+
+
+def _sample_tables(rng: np.random.Generator) -> NDArray[np.float64]:
+    near = ROOM_HALF_M - TABLE_HALF_M[0] - 0.05
+    along = rng.uniform(-1.2, 1.2, 2)
+    walls = rng.choice(4, 2, replace=False)
+    tables = []
+    for wall, shift in zip(walls, along):
+        yaw = wall * np.pi / 2
+        cos, sin = np.cos(yaw), np.sin(yaw)
+        tables.append((near * cos - shift * sin, near * sin + shift * cos, yaw))
+    return np.array(tables)
+
+
+def _sample_objects(rng: np.random.Generator, task: Task | None,
+                    target: tuple[str, str] | None, pairs: list[tuple[str, str]],
+                    tables: NDArray[np.float64]) -> tuple[Placed, ...]:
+    family = None if task is None else task.family
+    asked = None if task is None else task.distractors
+    counts = {'floor': int(rng.integers(1, FLOOR_SLOTS)), 'table': int(rng.integers(1, TABLE_SLOTS))}
+    if asked is not None:
+        counts['table' if family == 'reach' else 'floor'] = asked
+    counts['floor'] = min(counts['floor'], FLOOR_SLOTS - (family == 'go_to'))
+    counts['table'] = min(counts['table'], TABLE_SLOTS - (family == 'reach'))
+    # The hard distractors come first in `pairs`: they go where the target is.
+    rest = iter(pairs)
+    order = ('table', 'floor') if family == 'reach' else ('floor', 'table')
+    chosen = {kind: [next(rest) for _ in range(counts[kind])] for kind in order}
+    if target is not None:
+        chosen['table' if family == 'reach' else 'floor'].insert(0, target)
+    placed: list[Placed] = []
+    for index, (colour, shape) in enumerate(chosen['floor']):
+        spot = _free_floor_spot(rng, placed, tables)
+        size = FLOOR_SIZE[shape]
+        placed.append(Placed(index, colour, shape, np.array([*spot, size.height / 2]), size, None))
+    local: list[NDArray[np.float64]] = []
+    for index, (colour, shape) in enumerate(chosen['table']):
+        spot = _free_table_spot(rng, local)
+        local.append(spot)
+        x, y, yaw = tables[0]
+        world = (x + np.cos(yaw) * spot[0] - np.sin(yaw) * spot[1],
+                 y + np.sin(yaw) * spot[0] + np.cos(yaw) * spot[1])
+        size = TABLE_SIZE[shape]
+        placed.append(Placed(FLOOR_SLOTS + index, colour, shape,
+                             np.array([*world, TABLE_HEIGHT_M + size.height / 2]), size, 0))
+    return tuple(placed)
+
+
+def _free_floor_spot(rng: np.random.Generator, placed: list[Placed],
+                     tables: NDArray[np.float64]) -> NDArray[np.float64]:
+    while True:
+        spot = rng.uniform(-2.5, 2.5, 2)
+        apart = all(np.linalg.norm(spot - p.position[:2]) > 0.75 for p in placed)
+        if apart and all(not _near_table(spot, t, 0.55) for t in tables):
+            return spot
+
+
+def _free_table_spot(rng: np.random.Generator,
+                     local: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """In the table's frame, within reach of a robot that stands at the middle of its edge."""
+    for attempt in range(10000):
+        spot = np.array([rng.uniform(-TABLE_HALF_M[0] + .06, -TABLE_HALF_M[0] + .17),
+                         rng.uniform(-.34, .34)])
+        if all(np.linalg.norm(spot - o) > max(.15 - attempt * 1e-5, .13) for o in local):
+            return spot
+    raise RuntimeError('No free spot on the table.')
+
+
+def _near_table(spot: NDArray[np.float64], table: NDArray[np.float64], margin: float) -> bool:
+    offset = spot - table[:2]
+    cos, sin = np.cos(table[2]), np.sin(table[2])
+    local = np.array([cos * offset[0] + sin * offset[1], cos * offset[1] - sin * offset[0]])
+    return bool(abs(local[0]) < TABLE_HALF_M[0] + margin and
+                abs(local[1]) < TABLE_HALF_M[1] + margin)
+
+
+def _sample_pose(rng: np.random.Generator, task: Task | None, target: tuple[str, str] | None,
+                 tables: NDArray[np.float64],
+                 objects: tuple[Placed, ...]) -> NDArray[np.float64] | None:
+    family = None if task is None else task.family
+    if family == 'reach':
+        x, y, yaw = tables[0]
+        back = TABLE_HALF_M[0] + TABLE_STANDOFF_M + rng.uniform(-.02, .03)
+        side = rng.uniform(-.05, .05)
+        return np.array([x - np.cos(yaw) * back - np.sin(yaw) * side,
+                         y - np.sin(yaw) * back + np.cos(yaw) * side, yaw + rng.uniform(-.08, .08)])
+    pose = np.array([*rng.uniform(-2.3, 2.3, 2), rng.uniform(-np.pi, np.pi)])
+    if not is_free(pose[:2], tables, objects, 0.55):
+        return None
+    if task is not None and (family == 'stop' or family == 'move'):
+        direction = MOVES[task.arguments[0] if family == 'move' else 'forward']
+        cos, sin = np.cos(pose[2]), np.sin(pose[2])
+        way = np.array([cos * direction[0] - sin * direction[1],
+                        sin * direction[0] + cos * direction[1]])
+        if not all(is_free(pose[:2] + way * s, tables, objects, 0.60)
+                   for s in (.2, .4, .6, .8, 1.0, 1.2)):
+            return None
+    if family == 'go_to':
+        goal = next(p for p in objects if (p.colour, p.shape) == target)
+        if not 1.1 <= np.linalg.norm(goal.position[:2] - pose[:2]) <= 3.4 \
+                or not way_is_clear(pose[:2], goal, objects):
+            return None
+    return pose
+
+
+def is_free(spot: NDArray[np.float64], tables: NDArray[np.float64],
+            objects: tuple[Placed, ...], margin: float) -> bool:
+    """Whether a base at `spot` keeps `margin` [m] from objects' centres and tables."""
+    return bool(np.abs(spot).max() < ROOM_HALF_M - margin
+                and all(not _near_table(spot, t, margin - .1) for t in tables)
+                and all(np.linalg.norm(spot - p.position[:2]) > margin
+                        for p in objects if p.on_table is None))
+
+
+def way_is_clear(spot: NDArray[np.float64], goal: Placed, objects: tuple[Placed, ...]) -> bool:
+    """Whether the straight way from `spot` to `goal` passes other floor objects at 0.5 m or more."""
+    way = goal.position[:2] - spot
+    length = float(np.linalg.norm(way))
+    for other in objects:
+        if other is goal or other.on_table is not None:
+            continue
+        offset = other.position[:2] - spot
+        along = float(np.clip(offset @ way / length, 0, length))
+        if np.linalg.norm(offset - way / length * along) < 0.5:
+            return False
+    return True

@@ -1,0 +1,315 @@
+"""The simulated humanoid in its room: reset, apply commands, advance, look, measure."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_humanoid_control.errors import UserError
+
+os.environ.setdefault('MUJOCO_GL', 'egl')
+
+try:
+    import mujoco
+except (ImportError, AttributeError, RuntimeError) as error:
+    raise UserError(
+        f'MuJoCo cannot draw off screen here ({error}). Install EGL: '
+        'apt-get install libegl1 libgl1-mesa-dri') from error
+
+from vla_humanoid_control.robot import RobotSpec
+from vla_humanoid_control.simulation import scene
+from vla_humanoid_control.simulation.gait import Gait
+from vla_humanoid_control.simulation.layout import Layout, sample_layout
+from vla_humanoid_control.simulation.scene import Placed
+from vla_humanoid_control.simulation.tasks import Task
+from vla_humanoid_control.types import ImuReading, JointReading, ScanReading
+
+SCAN_RAYS = 180
+SCAN_HEIGHT_M = 0.20
+SCAN_MAX_M = 8.0
+
+
+class World:
+    """A humanoid, a room, and objects. Not thread safe, but for `Camera`s made from it.
+
+    Time advances only by `advance`. The same seed, task and commands give the same motion.
+    """
+
+    def __init__(self, robot: RobotSpec) -> None:
+        self.robot = robot
+        self.model = scene.build_model()
+        self.data = mujoco.MjData(self.model)
+        self.model.vis.quality.offsamples = 0  # Off-screen antialiasing triples the time of a frame.
+        self.objects: tuple[Placed, ...] = ()
+        self._nominal = scene.Nominal.of(self.model)
+        names = robot.joint_names
+        self._qpos = np.array([self.model.joint(n).qposadr[0] for n in names])
+        self._qvel = np.array([self.model.joint(n).dofadr[0] for n in names])
+        self._ctrl = {n: self.model.actuator(n).id for n in names}
+        self._twist = np.zeros(3)
+        self._gait = Gait()
+        self._cameras: dict[tuple[int, int], Camera] = {}
+        self.layout: Layout
+        self.reset(0)
+
+    def reset(self, seed: int, task: Task | None = None,
+              posture: Mapping[str, float] | None = None) -> None:
+        """Arrange a new scene.
+
+        Args:
+            seed: Decides everything about the scene.
+            task: The scene is one in which this can be done; None for any scene.
+            posture: Joint name to starting position [rad]; home for those absent.
+        """
+        rng = np.random.default_rng([seed, 20])
+        self.layout = sample_layout(rng, task)
+        self.objects = self.layout.objects
+        mujoco.mj_resetData(self.model, self.data)
+        scene.randomise_look(self.model, rng, self._nominal)
+        for index, (x, y, yaw) in enumerate(self.layout.tables):
+            body = self.model.body(f'table_{index}').id
+            self.model.body_pos[body] = (x, y, 0)
+            self.model.body_quat[body] = (np.cos(yaw / 2), 0, 0, np.sin(yaw / 2))
+        self._place_objects(rng)
+        joints = {j.name: j.home for j in self.robot.joints} | dict(posture or {})
+        for name, address in zip(self.robot.joint_names, self._qpos):
+            self.data.qpos[address] = joints[name]
+            self.data.ctrl[self._ctrl[name]] = joints[name]
+        self.place_base(self.layout.base_pose)
+        self._twist = np.zeros(3)
+        self._gait = Gait()
+
+    def _place_objects(self, rng: np.random.Generator) -> None:
+        shown = {p.slot: p for p in self.objects}
+        for slot in range(scene.FLOOR_SLOTS + scene.TABLE_SLOTS):
+            address = self.model.joint(f'object_{slot}').qposadr[0]
+            placed = shown.get(slot)
+            if placed is None:
+                scene.show_object(self.model, slot, None)
+                size = scene.FLOOR_SIZE if slot < scene.FLOOR_SLOTS else scene.TABLE_SIZE
+                position = np.array([30.0 + slot, 0, size['ball'].radius])
+                yaw = 0.0
+            else:
+                scene.show_object(self.model, slot, placed.shape,
+                                  scene.sample_rgb(rng, placed.colour))
+                position, yaw = placed.position, rng.uniform(-np.pi, np.pi)
+            self.data.qpos[address:address + 7] = (*position, np.cos(yaw / 2), 0, 0,
+                                                   np.sin(yaw / 2))
+
+    def place_base(self, pose: NDArray[np.float64]) -> None:
+        """Put the base somewhere at rest: x [m], y [m], yaw [rad]."""
+        self.data.qpos[:3] = pose
+        self.data.qvel[:3] = 0
+        mujoco.mj_forward(self.model, self.data)
+
+    def place_joints(self, positions: Mapping[str, float]) -> None:
+        """Put joints at rest at the given positions [rad; m for grippers]."""
+        index = {n: i for i, n in enumerate(self.robot.joint_names)}
+        for name, value in positions.items():
+            self.data.qpos[self._qpos[index[name]]] = value
+            self.data.qvel[self._qvel[index[name]]] = 0
+            self.data.ctrl[self._ctrl[name]] = value
+        mujoco.mj_forward(self.model, self.data)
+
+    def apply(self, twist: NDArray[np.float64], joints: Mapping[str, float]) -> None:
+        """Set what the robot follows from now on.
+
+        Args:
+            twist: float64 [3], base velocity forward, left, turning left [m/s, m/s, rad/s].
+            joints: Joint name to position target [rad; m for grippers]; absent ones keep theirs.
+        """
+        self._twist = np.array(twist, dtype=float)
+        for name, target in joints.items():
+            self.data.ctrl[self._ctrl[name]] = target
+
+    def advance(self, duration_s: float) -> None:
+        """Let time pass."""
+        for _ in range(max(1, round(duration_s / self.model.opt.timestep))):
+            yaw = self.data.qpos[2]
+            cos, sin = np.cos(yaw), np.sin(yaw)
+            self.data.ctrl[0] = cos * self._twist[0] - sin * self._twist[1]
+            self.data.ctrl[1] = sin * self._twist[0] + cos * self._twist[1]
+            self.data.ctrl[2] = self._twist[2]
+            mujoco.mj_step(self.model, self.data)
+        # The legs step along with the base, in place of a walking controller's own motion.
+        for name, target in self._gait.targets(self._twist, duration_s).items():
+            self.data.ctrl[self._ctrl[name]] = target
+
+    @property
+    def time_s(self) -> float:
+        """Simulated time since the reset [s]."""
+        return float(self.data.time)
+
+    @property
+    def stamp_ns(self) -> int:
+        """`time_s` in nanoseconds."""
+        return round(self.data.time * 1e9)
+
+    def render(self, camera: str = 'head', width: int = 640,
+               height: int = 480) -> NDArray[np.uint8]:
+        """The view of a camera ('head' or 'outside'), RGB uint8 [H, W, 3]."""
+        size = (width, height)
+        if size not in self._cameras:
+            self._cameras[size] = Camera(self.model, width, height)
+        return self._cameras[size].render(self.data, camera)
+
+    def close(self) -> None:
+        """Free the drawing contexts."""
+        for camera in self._cameras.values():
+            camera.close()
+        self._cameras.clear()
+
+    def base_pose(self) -> NDArray[np.float64]:
+        """float64 [3]: x [m], y [m], yaw [rad, unwrapped] in the world."""
+        return np.array(self.data.qpos[:3])
+
+    def base_twist(self) -> NDArray[np.float64]:
+        """float64 [3]: true velocity forward, left, turning left [m/s, m/s, rad/s]."""
+        vx, vy, turn = self.data.qvel[:3]
+        cos, sin = np.cos(self.data.qpos[2]), np.sin(self.data.qpos[2])
+        return np.array([cos * vx + sin * vy, cos * vy - sin * vx, turn])
+
+    def odometry(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Pose [3] and twist [3] of the base."""
+        return self.base_pose(), self.base_twist()
+
+    def joint_positions(self) -> NDArray[np.float64]:
+        """float64 [J], in the order of the robot file."""
+        return np.array(self.data.qpos[self._qpos])
+
+    def joint_reading(self) -> JointReading:
+        """Measured joint positions and velocities."""
+        names = self.robot.joint_names
+        return JointReading(self.stamp_ns,
+                            dict(zip(names, self.data.qpos[self._qpos].tolist())),
+                            dict(zip(names, self.data.qvel[self._qvel].tolist())))
+
+    def imu_reading(self) -> ImuReading:
+        """Attitude, turning rate and acceleration of the torso."""
+        w, x, y, z = self.data.sensor('imu_orientation').data
+        return ImuReading(self.stamp_ns, np.array([x, y, z, w]),
+                          np.array(self.data.sensor('imu_gyro').data),
+                          np.array(self.data.sensor('imu_accelerometer').data))
+
+    def scan_reading(self) -> ScanReading:
+        """A planar scan by ray casts at shin height; the robot itself is left out."""
+        step = 2 * np.pi / SCAN_RAYS
+        x, y, yaw = self.data.qpos[:3]
+        bearings = yaw - np.pi + step * np.arange(SCAN_RAYS)
+        rays = np.stack([np.cos(bearings), np.sin(bearings), np.zeros(SCAN_RAYS)], axis=1)
+        groups = np.zeros(6, dtype=np.uint8)
+        groups[[scene.WORLD_GROUP, scene.OBJECT_GROUP]] = 1
+        ids, distances = np.zeros(SCAN_RAYS, dtype=np.int32), np.zeros(SCAN_RAYS)
+        mujoco.mj_multiRay(self.model, self.data, np.array([x, y, SCAN_HEIGHT_M]), rays.ravel(),
+                           groups, 1, -1, ids, distances, None, SCAN_RAYS, SCAN_MAX_M)
+        distances[ids < 0] = np.inf
+        return ScanReading(self.stamp_ns, -np.pi, step, 0.05, SCAN_MAX_M, distances)
+
+    def find(self, colour: str, shape: str) -> int:
+        """Index in `objects` of that object. Raises UserError if there is none."""
+        for index, placed in enumerate(self.objects):
+            if (placed.colour, placed.shape) == (colour, shape):
+                return index
+        raise UserError(f'There is no {colour} {shape} in this scene.')
+
+    def object_poses(self) -> NDArray[np.float64]:
+        """float64 [objects, 7]: position [m] and quaternion (w, x, y, z) in the world."""
+        rows = []
+        for placed in self.objects:
+            address = self.model.joint(f'object_{placed.slot}').qposadr[0]
+            rows.append(np.array(self.data.qpos[address:address + 7]))
+        return np.array(rows).reshape(len(rows), 7)
+
+    def hand_position(self, side: str) -> NDArray[np.float64]:
+        """float64 [3], the grasp point of a hand in the world [m]."""
+        return np.array(self.data.site(f'{side}_grasp').xpos)
+
+    def hand_lateral(self, side: str) -> float:
+        """How far left of the base's middle line a hand is [m]."""
+        offset = self.hand_position(side)[:2] - self.data.qpos[:2]
+        yaw = self.data.qpos[2]
+        return float(np.cos(yaw) * offset[1] - np.sin(yaw) * offset[0])
+
+    def shoulder_height(self, side: str) -> float:
+        """Height of a shoulder above the floor [m]."""
+        return float(self.data.body(f'{side}_upper_arm').xpos[2])
+
+    def hand_distance(self, side: str, index: int) -> float:
+        """Distance from a hand's grasp point to the bounding cylinder of an object [m]."""
+        placed, pose = self.objects[index], self.object_poses()[index]
+        offset = self.hand_position(side) - pose[:3]
+        radial = max(0.0, float(np.hypot(offset[0], offset[1])) - placed.size.radius)
+        vertical = max(0.0, abs(float(offset[2])) - placed.size.height / 2)
+        return float(np.hypot(radial, vertical))
+
+    def sees(self, index: int) -> bool:
+        """Whether the head camera has a free line to an object's middle or top, in its image."""
+        camera = self.model.cam('head').id
+        eye, axes = self.data.cam_xpos[camera], self.data.cam_xmat[camera].reshape(3, 3)
+        placed, pose = self.objects[index], self.object_poses()[index]
+        body = self.model.body(f'object_{placed.slot}').id
+        for lift in (0.0, 0.35):
+            point = pose[:3] + (0, 0, lift * placed.size.height)
+            if not _in_image(axes.T @ (point - eye), self.model.cam_fovy[camera]):
+                continue
+            ray, hit = point - eye, np.zeros(1, dtype=np.int32)
+            groups = np.array([1, 1, 1, 0, 0, 0], dtype=np.uint8)
+            mujoco.mj_ray(self.model, self.data, eye, ray / np.linalg.norm(ray), groups, 1,
+                          self.model.body('head').id, hit)
+            if hit[0] >= 0 and self.model.geom_bodyid[hit[0]] == body:
+                return True
+        return False
+
+    def image_position(self, point: NDArray[np.float64]) -> tuple[float, float, float]:
+        """Where a world point falls in the head camera's image.
+
+        Returns:
+            u, v in [-1, 1] from left to right and top to bottom, and the distance [m].
+        """
+        camera = self.model.cam('head').id
+        axes = self.data.cam_xmat[camera].reshape(3, 3)
+        x, y, z = axes.T @ (point - self.data.cam_xpos[camera])
+        tangent = np.tan(np.radians(self.model.cam_fovy[camera]) / 2)
+        depth = max(-z, 1e-3)
+        return (float(x / depth / tangent / ASPECT), float(-y / depth / tangent),
+                float(np.sqrt(x * x + y * y + z * z)))
+
+
+ASPECT = 4 / 3
+"""Width to height of every camera image."""
+
+
+def _in_image(point: NDArray[np.float64], fovy_deg: float) -> bool:
+    """Whether a point in camera axes (x right, y up, looking along -z) is inside the image."""
+    tangent = np.tan(np.radians(fovy_deg) / 2) * 0.97
+    depth = -point[2]
+    return bool(depth > 0.05 and abs(point[1]) < depth * tangent
+                and abs(point[0]) < depth * tangent * ASPECT)
+
+
+class Camera:
+    """Draws a model at one size. Belongs to the thread that made it."""
+
+    def __init__(self, model: mujoco.MjModel, width: int, height: int) -> None:
+        model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
+        model.vis.global_.offheight = max(model.vis.global_.offheight, height)
+        try:
+            self._renderer = mujoco.Renderer(model, height, width)
+        except (RuntimeError, AttributeError, ImportError) as error:
+            raise UserError(f'Cannot draw off screen ({error}). Install EGL: '
+                            'apt-get install libegl1 libgl1-mesa-dri') from error
+        for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
+            self._renderer.scene.flags[flag] = 0
+
+    def render(self, data: mujoco.MjData, camera: str) -> NDArray[np.uint8]:
+        """RGB uint8 [H, W, 3]."""
+        self._renderer.update_scene(data, camera)
+        image: NDArray[np.uint8] = self._renderer.render()
+        return image
+
+    def close(self) -> None:
+        """Free the drawing context."""
+        self._renderer.close()
