@@ -1,0 +1,83 @@
+"""Instruction intake: refusals, stop words, rewording."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vla_humanoid_control.language.intake import Instruction, Rejection, parse_command, reword
+
+
+@pytest.mark.parametrize('text', ['', '   ', '\n\t', b'', 'x' * 501, 'x' * 10**6, b'x' * 10**6,
+                                  'go\x00there', 'go\x1b[2J', b'\xff\xfe go', 'a\u202eb',
+                                  '!!! 12 ?', 'go\nstop', '\ud800'])
+def test_what_is_no_command_is_refused_with_a_reason(text: str | bytes) -> None:
+    result = parse_command(text)
+    assert isinstance(result, Rejection) and result.reason
+
+
+@pytest.mark.parametrize(('text', 'expected'), [
+    ('  go  to the red box \n', 'go to the red box'), (b'wave', 'wave'),
+    ('geh zur roten Kiste', 'geh zur roten Kiste'), ('去红色的盒子', '去红色的盒子'),
+    ('иди к красному кубу'.encode(), 'иди к красному кубу'), ('x' * 500, 'x' * 500)])
+def test_commands_come_through_with_single_spaces(text: str | bytes, expected: str) -> None:
+    assert parse_command(text) == Instruction(expected, is_stop=False)
+
+
+@pytest.mark.parametrize('text', [
+    'stop', 'Stop!', 'STOP STOP STOP', 'please stop right now', 'stop moving', 'halt', 'freeze',
+    'hold it', 'stop, please', 'Robot, stop!', "don't move", 'don’t move', 'do not move',
+    'stand still', 'stay where you are', 'come to a complete stop', 'cease all movement', 'whoa', 'stop it now',
+    'stop walking', 'stop turning left', 'hold your position', "that's enough",
+    'could you stop please', 'emergency stop', 'stop what you are doing', 'ｓｔｏｐ', 'ok stop',
+    'hey robot, freeze right there', 'stop immediately', 'no, stop', 'bring yourself to a halt', 'stop right there', 'stay put'])
+def test_stop_words(text: str) -> None:
+    result = parse_command(text)
+    assert isinstance(result, Instruction) and result.is_stop
+
+
+@pytest.mark.parametrize('text', [
+    'stop at the red box', "don't stop", 'walk to the bus stop', 'go to the stop sign',
+    'never stop', 'do not stop moving', 'hold the red box', 'freeze the peas', 'wait for the ball',
+    'walk forward and stop', 'go to the red box then stop', 'stand next to the red box',
+    'stay left', 'stop by the blue cup', 'raise your right hand', 'hold up your hand',
+    'keep walking', 'turn right', 'right now go left', 'look around'])
+def test_what_only_speaks_of_stopping_is_no_stop(text: str) -> None:
+    result = parse_command(text)
+    assert isinstance(result, Instruction) and not result.is_stop
+
+
+def test_stop_words_are_quick_on_hostile_text() -> None:
+    """A pattern that backtracks without end would hang the controller's callback."""
+    import time
+    for text in ('please ' * 71, 'stop ' * 99 + 'x', 'right ' * 83, 'hold here ' * 50,
+                 'stop it now right now ' * 22 + 'box', 'stop right here ' * 31 + 'q'):
+        began = time.perf_counter()
+        parse_command(text[:500])
+        assert time.perf_counter() - began < 0.05, text[:40]
+
+
+@given(st.one_of(st.text(), st.binary()))
+def test_any_text_is_either_accepted_or_refused(text: str | bytes) -> None:
+    result = parse_command(text)
+    if isinstance(result, Instruction):
+        assert result.text and all(reword(result, n) for n in range(4))
+
+
+@pytest.mark.parametrize(('text', 'plain'), [
+    ('Please walk over to the crimson crate', 'go to the red box'),
+    ('could you head towards the azure sphere?', 'go to the blue ball'),
+    ('approach the golden mug', 'go to the yellow cup'),
+    ('touch the emerald pylon', 'reach for the green cone'),
+    ('rotate to your left', 'turn left'),
+    ('lift your right arm', 'raise your right hand'),
+    ('file my taxes', 'file my taxes')])
+def test_first_retry_is_the_plain_imperative(text: str, plain: str) -> None:
+    assert reword(Instruction(text, False), 1) == plain
+
+
+def test_each_attempt_has_its_own_words_and_always_the_same_ones() -> None:
+    instruction = Instruction('Please walk over to the crimson crate', False)
+    wordings = [reword(instruction, n) for n in range(4)]
+    assert wordings == ['Please walk over to the crimson crate', 'go to the red box',
+                        'walk to the red box', 'move towards the red box']
+    assert wordings == [reword(instruction, n) for n in range(4)]

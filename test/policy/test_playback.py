@@ -1,0 +1,70 @@
+"""Temporal ensembling against values worked out by hand."""
+
+import numpy as np
+import pytest
+
+from vla_humanoid_control.policy.playback import ChunkPlayback
+from vla_humanoid_control.policy.protocol import PolicySpec
+from vla_humanoid_control.types import ActionChunk
+
+SPEC = PolicySpec(('head',), (96, 96), ('neck_yaw',), ('base/linear_x', 'neck_yaw'), 3, 0.1)
+MS = 1_000_000
+
+
+def chunk(rows: list[list[float]], channels: tuple[str, ...] = SPEC.channels) -> ActionChunk:
+    return ActionChunk(channels, np.array(rows, dtype=np.float32), 0.1, 0.9, 0.1)
+
+
+def test_nothing_before_a_chunk_and_after_its_horizon() -> None:
+    playback = ChunkPlayback(SPEC)
+    assert playback.action_at(0) is None
+    playback.add(chunk([[0, 0], [1, 1], [2, 2]]), 100 * MS)
+    assert playback.action_at(99 * MS) is None
+    assert playback.action_at(399 * MS) is not None
+    assert playback.action_at(400 * MS) is None
+
+
+def test_rows_and_straight_lines_between_them() -> None:
+    playback = ChunkPlayback(SPEC)
+    playback.add(chunk([[0, 0], [1, 2], [2, 4]]), 0)
+    for at_ms, expected in ((0, 0.0), (50, 0.5), (100, 1.0), (200, 2.0), (290, 2.0)):
+        action = playback.action_at(at_ms * MS)
+        assert action is not None
+        assert action.twist == pytest.approx([expected, 0, 0])
+        assert action.joints == {'neck_yaw': pytest.approx(2 * expected)}
+
+
+def test_overlapping_chunks_are_weighted_as_in_the_paper() -> None:
+    playback = ChunkPlayback(SPEC, m=0.5)
+    playback.add(chunk([[1, 0]] * 3), 0)
+    playback.add(chunk([[3, 0]] * 3), 100 * MS)
+    action = playback.action_at(150 * MS)
+    weight = np.exp(-0.5)
+    assert action is not None
+    assert action.twist[0] == pytest.approx((1 + 3 * weight) / (1 + weight))
+
+
+def test_clear_forgets() -> None:
+    playback = ChunkPlayback(SPEC)
+    playback.add(chunk([[1, 1]] * 3), 0)
+    playback.clear()
+    assert playback.action_at(0) is None
+
+
+def test_a_clock_that_jumps_back_leaves_no_chunk_of_the_future() -> None:
+    playback = ChunkPlayback(SPEC)
+    playback.add(chunk([[9, 9]] * 3), 5_000 * MS)
+    playback.add(chunk([[1, 1]] * 3), 0)
+    action = playback.action_at(10 * MS)
+    assert action is not None and action.twist[0] == pytest.approx(1.0)
+    assert playback.action_at(5_010 * MS) is None
+
+
+@pytest.mark.parametrize('bad', [
+    chunk([[1, 1]] * 2), chunk([[1, 1, 1]] * 3), chunk([[np.nan, 1]] * 3),
+    chunk([[1, np.inf]] * 3), chunk([[1, 1]] * 3, ('neck_yaw', 'base/linear_x'))])
+def test_a_chunk_that_does_not_fit_is_refused_whole(bad: ActionChunk) -> None:
+    playback = ChunkPlayback(SPEC)
+    with pytest.raises(ValueError):
+        playback.add(bad, 0)
+    assert playback.action_at(0) is None

@@ -1,0 +1,190 @@
+"""The task state machine, driven by hand."""
+
+import math
+
+import pytest
+
+from vla_humanoid_control.language.intake import Instruction
+from vla_humanoid_control.task import TaskConfig, TaskManager
+from vla_humanoid_control.types import TaskState
+
+GO = Instruction('go to the red box', False)
+WAVE = Instruction('wave', False)
+STOP = Instruction('stop', True)
+
+
+def running(config: TaskConfig | None = None, now_s: float = 10.0) -> TaskManager:
+    """A task whose gate has just opened."""
+    task = TaskManager(config or TaskConfig())
+    task.command(GO, now_s)
+    task.on_inference(0.0, now_s)
+    task.on_gate(True, '', now_s)
+    return task
+
+
+def test_idle_until_a_command() -> None:
+    task = TaskManager(TaskConfig())
+    task.on_gate(True, '', 0.0)
+    task.on_inference(1.0, 0.0)
+    task.tick(100.0)
+    assert task.state is TaskState.IDLE and task.wording is None and task.describe() == 'IDLE'
+
+
+def test_command_runs_and_describes_itself() -> None:
+    task = running()
+    assert task.state is TaskState.RUNNING and task.wording == GO.text
+    assert task.describe() == 'RUNNING: go to the red box'
+
+
+def test_done_needs_consecutive_inferences_with_the_gate_open() -> None:
+    task = running()
+    for progress in (0.96, 0.97, 0.5, 0.96, 0.99):
+        task.on_inference(progress, 11.0)
+    assert task.state is TaskState.RUNNING
+    task.on_inference(0.95, 11.1)
+    assert task.state is TaskState.DONE and task.wording is None
+
+
+@pytest.mark.parametrize('progress', [math.nan, 0.94])
+def test_progress_below_the_threshold_or_nan_is_not_done(progress: float) -> None:
+    task = running()
+    for _ in range(10):
+        task.on_inference(progress, 11.0)
+    assert task.state is TaskState.RUNNING
+
+
+def test_not_done_while_the_gate_is_closed() -> None:
+    task = TaskManager(TaskConfig())
+    task.command(GO, 0.0)
+    for _ in range(10):
+        task.on_gate(False, 'low', 0.1)
+        task.on_inference(1.0, 0.1)
+    assert task.state is TaskState.RUNNING
+
+
+def test_closed_gate_holds_retries_with_other_words_then_fails_and_stays_failed() -> None:
+    task = running(TaskConfig(hold_timeout_s=2.0, max_retries=3, time_limit_s=100.0))
+    task.on_gate(False, 'confidence 0.20 below 0.60', 11.0)
+    assert task.state is TaskState.HELD and 'confidence 0.20' in task.describe()
+    now_s, wordings, generations = 11.0, [task.wording], [task.generation]
+    for attempt in (1, 2, 3):
+        now_s += 2.1
+        task.tick(now_s)
+        assert task.state is TaskState.RETRYING and task.attempt == attempt
+        task.on_inference(0.0, now_s)
+        task.on_gate(False, 'confidence 0.20 below 0.60', now_s)
+        assert task.state is TaskState.RETRYING
+        wordings.append(task.wording)
+        generations.append(task.generation)
+    assert len(set(wordings)) >= 3 and len(set(generations)) == 4
+    task.tick(now_s + 2.1)
+    assert task.describe() == 'FAILED: go to the red box (confidence 0.20 below 0.60)'
+    task.on_gate(True, '', now_s + 3)
+    task.on_inference(1.0, now_s + 3)
+    task.tick(now_s + 1000)
+    assert task.state is TaskState.FAILED
+    task.command(GO, now_s + 1001)
+    assert task.state is TaskState.RUNNING and task.attempt == 0
+
+
+def test_a_retry_that_gains_confidence_runs_again_and_keeps_elapsed_time() -> None:
+    task = running()
+    task.on_gate(False, 'low', 13.0)
+    task.tick(15.5)
+    assert task.state is TaskState.RETRYING
+    identity = task.instruction_id
+    task.on_inference(0.1, 15.6)
+    task.on_gate(True, '', 15.6)
+    assert task.state is TaskState.RUNNING and task.reason == ''
+    assert task.elapsed_s(16.6) == pytest.approx(4.0) and task.instruction_id == identity
+
+
+def test_elapsed_counts_open_time_only_and_begins_anew_with_an_instruction() -> None:
+    task = running(now_s=10.0)
+    assert task.elapsed_s(12.0) == pytest.approx(2.0)
+    task.on_gate(False, 'low', 12.0)
+    assert task.elapsed_s(13.0) == pytest.approx(2.0)
+    task.on_gate(True, '', 13.0)
+    assert task.elapsed_s(14.0) == pytest.approx(3.0)
+    task.command(WAVE, 14.0)
+    assert task.elapsed_s(15.0) == 0.0
+
+
+def test_a_start_whose_gate_never_opens_shows_as_held() -> None:
+    task = TaskManager(TaskConfig(settle_s=0.5))
+    task.command(Instruction('file my taxes', False), 0.0)
+    task.on_inference(0.0, 0.1)
+    task.on_gate(False, 'confidence 0.05 below 0.60', 0.1)
+    task.tick(0.4)
+    assert task.describe() == 'RUNNING: file my taxes'
+    task.tick(0.6)
+    assert task.describe() == 'HELD: file my taxes (confidence 0.05 below 0.60)'
+
+
+def test_a_gate_left_open_by_the_instruction_before_does_not_count() -> None:
+    task = running()
+    task.command(WAVE, 11.0)
+    task.on_gate(True, '', 11.02)
+    assert task.elapsed_s(11.5) == 0.0
+    task.on_inference(0.0, 11.5)
+    assert task.elapsed_s(11.6) == pytest.approx(0.1)
+
+
+def test_the_same_command_again_changes_nothing() -> None:
+    task = running()
+    generation = task.generation
+    task.command(Instruction('Go to the red box', False), 12.0)
+    assert task.generation == generation and task.elapsed_s(12.0) == pytest.approx(2.0)
+
+
+def test_a_newer_command_replaces_the_older_and_outdates_its_results() -> None:
+    task = running()
+    generation = task.generation
+    task.command(WAVE, 12.0)
+    assert task.generation > generation and task.wording == 'wave'
+
+
+def test_stop_command_ends_the_task_as_done_and_outdates_its_results() -> None:
+    task = running()
+    generation = task.generation
+    task.command(STOP, 11.0)
+    assert task.describe() == 'DONE: stop' and task.wording is None
+    assert task.generation > generation
+
+
+def test_stop_without_words_ends_idle() -> None:
+    task = running()
+    task.stop(11.0)
+    assert task.state is TaskState.IDLE
+
+
+def test_time_limit_fails() -> None:
+    task = running(TaskConfig(time_limit_s=5.0))
+    task.tick(14.9)
+    assert task.state is TaskState.RUNNING
+    task.tick(15.1)
+    assert task.state is TaskState.FAILED and '5 s' in task.reason
+
+
+def test_policy_errors_retry_at_most_n_times() -> None:
+    task = running(TaskConfig(max_retries=2))
+    states = []
+    for _ in range(5):
+        task.on_policy_error('inference failed: boom', False, 11.0)
+        states.append(task.state)
+    assert states == [TaskState.RETRYING] * 2 + [TaskState.FAILED] * 3
+    assert task.reason == 'inference failed: boom'
+
+
+def test_fatal_policy_error_fails_at_once() -> None:
+    task = running()
+    task.on_policy_error('out of memory', True, 11.0)
+    assert task.state is TaskState.FAILED and task.reason == 'out of memory'
+
+
+@pytest.mark.parametrize('fields', [{'time_limit_s': 0.0}, {'time_limit_s': math.nan},
+                                    {'max_retries': -1}, {'hold_timeout_s': math.inf},
+                                    {'done_threshold': 0.0}, {'done_ticks': 0}])
+def test_nonsense_configuration_is_refused(fields: dict[str, float]) -> None:
+    with pytest.raises(ValueError):
+        TaskConfig(**fields)  # type: ignore[arg-type]

@@ -1,0 +1,122 @@
+"""The confidence gate: a proposal passes while the policy believes in it, else the robot holds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from vla_humanoid_control.types import Action, GatedProposal, Proposal
+
+
+@dataclass(frozen=True)
+class GateConfig:
+    """When the gate opens and closes.
+
+    Attributes:
+        open_threshold: A closed gate opens at this confidence, in (0, 1].
+        close_threshold: An open gate closes below this one; at most `open_threshold` (hysteresis).
+        min_dwell_s: At least this long between two transitions [s]. Closing on a stale or invalid
+            proposal does not wait for it.
+        stale_after_s: Proposals that still come from the same camera frame after this long, or
+            that no longer come at all, are stale [s].
+
+    Raises:
+        ValueError: A value is not finite or out of range.
+    """
+
+    open_threshold: float = 0.6
+    close_threshold: float = 0.45
+    min_dwell_s: float = 0.5
+    stale_after_s: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.close_threshold <= self.open_threshold <= 1.0:
+            raise ValueError('need 0 < close_threshold <= open_threshold <= 1, got '
+                             f'{self.close_threshold} and {self.open_threshold}')
+        if not (math.isfinite(self.min_dwell_s) and self.min_dwell_s >= 0.0):
+            raise ValueError(f'min_dwell_s must be finite and >= 0, got {self.min_dwell_s}')
+        if not (math.isfinite(self.stale_after_s) and self.stale_after_s > 0.0):
+            raise ValueError(f'stale_after_s must be finite and > 0, got {self.stale_after_s}')
+
+
+class ConfidenceGate:
+    """Threshold with hysteresis and a minimum dwell. Starts closed.
+
+    Attributes:
+        config: May be replaced while running.
+    """
+
+    def __init__(self, config: GateConfig) -> None:
+        self.config = config
+        self._is_open = False
+        self._changed_s = -math.inf  # so that the first opening waits for nothing
+        self._latest: Proposal | None = None
+        self._stamp_ns: int | None = None  # frame of the newest proposal
+        self._fresh_s = -math.inf  # when that frame first showed
+
+    @property
+    def is_open(self) -> bool:
+        """Whether proposals pass."""
+        return self._is_open
+
+    def update(self, proposal: Proposal | None, now_s: float) -> GatedProposal:
+        """Take the newest proposal and say what passes.
+
+        Args:
+            proposal: What arrived since the last call; None where nothing did.
+            now_s: Steady clock [s].
+
+        Returns:
+            The newest proposal while the gate is open; a hold with its confidence otherwise.
+        """
+        invalid = None
+        if proposal is not None:
+            self._latest, invalid = _validated(proposal)
+            if proposal.stamp_ns != self._stamp_ns:
+                self._stamp_ns, self._fresh_s = proposal.stamp_ns, now_s
+        if self._latest is None:
+            return _held(Proposal(0, Action.hold(), 0.0, 0.0), 'no proposal yet')
+        age_s = now_s - self._fresh_s
+        if age_s > self.config.stale_after_s:
+            invalid = f'proposal is stale: its camera frame came {age_s:.2f} s ago'
+        if invalid is not None:
+            self._move(False, now_s)
+            # An invalid action must not pass later, should its frame still count as fresh.
+            self._latest = replace(self._latest, action=Action.hold(), confidence=0.0)
+            return _held(self._latest, invalid)
+        return self._judge(self._latest, now_s)
+
+    def _judge(self, proposal: Proposal, now_s: float) -> GatedProposal:
+        threshold = self.config.close_threshold if self._is_open else self.config.open_threshold
+        wanted = proposal.confidence >= threshold
+        if wanted != self._is_open and now_s - self._changed_s >= self.config.min_dwell_s:
+            self._move(wanted, now_s)
+        if self._is_open:
+            return GatedProposal(proposal, True, '')
+        if wanted:
+            return _held(proposal, 'confidence is back, waiting for the dwell time')
+        return _held(proposal, f'confidence {proposal.confidence:.2f} below '
+                               f'{self.config.open_threshold:.2f}')
+
+    def _move(self, is_open: bool, now_s: float) -> None:
+        if is_open != self._is_open:
+            self._is_open, self._changed_s = is_open, now_s
+
+
+def _validated(proposal: Proposal) -> tuple[Proposal, str | None]:
+    """The proposal, and why it must not pass; None where it may."""
+    if not 0.0 <= proposal.confidence <= 1.0:  # NaN fails both comparisons
+        reason = f'confidence {proposal.confidence} is not in [0, 1] and counts as 0'
+        return replace(proposal, confidence=0.0), reason
+    if not np.all(np.isfinite(proposal.action.twist)):
+        return proposal, 'action is not finite: base twist'
+    for name, target in proposal.action.joints.items():
+        if not math.isfinite(target):
+            return proposal, f'action is not finite: {name}'
+    return proposal, None
+
+
+def _held(proposal: Proposal, reason: str) -> GatedProposal:
+    return GatedProposal(replace(proposal, action=Action.hold()), False, reason)

@@ -1,0 +1,212 @@
+"""Where words come in: what is no command is refused, a stop is known, a retry is reworded."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+MAX_CHARACTERS = 500
+
+# Unicode categories: control, format (such as bidirectional overrides), surrogate, separators of
+# lines and paragraphs, private use, unassigned.
+_REFUSED_CATEGORIES = frozenset({'Cc', 'Cf', 'Cs', 'Zl', 'Zp', 'Co', 'Cn'})
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """A command that was accepted.
+
+    Attributes:
+        text: The words, with single spaces.
+        is_stop: Whether the whole utterance means: stop at once.
+    """
+
+    text: str
+    is_stop: bool
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A command that was refused, and why."""
+
+    reason: str
+
+
+def parse_command(text: str | bytes) -> Instruction | Rejection:
+    """Check what a person or another program sent.
+
+    Args:
+        text: The command; bytes must be UTF-8.
+
+    Returns:
+        The instruction, or the reason why nothing of it takes effect.
+    """
+    if len(text) > MAX_CHARACTERS * (4 if isinstance(text, bytes) else 1):
+        return Rejection(f'the command has more than {MAX_CHARACTERS} characters')
+    if isinstance(text, bytes):
+        try:
+            text = text.decode('utf-8')
+        except UnicodeDecodeError:
+            return Rejection('the command is not valid UTF-8')
+    text = text.strip()
+    if not text:
+        return Rejection('the command is empty')
+    if any(unicodedata.category(c) in _REFUSED_CATEGORIES for c in text):
+        return Rejection('the command holds control characters')
+    # Compatibility forms, such as full-width letters, become the plain ones.
+    text = ' '.join(unicodedata.normalize('NFKC', text).replace('\N{RIGHT SINGLE QUOTATION MARK}',
+                                                                "'").split())
+    if len(text) > MAX_CHARACTERS:
+        return Rejection(f'the command has more than {MAX_CHARACTERS} characters')
+    if not any(c.isalpha() for c in text):
+        return Rejection('the command holds no word')
+    return Instruction(text, is_stop(text))
+
+
+# --- stop words -----------------------------------------------------------------------------
+
+_GERUND = (r'(?:moving|walking|turning|going|running|waving|looking|reaching|spinning|rotating|'
+           r'stepping|driving|doing (?:that|this|it|everything|anything|'
+           r'what you(?: are|\'re) doing))')
+_HEADING = (r'(?: (?:any ?more|any further|forwards?|backwards?|back|ahead|left|right|around|'
+            r'sideways|altogether|completely|entirely))*')
+_MOTION = (r'(?:all |any |every |your |the )*(?:movements?|motions?|activity|actions?|robot|task|'
+           r'everything)')
+_PLACE = (r'(?:it|that|this|there|here|dead|still|put|in place|in position|in your tracks|'
+          r'on the spot|your position|position|where you are|exactly where you are|motionless|'
+          r'right (?:there|here|where you are)|what you(?: are|\'re) doing|yourself|everything)')
+_CORE = '|'.join((
+    rf'(?:stop|halt|freeze|cease|quit|pause|end|abort|cancel)(?: {_GERUND}{_HEADING}| {_MOTION}'
+    rf'| {_PLACE})',
+    r'(?:emergency |full |e-?)?stop|halt|freeze|cease|quit|pause|abort|cancel|whoa|wait|enough|'
+    r'standstill',
+    r'(?:come|get|slow down|slow) to (?:a|an) (?:complete |full |dead |immediate |total )*'
+    r'(?:stop|halt|standstill|rest)',
+    r'(?:bring|put) (?:yourself|the robot|it|your body) to (?:a|an) (?:complete |full |dead )?'
+    r'(?:stop|halt|standstill|rest)',
+    r'(?:bring|put) (?:an end|a stop|a halt) to (?:it|that|this|(?:your |the |all )+(?:motion|'
+    r'movement))',
+    rf'(?:hold|stand|stay|keep|remain|be)(?: {_PLACE})+|hold on|hang on',
+    r'(?:do not|don\'?t|never|you (?:must|may) not) (?:move|budge|stir|take another step|walk|go|'
+    r'continue|keep (?:going|moving|walking|turning))(?: an? (?:inch|muscle|bit)| any ?(?:more|'
+    r'further|farther|longer)| at all| another (?:inch|step|muscle))*',
+    r'(?:that\'?s|that is|that will be|that\'ll be) (?:quite )?enough|that will do|no more'
+    r'(?: (?:moving|movement|motion|walking))?|no further|not another step|stand down|'
+    r'hit the brakes|slam on the brakes|stop and (?:stay|stand|hold|wait|remain)'
+    rf'(?: {_PLACE})*|knock it off|cut it out',
+))
+_LEAD = (r'(?:please|now|robot|humanoid|hey|ok|okay|no|just|quick(?:ly)?|immediately|you|hey you|'
+         r'and|now then|right|(?:can|could|would|will) you|would you mind|'
+         r'you (?:must|can|should|need to|have to)|kindly|at once|everybody|completely|'
+         r'i (?:want|need|would like|\'?d like) you to|i said|i say)')
+_TAIL = (r'(?:please|now|right (?:now|away|there|here)|immediately|at once|this (?:instant|moment|'
+         r'second|minute)|straight ?away|robot|humanoid|instantly|there|here|already|for me|'
+         r'for now|completely|quickly|at this point|would you|will you|ok|okay|thanks|thank you|'
+         r'in place|where you are|as you are|and (?:wait|stay|stand|hold)(?: (?:still|there|here|'
+         r'put|in place|where you are))?|this very (?:instant|moment|second)|without delay|asap|'
+         r'as (?:soon|fast|quickly) as (?:possible|you can))')
+_PIECES = {name: re.compile(pattern) for name, pattern in
+           (('lead', _LEAD), ('core', _CORE), ('tail', _TAIL))}
+_MAX_STOP_WORDS = 20
+_MAX_PIECE_WORDS = 9
+
+
+def is_stop(text: str) -> bool:
+    """Whether the whole utterance is an order to stop.
+
+    'please stop right now' is; 'stop at the red box', "don't stop" and 'walk to the bus stop'
+    are not. A stop is one or more of: leads ('please'), a core ('stop moving'), tails ('now').
+    """
+    spoken = re.sub(r"[^\w' -]", ' ', text.casefold()).split()
+    words = [w for i, w in enumerate(spoken) if i == 0 or w != spoken[i - 1]]
+    if len(words) > _MAX_STOP_WORDS:
+        return False
+    # Which words can be reached, and what came last: one pass over the words, because a single
+    # pattern for all of this would take exponential time on hostile text.
+    reached: list[set[str]] = [set() for _ in range(len(words) + 1)]
+    reached[0].add('begin')
+    for begin in range(len(words)):
+        for end in range(begin + 1, min(begin + _MAX_PIECE_WORDS, len(words)) + 1):
+            piece = ' '.join(words[begin:end])
+            for last in tuple(reached[begin]):
+                for name in _FOLLOWS[last]:
+                    if name not in reached[end] and _PIECES[name].fullmatch(piece):
+                        reached[end].add(name)
+    return bool(reached[-1] & {'core', 'tail'})
+
+
+_FOLLOWS = {'begin': ('lead', 'core'), 'lead': ('lead', 'core'),
+            'core': ('core', 'tail', 'lead'), 'tail': ('core', 'tail', 'lead')}
+
+
+# --- rewording ------------------------------------------------------------------------------
+
+# Applied in order to lower-case words; every rule keeps the meaning and moves to plainer words.
+_PLAINER = tuple((re.compile(rf'\b(?:{pattern})\b'), plain) for pattern, plain in (
+    (r"please|kindly|robot|hey|okay|ok|now|just|(?:can|could|would|will) you|"
+     r"i (?:want|need) you to|i would like you to|i'd like you to|would you mind|"
+     r"you (?:should|must|need to)|for me|try to|go ahead and|if you (?:can|would|could)|thank you|thanks", ' '),
+    (r'crimson|scarlet|ruby|cherry|maroon|vermilion', 'red'),
+    (r'emerald|lime|jade|olive', 'green'),
+    (r'azure|navy|cobalt|sapphire|cerulean', 'blue'),
+    (r'golden|gold|amber|lemon|mustard', 'yellow'),
+    (r'crate|cube|block|carton|parcel', 'box'),
+    (r'sphere|orb|globe', 'ball'),
+    (r'mug|tumbler|beaker|goblet', 'cup'),
+    (r'traffic cone|pylon|funnel', 'cone'),
+    (r'(?:colou?red|one which is|that is|which is)', ' '),
+    (r'(?:walk|head|move|proceed|travel|navigate|make your way|get|come|drive|stroll|march|step|'
+     r'advance|wander|go)(?: yourself)?(?: over| up| across)? (?:to|towards?)'
+     r'(?= (?:the|a|an|that) )',
+     'go to'),
+    (r'approach', 'go to'),
+    (r'touch|(?:extend|stretch|put|place|bring|move) (?:out )?(?:your|a|one) (?:hand|arm) '
+     r'(?:out )?(?:to|on|onto|towards?)|reach(?: out)? (?:for|to|towards?)', 'reach for'),
+    (r'spin|rotate|pivot|swivel', 'turn'),
+    (r'gaze|glance|peer', 'look'),
+    (r'lift|hoist|put up|hold up', 'raise'),
+    (r'(left|right) arm', r'\1 hand'),
+    (r'to (?:the|your) (left|right)', r'\1'),
+    (r'forwards|ahead', 'forward'),
+    (r'backwards', 'backward'),
+    (r'upwards?', 'up'),
+    (r'downwards?', 'down'),
+))
+
+# Ways to say a plain imperative again: where its beginning matches, the beginning is exchanged.
+_AGAIN = (('go to ', ('walk to ', 'move towards ')),
+          ('reach for ', ('touch ', 'put your hand on ')),
+          ('turn ', ('rotate ', 'spin ')),
+          ('look ', ('turn your head ', 'gaze ')),
+          ('raise ', ('lift ', 'hold up ')),
+          ('wave ', ('give a wave ', 'wave hello ')),
+          ('move ', ('walk ', 'step ')),
+          ('walk ', ('move ', 'step ')))
+
+
+def reword(instruction: Instruction, attempt: int) -> str:
+    """The words to give the policy on a retry: the same meaning, said otherwise.
+
+    Args:
+        instruction: What the person said.
+        attempt: 0 is the person's own wording, 1 the plain imperative, 2 and more say that again
+            with other words. The same attempt always gives the same words.
+    """
+    if attempt <= 0:
+        return instruction.text
+    plain = _plain(instruction.text)
+    if attempt == 1:
+        return plain
+    for start, others in _AGAIN:
+        if (plain + ' ').startswith(start):
+            other = others[(attempt - 2) % len(others)]
+            return (other + (plain + ' ')[len(start):]).strip()
+    return ('please ' if attempt % 2 == 0 else 'now ') + plain
+
+
+def _plain(text: str) -> str:
+    words = ' '.join(re.sub(r"[^\w' -]", ' ', text.casefold()).split())
+    for pattern, plain in _PLAINER:
+        words = ' '.join(pattern.sub(plain, words).split())
+    return words or text

@@ -1,0 +1,94 @@
+"""Plays overlapping action chunks back at any rate, smoothed by temporal ensembling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_humanoid_control.policy.protocol import PolicySpec
+from vla_humanoid_control.types import BASE_CHANNELS, Action, ActionChunk
+
+
+@dataclass(frozen=True)
+class _Stamped:
+    """A chunk and the time of its first row: actions float64 [H, D]."""
+
+    stamp_ns: int
+    dt_ns: float
+    actions: NDArray[np.float64]
+
+    def at(self, stamp_ns: int) -> NDArray[np.float64] | None:
+        """The action for that moment, float64 [D], between rows by straight line."""
+        row = (stamp_ns - self.stamp_ns) / self.dt_ns
+        horizon = len(self.actions)
+        if not 0.0 <= row < horizon:
+            return None
+        low = int(row)
+        high = min(low + 1, horizon - 1)  # the last row holds for its own dt
+        mixed: NDArray[np.float64] = (self.actions[low]
+                                      + (row - low) * (self.actions[high] - self.actions[low]))
+        return mixed
+
+
+class ChunkPlayback:
+    """Temporal ensembling as in ACT (Zhao et al., 2023, arXiv:2304.13705, section IV-C).
+
+    Every chunk that covers a moment predicts an action for it. The answer is their average with
+    weights w_i = exp(-m * i), where i = 0 is the oldest prediction: with the paper's m = 0.01 all
+    count nearly the same; a negative m lets the newest count most.
+
+        chunk 1   a0 a1 a2 a3
+        chunk 2      a0 a1 a2 a3
+        chunk 3         a0 a1 a2 a3
+                         ^ now: mean of three
+
+    Args:
+        spec: The policy's; its channels and horizon are what `add` accepts.
+        m: Weight decay from the oldest prediction to the newest.
+    """
+
+    def __init__(self, spec: PolicySpec, m: float = 0.01) -> None:
+        self._spec = spec
+        self._m = m
+        self._chunks: list[_Stamped] = []  # oldest first
+
+    def add(self, chunk: ActionChunk, stamp_ns: int) -> None:
+        """Take a new chunk, whose row 0 is meant for `stamp_ns`.
+
+        Raises:
+            ValueError: Channels, shape or step are not those of the policy, or a value is not
+                finite. Nothing of such a chunk takes effect.
+        """
+        if chunk.channels != self._spec.channels:
+            raise ValueError(f'chunk has channels {chunk.channels}, the policy announced '
+                             f'{self._spec.channels}')
+        shape = (self._spec.horizon, len(self._spec.channels))
+        if chunk.actions.shape != shape:
+            raise ValueError(f'chunk has shape {chunk.actions.shape}, the policy announced '
+                             f'{shape}')
+        if not chunk.dt_s > 0.0:
+            raise ValueError(f'chunk has dt_s {chunk.dt_s}, must be greater than 0')
+        if not np.all(np.isfinite(chunk.actions)):
+            raise ValueError('chunk holds an action that is not finite')
+        new = _Stamped(stamp_ns, chunk.dt_s * 1e9, chunk.actions.astype(np.float64))
+        # A clock that jumped back would leave chunks that cover the future for ever.
+        self._chunks = [c for c in self._chunks if c.stamp_ns < stamp_ns
+                        and c.at(stamp_ns) is not None]
+        self._chunks.append(new)
+
+    def action_at(self, stamp_ns: int) -> Action | None:
+        """The smoothed action for that moment; None where no chunk covers it."""
+        predictions = [a for a in (c.at(stamp_ns) for c in self._chunks) if a is not None]
+        if not predictions:
+            return None
+        weights = np.exp(-self._m * np.arange(len(predictions)))
+        mean = np.average(np.stack(predictions), axis=0, weights=weights)  # [n, D] -> [D]
+        values = dict(zip(self._spec.channels, mean.tolist()))
+        twist = np.array([values.pop(channel, 0.0) for channel in BASE_CHANNELS])
+        return Action(twist, values)
+
+    def clear(self) -> None:
+        """Forget every chunk: a new instruction, a retry, or a stop."""
+        self._chunks = []

@@ -1,0 +1,224 @@
+"""Where the present instruction stands: one state machine, pure, with time as an argument."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from vla_humanoid_control.language.intake import Instruction, reword
+from vla_humanoid_control.types import TaskState
+
+
+@dataclass(frozen=True)
+class TaskConfig:
+    """Limits of one task.
+
+    Attributes:
+        time_limit_s: From the command to FAILED, held time included [s].
+        max_retries: Retries with another wording before FAILED.
+        hold_timeout_s: A gate that stays closed this long leads to a retry [s].
+        settle_s: A start whose gate is still closed after this long shows as HELD [s].
+        done_threshold: Progress from which the policy means 'done', in (0, 1].
+        done_ticks: Consecutive inferences that must say so.
+
+    Raises:
+        ValueError: A value is not finite or out of range.
+    """
+
+    time_limit_s: float = 30.0
+    max_retries: int = 3
+    hold_timeout_s: float = 2.0
+    settle_s: float = 0.5
+    done_threshold: float = 0.95
+    done_ticks: int = 3
+
+    def __post_init__(self) -> None:
+        for name in ('time_limit_s', 'hold_timeout_s', 'settle_s'):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0.0):
+                raise ValueError(f'{name} must be finite and > 0, got {value}')
+        if self.max_retries < 0:
+            raise ValueError(f'max_retries must be >= 0, got {self.max_retries}')
+        if not 0.0 < self.done_threshold <= 1.0:
+            raise ValueError(f'done_threshold must be in (0, 1], got {self.done_threshold}')
+        if self.done_ticks < 1:
+            raise ValueError(f'done_ticks must be >= 1, got {self.done_ticks}')
+
+
+_ACTIVE = frozenset({TaskState.RUNNING, TaskState.HELD, TaskState.RETRYING})
+
+
+class TaskManager:
+    """Follows one instruction from the command to DONE or FAILED.
+
+        IDLE --command--> RUNNING --gate closes--> HELD --hold_timeout_s--> RETRYING --> FAILED
+                           ^  ^                     |                          |
+                           |  +----- gate opens ----+                          |
+                           +------------------------ gate opens ---------------+
+        RUNNING --progress--> DONE      any --stop--> DONE or IDLE      any --command--> RUNNING
+
+    DONE and FAILED stay until the next command.
+
+    Attributes:
+        state: The present state.
+        reason: Why it is HELD, RETRYING or FAILED; empty otherwise.
+        generation: Grows with every start, retry and end: a result of an older one is to be
+            discarded.
+        instruction_id: Grows with every new instruction, not with a retry: travelled distance and
+            elapsed time begin anew with it.
+    """
+
+    def __init__(self, config: TaskConfig) -> None:
+        self.config = config
+        self.state = TaskState.IDLE
+        self.reason = ''
+        self.generation = 0
+        self.instruction_id = 0
+        self._instruction: Instruction | None = None
+        self._attempt = 0
+        self._began_s = 0.0  # when the command came
+        self._closed_s = 0.0  # since when this attempt waits for the gate
+        self._gate_open = False
+        self._gate_reason = ''
+        self._inferred = False  # whether this attempt has a result of its own yet
+        self._elapsed_s = 0.0
+        self._acting_s: float | None = None  # since when `_elapsed_s` grows
+        self._done_count = 0
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the policy is to work on an instruction."""
+        return self.state in _ACTIVE
+
+    @property
+    def instruction(self) -> str:
+        """What the person said; empty before the first command."""
+        return '' if self._instruction is None else self._instruction.text
+
+    @property
+    def wording(self) -> str | None:
+        """The words to give the policy now; None where there is nothing to do."""
+        if self._instruction is None or not self.is_active:
+            return None
+        return reword(self._instruction, self._attempt)
+
+    @property
+    def attempt(self) -> int:
+        """Retries so far, 0 to `max_retries`."""
+        return self._attempt
+
+    def elapsed_s(self, now_s: float) -> float:
+        """Time for which the gate was open on the present instruction [s]."""
+        running = 0.0 if self._acting_s is None else max(0.0, now_s - self._acting_s)
+        return self._elapsed_s + running
+
+    def command(self, instruction: Instruction, now_s: float) -> None:
+        """Begin an instruction; the same words again while it is worked on change nothing."""
+        if instruction.is_stop:
+            self.stop(now_s)
+            self._instruction, self.state = instruction, TaskState.DONE
+            return
+        if self.is_active and self.instruction.casefold() == instruction.text.casefold():
+            return
+        self._instruction = instruction
+        self.instruction_id += 1
+        self._attempt = 0
+        self._began_s = now_s
+        self._acting_s, self._elapsed_s = None, 0.0
+        self._start(TaskState.RUNNING, '', now_s)
+
+    def stop(self, now_s: float) -> None:
+        """End whatever runs, at once."""
+        self._end(TaskState.IDLE, '', now_s)
+
+    def on_inference(self, progress: float, now_s: float) -> None:
+        """A result of the present generation came, with its progress in [0, 1]."""
+        if not self.is_active:
+            return
+        self._inferred = True
+        self._follow_gate(now_s)
+        says_done = self._acting_s is not None and progress >= self.config.done_threshold
+        self._done_count = self._done_count + 1 if says_done else 0
+        if self._done_count >= self.config.done_ticks:
+            self._end(TaskState.DONE, '', now_s)
+
+    def on_gate(self, is_open: bool, reason: str, now_s: float) -> None:
+        """The confidence gate reports itself; call it with every report."""
+        self._gate_open, self._gate_reason = is_open, reason
+        if self.is_active:
+            self._follow_gate(now_s)
+
+    def on_policy_error(self, reason: str, fatal: bool, now_s: float) -> None:
+        """Inference failed: hold and retry, or fail at once where a retry cannot help."""
+        if not self.is_active:
+            return
+        if fatal:
+            self._end(TaskState.FAILED, reason, now_s)
+        else:
+            self._retry(reason, now_s)
+
+    def tick(self, now_s: float) -> None:
+        """Let time pass: time limit, hold timeout, and a start that does not get going."""
+        if not self.is_active:
+            return
+        waited_s = 0.0 if self._acting_s is not None else now_s - self._closed_s
+        if now_s - self._began_s > self.config.time_limit_s:
+            self._end(TaskState.FAILED, f'not done after {self.config.time_limit_s:g} s', now_s)
+        elif waited_s > self.config.hold_timeout_s:
+            self._retry(self._held_reason(), now_s)
+        elif waited_s > self.config.settle_s and self.state is TaskState.RUNNING:
+            self.state, self.reason = TaskState.HELD, self._held_reason()
+
+    def describe(self) -> str:
+        """One line for people and `/vla/task_state`, such as 'RUNNING: go to the red box'."""
+        line = self.state.value
+        if self._instruction is not None and self.state is not TaskState.IDLE:
+            line += f': {self._instruction.text}'
+        return f'{line} ({self.reason})' if self.reason else line
+
+    def _follow_gate(self, now_s: float) -> None:
+        # A gate still open from the instruction before says nothing about this one.
+        if self._gate_open and self._inferred:
+            if self._acting_s is None:
+                self._acting_s = now_s
+            self.state, self.reason = TaskState.RUNNING, ''
+        elif self._acting_s is not None:
+            self._pause(now_s)
+            self.state, self.reason = TaskState.HELD, self._held_reason()
+        elif self.state is TaskState.HELD:
+            self.reason = self._held_reason()
+
+    def _held_reason(self) -> str:
+        if not self._inferred:
+            return 'the policy gave no result'
+        return self._gate_reason or 'the confidence gate is closed'
+
+    def _pause(self, now_s: float) -> None:
+        self._elapsed_s = self.elapsed_s(now_s)
+        self._acting_s = None
+        self._closed_s = now_s
+        self._done_count = 0
+
+    def _start(self, state: TaskState, reason: str, now_s: float) -> None:
+        self.generation += 1
+        self.state, self.reason = state, reason
+        self._closed_s = now_s
+        self._inferred = False
+        self._done_count = 0
+
+    def _retry(self, reason: str, now_s: float) -> None:
+        if self._attempt >= self.config.max_retries:
+            self._end(TaskState.FAILED, reason, now_s)
+            return
+        if self._acting_s is not None:
+            self._pause(now_s)
+        self._attempt += 1
+        self._start(TaskState.RETRYING,
+                    f'retry {self._attempt} of {self.config.max_retries}: {reason}', now_s)
+
+    def _end(self, state: TaskState, reason: str, now_s: float) -> None:
+        if self._acting_s is not None:
+            self._pause(now_s)
+        self.generation += 1
+        self.state, self.reason = state, reason
+        self._done_count = 0
