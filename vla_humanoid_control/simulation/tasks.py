@@ -55,6 +55,11 @@ class Task:
         return _TIME_LIMIT_S[self.family]
 
     @property
+    def settle_s(self) -> float:
+        """How long after it was declared done success is judged [s]: stopping needs to be seen."""
+        return 0.6 if self.family == 'stop' else 0.0
+
+    @property
     def preamble(self) -> tuple[str, float] | None:
         """An instruction to be carried out first and for how long [s]: one must move to stop."""
         return ('walk forward', 1.2) if self.family == 'stop' else None
@@ -117,7 +122,7 @@ class TaskMonitor:
         self._start = world.base_pose()
         self._turned = 0.0
         self._last_yaw = self._start[2]
-        self._stopped_in_time: bool | None = None
+        self._last_fast_s = self._start_s
         self._waves = _WaveCounter()
         if task.family in ('go_to', 'reach'):
             self._target = world.find(*task.arguments)
@@ -128,9 +133,8 @@ class TaskMonitor:
         yaw = world.base_pose()[2]
         self._turned += yaw - self._last_yaw
         self._last_yaw = yaw
-        if self.task.family == 'stop' and world.time_s - self._start_s >= 0.5 \
-                and self._stopped_in_time is not False:
-            self._stopped_in_time = bool(np.linalg.norm(world.base_twist()[:2]) < 0.05)
+        if np.linalg.norm(world.base_twist()[:2]) >= 0.05:
+            self._last_fast_s = world.time_s
         if self.task.key == 'gesture:wave':
             self._waves.update(world)
 
@@ -142,7 +146,7 @@ class TaskMonitor:
         if family == 'turn':
             return self._has_turned()
         if family == 'stop':
-            return self._stopped_in_time is True
+            return self._last_fast_s - self._start_s <= 0.5
         if family == 'go_to':
             return self._at_object(world) and not self.knocked_over(world)
         if family == 'reach':

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
+import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.errors import UserError
-
-os.environ.setdefault('MUJOCO_GL', 'egl')
-
-try:
-    import mujoco
-except (ImportError, AttributeError, RuntimeError) as error:
-    raise UserError(
-        f'MuJoCo cannot draw off screen here ({error}). Install EGL: '
-        'apt-get install libegl1 libgl1-mesa-dri') from error
-
 from vla_humanoid_control.robot import RobotSpec
 from vla_humanoid_control.simulation import scene
 from vla_humanoid_control.simulation.gait import Gait
@@ -208,12 +198,19 @@ class World:
         distances[ids < 0] = np.inf
         return ScanReading(self.stamp_ns, -np.pi, step, 0.05, SCAN_MAX_M, distances)
 
-    def find(self, colour: str, shape: str) -> int:
-        """Index in `objects` of that object. Raises UserError if there is none."""
+    def index_of(self, colour: str, shape: str) -> int | None:
+        """Index in `objects` of that object; None if the scene has none."""
         for index, placed in enumerate(self.objects):
             if (placed.colour, placed.shape) == (colour, shape):
                 return index
-        raise UserError(f'There is no {colour} {shape} in this scene.')
+        return None
+
+    def find(self, colour: str, shape: str) -> int:
+        """Index in `objects` of that object. Raises UserError if the scene has none."""
+        index = self.index_of(colour, shape)
+        if index is None:
+            raise UserError(f'There is no {colour} {shape} in this scene.')
+        return index
 
     def object_poses(self) -> NDArray[np.float64]:
         """float64 [objects, 7]: position [m] and quaternion (w, x, y, z) in the world."""
@@ -298,7 +295,7 @@ class Camera:
         model.vis.global_.offheight = max(model.vis.global_.offheight, height)
         try:
             self._renderer = mujoco.Renderer(model, height, width)
-        except (RuntimeError, AttributeError, ImportError) as error:
+        except (mujoco.FatalError, RuntimeError) as error:
             raise UserError(f'Cannot draw off screen ({error}). Install EGL: '
                             'apt-get install libegl1 libgl1-mesa-dri') from error
         for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):

@@ -1,0 +1,277 @@
+"""The scripted expert: what to do in a state, for any task. It sees the simulator's state.
+
+The expert is a function of the state alone, so it can label any state for any task, those that a
+policy gets into included. Its chunk of actions comes from rolling a kinematic model forward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_humanoid_control.robot import RobotSpec
+from vla_humanoid_control.simulation.kinematics import ARM_JOINTS, ArmKinematics
+from vla_humanoid_control.simulation.scene import TABLE_HEIGHT_M
+from vla_humanoid_control.simulation.tasks import MOVES, Task, wrap
+from vla_humanoid_control.simulation.world import World
+
+DT_S = 0.1
+MOVE_M = 0.70
+TURN_RAD = {'left': np.pi / 2, 'right': -np.pi / 2, 'around': np.pi}
+STAND_OFF_M = 0.66
+"""Distance from the base to a `go_to` object at which the expert stands [m]."""
+REACHABLE_M = 0.75
+"""Farther from the base than this no hand comes [m]."""
+WAVE_S = 5.0
+WAVE_HZ = 0.8
+SEARCH_RAD_S = 0.8
+
+_READY = {'shoulder_pitch': 0.60, 'shoulder_roll': 0.35, 'shoulder_yaw': 0.0, 'elbow': -2.15,
+          'wrist_roll': 0.0, 'wrist_pitch': 0.0, 'wrist_yaw': 0.0}
+_REACHING = {'shoulder_pitch': -0.35, 'shoulder_roll': 0.35, 'shoulder_yaw': 0.0, 'elbow': -1.3,
+             'wrist_roll': 0.0, 'wrist_pitch': 0.45, 'wrist_yaw': 0.0}
+_RAISED = {'shoulder_pitch': -2.75, 'shoulder_roll': 0.20, 'elbow': -0.20}
+_WAVING = {'shoulder_pitch': -2.45, 'shoulder_roll': 0.40, 'elbow': -0.55}
+_LOOK = {'look_left': ('neck_yaw', 0.75), 'look_right': ('neck_yaw', -0.75),
+         'look_up': ('neck_pitch', -0.45), 'look_down': ('neck_pitch', 0.80)}
+
+
+@dataclass(frozen=True)
+class Target:
+    """The object that a task is about, as seen from the base.
+
+    Attributes:
+        position: float64 [3], its centre in the base frame, floor at z = 0 [m].
+        height: Its height [m].
+        seen: Whether the head camera sees it.
+    """
+
+    position: NDArray[np.float64]
+    height: float
+    seen: bool
+
+
+@dataclass(frozen=True)
+class ExpertState:
+    """What the expert looks at.
+
+    Attributes:
+        joints: float64 [J], in robot order [rad; m for grippers].
+        elapsed_s: Time since the instruction began [s].
+        travelled: float64 [3], see `Observation.travelled`.
+        target: The task's object; None for tasks without one, or where it is not in the scene.
+    """
+
+    joints: NDArray[np.float64]
+    elapsed_s: float
+    travelled: NDArray[np.float64]
+    target: Target | None = None
+
+
+@dataclass(frozen=True)
+class ExpertAction:
+    """One action and how far the task has come; progress is 1 exactly when it is done."""
+
+    twist: NDArray[np.float64]
+    joints: dict[str, float]
+    progress: float
+
+
+class Expert:
+    """Labels states with actions."""
+
+    def __init__(self, robot: RobotSpec) -> None:
+        self._robot = robot
+        self._index = {n: i for i, n in enumerate(robot.joint_names)}
+        self._controlled = tuple(j.name for j in robot.controlled)
+        self._controlled_index = np.array([self._index[n] for n in self._controlled])
+        self._home = {j.name: j.home for j in robot.controlled}
+        self._lower = np.array([j.lower for j in robot.controlled])
+        self._upper = np.array([j.upper for j in robot.controlled])
+        self._speed = np.array([j.motion.velocity for j in robot.controlled])
+        self._arms = ArmKinematics(robot)
+        self._rules: dict[str, Callable[[Task, ExpertState], ExpertAction]] = {
+            'move': self._move, 'turn': self._turn, 'stop': self._stop, 'go_to': self._go_to,
+            'reach': self._reach, 'gesture': self._gesture}
+
+    def act(self, task: Task, state: ExpertState) -> ExpertAction:
+        """The action for one state."""
+        return self._rules[task.family](task, state)
+
+    def chunk(self, task: Task, state: ExpertState,
+              horizon: int) -> tuple[NDArray[np.float32], float]:
+        """The next actions, as they would follow if the body did what it is told.
+
+        Returns:
+            float32 [H, D] in the channels of the robot file, and the progress in `state`.
+        """
+        rows, progress = [], 0.0
+        for step in range(horizon):
+            action = self.act(task, state)
+            progress = action.progress if step == 0 else progress
+            joints = np.clip([action.joints[n] for n in self._controlled],
+                             self._lower, self._upper)
+            rows.append(np.concatenate([action.twist, joints]))
+            state = self._roll(state, action.twist, joints)
+        return np.array(rows, dtype=np.float32), progress
+
+    def _roll(self, state: ExpertState, twist: NDArray[np.float64],
+              joints: NDArray[np.float64]) -> ExpertState:
+        reach = self._speed * DT_S * 0.8
+        now = state.joints.copy()
+        i = self._controlled_index
+        now[i] += np.clip(joints - now[i], -reach, reach)
+        target = state.target
+        if target is not None:
+            shifted = target.position - np.array([twist[0], twist[1], 0]) * DT_S
+            cos, sin = np.cos(twist[2] * DT_S), np.sin(twist[2] * DT_S)
+            position = np.array([cos * shifted[0] + sin * shifted[1],
+                                 cos * shifted[1] - sin * shifted[0], shifted[2]])
+            # A target that swings into view is taken to be seen from then on.
+            in_view = abs(np.arctan2(position[1], position[0])) < 0.62
+            target = replace(target, position=position, seen=target.seen or bool(in_view))
+        return ExpertState(now, state.elapsed_s + DT_S, advance(state.travelled, twist, DT_S),
+                           target)
+
+    def _move(self, task: Task, state: ExpertState) -> ExpertAction:
+        way = np.array(MOVES[task.arguments[0]])
+        along = float(state.travelled[:2] @ way)
+        left = MOVE_M - along
+        speed = 0.4 if way[0] else 0.3
+        velocity = way * np.clip(1.8 * left, 0.0, speed) if left > 0.03 else np.zeros(2)
+        # Where a turn crept in, turn back.
+        twist = np.array([*velocity, np.clip(-1.0 * state.travelled[2], -.3, .3)])
+        done = left <= 0.05
+        return self._upright(twist, 1.0 if done else 0.85 * np.clip(along / MOVE_M, 0, 1))
+
+    def _turn(self, task: Task, state: ExpertState) -> ExpertAction:
+        goal = TURN_RAD[task.arguments[0]]
+        left = goal - state.travelled[2]
+        rate = np.clip(2.0 * left, -0.8, 0.8) if abs(left) > 0.02 else 0.0
+        done = abs(left) < 0.06
+        progress = 0.85 * float(np.clip(state.travelled[2] / goal, 0, 1))
+        return self._upright(np.array([0, 0, rate]), 1.0 if done else progress)
+
+    def _stop(self, task: Task, state: ExpertState) -> ExpertAction:
+        joints = {n: float(state.joints[self._index[n]]) for n in self._controlled}
+        return ExpertAction(np.zeros(3), joints, 1.0)
+
+    def _go_to(self, task: Task, state: ExpertState) -> ExpertAction:
+        target = state.target
+        if target is None or not target.seen:
+            # Nothing in the image tells which way is shorter: always search to the left.
+            return self._upright(np.array([0, 0, SEARCH_RAD_S]), 0.0)
+        distance = float(np.hypot(target.position[0], target.position[1]))
+        bearing = wrap(np.arctan2(target.position[1], target.position[0]))
+        ahead = float(np.clip(1.2 * (distance - STAND_OFF_M), -0.15, 0.5))
+        forward = ahead * max(0.0, np.cos(bearing)) ** 4
+        turn = float(np.clip(1.8 * bearing, -0.8, 0.8))
+        done = abs(distance - STAND_OFF_M) < 0.06 and abs(bearing) < 0.18
+        progress = 1.0 if done else 0.85 * float(np.clip(1 - (distance - STAND_OFF_M) / 3, 0, 1))
+        neck = float(np.clip(np.arctan2(1.0, distance) - 0.22, 0.15, 0.85))
+        return self._upright(np.array([forward, 0, turn]), progress, neck_pitch=neck)
+
+    def _reach(self, task: Task, state: ExpertState) -> ExpertAction:
+        target = state.target
+        if target is None or np.hypot(*target.position[:2]) > REACHABLE_M:
+            return self._upright(np.zeros(3), 0.0, neck_pitch=0.70)
+        side = 'left' if target.position[1] > 0 else 'right'
+        joints = dict(self._home)
+        joints['neck_pitch'] = 0.70
+        hand = self._arms.hand(state.joints, side)
+        top = target.position + np.array([0, 0, target.height / 2])
+        offset = top[:2] - hand[:2]
+        lateral = float(np.hypot(*offset))
+        goal = top + np.array([0, 0, 0.025])
+        near = lateral < 0.05
+        if hand[2] < TABLE_HEIGHT_M + 0.06 and not near and not self._folded(state, side):
+            # Fold the arm first: straight forward would run the hand into the table's edge.
+            joints.update(_for_side(_READY, side))
+            return ExpertAction(np.zeros(3), joints, 0.05)
+        clearance = 0.12 if lateral > 0.04 else 0.12 * lateral / 0.04
+        waypoint = goal + np.array([0, 0, clearance])
+        if not near:
+            waypoint[2] = max(waypoint[2], TABLE_HEIGHT_M + 0.20)
+        step = waypoint - hand
+        length = float(np.linalg.norm(step))
+        waypoint = hand + step * min(1.0, 0.07 / max(length, 1e-6))
+        joints.update(self._arms.towards(state.joints, side, waypoint,
+                                         _for_side(_REACHING, side)))
+        remaining = float(np.linalg.norm(goal - hand))
+        done = remaining < 0.035
+        progress = 1.0 if done else 0.85 * float(np.clip(1 - remaining / 0.5, 0.05, 1))
+        return ExpertAction(np.zeros(3), joints, progress)
+
+    def _folded(self, state: ExpertState, side: str) -> bool:
+        """Whether the forearm is up, so that the hand is above the table from here on."""
+        return bool(state.joints[self._index[f'{side}_elbow']] < -1.9)
+
+    def _gesture(self, task: Task, state: ExpertState) -> ExpertAction:
+        gesture = task.arguments[0]
+        joints = dict(self._home)
+        if gesture in _LOOK:
+            name, value = _LOOK[gesture]
+            joints[name] = value
+        elif gesture == 'wave':
+            return self._wave(state)
+        else:
+            joints.update(_for_side(_RAISED, gesture.split('_')[1]))
+        now = {n: state.joints[self._index[n]] for n in self._controlled}
+        error = max(abs(now[n] - joints[n]) for n in joints if 'gripper' not in n)
+        done = error < 0.12
+        progress = 1.0 if done else 0.85 * float(np.clip(1 - error / 2.0, 0, 1))
+        return ExpertAction(np.zeros(3), joints, progress)
+
+    def _wave(self, state: ExpertState) -> ExpertAction:
+        joints = dict(self._home)
+        joints.update(_for_side(_WAVING, 'right'))
+        raised = state.joints[self._index['right_shoulder_pitch']] < -2.0
+        if raised:
+            swing = 0.40 * np.sin(2 * np.pi * WAVE_HZ * state.elapsed_s)
+            joints['right_shoulder_roll'] = -0.40 + swing
+        done = state.elapsed_s >= WAVE_S and raised
+        progress = 1.0 if done else 0.85 * float(np.clip(state.elapsed_s / WAVE_S, 0, 1))
+        return ExpertAction(np.zeros(3), joints, progress)
+
+    def _upright(self, twist: NDArray[np.float64], progress: float,
+                 **joints: float) -> ExpertAction:
+        return ExpertAction(np.asarray(twist, dtype=float), {**self._home, **joints},
+                            float(progress))
+
+
+def observe(world: World, task: Task, elapsed_s: float,
+            travelled: NDArray[np.float64]) -> ExpertState:
+    """The expert's view of a world."""
+    target = None
+    index = world.index_of(*task.arguments) if task.family in ('go_to', 'reach') else None
+    if index is not None:
+        pose, position = world.base_pose(), world.object_poses()[index][:3]
+        offset = position[:2] - pose[:2]
+        cos, sin = np.cos(pose[2]), np.sin(pose[2])
+        local = np.array([cos * offset[0] + sin * offset[1],
+                          cos * offset[1] - sin * offset[0], position[2]])
+        target = Target(local, world.objects[index].size.height, world.sees(index))
+    return ExpertState(world.joint_positions(), elapsed_s, np.array(travelled), target)
+
+
+def advance(pose: NDArray[np.float64], twist: NDArray[np.float64],
+            duration_s: float) -> NDArray[np.float64]:
+    """Dead reckoning: a pose [3] after a base twist [3] for some time, by the midpoint rule."""
+    yaw = pose[2] + twist[2] * duration_s / 2
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    return np.array([pose[0] + (cos * twist[0] - sin * twist[1]) * duration_s,
+                     pose[1] + (sin * twist[0] + cos * twist[1]) * duration_s,
+                     pose[2] + twist[2] * duration_s])
+
+
+def _for_side(posture: dict[str, float], side: str) -> dict[str, float]:
+    """A left-arm posture with joint names of a side, mirrored for the right."""
+    mirrored = ('shoulder_roll', 'shoulder_yaw', 'wrist_roll', 'wrist_yaw')
+    sign = -1.0 if side == 'right' else 1.0
+    return {f'{side}_{n}': v * (sign if n in mirrored else 1.0) for n, v in posture.items()}
+
+
+assert set(_READY) == set(ARM_JOINTS)
