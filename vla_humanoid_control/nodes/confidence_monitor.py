@@ -1,0 +1,149 @@
+"""Node: lets proposals pass only while the policy's confidence says that they lead to success."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float32
+
+from vla_humanoid_control.channels import (
+    ChannelError,
+    ChannelMessage,
+    decode_proposal,
+    encode_fault,
+    encode_gated,
+)
+from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig
+from vla_humanoid_control.nodes import qos
+from vla_humanoid_control.nodes.managed import ERROR, OK, WARN, Health, ManagedNode, run
+from vla_humanoid_control.nodes.messages import channels_from_msg, channels_to_msg
+from vla_humanoid_control.nodes.parameters import Parameters, fixed
+from vla_humanoid_control.robot import load_robot
+
+
+@dataclass(frozen=True)
+class MonitorParameters:
+    """Parameters of `confidence_monitor`.
+
+    Attributes:
+        robot: Name of a robot file in config/robots/, or its path.
+        idle_rate_hz: How often a closed gate reports itself while no proposal comes [Hz].
+    """
+
+    robot: str = fixed('humanoid')
+    idle_rate_hz: float = fixed(10.0)
+
+    def __post_init__(self) -> None:
+        if not 1.0 <= self.idle_rate_hz <= 100.0:
+            raise ValueError(f'idle_rate_hz must be in [1, 100], got {self.idle_rate_hz:g}')
+
+
+class ConfidenceMonitor(ManagedNode):
+    """The confidence gate between the controller and safety.
+
+    A malformed proposal is refused whole, and safety is told at once, so that it stops for the
+    right reason and need not wait for its watchdog. An open proposal is never repeated: when
+    proposals cease, safety's watchdog runs until the gate closes for staleness.
+
+    Subscribers:
+        /vla/action_proposal (sensor_msgs/JointState): see `channels`
+
+    Publishers:
+        /vla/action_gated (sensor_msgs/JointState): the same with `policy/gate`, or a hold
+        /vla_confidence (std_msgs/Float32): probability that the present action leads to success
+
+    Parameters: `MonitorParameters`, `GateConfig` below `gate.`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__('confidence_monitor')
+        self._settings = Parameters(self, MonitorParameters)
+        self._gate_config = Parameters(self, GateConfig, prefix='gate.', veto=self._set_gate)
+
+    def _set_gate(self, config: GateConfig, _names: frozenset[str]) -> str:
+        if hasattr(self, '_gate'):
+            self._gate.config = config
+        return ''
+
+    def configure(self) -> None:
+        p = self._settings.value
+        self._joint_names = frozenset(j.name for j in load_robot(p.robot).controlled)
+        self._gate = ConfidenceGate(self._gate_config.value)
+        self._period_s = 1.0 / p.idle_rate_hz
+        self._heard_s = float('-inf')
+        self._reason = ''
+        self._fault = ''
+        self._counts = {'proposals': 0, 'rejected': 0, 'transitions': 0}
+        self._confidence = 0.0
+        self._gated = self.advertise(JointState, '/vla/action_gated', qos.STREAM)
+        self._confidences = self.advertise(Float32, '/vla_confidence', qos.STREAM)
+        self.subscribe(JointState, '/vla/action_proposal', self._on_proposal, qos.STREAM)
+
+    def activate(self) -> None:
+        self._timer = self.every(self._period_s, self._on_silence)
+
+    def deactivate(self) -> None:
+        self._timer.cancel()
+        self._publish(encode_fault(0, 'confidence monitor is not active'), 0.0)
+
+    def _on_proposal(self, msg: JointState) -> None:
+        if not self.is_active:
+            return
+        now = self._heard_s = time.monotonic()
+        channels = channels_from_msg(msg)
+        try:
+            proposal = decode_proposal(channels, self._joint_names)
+        except ChannelError as error:
+            self._refuse(channels.stamp_ns, str(error))
+            return
+        self._fault = ''
+        self._counts['proposals'] += 1
+        was_open = self._gate.is_open
+        gated = self._gate.update(proposal, now)
+        self._counts['transitions'] += self._gate.is_open != was_open
+        self._reason = gated.reason
+        self._publish(encode_gated(gated), gated.proposal.confidence)
+
+    def _refuse(self, stamp_ns: int, reason: str) -> None:
+        self._counts['rejected'] += 1
+        self._fault = reason
+        self.warn('proposal', f'proposal refused: {reason}')
+        self._publish(encode_fault(stamp_ns, reason), 0.0)
+
+    def _on_silence(self) -> None:
+        now = time.monotonic()
+        if now - self._heard_s < self._period_s * 1.5:
+            return
+        was_open = self._gate.is_open
+        gated = self._gate.update(None, now)
+        self._counts['transitions'] += self._gate.is_open != was_open
+        self._reason = gated.reason
+        if not gated.is_open:
+            self._publish(encode_gated(gated), gated.proposal.confidence)
+
+    def _publish(self, wire: ChannelMessage, confidence: float) -> None:
+        self._confidence = confidence
+        self._gated.publish(channels_to_msg(wire))
+        self._confidences.publish(Float32(data=confidence))
+
+    def health(self) -> Health:
+        if not self.is_active:
+            return Health(WARN, 'not active', {})
+        state = 'open' if self._gate.is_open else 'closed'
+        values = {**self._counts, 'gate': state, 'reason': self._reason,
+                  'confidence': self._confidence}
+        if self._fault:
+            return Health(ERROR, f'proposal refused: {self._fault}', values)
+        return Health(OK, f'gate {state}', values)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the node until a signal."""
+    run(ConfidenceMonitor, args)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,131 @@
+"""Runs a policy in a thread of its own, beside the control loop. Knows nothing of ROS."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vla_humanoid_control.policy.protocol import Policy
+from vla_humanoid_control.types import ActionChunk, Observation
+
+
+@dataclass(frozen=True)
+class Request:
+    """One observation to act on.
+
+    Attributes:
+        generation: The task's; the policy is reset when it changes, and the result is worth
+            nothing once the task has moved on.
+        wording: The instruction for the policy.
+        observation: What it may see.
+    """
+
+    generation: int
+    wording: str
+    observation: Observation
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a request: a chunk, or an error.
+
+    Attributes:
+        request: The request.
+        chunk: None where it failed.
+        error: Why it failed.
+        is_fatal: Whether trying again is pointless (out of memory).
+        duration_s: Time it took [s].
+    """
+
+    request: Request
+    chunk: ActionChunk | None
+    error: str
+    is_fatal: bool
+    duration_s: float
+
+
+class InferenceWorker:
+    """One request at a time; the caller asks `is_busy` first and gets results with `take`.
+
+    Args:
+        policy: Used by the worker's thread alone from now on.
+        on_outcome: Called from that thread when `take` has something to give.
+    """
+
+    def __init__(self, policy: Policy, on_outcome: Callable[[], None]) -> None:
+        self._policy = policy
+        self._on_outcome = on_outcome
+        self._condition = threading.Condition()
+        self._request: Request | None = None
+        self._began_s: float | None = None
+        self._outcome: Outcome | None = None
+        self._closing = False
+        self._generation: int | None = None
+        # A daemon: a hung inference must not keep the process from ending.
+        self._thread = threading.Thread(target=self._work, name='inference', daemon=True)
+        self._thread.start()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is being worked on."""
+        return self._began_s is not None
+
+    def busy_s(self, now_s: float) -> float:
+        """For how long the present request has been worked on; 0 when idle [s]."""
+        began_s = self._began_s
+        return 0.0 if began_s is None else now_s - began_s
+
+    def submit(self, request: Request) -> None:
+        """Start on a request. Only when not busy.
+
+        Raises:
+            RuntimeError: It is busy.
+        """
+        with self._condition:
+            if self._began_s is not None:
+                raise RuntimeError('inference is still busy')
+            self._request, self._began_s = request, time.monotonic()
+            self._condition.notify()
+
+    def take(self) -> Outcome | None:
+        """The outcome that has come since the last call; None where none has."""
+        with self._condition:
+            outcome, self._outcome = self._outcome, None
+            return outcome
+
+    def close(self, timeout_s: float = 1.0) -> None:
+        """End the thread; a hung one is left behind."""
+        with self._condition:
+            self._closing = True
+            self._condition.notify()
+        self._thread.join(timeout_s)
+
+    def _work(self) -> None:
+        while True:
+            with self._condition:
+                self._condition.wait_for(lambda: self._request is not None or self._closing)
+                if self._closing:
+                    return
+                request, self._request = self._request, None
+            assert request is not None
+            outcome = self._infer(request)
+            with self._condition:
+                self._outcome, self._began_s = outcome, None
+            self._on_outcome()
+
+    def _infer(self, request: Request) -> Outcome:
+        began_s = time.monotonic()
+        chunk, error, is_fatal = None, '', False
+        try:
+            if request.generation != self._generation:
+                self._policy.reset(request.wording)
+                self._generation = request.generation
+            chunk = self._policy.infer(request.observation)
+        except Exception as caught:  # whatever a policy raises, the loop decides what follows
+            self._generation = None
+            error = f'{type(caught).__name__}: {caught}'[:200]
+            # torch.cuda.OutOfMemoryError derives from RuntimeError; torch need not be here.
+            is_fatal = isinstance(caught, MemoryError) or 'OutOfMemory' in type(caught).__name__
+        return Outcome(request, chunk, error, is_fatal, time.monotonic() - began_s)

@@ -1,0 +1,251 @@
+"""What all nodes share: a lifecycle that starts by itself, diagnostics, QoS events, one `main`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.clock import Clock, ClockType
+from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile
+from rclpy.signals import SignalHandlerOptions
+from rclpy.subscription import Subscription
+from rclpy.timer import Timer
+
+from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.nodes import qos
+from vla_humanoid_control.nodes.messages import status
+
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+
+EXIT_USER_ERROR = 2
+
+
+@dataclass(frozen=True)
+class Health:
+    """A node's own entry in `/diagnostics`. A change of level or message is published at once."""
+
+    level: bytes
+    message: str
+    values: Mapping[str, Any]
+
+
+class ManagedNode(LifecycleNode):
+    """A lifecycle node that reports its health and its QoS mismatches.
+
+    A subclass creates what needs resources in `configure`, and everything with `subscribe`,
+    `advertise` and `every`, which `release` takes down again: one teardown path.
+
+    Publishers:
+        /diagnostics (diagnostic_msgs/DiagnosticArray): at 1 Hz and on change.
+
+    Parameters:
+        autostart (bool): Configure and activate at start; else wait for a lifecycle manager.
+    """
+
+    def __init__(self, name: str, **kwargs: Any) -> None:
+        super().__init__(name, **kwargs)
+        self.autostart = bool(self.declare_parameter('autostart', True).value)
+        self.is_active = False
+        self.qos_problems: dict[str, str] = {}
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._owned: list[Callable[[], Any]] = []
+        self._reported: tuple[bytes, str] | None = None
+        self._reported_s = 0.0
+        self._log_after_s: dict[str, float] = {}
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', qos.EVENT)
+        self.create_timer(0.1, self._report, clock=self._steady)
+
+    # --- for subclasses to fill in ----------------------------------------------------------
+
+    def configure(self) -> None:
+        """Load and wire everything. A UserError refuses the transition and is shown."""
+
+    def activate(self) -> None:
+        """Begin to work."""
+
+    def deactivate(self) -> None:
+        """Stop to work, in a safe state."""
+
+    def release(self) -> None:
+        """Give up what `configure` took, beyond subscriptions, publishers, services and timers."""
+
+    def health(self) -> Health:
+        """The present health, for `/diagnostics`."""
+        return Health(OK, '', {})
+
+    # --- wiring -----------------------------------------------------------------------------
+
+    def subscribe(self, kind: Any, topic: str, callback: Callable[[Any], None],
+                  profile: QoSProfile) -> Subscription:
+        """Subscribe until the node is cleaned up; a QoS mismatch shows in the diagnostics."""
+        events = SubscriptionEventCallbacks(
+            incompatible_qos=lambda e: self._on_mismatch(topic, 'publisher', e))
+        subscription = self.create_subscription(kind, topic, callback, profile,
+                                                event_callbacks=events)
+        self._owned.append(lambda: self.destroy_subscription(subscription))
+        return subscription
+
+    def advertise(self, kind: Any, topic: str, profile: QoSProfile) -> Publisher:
+        """Publish until the node is cleaned up; a QoS mismatch shows in the diagnostics."""
+        events = PublisherEventCallbacks(
+            incompatible_qos=lambda e: self._on_mismatch(topic, 'subscriber', e))
+        # Not a lifecycle publisher: what may be published while inactive is decided by the node.
+        publisher = self.create_publisher(kind, topic, profile, event_callbacks=events)
+        self._owned.append(lambda: self.destroy_publisher(publisher))
+        return publisher
+
+    def serve(self, kind: Any, name: str, callback: Callable[[Any, Any], Any]) -> None:
+        """Offer a service until the node is cleaned up."""
+        service = self.create_service(kind, name, callback)
+        self._owned.append(lambda: self.destroy_service(service))
+
+    def every(self, period_s: float, callback: Callable[[], None]) -> Timer:
+        """Call back on the steady clock until the node is cleaned up."""
+        timer = self.create_timer(period_s, callback, clock=self._steady)
+        self._owned.append(lambda: self.destroy_timer(timer))
+        return timer
+
+    def now_ns(self) -> int:
+        """The robot's clock, that stamps are in; simulated time under `use_sim_time` [ns]."""
+        return int(self.get_clock().now().nanoseconds)
+
+    def warn(self, topic: str, text: str, every_s: float = 5.0) -> None:
+        """Log a warning, at most once in that time for a topic, so that a flood stays readable."""
+        now = time.monotonic()
+        if now >= self._log_after_s.get(topic, 0.0):
+            self._log_after_s[topic] = now + every_s
+            self.get_logger().warning(text)
+
+    # --- lifecycle --------------------------------------------------------------------------
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._transition(super().on_configure, state, self.configure)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._transition(super().on_activate, state, self._activate)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._transition(super().on_deactivate, state, self._deactivate)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._transition(super().on_cleanup, state, self._teardown)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._transition(super().on_shutdown, state, self._shut_down)
+
+    def _transition(self, default: Callable[[LifecycleState], TransitionCallbackReturn],
+                    state: LifecycleState, work: Callable[[], None]) -> TransitionCallbackReturn:
+        # rclpy turns an exception in a transition into ERROR without a word.
+        try:
+            work()
+        except UserError as error:
+            self.get_logger().error(str(error))
+            self._teardown()
+            return TransitionCallbackReturn.FAILURE
+        except Exception:
+            self.get_logger().error(traceback.format_exc())
+            return TransitionCallbackReturn.ERROR
+        return default(state)
+
+    def _activate(self) -> None:
+        self.is_active = True
+        self.activate()
+
+    def _deactivate(self) -> None:
+        self.deactivate()
+        self.is_active = False
+
+    def _shut_down(self) -> None:
+        if self.is_active:
+            self._deactivate()
+        self._teardown()
+
+    def _teardown(self) -> None:
+        self.release()
+        while self._owned:
+            self._owned.pop()()
+
+    # --- diagnostics ------------------------------------------------------------------------
+
+    def _report(self) -> None:
+        health = self.health()
+        if self.qos_problems:
+            text = '; '.join(self.qos_problems.values())
+            health = Health(ERROR, '; '.join(filter(None, (health.message, text))), health.values)
+        now, summary = time.monotonic(), (health.level, health.message)
+        if summary == self._reported and now - self._reported_s < 1.0:
+            return
+        self._reported, self._reported_s = summary, now
+        message = DiagnosticArray()
+        message.header.stamp = self.get_clock().now().to_msg()
+        message.status.append(status(health.level, self.get_name(), health.message,
+                                     health.values))
+        self._diagnostics.publish(message)
+
+    def _on_mismatch(self, topic: str, other: str, event: Any) -> None:
+        policy = getattr(event.last_policy_kind, 'name', event.last_policy_kind)
+        text = f'QoS mismatch on {topic}: a {other} offers or asks for another {policy}'
+        self.qos_problems[topic] = text
+        self.get_logger().error(text)
+
+
+def run(create: Callable[[], ManagedNode], args: Sequence[str] | None = None) -> None:
+    """The whole of a node's process: start, spin until a signal, stop safely.
+
+    Signals are handled here and not by rclpy, which would close the publishers before the node
+    could stop the robot. Exits with 2 where the node refuses to start.
+    """
+    stopping: list[int] = []
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        stopping.append(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    node: ManagedNode | None = None
+    try:
+        node = create()
+        if node.autostart:
+            _bring_up(node)
+        executor = _executor()
+        executor.add_node(node)
+        while not stopping:
+            executor.spin_once(timeout_sec=0.1)
+    except UserError as error:
+        print(f'error: {error}', file=sys.stderr, flush=True)
+        raise SystemExit(EXIT_USER_ERROR) from error
+    finally:
+        if node is not None:
+            if node.is_active:
+                node.trigger_shutdown()
+            node.destroy_node()
+        rclpy.shutdown()
+
+
+def _bring_up(node: ManagedNode) -> None:
+    for name, transition in (('configure', node.trigger_configure),
+                             ('activate', node.trigger_activate)):
+        if transition() != TransitionCallbackReturn.SUCCESS:
+            raise UserError(f'{node.get_name()} could not {name}; see its log above.')
+
+
+def _executor() -> Any:
+    """The events executor where there is one (from Jazzy): a tenth of the cost per callback."""
+    try:
+        from rclpy.experimental import EventsExecutor
+    except ImportError:
+        from rclpy.executors import SingleThreadedExecutor
+        return SingleThreadedExecutor()
+    return EventsExecutor()

@@ -1,0 +1,158 @@
+"""ROS parameters from frozen dataclasses: declared once, checked on every change, never half applied.
+
+A field of a dataclass is a parameter. Its default is the field's, its description the line of that
+name below `Attributes:` in the class's docstring, its bounds those given with `bounded`, and what
+else must hold is said in `__post_init__` by raising ValueError.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from vla_humanoid_control.errors import UserError
+
+T = TypeVar('T')
+
+Veto = Callable[[Any, frozenset[str]], str]
+"""Told the new dataclass and the names that changed; says why not, or '' to accept."""
+
+
+def bounded(default: float, lowest: float, highest: float) -> Any:
+    """A numeric field with inclusive bounds."""
+    return dataclasses.field(default=default, metadata={'bounds': (lowest, highest)})
+
+
+def fixed(default: Any) -> Any:
+    """A field that can be set at start only."""
+    return dataclasses.field(default=default, metadata={'fixed': True})
+
+
+class Parameters(Generic[T]):
+    """One dataclass, declared as parameters of a node and kept up to date.
+
+    Args:
+        node: Whose parameters they are.
+        kind: A frozen dataclass with fields of bool, int, float, str or tuple[str, ...].
+        defaults: Instance to take the defaults from, where they come from elsewhere (a checkpoint).
+        veto: Asked after all checks passed and before a change takes effect.
+        prefix: Put before each name, such as 'gate.'.
+
+    Raises:
+        UserError: The values given at start are nonsense; says which and why.
+    """
+
+    def __init__(self, node: Node, kind: type[T], *, defaults: T | None = None,
+                 veto: Veto | None = None, prefix: str = '') -> None:
+        self._fields = {prefix + f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+        self._veto = veto
+        instance: Any = kind() if defaults is None else defaults
+        descriptions = _descriptions(kind)
+        values = {}
+        for name, field in self._fields.items():
+            default = getattr(instance, field.name)
+            try:
+                parameter = node.declare_parameter(
+                    name, list(default) if isinstance(default, tuple) else default,
+                    _descriptor(field, default, descriptions.get(field.name, '')))
+            except Exception as error:  # rclpy raises several kinds for a bad override
+                raise UserError(f'{node.get_name()}: parameter {name}: {error}') from error
+            values[field.name] = _checked(node, name, field, default, parameter.value)
+        try:
+            self.value: T = kind(**values)
+        except ValueError as error:
+            raise UserError(f'{node.get_name()}: {error}') from error
+        node.add_on_set_parameters_callback(self._on_set)
+
+    def _on_set(self, changes: list[Parameter]) -> SetParametersResult:
+        mine = {p.name: p.value for p in changes if p.name in self._fields}
+        if not mine:
+            return SetParametersResult(successful=True)
+        try:
+            new = self._changed(mine)
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        names = frozenset(self._fields[n].name for n in mine)
+        reason = self._veto(new, names) if self._veto else ''
+        if not reason:
+            self.value = new
+        return SetParametersResult(successful=not reason, reason=reason)
+
+    def _changed(self, changes: Mapping[str, Any]) -> T:
+        values = {}
+        for name, value in changes.items():
+            field = self._fields[name]
+            if field.metadata.get('fixed'):
+                raise ValueError(f'{name} can only be set at start')
+            values[field.name] = _validated(name, field, getattr(self.value, field.name), value)
+        # replace() runs __post_init__, where the conditions between fields are checked.
+        return dataclasses.replace(self.value, **values)  # type: ignore[type-var]
+
+
+def _checked(node: Node, name: str, field: dataclasses.Field[Any], default: Any,
+             value: Any) -> Any:
+    try:
+        return _validated(name, field, default, value)
+    except ValueError as error:
+        raise UserError(f'{node.get_name()}: {error}') from error
+
+
+def _validated(name: str, field: dataclasses.Field[Any], example: Any, value: Any) -> Any:
+    if isinstance(example, tuple):
+        if not isinstance(value, (list, tuple)) or not all(isinstance(v, str) for v in value):
+            raise ValueError(f'{name} must be a list of strings')
+        # An empty list cannot be told from a list of another type in YAML; [''] stands for it.
+        return tuple(v for v in value if v)
+    if isinstance(example, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) is not type(example):
+        raise ValueError(f'{name} must be a {type(example).__name__}, got {value!r}')
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f'{name} must be finite, got {value}')
+    lowest, highest = field.metadata.get('bounds', (-math.inf, math.inf))
+    if isinstance(value, (int, float)) and not lowest <= value <= highest:
+        raise ValueError(f'{name} must be in [{lowest:g}, {highest:g}], got {value:g}')
+    return value
+
+
+def _descriptor(field: dataclasses.Field[Any], default: Any, text: str) -> ParameterDescriptor:
+    # `read_only` is not set for a fixed field: rclpy would then refuse it without saying why.
+    descriptor = ParameterDescriptor(description=text, dynamic_typing=isinstance(default, float))
+    bounds = field.metadata.get('bounds')
+    if bounds and isinstance(default, float):
+        descriptor.floating_point_range = [FloatingPointRange(from_value=float(bounds[0]),
+                                                              to_value=float(bounds[1]))]
+    elif bounds:
+        descriptor.integer_range = [IntegerRange(from_value=int(bounds[0]),
+                                                 to_value=int(bounds[1]), step=1)]
+    return descriptor
+
+
+def _descriptions(kind: type) -> dict[str, str]:
+    """Field name to its text below `Attributes:` in the docstring."""
+    lines = (inspect.getdoc(kind) or '').partition('Attributes:')[2].splitlines()
+    texts: dict[str, str] = {}
+    names: list[str] = []
+    for line in lines:
+        start = re.match(r'    (\w+(?:, \w+)*): (.*)', line)
+        if start:
+            names = start[1].split(', ')
+            texts.update(dict.fromkeys(names, start[2].strip()))
+        elif line.startswith('     '):
+            texts.update({n: f'{texts[n]} {line.strip()}' for n in names})
+        elif line.strip():
+            break
+    return texts

@@ -1,0 +1,398 @@
+"""Node: sees, hears, and proposes what to do. Never talks to the robot itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from geometry_msgs.msg import Twist, TwistStamped
+from sensor_msgs.msg import CompressedImage, Image, JointState
+from std_msgs.msg import String
+
+from vla_humanoid_control.channels import (
+    ChannelError,
+    decode_gated,
+    encode_fault,
+    encode_proposal,
+)
+from vla_humanoid_control.language.intake import Rejection, parse_command
+from vla_humanoid_control.nodes import qos
+from vla_humanoid_control.nodes.inference import InferenceWorker, Outcome, Request
+from vla_humanoid_control.nodes.managed import ERROR, OK, WARN, Health, ManagedNode, run
+from vla_humanoid_control.nodes.messages import (
+    MessageError,
+    channels_from_msg,
+    channels_to_msg,
+    joints_from_msg,
+    rgb_from_msg,
+    to_ns,
+    twist_from_msg,
+)
+from vla_humanoid_control.nodes.parameters import Parameters, bounded, fixed
+from vla_humanoid_control.perception.dead_reckoning import DeadReckoning
+from vla_humanoid_control.perception.frames import FrameLimits, FrameStore
+from vla_humanoid_control.perception.image_decoding import ImageError, decode_compressed_rgb
+from vla_humanoid_control.policy.playback import ChunkPlayback
+from vla_humanoid_control.policy.registry import load_policy
+from vla_humanoid_control.robot import load_robot
+from vla_humanoid_control.task import TaskConfig, TaskManager
+from vla_humanoid_control.types import Action, JointReading, Observation, Proposal, SafetyState
+
+
+@dataclass(frozen=True)
+class ControllerParameters:
+    """Parameters of `vla_controller`.
+
+    Attributes:
+        robot: Name of a robot file in config/robots/, or its path.
+        policy: Name of a policy, or the folder of a checkpoint.
+        rate_hz: Proposals per second [Hz].
+        compressed: Whether the cameras are read from their .../compressed topics.
+        stamped_twist: Whether /cmd_vel is a TwistStamped.
+        ensembling: Weight decay m of temporal ensembling, from the oldest prediction to the newest.
+        joints_max_age_s: Older joint states are not acted on [s].
+        hang_timeout_s: An inference that takes longer counts as hung [s].
+    """
+
+    robot: str = fixed('humanoid')
+    policy: str = fixed('scripted')
+    rate_hz: float = fixed(10.0)
+    compressed: bool = fixed(False)
+    stamped_twist: bool = fixed(False)
+    ensembling: float = fixed(0.01)
+    joints_max_age_s: float = bounded(0.3, 0.02, 5.0)
+    hang_timeout_s: float = bounded(1.0, 0.1, 60.0)
+
+    def __post_init__(self) -> None:
+        if not 1.0 <= self.rate_hz <= 100.0:
+            raise ValueError(f'rate_hz must be in [1, 100], got {self.rate_hz:g}')
+
+
+class VlaController(ManagedNode):
+    """Turns camera frames and an English instruction into proposals.
+
+    Inference runs in its own thread, on the newest frame; chunk playback fills in between.
+
+    Subscribers:
+        camera topics of the robot file (sensor_msgs/Image, or CompressedImage)
+        /joint_states (sensor_msgs/JointState)
+        /vla_command (std_msgs/String): plain English
+        /vla/action_gated (sensor_msgs/JointState): whether the confidence gate lets actions pass
+        /cmd_vel (geometry_msgs/Twist): what the base was really told
+        /safety/state (std_msgs/String): an emergency stop ends the task
+
+    Publishers:
+        /vla/action_proposal (sensor_msgs/JointState): see `channels`
+        /vla/task_state (std_msgs/String): state, instruction, reason; latched
+
+    Parameters: `ControllerParameters`, `FrameLimits` below `frames.`, `TaskConfig` below `task.`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__('vla_controller')
+        self._settings = Parameters(self, ControllerParameters)
+        self._limits = Parameters(self, FrameLimits, prefix='frames.', veto=self._set_limits)
+        self._task_config = Parameters(self, TaskConfig, prefix='task.', veto=self._set_task)
+
+    def _set_limits(self, limits: FrameLimits, _names: frozenset[str]) -> str:
+        if hasattr(self, '_frames'):
+            self._frames.limits = limits
+        return ''
+
+    def _set_task(self, config: TaskConfig, _names: frozenset[str]) -> str:
+        if hasattr(self, '_task'):
+            self._task.config = config
+        return ''
+
+    def configure(self) -> None:
+        p = self._settings.value
+        robot = load_robot(p.robot)
+        policy = load_policy(p.policy, robot)
+        self._spec = policy.spec
+        self._joint_names = frozenset(j.name for j in robot.controlled)
+        self._frames = FrameStore(self._spec.cameras, self._limits.value)
+        self._task = TaskManager(self._task_config.value)
+        self._playback = ChunkPlayback(self._spec, p.ensembling)
+        self._odometer = DeadReckoning()
+        self._joints: tuple[JointReading, float] | None = None
+        self._seen = (0, 0)  # generation and instruction that playback and odometer belong to
+        self._acted_ns = 0  # frame that the newest chunk was computed from
+        self._fault = ''
+        self._hangs_s = 0.0
+        self._announced = ''
+        self._counts = dict.fromkeys(('commands', 'commands_rejected', 'joint_states_rejected',
+                                      'inferences', 'results_discarded', 'hangs', 'ticks',
+                                      'deadlines_missed'), 0)
+        self._last_command_problem = ''
+        self._inference_s = 0.0
+        self._next_tick_s = 0.0
+        self._proposals = self.advertise(JointState, '/vla/action_proposal', qos.STREAM)
+        self._task_states = self.advertise(String, '/vla/task_state', qos.STATE)
+        for camera in self._spec.cameras:
+            topic = robot.cameras[camera].topic
+            if p.compressed:
+                self.subscribe(CompressedImage, f'{topic}/compressed',
+                               partial(self._on_compressed, camera), qos.SENSOR_INPUT)
+            else:
+                self.subscribe(Image, topic, partial(self._on_image, camera), qos.SENSOR_INPUT)
+        self.subscribe(JointState, robot.sensors['joint_states'].topic, self._on_joints,
+                       qos.SENSOR_INPUT)
+        self.subscribe(String, '/vla_command', self._on_command, qos.EVENT)
+        self.subscribe(JointState, '/vla/action_gated', self._on_gated, qos.STREAM)
+        self.subscribe(TwistStamped if p.stamped_twist else Twist, '/cmd_vel', self._on_cmd_vel,
+                       qos.STREAM)
+        self.subscribe(String, '/safety/state', self._on_safety_state, qos.STATE)
+        wake = self.create_guard_condition(self._on_outcome)
+        self._owned.append(lambda: self.destroy_guard_condition(wake))
+        self._worker = InferenceWorker(policy, wake.trigger)
+
+    def activate(self) -> None:
+        period_s = 1.0 / self._settings.value.rate_hz
+        self._next_tick_s = time.monotonic() + period_s
+        self._timer = self.every(period_s, self._tick)
+
+    def deactivate(self) -> None:
+        self._timer.cancel()
+        now = time.monotonic()
+        self._task.stop(now)
+        self._after_change(now)
+
+    def release(self) -> None:
+        if hasattr(self, '_worker'):
+            self._worker.close()
+
+    # --- inputs: convert, store, return -----------------------------------------------------
+
+    def _on_image(self, camera: str, msg: Image) -> None:
+        try:
+            pixels = rgb_from_msg(msg)
+        except ImageError as error:
+            self.warn(camera, self._frames.reject(camera, str(error)))
+            return
+        self._add_frame(camera, pixels, to_ns(msg.header.stamp))
+
+    def _on_compressed(self, camera: str, msg: CompressedImage) -> None:
+        try:
+            pixels = decode_compressed_rgb(msg.data)
+        except ImageError as error:
+            self.warn(camera, self._frames.reject(camera, str(error)))
+            return
+        self._add_frame(camera, pixels, to_ns(msg.header.stamp))
+
+    def _add_frame(self, camera: str, pixels: np.ndarray, stamp_ns: int) -> None:
+        problem = self._frames.add(camera, pixels, stamp_ns, self.now_ns(), time.monotonic())
+        if problem:
+            self.warn(camera, problem)
+
+    def _on_joints(self, msg: JointState) -> None:
+        try:
+            self._joints = joints_from_msg(msg), time.monotonic()
+        except MessageError as error:
+            self._counts['joint_states_rejected'] += 1
+            self.warn('joints', f'joint states: {error}')
+
+    def _on_cmd_vel(self, msg: Twist | TwistStamped) -> None:
+        twist = msg.twist if isinstance(msg, TwistStamped) else msg
+        self._odometer.on_command(twist_from_msg(twist), time.monotonic())
+
+    def _on_command(self, msg: String) -> None:
+        self._counts['commands'] += 1
+        parsed = parse_command(msg.data)
+        if isinstance(parsed, Rejection):
+            self._counts['commands_rejected'] += 1
+            self._last_command_problem = parsed.reason
+            self.warn('command', f'command refused: {parsed.reason}', every_s=1.0)
+            return
+        self._last_command_problem = ''
+        if self.is_active:
+            now = time.monotonic()
+            self._task.command(parsed, now)
+            self._after_change(now)
+
+    def _on_gated(self, msg: JointState) -> None:
+        try:
+            gated = decode_gated(channels_from_msg(msg), self._joint_names)
+            is_open, reason = gated.is_open, gated.reason
+        except ChannelError as error:
+            is_open, reason = False, str(error)
+        now = time.monotonic()
+        self._task.on_gate(is_open, reason, now)
+        self._after_change(now)
+
+    def _on_safety_state(self, msg: String) -> None:
+        if msg.data.startswith(SafetyState.ESTOP.value):
+            now = time.monotonic()
+            self._task.stop(now)
+            self._after_change(now)
+
+    # --- the loop ---------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        self._measure(now)
+        self._task.tick(now)
+        self._watch_for_hang(now)
+        self._after_change(now)
+        self._start_inference(now)
+        # While an inference runs, its result is proposed as soon as it comes.
+        if not self._worker.is_busy or self._fault or self._worker.busy_s(now) > 0.05:
+            self._propose(now)
+
+    def _on_outcome(self) -> None:
+        outcome = self._worker.take()
+        if outcome is None:
+            return
+        now = time.monotonic()
+        self._hangs_s = 0.0
+        self._inference_s = outcome.duration_s
+        if outcome.request.generation != self._task.generation or not self.is_active:
+            self._counts['results_discarded'] += 1
+            return
+        self._use(outcome, now)
+        self._after_change(now)
+        self._propose(now)
+
+    def _use(self, outcome: Outcome, now: float) -> None:
+        self._counts['inferences'] += 1
+        if outcome.chunk is None:
+            self.get_logger().error(f'inference failed: {outcome.error}')
+            self._task.on_policy_error(outcome.error, outcome.is_fatal, now)
+            return
+        stamp_ns = outcome.request.observation.stamp_ns
+        try:
+            self._playback.add(outcome.chunk, stamp_ns)
+        except ValueError as error:
+            self.warn('chunk', f'the policy gave nonsense: {error}', every_s=1.0)
+            self._playback.clear()
+            self._task.on_policy_error(str(error), False, now)
+            self._seen = (self._task.generation, self._task.instruction_id)
+            self._fault = f'policy: {error}'
+            return
+        self._fault = ''
+        self._chunk = outcome.chunk
+        self._acted_ns = stamp_ns
+        self._task.on_inference(outcome.chunk.progress, now)
+
+    def _start_inference(self, now: float) -> None:
+        wording = self._task.wording
+        if wording is None or self._worker.is_busy:
+            return
+        observation = self._observe(now)
+        if observation is not None:
+            self._worker.submit(Request(self._task.generation, wording, observation))
+
+    def _observe(self, now: float) -> Observation | None:
+        frames, self._blind = self._frames.matching(now)
+        if self._blind:
+            return None
+        if self._joints is None or now - self._joints[1] > self._settings.value.joints_max_age_s:
+            self._blind = 'no joint states'
+            return None
+        positions = self._joints[0].positions
+        missing = [n for n in self._spec.joint_names if n not in positions]
+        if missing:
+            self._blind = f'joint states lack {missing[0]}'
+            return None
+        vector = np.array([positions[n] for n in self._spec.joint_names])
+        if not np.all(np.isfinite(vector)):
+            self._blind = 'joint states are not finite'
+            return None
+        return Observation(
+            stamp_ns=min(f.stamp_ns for f in frames.values()),
+            images={name: f.pixels for name, f in frames.items()},
+            joint_positions=vector,
+            elapsed_s=self._task.elapsed_s(now),
+            travelled=self._odometer.travelled(now),
+        )
+
+    def _watch_for_hang(self, now: float) -> None:
+        """Report a hung inference once in each timeout: each report uses up a retry."""
+        busy_s = self._worker.busy_s(now)
+        if busy_s - self._hangs_s <= self._settings.value.hang_timeout_s:
+            return
+        self._hangs_s = busy_s
+        self._counts['hangs'] += 1
+        reason = f'inference hangs for {busy_s:.1f} s'
+        self.get_logger().error(reason)
+        self._task.on_policy_error(reason, False, now)
+        self._after_change(now)
+        self._fault = reason
+
+    def _after_change(self, now: float) -> None:
+        """Follow the task: what belongs to an older attempt is forgotten, and people are told."""
+        generation, instruction = self._seen
+        if self._task.generation != generation:
+            self._playback.clear()
+            self._fault = ''
+            if self._task.instruction_id != instruction:
+                self._odometer.reset()
+            self._seen = (self._task.generation, self._task.instruction_id)
+            if not self._task.is_active:
+                self._propose(now)  # a stop waits for no tick
+        line = self._task.describe()
+        if line != self._announced:
+            self._announced = line
+            self._task_states.publish(String(data=line))
+            self.get_logger().info(line)
+
+    def _propose(self, now: float) -> None:
+        stamp_ns = self._acted_ns
+        action = None
+        if self._fault:
+            self._proposals.publish(channels_to_msg(encode_fault(stamp_ns, self._fault)))
+            return
+        frames, _ = self._frames.matching(now)
+        if frames:
+            newest = max(frames.values(), key=lambda f: f.stamp_ns)
+            if self._task.is_active:
+                # On the steady clock, so that a paused or jumping robot clock plays nothing twice.
+                moment_ns = newest.stamp_ns + int((now - newest.arrival_s) * 1e9)
+                action = self._playback.action_at(moment_ns)
+            else:
+                stamp_ns = newest.stamp_ns
+        if action is None:
+            proposal = Proposal(stamp_ns, Action.hold(), 0.0, 0.0)
+        else:
+            proposal = Proposal(stamp_ns, action, self._chunk.confidence, self._chunk.progress)
+        try:
+            wire = encode_proposal(proposal)
+        except ChannelError as error:
+            wire = encode_fault(stamp_ns, f'policy: {error}')
+        self._proposals.publish(channels_to_msg(wire))
+
+    # --- diagnostics ------------------------------------------------------------------------
+
+    def _measure(self, now: float) -> None:
+        period_s = 1.0 / self._settings.value.rate_hz
+        self._counts['ticks'] += 1
+        if now - self._next_tick_s > period_s / 2:
+            self._counts['deadlines_missed'] += 1
+            self._next_tick_s = now
+        self._next_tick_s += period_s
+
+    def health(self) -> Health:
+        if not self.is_active:
+            return Health(WARN, 'not active', {})
+        values = {**self._counts, **self._frames.counts, 'task': self._task.describe(),
+                  'inference_s': self._inference_s}
+        if self._fault:
+            return Health(ERROR, self._fault, values)
+        _, blind = self._frames.matching(time.monotonic())
+        problem = blind or self._frames.problem
+        if problem:
+            return Health(ERROR, problem.split(':')[0] + ': ' + problem.split(': ')[-1], values)
+        if self._last_command_problem:
+            return Health(WARN, f'command refused: {self._last_command_problem}', values)
+        return Health(OK, '', values)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the node until a signal."""
+    run(VlaController, args)
+
+
+if __name__ == '__main__':
+    main()

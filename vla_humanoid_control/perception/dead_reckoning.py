@@ -1,0 +1,44 @@
+"""Where the base should be by now, from the commands that were sent to it (efference copy)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_GAP_S = 0.25
+"""A command does not count for longer than this: the robot's own watchdog has stopped by then."""
+
+
+class DeadReckoning:
+    """Integrates base commands into `Observation.travelled`, each until the next one comes."""
+
+    def __init__(self) -> None:
+        self._pose = np.zeros(3)
+        self._twist = np.zeros(3)
+        self._since_s: float | None = None
+
+    def reset(self) -> None:
+        """Begin anew here: a new instruction."""
+        self._pose = np.zeros(3)
+
+    def on_command(self, twist: NDArray[np.float64], now_s: float) -> None:
+        """A command was sent.
+
+        Args:
+            twist: float64 [3], forward, left, turning left [m/s, m/s, rad/s].
+            now_s: Steady clock [s].
+        """
+        self._pose = self.travelled(now_s)
+        self._twist = np.array(twist, dtype=np.float64)
+        self._since_s = now_s
+
+    def travelled(self, now_s: float) -> NDArray[np.float64]:
+        """float64 [3]: x [m], y [m], yaw [rad, unwrapped], in the frame of the base at `reset`."""
+        if self._since_s is None:
+            return self._pose.copy()
+        dt = min(max(now_s - self._since_s, 0.0), MAX_GAP_S)
+        x, y, yaw = self._pose
+        vx, vy, wz = self._twist
+        middle = yaw + wz * dt / 2  # second order: exact enough for steps of 20 ms
+        c, s = np.cos(middle), np.sin(middle)
+        return np.array([x + (c * vx - s * vy) * dt, y + (s * vx + c * vy) * dt, yaw + wz * dt])

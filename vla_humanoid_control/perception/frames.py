@@ -1,0 +1,165 @@
+"""Which camera frames may be trusted, and which belong together. Pure: times are arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class FrameLimits:
+    """When a frame is refused.
+
+    Attributes:
+        max_age_s: Stamps older than this against the robot's clock are refused [s].
+        max_ahead_s: Stamps further ahead of the robot's clock are refused [s].
+        max_skew_s: Frames of several cameras further apart are no pair [s].
+        frozen_after_s: Identical pixels for this long mean that the camera hangs [s].
+
+    Raises:
+        ValueError: A limit is not greater than 0.
+    """
+
+    max_age_s: float = 1.0
+    max_ahead_s: float = 0.5
+    max_skew_s: float = 0.1
+    frozen_after_s: float = 0.4
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0.0 < value < float('inf'):
+                raise ValueError(f'{name} must be finite and > 0, got {value}')
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One accepted camera frame.
+
+    Attributes:
+        stamp_ns: When it was taken, in the robot's clock [ns].
+        arrival_s: When it came, on the steady clock [s].
+        pixels: RGB, uint8 [H, W, 3].
+    """
+
+    stamp_ns: int
+    arrival_s: float
+    pixels: NDArray[np.uint8]
+
+
+@dataclass
+class _Camera:
+    newest: Frame | None = None
+    changed_s: float | None = None  # when the pixels last differed
+    problem: str = ''
+    rejected: int = 0
+    accepted: int = 0
+
+
+@dataclass
+class FrameStore:
+    """Keeps the newest good frame of each camera and hands out matching sets.
+
+    A zero stamp is refused: without a time of capture nobody can tell how old a frame is.
+
+    Args:
+        cameras: Names of the cameras.
+        limits: May be replaced while running.
+    """
+
+    cameras: Iterable[str]
+    limits: FrameLimits = field(default_factory=FrameLimits)
+
+    def __post_init__(self) -> None:
+        self._cameras = {name: _Camera() for name in self.cameras}
+
+    def add(self, camera: str, pixels: NDArray[np.uint8], stamp_ns: int, robot_now_ns: int,
+            now_s: float) -> str:
+        """Take a frame.
+
+        Args:
+            camera: Its camera.
+            pixels: RGB, uint8 [H, W, 3]; kept, so not to be written to.
+            stamp_ns: Time of capture, in the robot's clock [ns].
+            robot_now_ns: The robot's clock [ns].
+            now_s: Steady clock [s].
+
+        Returns:
+            Why it was refused; '' if it was accepted.
+        """
+        state = self._cameras[camera]
+        problem = self._stamp_problem(stamp_ns, robot_now_ns)
+        if not problem:
+            if state.changed_s is None or not _same(state.newest, pixels):
+                state.changed_s = now_s
+            frozen_s = now_s - state.changed_s
+            if frozen_s > self.limits.frozen_after_s:
+                problem = f'the picture has not changed for {frozen_s:.1f} s'
+        if problem:
+            return self.reject(camera, problem)
+        state.newest = Frame(stamp_ns, now_s, pixels)
+        state.problem = ''
+        state.accepted += 1
+        return ''
+
+    def reject(self, camera: str, problem: str) -> str:
+        """Count a frame that could not even be decoded; gives the problem back."""
+        state = self._cameras[camera]
+        state.problem = f'camera {camera}: {problem}'
+        state.rejected += 1
+        return state.problem
+
+    def matching(self, now_s: float) -> tuple[dict[str, Frame], str]:
+        """The newest frame of every camera, or why there is no such set.
+
+        Returns:
+            Camera name to frame and '', or an empty mapping and the reason.
+        """
+        frames: dict[str, Frame] = {}
+        for name, state in self._cameras.items():
+            if state.newest is None:
+                return {}, state.problem or f'camera {name}: no frame yet'
+            age_s = now_s - state.newest.arrival_s
+            if age_s > self.limits.max_age_s:
+                return {}, state.problem or f'camera {name}: no frame for {age_s:.1f} s'
+            frames[name] = state.newest
+        stamps = [f.stamp_ns for f in frames.values()]
+        skew_s = (max(stamps) - min(stamps)) * 1e-9 if stamps else 0.0
+        if skew_s > self.limits.max_skew_s:
+            return {}, f'cameras are {skew_s:.2f} s apart'
+        return frames, ''
+
+    @property
+    def problem(self) -> str:
+        """What was wrong with the newest frame of any camera; '' where nothing was."""
+        return '; '.join(s.problem for s in self._cameras.values() if s.problem)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Frames accepted and rejected, by camera."""
+        result = {}
+        for name, state in self._cameras.items():
+            result[f'{name}.accepted'] = state.accepted
+            result[f'{name}.rejected'] = state.rejected
+        return result
+
+    def _stamp_problem(self, stamp_ns: int, robot_now_ns: int) -> str:
+        if stamp_ns <= 0:
+            return 'the stamp is zero'
+        age_s = (robot_now_ns - stamp_ns) * 1e-9
+        if age_s > self.limits.max_age_s:
+            return f'the stamp is {age_s:.2f} s old'
+        if age_s < -self.limits.max_ahead_s:
+            return f'the stamp is {-age_s:.2f} s ahead'
+        return ''
+
+
+def _same(frame: Frame | None, pixels: NDArray[np.uint8]) -> bool:
+    if frame is None or frame.pixels.shape != pixels.shape:
+        return False
+    # A row decides nearly always, and spares comparing the rest.
+    middle = pixels.shape[0] // 2
+    return bool(np.array_equal(frame.pixels[middle], pixels[middle])
+                and np.array_equal(frame.pixels, pixels))
