@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -33,8 +34,15 @@ IMAGE_SIZE = (128, 96)
 HORIZON = 8
 CONTROL_S = 0.02
 
-Driver = Callable[[Observation], tuple[NDArray[np.float64], dict[str, float]]]
-"""Base twist [3] and joint targets for an observation: what a policy would do."""
+
+class Driver(Protocol):
+    """Acts in the expert's place. See `policy_driver.PolicyDriver`."""
+
+    def begin(self, key: str, seed: int) -> None:
+        """Begin the task of that key."""
+
+    def act(self, observation: Observation) -> tuple[NDArray[np.float64], dict[str, float]]:
+        """Base twist [3] and joint targets for an observation."""
 
 
 @dataclass
@@ -67,20 +75,12 @@ class Shard:
 class Collector:
     """Fills shards. One collector a process."""
 
-    def __init__(self, robot: RobotSpec, driver: Driver | None = None,
-                 begin: Callable[[str], None] | None = None) -> None:
-        """Make a collector.
-
-        Args:
-            robot: The robot.
-            driver: A policy's action for an observation; None lets the disturbed expert act.
-            begin: Called with the task's key when the driver begins a task.
-        """
+    def __init__(self, robot: RobotSpec, driver: Driver | None = None) -> None:
+        """Make a collector; without a driver the disturbed expert acts."""
         self._robot = robot
         self._world = World(robot)
         self._expert = Expert(robot)
         self._driver = driver
-        self._begin = begin
         self._task_index = {k: i for i, k in enumerate(all_task_keys())}
         self._controlled = [j.name for j in robot.controlled]
         self._speed = np.array([j.motion.velocity for j in robot.controlled])
@@ -137,8 +137,8 @@ class Collector:
         world.reset(seed, task, posture)
         if task.family == 'reach':
             self._vary_table_pose(rng)
-        if self._begin is not None:
-            self._begin(task.key)
+        if self._driver is not None:
+            self._driver.begin(task.key, seed)
         elapsed, travelled, twist = 0.0, np.zeros(3), np.zeros(3)
         reference = np.array([world.joint_reading().positions[n] for n in self._controlled])
         disturbance = _Disturbance(rng, len(self._controlled), task.family)
@@ -167,7 +167,7 @@ class Collector:
         if self._driver is None:
             action = self._expert.act(task, observe(self._world, task, elapsed, travelled))
             return action.twist, np.array([action.joints[n] for n in self._controlled])
-        twist, joints = self._driver(Observation(
+        twist, joints = self._driver.act(Observation(
             self._world.stamp_ns, {'head': frame}, self._world.joint_positions(), elapsed,
             travelled))
         return twist, np.array([joints[n] for n in self._controlled])
