@@ -24,12 +24,15 @@ def test_commands_come_through_with_single_spaces(text: str | bytes, expected: s
 
 
 @pytest.mark.parametrize('text', [
-    'stop', 'Stop!', 'STOP STOP STOP', 'please stop right now', 'stop moving', 'halt', 'freeze',
+    'stop', 'Stop!', 'STOP STOP STOP', 'please stop right now', 'stop moving', 'halt',
+    'freeze',
     'hold it', 'stop, please', 'Robot, stop!', "don't move", 'don’t move', 'do not move',
-    'stand still', 'stay where you are', 'come to a complete stop', 'cease all movement', 'whoa', 'stop it now',
+    'stand still', 'stay where you are', 'come to a complete stop', 'cease all movement',
+    'whoa', 'stop it now',
     'stop walking', 'stop turning left', 'hold your position', "that's enough",
     'could you stop please', 'emergency stop', 'stop what you are doing', 'ｓｔｏｐ', 'ok stop',
-    'hey robot, freeze right there', 'stop immediately', 'no, stop', 'bring yourself to a halt', 'stop right there', 'stay put'])
+    'hey robot, freeze right there', 'stop immediately', 'no, stop',
+    'bring yourself to a halt', 'stop right there', 'stay put'])
 def test_stop_words(text: str) -> None:
     result = parse_command(text)
     assert isinstance(result, Instruction) and result.is_stop
@@ -37,7 +40,8 @@ def test_stop_words(text: str) -> None:
 
 @pytest.mark.parametrize('text', [
     'stop at the red box', "don't stop", 'walk to the bus stop', 'go to the stop sign',
-    'never stop', 'do not stop moving', 'hold the red box', 'freeze the peas', 'wait for the ball',
+    'never stop', 'do not stop moving', 'hold the red box', 'freeze the peas',
+    'wait for the ball',
     'walk forward and stop', 'go to the red box then stop', 'stand next to the red box',
     'stay left', 'stop by the blue cup', 'raise your right hand', 'hold up your hand',
     'keep walking', 'turn right', 'right now go left', 'look around'])

@@ -71,8 +71,8 @@ _GERUND = (r'(?:moving|walking|turning|going|running|waving|looking|reaching|spi
            r'what you(?: are|\'re) doing))')
 _HEADING = (r'(?: (?:any ?more|any further|forwards?|backwards?|back|ahead|left|right|around|'
             r'sideways|altogether|completely|entirely))*')
-_MOTION = (r'(?:all |any |every |your |the )*(?:movements?|motions?|activity|actions?|robot|task|'
-           r'everything)')
+_MOTION = (r'(?:all |any |every |your |the )*(?:movements?|motions?|moving|activity|actions?|'
+           r'robot|task|everything)')
 _PLACE = (r'(?:it|that|this|there|here|dead|still|put|in place|in position|in your tracks|'
           r'on the spot|your position|position|where you are|exactly where you are|motionless|'
           r'right (?:there|here|where you are)|what you(?: are|\'re) doing|yourself|everything)')
@@ -87,7 +87,7 @@ _CORE = '|'.join((
     r'(?:stop|halt|standstill|rest)',
     r'(?:bring|put) (?:an end|a stop|a halt) to (?:it|that|this|(?:your |the |all )+(?:motion|'
     r'movement))',
-    rf'(?:hold|stand|stay|keep|remain|be)(?: {_PLACE})+|hold on|hang on',
+    rf'(?:hold|stand|stay|keep|remain|be)(?: {_PLACE})+|hold on|hang on|no more moving',
     r'(?:do not|don\'?t|never|you (?:must|may) not) (?:move|budge|stir|take another step|walk|go|'
     r'continue|keep (?:going|moving|walking|turning))(?: an? (?:inch|muscle|bit)| any ?(?:more|'
     r'further|farther|longer)| at all| another (?:inch|step|muscle))*',
@@ -99,10 +99,12 @@ _CORE = '|'.join((
 _LEAD = (r'(?:please|now|robot|humanoid|hey|ok|okay|no|just|quick(?:ly)?|immediately|you|hey you|'
          r'and|now then|right|(?:can|could|would|will) you|would you mind|'
          r'you (?:must|can|should|need to|have to)|kindly|at once|everybody|completely|'
-         r'i (?:want|need|would like|\'?d like) you to|i said|i say)')
+         r'(?:i want|i need|i would like|i\'d like) you to|go ahead and|'
+         r'would you mind and|i said|i say)')
 _TAIL = (r'(?:please|now|right (?:now|away|there|here)|immediately|at once|this (?:instant|moment|'
          r'second|minute)|straight ?away|robot|humanoid|instantly|there|here|already|for me|'
-         r'for now|completely|quickly|at this point|would you|will you|ok|okay|thanks|thank you|'
+         r'for now|(?:for )?an? (?:moment|second|minute)|completely|quickly|'
+         r'at this point|would you|will you|ok|okay|thanks|thank you|'
          r'in place|where you are|as you are|and (?:wait|stay|stand|hold)(?: (?:still|there|here|'
          r'put|in place|where you are))?|this very (?:instant|moment|second)|without delay|asap|'
          r'as (?:soon|fast|quickly) as (?:possible|you can))')
@@ -118,7 +120,7 @@ def is_stop(text: str) -> bool:
     'please stop right now' is; 'stop at the red box', "don't stop" and 'walk to the bus stop'
     are not. A stop is one or more of: leads ('please'), a core ('stop moving'), tails ('now').
     """
-    spoken = re.sub(r"[^\w' -]", ' ', text.casefold()).split()
+    spoken = [_spelled(w) for w in re.sub(r"[^\w' -]", ' ', text.casefold()).split()]
     words = [w for i, w in enumerate(spoken) if i == 0 or w != spoken[i - 1]]
     if len(words) > _MAX_STOP_WORDS:
         return False
@@ -136,6 +138,34 @@ def is_stop(text: str) -> bool:
     return bool(reached[-1] & {'core', 'tail'})
 
 
+# Words in which a slip of the finger is forgiven, and words that are no such slip.
+_STOP_WORDS = ('stop', 'halt', 'freeze', 'cease', 'quit', 'pause', 'wait', 'hold', 'stand', 'stay',
+               'keep', 'still', 'there', 'here', 'moment', 'move', 'moving', 'motion', 'movement',
+               'walking', 'turning', 'please', 'immediately', 'right')
+_OTHER_WORDS = frozenset((
+    'step', 'top', 'hop', 'shop', 'sit', 'bold', 'half', 'want', 'way', 'say', 'hand', 'sand',
+    'love', 'where', 'light', 'night', 'were', 'talking', 'hear', 'hare', 'her', 'these', 'three',
+    'more', 'shut', 'salt', 'cold', 'told', 'gold'))
+
+
+def _spelled(word: str) -> str:
+    """The stop word that was meant, where one letter is wrong, missing, doubled or swapped."""
+    if len(word) < 3 or word in _STOP_WORDS or word in _OTHER_WORDS:
+        return word
+    return next((meant for meant in _STOP_WORDS if _is_slip(word, meant)), word)
+
+
+def _is_slip(word: str, meant: str) -> bool:
+    """Whether one insertion, deletion, replacement or swap of neighbours leads to `meant`."""
+    if word[0] != meant[0] or abs(len(word) - len(meant)) > 1:
+        return False
+    same = next((i for i, (a, b) in enumerate(zip(word, meant)) if a != b),
+                min(len(word), len(meant)))
+    rest, goal = word[same:], meant[same:]
+    return (rest[1:] == goal or rest == goal[1:] or rest[1:] == goal[1:]
+            or (rest[:2] == goal[1::-1] and rest[2:] == goal[2:]))
+
+
 _FOLLOWS = {'begin': ('lead', 'core'), 'lead': ('lead', 'core'),
             'core': ('core', 'tail', 'lead'), 'tail': ('core', 'tail', 'lead')}
 
@@ -144,9 +174,10 @@ _FOLLOWS = {'begin': ('lead', 'core'), 'lead': ('lead', 'core'),
 
 # Applied in order to lower-case words; every rule keeps the meaning and moves to plainer words.
 _PLAINER = tuple((re.compile(rf'\b(?:{pattern})\b'), plain) for pattern, plain in (
-    (r"please|kindly|robot|hey|okay|ok|now|just|(?:can|could|would|will) you|"
-     r"i (?:want|need) you to|i would like you to|i'd like you to|would you mind|"
-     r"you (?:should|must|need to)|for me|try to|go ahead and|if you (?:can|would|could)|thank you|thanks", ' '),
+    (r"would you mind(?: and)?|(?:can|could|would|will) you|i (?:want|need|would like) you to|"
+     r"i'd like you to|please|kindly|robot|hey|hello|okay|ok|now|just|"
+     r"you (?:should|must|need to)|for me|try to|go ahead and|if you (?:can|would|could)|"
+     r"thank you|thanks", ' '),
     (r'crimson|scarlet|ruby|cherry|maroon|vermilion', 'red'),
     (r'emerald|lime|jade|olive', 'green'),
     (r'azure|navy|cobalt|sapphire|cerulean', 'blue'),
@@ -155,7 +186,9 @@ _PLAINER = tuple((re.compile(rf'\b(?:{pattern})\b'), plain) for pattern, plain i
     (r'sphere|orb|globe', 'ball'),
     (r'mug|tumbler|beaker|goblet', 'cup'),
     (r'traffic cone|pylon|funnel', 'cone'),
-    (r'(?:colou?red|one which is|that is|which is)', ' '),
+    (r'colou?red', ' '),
+    (r'(box|ball|cup|cone)(?: which is| that is| the)? (red|green|blue|yellow)(?: one)?',
+     r'\2 \1'),
     (r'(?:walk|head|move|proceed|travel|navigate|make your way|get|come|drive|stroll|march|step|'
      r'advance|wander|go)(?: yourself)?(?: over| up| across)? (?:to|towards?)'
      r'(?= (?:the|a|an|that) )',

@@ -1,0 +1,35 @@
+"""Loading policies by name and path."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.policy.registry import load_policy
+from vla_humanoid_control.policy.scripted import ScriptedPolicy
+from vla_humanoid_control.robot import load_robot
+
+ROBOT = load_robot('humanoid')
+
+
+def test_a_name_gives_its_policy() -> None:
+    assert isinstance(load_policy('scripted', ROBOT), ScriptedPolicy)
+
+
+def test_an_unknown_name_is_refused_and_the_known_ones_are_listed() -> None:
+    with pytest.raises(UserError, match=r'no-such.*scripted'):
+        load_policy('no-such', ROBOT)
+
+
+def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=tmp_path.name):
+        load_policy(str(tmp_path), ROBOT)
+
+
+def test_a_policy_for_another_robot_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vla_humanoid_control.policy import registry
+    monkeypatch.setitem(registry.NAMED, 'foreign', lambda robot: ScriptedPolicy(ROBOT))
+    armless = replace(ROBOT, joints=tuple(j for j in ROBOT.joints if 'elbow' not in j.name))
+    with pytest.raises(UserError, match='left_elbow'):
+        load_policy('foreign', armless)

@@ -1,0 +1,78 @@
+"""The scripted policy: what its words mean, and that it reaches them by dead reckoning."""
+
+import numpy as np
+import pytest
+
+from vla_humanoid_control.perception.dead_reckoning import DeadReckoning
+from vla_humanoid_control.policy.scripted import ScriptedPolicy, understand
+from vla_humanoid_control.robot import load_robot
+from vla_humanoid_control.types import BASE_CHANNELS, Observation
+
+ROBOT = load_robot('humanoid')
+
+
+@pytest.mark.parametrize(('text', 'meaning'), [
+    ('Walk forward, please.', ('move', 'forward')), ('step back', ('move', 'backward')),
+    ('turn around', ('turn', 'around')), ('rotate to the left', ('turn', 'left')),
+    ('look up', ('look', 'up')), ('raise your right arm', ('raise', 'right')),
+    ('wave', ('wave', '')), ('wave your hand', ('wave', '')),
+    ('go to the red box', None), ('go left of the table', None), ('file my taxes', None),
+    ('', None), ('turn', None), ('raise up', None)])
+def test_understands_whole_sentences_only(text: str, meaning: tuple[str, str] | None) -> None:
+    assert understand(text) == meaning
+
+
+def carry_out(text: str, limit_s: float = 20.0) -> tuple[np.ndarray, float, float]:
+    """Travelled [3], last progress and time, following the first row at 10 Hz."""
+    policy, odometer, now_s = ScriptedPolicy(ROBOT), DeadReckoning(), 0.0
+    policy.reset(text)
+    while now_s < limit_s:
+        chunk = policy.infer(Observation(int(now_s * 1e9), {}, ROBOT.home, now_s,
+                                         odometer.travelled(now_s)))
+        assert chunk.actions.shape == (policy.spec.horizon, len(policy.spec.channels))
+        assert np.isfinite(chunk.actions).all()
+        odometer.on_command(chunk.actions[0, :len(BASE_CHANNELS)].astype(float), now_s)
+        if chunk.progress >= 0.95:
+            break
+        now_s += policy.spec.dt_s
+    return odometer.travelled(now_s), chunk.progress, now_s
+
+
+@pytest.mark.parametrize(('text', 'axis', 'least', 'most'), [
+    ('walk forward', 0, 0.5, 0.8), ('walk backward', 0, -0.8, -0.5), ('step left', 1, 0.5, 0.8),
+    ('step right', 1, -0.8, -0.5), ('turn left', 2, 0.8, 1.7), ('turn right', 2, -1.7, -0.8),
+    ('turn around', 2, 2.75, 3.5)])
+def test_reaches_what_was_asked_and_says_so(text: str, axis: int, least: float,
+                                            most: float) -> None:
+    travelled, progress, _ = carry_out(text)
+    assert progress == 1.0
+    assert least <= travelled[axis] <= most
+    if axis != 2:
+        assert abs(travelled[1 - axis]) < 0.05
+
+
+@pytest.mark.parametrize('text', ['look left', 'raise your left hand', 'wave'])
+def test_gestures_take_their_time_and_stand_still(text: str) -> None:
+    travelled, progress, seconds = carry_out(text)
+    assert progress == 1.0 and seconds > 2.0
+    assert not travelled.any()
+
+
+def test_unknown_words_are_not_confident_and_move_nothing() -> None:
+    policy = ScriptedPolicy(ROBOT)
+    policy.reset('file my taxes')
+    chunk = policy.infer(Observation(0, {}, ROBOT.home))
+    assert chunk.confidence < 0.2
+    assert not chunk.actions[:, :3].any()
+    assert chunk.progress == 0.0
+
+
+def test_targets_are_within_the_limits_of_the_robot() -> None:
+    policy = ScriptedPolicy(ROBOT)
+    for text in ('wave', 'raise left hand', 'raise right hand', 'look up', 'look down'):
+        policy.reset(text)
+        for elapsed_s in np.arange(0.0, 6.0, 0.1):
+            rows = policy.infer(Observation(0, {}, ROBOT.home, float(elapsed_s))).actions
+            for column, joint in enumerate(ROBOT.controlled, start=3):
+                assert (rows[:, column] >= joint.lower - 1e-6).all(), (text, joint.name)
+                assert (rows[:, column] <= joint.upper + 1e-6).all(), (text, joint.name)

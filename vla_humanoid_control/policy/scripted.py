@@ -1,0 +1,124 @@
+"""A crude policy of keywords and dead reckoning: no learning, no sight. For trying out the graph.
+
+It moves, turns, looks, raises a hand and waves. Where it does not know a command its confidence is
+low, so the gate stays closed. Objects are beyond it, because it looks at no image.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_humanoid_control.policy.protocol import PolicySpec
+from vla_humanoid_control.robot import RobotSpec
+from vla_humanoid_control.types import BASE_CHANNELS, ActionChunk, Observation
+
+MOVE_M = 0.7
+MOVE_MPS = 0.3
+TURN_RAD = {'left': np.pi / 2, 'right': -np.pi / 2, 'around': np.pi}
+TURN_RADPS = 0.6
+POSTURE_S = 2.5
+WAVE_S = 6.0
+WAVE_HZ = 0.8
+
+_DIRECTIONS = {'forward': (1.0, 0.0), 'backward': (-1.0, 0.0), 'left': (0.0, 1.0),
+               'right': (0.0, -1.0)}
+_LOOKS = {'left': ('neck_yaw', 0.75), 'right': ('neck_yaw', -0.75), 'up': ('neck_pitch', -0.45),
+          'down': ('neck_pitch', 0.8)}
+_PLAIN = {'ahead': 'forward', 'forwards': 'forward', 'back': 'backward', 'backwards': 'backward',
+          'walk': 'move', 'go': 'move', 'step': 'move', 'rotate': 'turn', 'spin': 'turn',
+          'lift': 'raise', 'gaze': 'look', 'upwards': 'up', 'downwards': 'down', 'arm': 'hand'}
+_FILLERS = frozenset(('please', 'now', 'a', 'the', 'your', 'to', 'bit', 'little', 'hand', 'hello',
+                      'robot', 'head', 'and'))
+
+
+def understand(instruction: str) -> tuple[str, str] | None:
+    """Verb and argument, such as ('turn', 'left'); None where the words are not known.
+
+    Every word must be known: 'go left of the table' is not 'go left'.
+    """
+    words = [_PLAIN.get(w, w) for w in re.findall(r"[\w']+", instruction.casefold())]
+    words = [w for w in words if w not in _FILLERS]
+    if words == ['wave']:
+        return 'wave', ''
+    arguments: dict[str, Collection[str]] = {
+        'move': _DIRECTIONS, 'turn': TURN_RAD, 'look': _LOOKS, 'raise': ('left', 'right')}
+    if len(words) == 2 and words[1] in arguments.get(words[0], ()):
+        return words[0], words[1]
+    return None
+
+
+class ScriptedPolicy:
+    """Keywords to motion, by `elapsed_s` and `travelled` alone.
+
+    Args:
+        robot: A joint that it lacks is left out; gestures then do nothing and are not confident.
+    """
+
+    def __init__(self, robot: RobotSpec) -> None:
+        self.spec = PolicySpec(
+            cameras=tuple(robot.cameras), image_size=(96, 96), joint_names=robot.joint_names,
+            channels=robot.action_channels, horizon=8, dt_s=0.1)
+        self._home = {j.name: j.home for j in robot.controlled}
+        self._task: tuple[str, str] | None = None
+
+    def reset(self, instruction: str) -> None:
+        """Begin a new instruction."""
+        self._task = understand(instruction)
+
+    def infer(self, observation: Observation) -> ActionChunk:
+        """What the keywords ask for, given how far it went and for how long."""
+        rows, progress, known = [], 0.0, self._task is not None
+        for step in range(self.spec.horizon):
+            twist, joints, done = self._act(observation, step * self.spec.dt_s)
+            known = known and all(name in self._home for name in joints)
+            progress = done if step == 0 else progress
+            target = {**self._home, **joints}
+            rows.append([*twist, *(target[c] for c in self.spec.channels[len(BASE_CHANNELS):])])
+        return ActionChunk(self.spec.channels, np.array(rows, dtype=np.float32), self.spec.dt_s,
+                           confidence=0.9 if known else 0.05, progress=progress)
+
+    def _act(self, seen: Observation, ahead_s: float
+             ) -> tuple[tuple[float, float, float], dict[str, float], float]:
+        """Base twist, joint targets and progress, `ahead_s` after the observation."""
+        verb, argument = self._task or ('', '')
+        elapsed_s = seen.elapsed_s + ahead_s
+        still = (0.0, 0.0, 0.0)
+        if verb == 'move':
+            x, y = _DIRECTIONS[argument]
+            left_m = MOVE_M - (x * seen.travelled[0] + y * seen.travelled[1])
+            speed = float(np.clip(1.5 * left_m - MOVE_MPS * ahead_s, 0.0, MOVE_MPS))
+            straight = float(np.clip(-seen.travelled[2], -0.3, 0.3))
+            return (speed * x, speed * y, straight), {}, _progress(left_m < 0.06, left_m / MOVE_M)
+        if verb == 'turn':
+            goal = TURN_RAD[argument]
+            left_rad = (goal - seen.travelled[2]) * np.sign(goal)
+            rate = float(np.clip(1.5 * left_rad - TURN_RADPS * ahead_s, 0.0, TURN_RADPS))
+            return ((0.0, 0.0, rate * float(np.sign(goal))), {},
+                    _progress(left_rad < 0.08, left_rad / abs(goal)))
+        if verb == 'look':
+            return still, dict([_LOOKS[argument]]), _over(elapsed_s, POSTURE_S)
+        if verb == 'raise':
+            return still, _arm(argument, -2.75, 0.2, -0.2), _over(elapsed_s, POSTURE_S)
+        if verb == 'wave':
+            roll = 0.4 + 0.4 * float(np.sin(2 * np.pi * WAVE_HZ * elapsed_s))
+            return still, _arm('right', -2.45, roll, -0.55), _over(elapsed_s, WAVE_S)
+        return still, {}, 0.0
+
+
+def _arm(side: str, pitch: float, roll: float, elbow: float) -> dict[str, float]:
+    outward = 1.0 if side == 'left' else -1.0
+    return {f'{side}_shoulder_pitch': pitch, f'{side}_shoulder_roll': outward * roll,
+            f'{side}_elbow': elbow}
+
+
+def _over(elapsed_s: float, duration_s: float) -> float:
+    return _progress(elapsed_s >= duration_s, 1.0 - elapsed_s / duration_s)
+
+
+def _progress(done: bool, left: float | NDArray[np.float64]) -> float:
+    """1 when done, else up to 0.9 by the share that is left."""
+    return 1.0 if done else 0.9 * float(np.clip(1.0 - left, 0.0, 1.0))
