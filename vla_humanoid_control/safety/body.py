@@ -1,0 +1,192 @@
+"""The joints: where they are, where they are sent, and whether that posture is safe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_humanoid_control.robot import RobotSpec
+from vla_humanoid_control.safety.config import SafetyConfig
+from vla_humanoid_control.safety.limits import JointLimiter
+from vla_humanoid_control.safety.states import STOP, Cause
+
+Array = NDArray[np.float64]
+
+_BEYOND = 0.02  # a joint measured further outside its limits than this is beyond them [rad; m]
+_LEAD_BACK_END = 0.5  # share of the tracking limit below which tracking counts as restored
+
+
+class PostureModel(Protocol):
+    """Says whether the body may take a posture."""
+
+    def problem(self, positions: Array) -> str:
+        """Why a posture, float64 [J] in the order of the robot file, is unsafe; '' if it is safe."""
+
+
+class Body:
+    """Measured and commanded joints.
+
+    Commands begin at the first measured posture and from then on continue from the last command:
+    there is never a jump. When the measured posture stays far from the command (a blocked or
+    back-driven arm), the robot stops and the command is led back to the measured posture.
+    """
+
+    def __init__(self, robot: RobotSpec, config: SafetyConfig,
+                 posture: PostureModel | None = None) -> None:
+        self._specs = robot.controlled
+        self.names = tuple(j.name for j in self._specs)
+        self._index = {name: i for i, name in enumerate(self.names)}
+        self._all_names = robot.joint_names
+        self._places = np.array([self._all_names.index(n) for n in self.names])
+        self._lower = np.array([j.lower for j in self._specs])
+        self._upper = np.array([j.upper for j in self._specs])
+        self._posture = posture
+        self._limiter: JointLimiter | None = None
+        self._measured: Array = robot.home
+        self._target: Array = np.full(len(self.names), np.nan)
+        self._target_problem: str | None = ''  # None: not judged yet
+        self._plan: Array | None = None
+        self._far_since_s: float | None = None
+        self._far: NDArray[np.bool_] = np.zeros(len(self.names), dtype=bool)
+        self._tracking_lost = False
+        self._beyond_low: NDArray[np.bool_] = self._far
+        self._beyond_high: NDArray[np.bool_] = self._far
+        self.way = 0.0  # how far commands have moved the joints since start [rad]
+        self.configure(config)
+
+    def configure(self, config: SafetyConfig) -> None:
+        """Take changed thresholds."""
+        self._config = config
+        velocity = np.array([j.motion.velocity for j in self._specs]) * config.joint_velocity_scale
+        self._max_velocity: Array = velocity
+        if self._limiter is not None:
+            self._limiter.max_velocity = velocity
+
+    # ---- what arrives
+
+    def measured(self, positions: Mapping[str, float], now_s: float) -> None:
+        """Take a complete and finite reading."""
+        self._measured = np.array([positions[n] for n in self._all_names], dtype=np.float64)
+        own = self._measured[self._places]
+        if self._limiter is None:
+            self._limiter = JointLimiter([j.motion for j in self._specs], self._lower, self._upper,
+                                         own, 1.0 / self._config.rate_hz)
+            self._limiter.max_velocity = self._max_velocity
+        self._beyond_low = own < self._lower - _BEYOND
+        self._beyond_high = own > self._upper + _BEYOND
+        self._track(np.abs(own - self._limiter.position), now_s)
+
+    def target(self, joints: Mapping[str, float]) -> None:
+        """Take target positions; a joint that is absent holds."""
+        target = np.full(len(self.names), np.nan)
+        for name, value in joints.items():
+            target[self._index[name]] = value
+        if not np.array_equal(target, self._target, equal_nan=True):
+            self._target, self._target_problem = target, None
+
+    # ---- what the supervisor asks
+
+    @property
+    def at_rest(self) -> bool:
+        """No joint is commanded to move."""
+        return self._limiter is None or self._limiter.at_rest
+
+    def would_move(self, joints: Mapping[str, float], threshold: float) -> bool:
+        """Whether targets differ from where the joints are commanded to be."""
+        if self._limiter is None:
+            return bool(joints)
+        stop = self._limiter.stop_position
+        return any(abs(value - stop[self._index[name]]) > threshold
+                   for name, value in joints.items())
+
+    def beyond_limits(self, joints: Mapping[str, float]) -> int:
+        """How many targets are outside the position limits."""
+        return sum(not self._specs[i].lower - 1e-6 <= value <= self._specs[i].upper + 1e-6
+                   for i, value in ((self._index[n], v) for n, v in joints.items()))
+
+    def causes(self, now_s: float) -> Iterator[Cause]:
+        """What the measured posture demands."""
+        if self._far_since_s is not None and now_s - self._far_since_s >= self._config.tracking_s:
+            self._tracking_lost = True
+        if self._tracking_lost:
+            names = ', '.join(n for n, far in zip(self.names, self._far) if far)
+            yield Cause('tracking', STOP, f'far from the command: {names}')
+
+    def plan_problem(self, now_s: float) -> str:
+        """Plan this tick towards the target; why its posture is unsafe, '' if it is safe."""
+        del now_s
+        if self._limiter is None:
+            return ''
+        # A joint beyond its limit may only move back inside.
+        stop = self._limiter.stop_position
+        outwards = (self._beyond_high & (self._target > stop)) \
+            | (self._beyond_low & (self._target < stop))
+        target = np.where(outwards, np.nan, self._target)
+        self._plan = self._limiter.plan(target)
+        if self._posture is None or not self._config.watch_posture:
+            return ''
+        if self._target_problem is None:
+            aim = np.clip(np.where(np.isnan(target), stop, target), self._lower, self._upper)
+            self._target_problem = self._posture.problem(self._whole(aim))
+        if self._target_problem:
+            return self._target_problem
+        reached = self._limiter.stop_of(self._plan)
+        return '' if np.array_equal(reached, stop) else self._posture.problem(self._whole(reached))
+
+    def move(self, follow: bool, yielding: bool) -> None:
+        """Advance by one tick.
+
+        Args:
+            follow: Carry out the plan; else brake and hold.
+            yielding: Where tracking is lost, go back to the measured posture.
+        """
+        if self._limiter is None:
+            return
+        before = self._limiter.position
+        if follow and self._plan is not None:
+            self._limiter.commit(self._plan)
+        elif yielding and self._tracking_lost:
+            own = self._measured[self._places]
+            self._limiter.step(np.where(self._far, own, np.nan))
+        else:
+            self._limiter.step(None)
+        self._plan = None
+        self.way += float(np.max(np.abs(self._limiter.position - before), initial=0.0))
+
+    def halt(self) -> None:
+        """Begin again from rest, after a long silence."""
+        if self._limiter is not None:
+            self._limiter.halt()
+
+    def command(self) -> dict[str, float]:
+        """Joint name to commanded position; empty before the first reading."""
+        if self._limiter is None:
+            return {}
+        return dict(zip(self.names, self._limiter.position.tolist()))
+
+    def diagnostics(self) -> Mapping[str, str | float | int]:
+        """Tracking error, and the joints beyond their limits."""
+        beyond = [n for n, b in zip(self.names, self._beyond_low | self._beyond_high) if b]
+        error = 0.0 if self._limiter is None else float(
+            np.max(np.abs(self._measured[self._places] - self._limiter.position), initial=0.0))
+        return {'tracking_error': round(error, 4), 'beyond_limits': ', '.join(beyond)}
+
+    # ---- details
+
+    def _track(self, error: Array, now_s: float) -> None:
+        limit = self._config.max_tracking_error
+        share = _LEAD_BACK_END if self._tracking_lost else 1.0
+        self._far = error > limit * share
+        if not self._far.any():
+            self._far_since_s, self._tracking_lost = None, False
+        elif self._far_since_s is None:
+            self._far_since_s = now_s
+
+    def _whole(self, controlled: Sequence[float] | Array) -> Array:
+        """A posture of all joints: the measured one, with the controlled joints replaced."""
+        posture = self._measured.copy()
+        posture[self._places] = controlled
+        return posture

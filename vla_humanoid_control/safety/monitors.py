@@ -1,0 +1,80 @@
+"""The inputs that the supervisor watches, each with its watchdog and its check for repetition."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping
+
+from vla_humanoid_control.robot import RobotSpec
+from vla_humanoid_control.safety.config import SafetyConfig
+from vla_humanoid_control.safety.states import STOP, Cause
+from vla_humanoid_control.safety.watchdogs import FrozenCheck, RobotClock, StampLimits, Watchdog
+
+PROPOSAL = 'proposal'
+_MUST_CHANGE_AFTER = {'joint_states': 0.02, 'scan': 0.03, 'depth': 0.03}
+"""Sensors whose repetition to the last bit is suspicious, and the commanded way of joints or base
+after which they must differ [rad; m + rad]. A noiseless IMU on a level floor, or odometry of
+constant speed, may repeat itself honestly."""
+_CAMERA_MUST_CHANGE_AFTER = 0.03
+
+
+class Monitors:
+    """Watchdogs of the proposal, of every sensor and of every camera of a robot.
+
+    Only sensors that the robot file lists are watched, and of those not the ones that the
+    configuration leaves out.
+    """
+
+    def __init__(self, robot: RobotSpec, config: SafetyConfig) -> None:
+        self.config = config
+        self.clock = RobotClock()
+        self.sensors = {name: Watchdog(name, s.timeout_s) for name, s in robot.sensors.items()}
+        self.cameras = {name: Watchdog(f'camera {name}', s.timeout_s)
+                        for name, s in robot.cameras.items()}
+        self.proposal = Watchdog(PROPOSAL, config.proposal_timeout_s)
+        self._frozen = {name: FrozenCheck(threshold)
+                        for name, threshold in _MUST_CHANGE_AFTER.items() if name in self.sensors}
+        for camera in self.cameras.values():
+            self._frozen[camera.name] = FrozenCheck(_CAMERA_MUST_CHANGE_AFTER)
+
+    def watched(self, sensor: str) -> bool:
+        """Whether the robot has a sensor and it is to be watched."""
+        return sensor in self.sensors and bool(getattr(self.config, f'watch_{sensor}', True))
+
+    def offer(self, watchdog: Watchdog, stamp_ns: int, now_s: float) -> bool:
+        """Judge a reading by its stamp; False if it must not be used."""
+        limits = StampLimits(self.config.max_stamp_age_s, self.config.max_stamp_ahead_s)
+        return not watchdog.offer(stamp_ns, self.clock, limits, now_s)
+
+    def content(self, watchdog: Watchdog, content: Hashable, way: float, now_s: float) -> None:
+        """Compare a reading's content with the one before; `way` as in `FrozenCheck.offer`."""
+        self._frozen[watchdog.name].offer(content, way, self.config.frozen_at_rest,
+                                          self.config.frozen_after_s, now_s)
+
+    def causes(self, now_s: float) -> Iterator[Cause]:
+        """Stale and frozen inputs."""
+        scale = self.config.sensor_timeout_scale
+        watched = [w for name, w in self.sensors.items() if self.watched(name)]
+        if self.config.watch_cameras:
+            watched += self.cameras.values()
+        for watchdog in watched:
+            if problem := watchdog.stale(now_s, scale):
+                yield Cause('stale' if watchdog.seen else 'missing', STOP, problem)
+        self.proposal.timeout_s = self.config.proposal_timeout_s
+        if problem := self.proposal.stale(now_s):
+            yield Cause('stale' if self.proposal.seen else 'missing', STOP, problem)
+        if self.config.watch_frozen:
+            for name, check in self._frozen.items():
+                if check.frozen and (name not in self.sensors or self.watched(name)):
+                    yield Cause('frozen', STOP, f'{name} repeats itself to the last bit')
+
+    def diagnostics(self, now_s: float) -> Mapping[str, str | float | int]:
+        """Age, accepted and rejected count, and last rejection of every input."""
+        result: dict[str, str | float | int] = {}
+        for watchdog in (self.proposal, *self.sensors.values(), *self.cameras.values()):
+            name = watchdog.name.replace(' ', '/')
+            result[f'age_s/{name}'] = round(watchdog.age_s(now_s), 4)
+            result[f'accepted/{name}'] = watchdog.accepted
+            result[f'rejected/{name}'] = watchdog.rejected
+            if watchdog.last_rejection:
+                result[f'last_rejection/{name}'] = watchdog.last_rejection
+        return result

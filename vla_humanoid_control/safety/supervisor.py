@@ -1,0 +1,425 @@
+"""The safety supervisor: everything that arrives goes in, and `step` says what may be commanded.
+
+    on_gated, on_joint_states, on_scan, ...  ──►  causes  ──►  state  ──►  limiters  ──►  Command
+       checked once, here, then stored          (why not to move)       (how to move)
+
+It decides in three questions a tick: what speaks against moving (a list of causes, each demanding
+a state), how far the proposal may be followed, and what the limiters make of that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.robot import RobotSpec
+from vla_humanoid_control.safety.body import Body
+from vla_humanoid_control.safety.collision import Surroundings, Zone, allowed_share, scan_points
+from vla_humanoid_control.safety.config import SafetyConfig
+from vla_humanoid_control.safety.inputs import (action_problem, imu_problem, joints_problem,
+                                                scan_problem, tilt_rad)
+from vla_humanoid_control.safety.latch import Latch
+from vla_humanoid_control.safety.limits import TwistLimiter
+from vla_humanoid_control.safety.monitors import PROPOSAL, Monitors
+from vla_humanoid_control.safety.states import (ESTOP, HOLD, RUN, SLOW, STOP, Cause, StateMachine)
+from vla_humanoid_control.types import (BASE_CHANNELS, Command, GatedProposal, ImuReading,
+                                        JointReading, ScanReading)
+
+_PROPOSAL_SOURCES = (PROPOSAL, 'gated', 'action_gated', '/vla/action_gated')
+_MOTION = 1e-3  # smaller twists and joint moves are no motion [m/s; rad/s; rad; m]
+_CREEPING = 0.05  # a base slower than this only creeps [m/s]
+_EARLY = 0.25  # a tick may come early by this share of the period; earlier calls change nothing
+_TILT_RETURN = 0.9  # share of the tilt limit below which the robot counts as upright again
+
+
+class SafetySupervisor:
+    """The only thing that decides what is commanded. Time is always an argument: steady seconds.
+
+    Args:
+        robot: The robot and its limits.
+        config: Thresholds.
+        now_s: The steady clock now [s].
+    """
+
+    def __init__(self, robot: RobotSpec, config: SafetyConfig, now_s: float) -> None:
+        self.robot = robot
+        self.config = config
+        self._now_s = now_s
+        self._monitors = Monitors(robot, config)
+        self._latch = Latch(config)
+        self._twist = TwistLimiter([robot.base[c] for c in BASE_CHANNELS], 1.0 / config.rate_hz)
+        self._body = Body(robot, config)
+        self._apply(config)
+        self._gated: GatedProposal | None = None
+        self._proposal_problem = ''
+        self._scan_rays: int | None = None
+        self._tilt_rad = 0.0
+        self._tilted = False
+        self._odom = np.zeros(3)
+        self._pose = np.zeros(3)  # dead reckoning of the commanded twist: x, y, yaw
+        self._way = 0.0  # how far commands have moved the base since start [m + rad]
+        self._obstacles = {'scan': Surroundings(), 'depth': Surroundings()}
+        self._depth_unknown = False
+        self._ttc_s = math.inf
+        self._foreign: tuple[str, ...] = ()
+        self._counts: Counter[str] = Counter()
+        self._due_s = -math.inf
+        self._stopped_s = -math.inf  # when a cause of a stop was last there
+        self._stopped_by = ''
+        self._refused_s = -math.inf
+        self._refused_why = ''
+        self._moving_causes: list[Cause] = []
+        self._share = 1.0
+        self._machine = StateMachine(STOP, 'nothing has arrived yet', now_s)
+
+    # ---- what arrives
+
+    def on_clock(self, robot_now_ns: int, now_s: float) -> None:
+        """Take the robot's clock, against which stamps are judged from now on."""
+        self._time(now_s)
+        self._monitors.clock.set(robot_now_ns)
+
+    def on_gated(self, gated: GatedProposal, now_s: float) -> None:
+        """Take a proposal that passed the confidence gate. A bad one stops the robot."""
+        now_s = self._time(now_s)
+        proposal = gated.proposal
+        problem = action_problem(proposal.action, self._body.names)
+        if problem:
+            self._monitors.proposal.reject(problem, now_s)
+            self._proposal_problem = f'proposal rejected: {problem}'
+            return
+        if not self._monitors.offer(self._monitors.proposal, proposal.stamp_ns, now_s):
+            return
+        confidence = proposal.confidence
+        if gated.is_open and not 0.0 <= confidence <= 1.0:  # NaN is not in between either
+            self._counts['confidence'] += 1
+            gated = GatedProposal(proposal, False, f'the confidence is {confidence}')
+        self._gated, self._proposal_problem = gated, ''
+        self._latch.on_command(self._is_motion(gated))
+        if gated.is_open:
+            self._counts['clamped'] += self._beyond_limits(gated)
+            self._body.target(proposal.action.joints)
+        else:
+            self._body.target({})
+
+    def on_joint_states(self, reading: JointReading, now_s: float) -> None:
+        """Take a joint reading. The first one is where commands begin."""
+        now_s = self._time(now_s)
+        watchdog = self._monitors.sensors['joint_states']
+        if problem := joints_problem(reading, self.robot.joint_names):
+            watchdog.reject(problem, now_s)
+        elif self._monitors.offer(watchdog, reading.stamp_ns, now_s):
+            content = tuple(reading.positions.values()), tuple(reading.velocities.values())
+            self._monitors.content(watchdog, content, self._body.way, now_s)
+            self._body.measured(reading.positions, now_s)
+
+    def on_scan(self, reading: ScanReading, now_s: float) -> None:
+        """Take a laser scan."""
+        now_s = self._time(now_s)
+        watchdog = self._monitors.sensors.get('scan')
+        if watchdog is None:
+            return
+        if problem := scan_problem(reading, self._scan_rays, self.config.min_valid_fraction):
+            watchdog.reject(problem, now_s)
+        elif self._monitors.offer(watchdog, reading.stamp_ns, now_s):
+            self._scan_rays = self._scan_rays or len(reading.ranges_m)
+            points = scan_points(reading, self._reach_m)
+            # With nothing in sight all scans are alike: their stamp tells them apart.
+            alike = np.isfinite(reading.ranges_m).any()
+            self._monitors.content(watchdog, reading.ranges_m.tobytes() if alike
+                                   else reading.stamp_ns, self._way, now_s)
+            self._obstacles['scan'].see(points, self._pose)
+
+    def on_depth(self, points: NDArray[np.float64] | None, stamp_ns: int, now_s: float) -> None:
+        """Take what `collision.depth_points` made of a depth image; None stops the robot."""
+        now_s = self._time(now_s)
+        watchdog = self._monitors.sensors.get('depth')
+        if watchdog is None or not self._monitors.offer(watchdog, stamp_ns, now_s):
+            return
+        self._depth_unknown = points is None
+        if points is None:
+            self._obstacles['depth'].forget()
+            return
+        self._monitors.content(watchdog, points.tobytes() if len(points) else stamp_ns,
+                               self._way, now_s)
+        self._obstacles['depth'].see(points, self._pose)
+
+    def on_imu(self, reading: ImuReading, now_s: float) -> None:
+        """Take an IMU reading."""
+        now_s = self._time(now_s)
+        watchdog = self._monitors.sensors.get('imu')
+        if watchdog is None:
+            return
+        if problem := imu_problem(reading):
+            watchdog.reject(problem, now_s)
+        elif self._monitors.offer(watchdog, reading.stamp_ns, now_s):
+            self._tilt_rad = tilt_rad(reading)
+            limit = self.robot.max_tilt_rad
+            self._tilted = self._tilt_rad > (limit * _TILT_RETURN if self._tilted else limit)
+
+    def on_odom(self, twist: NDArray[np.float64], now_s: float) -> None:
+        """Take the measured base twist, float64 [3]."""
+        now_s = self._time(now_s)
+        watchdog = self._monitors.sensors.get('odom')
+        if watchdog is None:
+            return
+        if np.shape(twist) != (3,) or not np.isfinite(twist).all():
+            watchdog.reject('the twist is not three finite numbers', now_s)
+            return
+        watchdog.touch(now_s)
+        self._odom = np.array(twist, dtype=np.float64)
+
+    def on_camera(self, camera: str, stamp_ns: int, digest: int, now_s: float) -> None:
+        """Take a camera frame's stamp and a digest of its pixels."""
+        now_s = self._time(now_s)
+        watchdog = self._monitors.cameras.get(camera)
+        if watchdog is None:
+            self._counts['unknown_camera'] += 1
+        elif self._monitors.offer(watchdog, stamp_ns, now_s):
+            self._monitors.content(watchdog, digest, self._way, now_s)
+
+    def on_rejected(self, source: str, reason: str, now_s: float) -> None:
+        """The border refused a message. A refused proposal stops the robot at once."""
+        now_s = self._time(now_s)
+        self._counts['rejected_at_border'] += 1
+        if source in _PROPOSAL_SOURCES:
+            self._monitors.proposal.reject(reason, now_s)
+            self._proposal_problem = f'proposal rejected: {reason}'
+            return
+        watchdog = self._monitors.sensors.get(source) or self._monitors.cameras.get(source)
+        if watchdog is not None:
+            watchdog.reject(reason, now_s)
+
+    def on_foreign_publisher(self, topics: Sequence[str], now_s: float) -> None:
+        """Someone else publishes on the robot's topics; an empty list says that they are gone."""
+        self._time(now_s)
+        self._foreign = tuple(topics)
+
+    def on_heartbeat(self, now_s: float) -> None:
+        """The operator's heartbeat. Once configured, losing it is an emergency stop."""
+        self._latch.on_heartbeat(self._time(now_s))
+
+    def emergency_stop(self, pressed: bool, source: str, now_s: float) -> None:
+        """Latch an emergency stop. False only says that the button is no longer pressed."""
+        now_s = self._time(now_s)
+        self._latch.press(bool(pressed), source)
+        self._machine.follow(self._static_causes(now_s), now_s)
+
+    # ---- what people and the node ask for
+
+    def reset(self, now_s: float) -> tuple[bool, str]:
+        """Clear the latch. Refused while its cause persists or a motion command stands."""
+        now_s = self._time(now_s)
+        stands = self._gated is not None and not self._monitors.proposal.stale(now_s) \
+            and self._is_motion(self._gated)
+        ok, message = self._latch.reset(stands, now_s)
+        if ok:
+            self._machine.reset(message, now_s)
+        return ok, message
+
+    def stop(self, reason: str, now_s: float) -> None:
+        """Stop until `resume` or `reset`; `at_rest` tells when the robot stands."""
+        now_s = self._time(now_s)
+        self._latch.request_stop(reason or 'stop requested')
+        self._machine.follow(self._static_causes(now_s), now_s)
+
+    def resume(self, now_s: float) -> None:
+        """Take back `stop`. An emergency stop stays."""
+        self._time(now_s)
+        self._latch.request_stop('')
+
+    def configure(self, changes: Mapping[str, Any], now_s: float) -> tuple[bool, str]:
+        """Change thresholds while running: all of the changes, or none and why."""
+        self._time(now_s)
+        try:
+            config = self.config.replace(changes)
+        except UserError as error:
+            return False, str(error)
+        if config.rate_hz != self.config.rate_hz:
+            return False, 'Safety parameter rate_hz is fixed at start.'
+        off = [name for name in changes
+               if getattr(config, name) is False and getattr(self.config, name) is True]
+        if self.config.heartbeat_timeout_s > 0 and config.heartbeat_timeout_s == 0:
+            off.append('heartbeat_timeout_s')
+        if off and not self.at_rest:
+            return False, f'{", ".join(off)} cannot be switched off while the robot moves.'
+        self._apply(config)
+        return True, ''
+
+    @property
+    def at_rest(self) -> bool:
+        """Base and joints are commanded to stand still."""
+        return self._twist.at_rest and self._body.at_rest
+
+    def step(self, now_s: float) -> Command:
+        """Decide what is commanded now; call at `rate_hz`.
+
+        A call that comes much too early changes nothing but the state: the limits hold in time, not
+        only by tick.
+        """
+        now_s = self._time(now_s)
+        due = self._tick_due(now_s)
+        causes = self._static_causes(now_s)
+        free = not any(c.demands in (STOP, ESTOP, HOLD) for c in causes)
+        if due or not free:
+            self._moving_causes = self._motion_causes(now_s) if free else []
+        causes += self._moving_causes
+        self._machine.follow(self._with_recovery(causes, now_s), now_s)
+        if due:
+            self._move()
+        joints = self._body.command()
+        return Command(self._twist.velocity.copy(), joints, self._machine.state,
+                       self._machine.reason)
+
+    def diagnostics(self, now_s: float) -> Mapping[str, str | float | int]:
+        """State, reason, ages of inputs and counts, flat, for people and for tests."""
+        now_s = self._time(now_s)
+        counts = {f'count/{name}': n for name, n in sorted(self._counts.items())}
+        return {'state': self._machine.state.name, 'reason': self._machine.reason,
+                'in_state_s': round(now_s - self._machine.since_s, 3),
+                'transitions': self._machine.transitions, 'latched': self._latch.reason,
+                'tilt_rad': round(self._tilt_rad, 4), 'time_to_collision_s': round(self._ttc_s, 3),
+                'speed_share': round(self._share, 3),
+                'measured_speed_mps': round(float(np.hypot(*self._odom[:2])), 4),
+                **self._body.diagnostics(), **counts, **self._monitors.diagnostics(now_s)}
+
+    # ---- how it decides
+
+    def _static_causes(self, now_s: float) -> list[Cause]:
+        """What speaks against moving, whatever the proposal asks for."""
+        causes = list(self._latch.causes(now_s))
+        causes += self._monitors.causes(now_s)
+        if self._proposal_problem:
+            causes.append(Cause('proposal', STOP, self._proposal_problem))
+        if self._foreign:
+            causes.append(Cause('foreign', STOP, 'someone else publishes on '
+                                + ', '.join(self._foreign)))
+        if self._tilted and self._monitors.watched('imu'):
+            causes.append(Cause('tilt', STOP, f'tilted by {self._tilt_rad:.2f} rad'))
+        if self._depth_unknown and self._monitors.watched('depth'):
+            causes.append(Cause('depth', STOP, 'the depth image shows nothing'))
+        causes += self._body.causes(now_s)
+        if self._gated is not None and not self._gated.is_open:
+            causes.append(Cause('gate', HOLD, self._gated.reason or 'the gate is closed'))
+        return causes
+
+    def _motion_causes(self, now_s: float) -> list[Cause]:
+        """What speaks against the motion that the proposal asks for."""
+        causes = []
+        self._share = self._way_is_clear()
+        if self._share < 1.0:
+            # A creeping base is held back without stopping the arms: they may be reaching.
+            creeping = np.hypot(*self._proposed_twist()[:2]) < _CREEPING
+            demands = STOP if self._share <= 0.0 and not creeping else SLOW
+            causes.append(Cause('obstacle', demands, self._obstacle_reason()))
+        if problem := self._body.plan_problem(now_s):
+            self._refused_s, self._refused_why = now_s, problem
+            self._counts['posture_refused'] += 1
+        if now_s - self._refused_s < max(self.config.recover_s, 1.0 / self.config.rate_hz):
+            causes.append(Cause('posture', HOLD, f'posture refused: {self._refused_why}'))
+        return causes
+
+    def _with_recovery(self, causes: list[Cause], now_s: float) -> list[Cause]:
+        """Keeps a stop until all of its causes have been gone for `recover_s`."""
+        stops = [c for c in causes if c.demands is STOP]
+        if stops:
+            # Waiting for first readings is no fault to recover from.
+            if any(c.key != 'missing' for c in stops):
+                self._stopped_s, self._stopped_by = now_s, '; '.join(c.reason for c in stops)
+        elif now_s - self._stopped_s < self.config.recover_s:
+            causes = [*causes, Cause('recovering', STOP, f'recovering from: {self._stopped_by}')]
+        return causes
+
+    def _way_is_clear(self) -> float:
+        """The share of the proposed twist that obstacles allow."""
+        twist = self._proposed_twist()
+        speed = float(np.hypot(twist[0], twist[1]))
+        zone = self._zone
+        self._ttc_s = min((view.time_to_collision(twist, self._pose, zone)
+                           for name, view in self._obstacles.items()
+                           if self._monitors.watched(name)), default=math.inf)
+        return allowed_share(self._ttc_s, speed, zone)
+
+    def _obstacle_reason(self) -> str:
+        return f'collision in {self._ttc_s:.1f} s, speed limited to {self._share:.0%}'
+
+    def _move(self) -> None:
+        """Advance the limiters by one tick, as far as the state allows."""
+        state = self._machine.state
+        twist = np.zeros(3)
+        if state in (RUN, SLOW):
+            twist = self._proposed_twist() * self._share
+        before = self._twist.velocity
+        mean = 0.5 * (before + self._twist.step(twist))
+        self._pose = _integrate(self._pose, mean, self._twist.dt_s)
+        self._way += float(np.abs(mean).sum()) * self._twist.dt_s
+        self._body.move(follow=state in (RUN, SLOW), yielding=state is STOP)
+
+    def _proposed_twist(self) -> NDArray[np.float64]:
+        if self._gated is None or not self._gated.is_open:
+            return np.zeros(3)
+        limit = self._twist.max_velocity
+        twist: NDArray[np.float64] = np.clip(self._gated.proposal.action.twist, -limit, limit)
+        return twist
+
+    def _is_motion(self, gated: GatedProposal) -> bool:
+        action = gated.proposal.action
+        return gated.is_open and (bool(np.any(np.abs(action.twist) > _MOTION))
+                                  or self._body.would_move(action.joints, _MOTION))
+
+    def _beyond_limits(self, gated: GatedProposal) -> int:
+        """How many values of a proposal are beyond their limits."""
+        beyond = np.abs(gated.proposal.action.twist) > self._twist.max_velocity * (1 + 1e-6)
+        return int(beyond.sum()) + self._body.beyond_limits(gated.proposal.action.joints)
+
+    def _time(self, now_s: float) -> float:
+        """The steady clock, which never goes back here, whatever the caller says."""
+        if math.isfinite(now_s):
+            self._now_s = max(self._now_s, now_s)
+        return self._now_s
+
+    def _tick_due(self, now_s: float) -> bool:
+        """Whether a tick is due. On average there are never more than `rate_hz` of them a second."""
+        period = self._twist.dt_s
+        late = now_s - self._due_s
+        if late < -_EARLY * period:
+            return False
+        if late > self.config.max_gap_s and math.isfinite(late):
+            # Nothing was sent for so long that the robot's own watchdog has stopped it.
+            self._counts['gaps'] += 1
+            self._twist.halt()
+            self._body.halt()
+        self._due_s = now_s + period if late > period else self._due_s + period
+        return True
+
+    def _apply(self, config: SafetyConfig) -> None:
+        self.config = config
+        self._monitors.config = config
+        self._latch.config = config
+        self._body.configure(config)
+        base = [self.robot.base[c] for c in BASE_CHANNELS]
+        scale = np.array(config.base_velocity_scale)
+        self._twist.max_velocity = np.array([m.velocity for m in base]) * scale
+        self._zone = Zone(self.robot.footprint_radius_m + config.stop_margin_m, config.slow_ttc_s,
+                          config.stop_ttc_s, min(m.acceleration for m in base[:2]),
+                          min(m.jerk for m in base[:2]), config.reaction_s, config.min_points,
+                          config.debounce_scans)
+        top = float(np.hypot(base[0].velocity, base[1].velocity))
+        self._reach_m = self._zone.radius_m + top * (config.slow_ttc_s + 1.0)
+
+
+def _integrate(pose: NDArray[np.float64], twist: NDArray[np.float64],
+               dt_s: float) -> NDArray[np.float64]:
+    """A planar pose (x, y, yaw) after one tick of a twist in its own frame."""
+    if not twist.any():
+        return pose
+    yaw = pose[2] + 0.5 * twist[2] * dt_s
+    cos, sin = math.cos(yaw), math.sin(yaw)
+    return pose + dt_s * np.array([twist[0] * cos - twist[1] * sin,
+                                   twist[0] * sin + twist[1] * cos, twist[2]])

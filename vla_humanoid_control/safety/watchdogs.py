@@ -1,0 +1,160 @@
+"""Is an input alive: its age on the steady clock, its stamps, and whether it repeats itself."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+_JUMP_NS = 1_000_000_000
+"""A stamp further back than this is a jump of the robot's clock, not an old message [ns]."""
+
+
+@dataclass(frozen=True)
+class StampLimits:
+    """How far a stamp may be from the robot's clock [s]."""
+
+    max_age_s: float
+    max_ahead_s: float
+
+
+class RobotClock:
+    """The robot's clock as last seen; unknown until it is.
+
+    Stamps are judged against this clock alone and never extend a deadline: those run on the steady
+    clock. A paused `/clock` pauses the stamps, which then no longer advance.
+    """
+
+    def __init__(self) -> None:
+        self.now_ns: int | None = None
+        self.jumps = 0
+
+    def set(self, robot_now_ns: int) -> None:
+        """Take the clock's present reading; a step back is counted as a jump."""
+        if self.now_ns is not None and robot_now_ns < self.now_ns:
+            self.jumps += 1
+        self.now_ns = robot_now_ns
+
+    def problem(self, stamp_ns: int, limits: StampLimits) -> str:
+        """Why a stamp cannot be trusted; empty if it can, or if the clock is unknown."""
+        if self.now_ns is None:
+            return ''
+        age_s = (self.now_ns - stamp_ns) * 1e-9
+        if age_s > limits.max_age_s:
+            return f'stamp is {age_s:.2f} s old'
+        if -age_s > limits.max_ahead_s:
+            return f'stamp is {-age_s:.2f} s ahead'
+        return ''
+
+
+class Watchdog:
+    """Watches one input.
+
+    A reading extends the deadline only if it is accepted, and it is accepted only if its stamp is
+    later than that of the reading before. A zero stamp says nothing about time, so such a reading
+    is rejected. After a jump of the robot's clock the order of stamps begins anew.
+
+    Args:
+        name: Shown to people.
+        timeout_s: Without an accepted reading for longer than this, the input is stale [s].
+    """
+
+    def __init__(self, name: str, timeout_s: float) -> None:
+        self.name = name
+        self.timeout_s = timeout_s
+        self.accepted = 0
+        self.rejected = 0
+        self.last_rejection = ''
+        self._arrival_s: float | None = None
+        self._stamp_ns: int | None = None
+        self._jumps = 0
+        self._rejected_s = 0.0
+
+    @property
+    def seen(self) -> bool:
+        """Whether anything was ever accepted."""
+        return self._arrival_s is not None
+
+    def offer(self, stamp_ns: int, clock: RobotClock, limits: StampLimits, now_s: float) -> str:
+        """Judge a reading by its stamp, and count it.
+
+        Returns:
+            Why it is rejected; empty if it is accepted.
+        """
+        problem = self._problem(stamp_ns, clock, limits)
+        if problem:
+            self.reject(problem, now_s)
+        else:
+            self._stamp_ns = stamp_ns
+            self.touch(now_s)
+        return problem
+
+    def touch(self, now_s: float) -> None:
+        """Extend the deadline for an input that has no stamp."""
+        self.accepted += 1
+        self._arrival_s = now_s
+
+    def reject(self, reason: str, now_s: float) -> None:
+        """Count a reading that takes no effect."""
+        self.rejected += 1
+        self.last_rejection = reason
+        self._rejected_s = now_s
+
+    def age_s(self, now_s: float) -> float:
+        """Time since the last accepted reading; infinite before the first [s]."""
+        return float('inf') if self._arrival_s is None else max(now_s - self._arrival_s, 0.0)
+
+    def stale(self, now_s: float, scale: float = 1.0) -> str:
+        """Why the input is stale; empty if it is not."""
+        age_s = self.age_s(now_s)
+        if age_s <= self.timeout_s * scale:
+            return ''
+        recently_rejected = self.rejected and now_s - self._rejected_s <= self.timeout_s * scale
+        because = f'; rejected: {self.last_rejection}' if recently_rejected else ''
+        what = f'stale for {age_s:.2f} s' if self.seen else 'missing'
+        return f'{self.name} {what}{because}'
+
+    def _problem(self, stamp_ns: int, clock: RobotClock, limits: StampLimits) -> str:
+        if stamp_ns <= 0:
+            return 'stamp is zero' if stamp_ns == 0 else 'stamp is negative'
+        if clock.jumps != self._jumps:
+            self._jumps, self._stamp_ns = clock.jumps, None
+        if self._stamp_ns is not None and 0 <= self._stamp_ns - stamp_ns < _JUMP_NS:
+            return 'stamp does not advance'
+        return clock.problem(stamp_ns, limits)
+
+
+class FrozenCheck:
+    """Tells an input that repeats itself to the last bit although it should change.
+
+    It should change when the robot moves: the time counts from when commands have moved the robot
+    by `threshold` since this content was first seen, because a noiseless sensor of a robot at rest
+    repeats itself honestly. Once frozen, only a different reading clears it.
+
+    Args:
+        threshold: Commanded way after which readings must differ [m + rad].
+    """
+
+    def __init__(self, threshold: float) -> None:
+        self.frozen = False
+        self._threshold = threshold
+        self._content: Hashable = None
+        self._way = 0.0
+        self._since_s: float | None = None
+
+    def offer(self, content: Hashable, way: float, at_rest_too: bool, frozen_after_s: float,
+              now_s: float) -> None:
+        """Take one reading.
+
+        Args:
+            content: What it says, or a digest of it.
+            way: How far commands have moved the robot since start, never decreasing [m + rad].
+            at_rest_too: Expect change even while nothing moves.
+            frozen_after_s: Time without change after which it is frozen [s].
+            now_s: The steady clock [s].
+        """
+        if content != self._content:
+            self._content, self._way, self._since_s, self.frozen = content, way, None, False
+        if self._since_s is None and (at_rest_too or way - self._way > self._threshold):
+            self._since_s = now_s
+        elif self._since_s is not None and now_s - self._since_s >= frozen_after_s:
+            self.frozen = True
