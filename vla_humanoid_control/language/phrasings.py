@@ -1,0 +1,209 @@
+"""Free English for every task, and requests outside the robot's abilities.
+
+A task key is `family:argument...`, for instance `move:left` or `go_to:red:box`. The templates are
+data (`config/phrasings.yaml`); here they are expanded into sentences, drawn with a fixed seed, with
+the case, punctuation and typing errors that people produce. The splits 'train' and 'test' share no
+sentence, and 'test' uses words that 'train' never does.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Literal
+
+import yaml
+
+from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.resources import config_path
+
+Split = Literal['train', 'test']
+
+COLOURS = ('red', 'green', 'blue', 'yellow')
+SHAPES = ('box', 'ball', 'cup', 'cone')
+FAMILIES: Mapping[str, tuple[str, ...]] = {
+    'move': ('forward', 'backward', 'left', 'right'),
+    'turn': ('left', 'right', 'around'),
+    'stop': (),
+    'go_to': tuple(f'{c}:{s}' for c in COLOURS for s in SHAPES),
+    'reach': tuple(f'{c}:{s}' for c in COLOURS for s in SHAPES),
+    'gesture': ('wave', 'raise_left', 'raise_right', 'look_left', 'look_right', 'look_up',
+                'look_down'),
+}
+"""Family to its arguments; `stop` takes none."""
+
+TASK_KEYS: tuple[str, ...] = tuple(
+    f'{family}:{argument}' if argument else family
+    for family, arguments in FAMILIES.items() for argument in (arguments or ('',)))
+"""All 47 task keys, in a fixed order."""
+
+_COUNT = {'train': 400, 'test': 60}
+_OUT_OF_SCOPE_COUNT = {'train': 600, 'test': 150}
+_TYPO = {'train': 0.08, 'test': 0.05}
+_FIXED_WORDS = frozenset(('left', 'right', *COLOURS, *SHAPES))  # a typo here may change meaning
+_CHOICE = re.compile(r'\(([^()]*)\)')
+
+
+def family_of(task_key: str) -> str:
+    """The family of a task key; UserError if there is no such task."""
+    if task_key not in TASK_KEYS:
+        raise UserError(f'Unknown task {task_key!r}. Tasks are {", ".join(TASK_KEYS[:8])}, ... '
+                        '(family:argument, see config/phrasings.yaml).')
+    return task_key.split(':')[0]
+
+
+@lru_cache(maxsize=None)
+def phrasings(task_key: str, split: Split) -> list[str]:
+    """Sentences that mean one task.
+
+    Args:
+        task_key: One of `TASK_KEYS`.
+        split: 'train' or 'test'.
+
+    Returns:
+        Distinct sentences, always the same ones in the same order: up to 400 for 'train', up to 60
+        for 'test'. No sentence of one split is in the other, whatever its case and punctuation.
+    """
+    family = family_of(task_key)
+    data = _data()[split]
+    colour, _, shape = task_key.partition(':')[2].partition(':')
+    by_object = family in ('go_to', 'reach')
+    entry = family if by_object else task_key
+    plain = [(t, False) for t in data['sentences'].get(entry, ())]
+    framed = [(t, True) for t in data['phrases'][entry]]
+    rng = random.Random(f'{task_key}/{split}')
+
+    def draw() -> str:
+        template, framable = rng.choice(framed + plain)
+        text = _expand(template, rng)
+        if by_object:
+            words = data['words']
+            name = _expand(rng.choice(data['object']), rng)
+            name = name.replace('{colour}', rng.choice(words[colour]))
+            text = text.replace('{object}', name.replace('{shape}', rng.choice(words[shape])))
+        return str(rng.choice(data['frames']).replace('{}', text)) if framable else text
+
+    taken = frozenset[str]() if split == 'train' else _normalised(task_key)
+    return _collect(draw, rng, split, _COUNT[split], taken)
+
+
+@lru_cache(maxsize=None)
+def out_of_scope(split: Split) -> list[str]:
+    """Requests that the robot cannot carry out, and must not try to: 'train' or 'test' split."""
+    data = _data()[split]
+    rng = random.Random(f'out_of_scope/{split}')
+
+    def draw() -> str:
+        text = _expand(rng.choice(data['out_of_scope']), rng)
+        return str(rng.choice(data['frames']).replace('{}', text))
+
+    taken = frozenset[str]() if split == 'train' else frozenset(
+        normalise(t) for t in out_of_scope('train'))
+    return _collect(draw, rng, split, _OUT_OF_SCOPE_COUNT[split], taken)
+
+
+class _OutOfScope(Mapping[str, list[str]]):
+    """Lets `OUT_OF_SCOPE[split]` read the file when it is needed, not at import."""
+
+    def __getitem__(self, split: str) -> list[str]:
+        if split == 'train':
+            return out_of_scope('train')
+        if split == 'test':
+            return out_of_scope('test')
+        raise KeyError(split)
+
+    def __iter__(self) -> Any:
+        return iter(('train', 'test'))
+
+    def __len__(self) -> int:
+        return 2
+
+
+OUT_OF_SCOPE: Mapping[str, list[str]] = _OutOfScope()
+"""Split to requests outside the robot's abilities."""
+
+
+def normalise(text: str) -> str:
+    """Lower case, no punctuation, single blanks: two texts that differ only so are the same."""
+    return ' '.join(re.sub(r"[^a-z0-9' -]", ' ', text.lower()).split())
+
+
+def _collect(draw: Any, rng: random.Random, split: Split, count: int,
+             taken: frozenset[str]) -> list[str]:
+    """Draw until `count` distinct texts are there, or no new ones turn up."""
+    result: list[str] = []
+    seen = set(taken)
+    misses = 0
+    while len(result) < count and misses < 2000:
+        text = ' '.join(draw().split())
+        key = normalise(text)
+        if key in seen:
+            misses += 1
+            continue
+        seen.add(key)
+        surface = _surface(text, rng, _TYPO[split])
+        if surface != text and normalise(surface) != key:
+            if normalise(surface) in seen:
+                surface = text
+            seen.add(normalise(surface))
+        result.append(surface)
+    return result
+
+
+def _expand(template: str, rng: random.Random) -> str:
+    """Resolve every `(a|b)` from the inside out."""
+    while True:
+        match = _CHOICE.search(template)
+        if match is None:
+            return template
+        choice = rng.choice(match.group(1).split('|'))
+        template = template[:match.start()] + choice + template[match.end():]
+
+
+def _surface(text: str, rng: random.Random, typo: float) -> str:
+    """Case, punctuation and the odd typing error."""
+    if rng.random() < typo:
+        text = _mistype(text, rng)
+    style = rng.random()
+    if style < 0.08:
+        text = text.upper()
+    elif style < 0.45:
+        text = text[0].upper() + text[1:]
+    return text + rng.choice(('', '', '', '.', '!', '.'))
+
+
+def _mistype(text: str, rng: random.Random) -> str:
+    """Drop, double or swap one letter inside one longer word that is not a key word."""
+    words = text.split(' ')
+    places = [i for i, w in enumerate(words) if len(w) >= 4 and w.isalpha()
+              and w not in _FIXED_WORDS]
+    if not places:
+        return text
+    i = rng.choice(places)
+    word, at = words[i], rng.randrange(1, len(words[i]) - 1)
+    kind = rng.randrange(3)
+    if kind == 0:
+        words[i] = word[:at] + word[at + 1:]
+    elif kind == 1:
+        words[i] = word[:at] + word[at] + word[at:]
+    else:
+        words[i] = word[:at] + word[at + 1] + word[at] + word[at + 2:]
+    return ' '.join(words)
+
+
+@lru_cache(maxsize=None)
+def _normalised(task_key: str) -> frozenset[str]:
+    return frozenset(normalise(t) for t in phrasings(task_key, 'train'))
+
+
+@lru_cache(maxsize=1)
+def _data() -> dict[str, Any]:
+    path = config_path('phrasings.yaml')
+    try:
+        document = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f'Phrasings {path} cannot be read: {error}') from error
+    result: dict[str, Any] = document
+    return result

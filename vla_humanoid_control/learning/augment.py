@@ -1,0 +1,103 @@
+"""Image augmentation on batches: lights, cameras and small shifts differ; colours stay apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """How strongly to vary.
+
+    Attributes:
+        brightness: Added to all channels, up to this (images are in [-1, 1]).
+        contrast: Factor on the deviation from the mean, up to 1 +- this.
+        saturation: Factor on the deviation from grey, up to 1 +- this.
+        channel_gain: Gain of each channel, up to 1 +- this (a white balance).
+        shift_px: Shift in both directions, up to this [px].
+        noise: Deviation of pixel noise, up to this.
+        blur_probability: Share of frames that are blurred a little.
+        withhold_time: Share of samples, of tasks that do not need it, without time and travel.
+        elapsed_jitter: Relative error of elapsed time, up to this.
+        travelled_jitter: Deviation of dead reckoning [m, rad].
+        word_noise: Deviation of noise on word features.
+    """
+
+    brightness: float = 0.25
+    contrast: float = 0.25
+    saturation: float = 0.25
+    channel_gain: float = 0.08
+    shift_px: int = 2
+    noise: float = 0.05
+    blur_probability: float = 0.15
+    withhold_time: float = 0.3
+    elapsed_jitter: float = 0.05
+    travelled_jitter: float = 0.01
+    word_noise: float = 0.1
+
+
+def augment_images(images: Tensor, config: AugmentConfig, generator: torch.Generator
+                   ) -> tuple[Tensor, Tensor]:
+    """Vary normalised images.
+
+    Args:
+        images: float32 [F, 3, H, W] in [-1, 1].
+        config: Strengths.
+        generator: Source of chance.
+
+    Returns:
+        Images of the same shape, and by how much each was moved in u and v, [F, 2] (add it to
+        image positions in [-1, 1]).
+    """
+    count, _, height, width = images.shape
+
+    def draw(strength: float, *shape: int) -> Tensor:
+        return (torch.rand(count, *shape, generator=generator) * 2 - 1) * strength
+
+    # Brightness, contrast, saturation and white balance are one 3 x 3 matrix and an offset.
+    grey = torch.full((3, 3), 1 / 3)
+    saturation = 1 + draw(config.saturation, 1, 1)
+    matrix = torch.eye(3) * saturation + grey * (1 - saturation)  # [F, 3, 3]
+    gain = (1 + draw(config.contrast, 1)) * (1 + draw(config.channel_gain, 3))  # [F, 3]
+    matrix = matrix * gain[:, :, None]
+    mean = images.mean((2, 3))  # [F, 3]
+    offset = mean - (matrix @ mean[:, :, None])[:, :, 0] + draw(config.brightness, 1)
+    pixels = images.permute(0, 2, 3, 1).reshape(count, height * width, 3)
+    result = torch.baddbmm(offset[:, None], pixels, matrix.transpose(1, 2))
+    images = result.reshape(count, height, width, 3).permute(0, 3, 1, 2)
+
+    blurred = torch.rand(count, generator=generator) < config.blur_probability
+    if bool(blurred.any()):
+        kernel = torch.tensor([0.25, 0.5, 0.25])
+        part = functional.pad(images[blurred], (1, 1, 1, 1), mode='replicate')
+        weight = (kernel[:, None] * kernel).expand(3, 1, 3, 3)
+        images[blurred] = functional.conv2d(part, weight, groups=3)
+
+    images, moved = _shift(images, config.shift_px, generator)
+    if config.noise:
+        # One field of noise, rolled differently for each frame: drawing is the costly part.
+        field = torch.randn(3, height * 2, width * 2, generator=generator)
+        tops = torch.randint(0, height, (count,), generator=generator).tolist()
+        lefts = torch.randint(0, width, (count,), generator=generator).tolist()
+        levels = torch.rand(count, generator=generator).mul(config.noise).tolist()
+        for i, (top, left, level) in enumerate(zip(tops, lefts, levels, strict=True)):
+            images[i].add_(field[:, top:top + height, left:left + width], alpha=level)
+    return images.clamp(-1, 1), moved
+
+
+def _shift(images: Tensor, limit: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Move each image by whole pixels, repeating the border."""
+    count, _, height, width = images.shape
+    if limit == 0:
+        return images, torch.zeros(count, 2)
+    steps = torch.randint(-limit, limit + 1, (count, 2), generator=generator)  # right, down
+    padded = functional.pad(images, (limit,) * 4, mode='replicate')
+    result = torch.empty_like(images)
+    for i, (right, down) in enumerate(steps.tolist()):
+        top, left = limit - down, limit - right
+        result[i] = padded[i, :, top:top + height, left:left + width]
+    return result, steps * torch.tensor([2 / width, 2 / height])

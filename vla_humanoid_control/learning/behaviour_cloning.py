@@ -1,0 +1,235 @@
+"""Behaviour cloning: what one step is. The loop around it is in `train.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vla_humanoid_control.language.phrasings import FAMILIES, TASK_KEYS
+from vla_humanoid_control.learning.augment import AugmentConfig, augment_images
+from vla_humanoid_control.learning.dataset import ShardSet, iterate, make_batch
+from vla_humanoid_control.learning.texts import TaskTexts
+from vla_humanoid_control.learning.transforms import (
+    Statistics,
+    normalise_actions,
+    normalise_images,
+    normalise_joints,
+    normalise_time,
+    restore_actions,
+)
+from vla_humanoid_control.models.heads import instruction_labels
+from vla_humanoid_control.models.vla import ModelInput, ModelOutput, VlaModel
+from vla_humanoid_control.types import BASE_CHANNELS
+
+_FAMILY_OF_TASK = np.array([list(FAMILIES).index(k.split(':')[0]) for k in TASK_KEYS])
+_LABELS = torch.tensor([instruction_labels(k) for k in TASK_KEYS])
+_NO_TASK = torch.tensor(instruction_labels(None))
+_FREE_OF_TIME = np.isin(_FAMILY_OF_TASK, [list(FAMILIES).index(f) for f in ('go_to', 'reach')])
+_SMALLEST_STD = {'base': 0.05, 'gripper': 0.005, 'joint': 0.05}
+
+
+@dataclass(frozen=True)
+class BcConfig:
+    """See `config/train/bc.yaml`, which has every value and its meaning."""
+
+    epochs: int
+    batch_size: int
+    samples_per_frame: int
+    learning_rate: float
+    weight_decay: float
+    warmup_steps: int
+    final_rate: float
+    clip_norm: float
+    average: float
+    phrasings_per_task: int
+    out_of_scope_per_batch: int
+    losses: Mapping[str, float]
+    base_weight: float
+    families: Mapping[str, float]
+    validate_every: int
+    validation_samples: int
+    save_every_s: float
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+
+@dataclass(frozen=True)
+class BcBatch:
+    """What one step learns from.
+
+    Attributes:
+        inputs: For the model.
+        actions: [B, H, A], normalised. progress: [B]. target: [B, 4]. labels: int64 [B, S].
+        weight: [B], of each sample.
+        other_words, other_mask: Requests outside the abilities, [O, L, 384] and [O, L].
+    """
+
+    inputs: ModelInput
+    actions: Tensor
+    progress: Tensor
+    target: Tensor
+    labels: Tensor
+    weight: Tensor
+    other_words: Tensor
+    other_mask: Tensor
+
+
+def measure(shards: ShardSet) -> Statistics:
+    """Mean and deviation of joints and actions, with a floor for channels that hardly move."""
+    assert shards.spec is not None
+    # A hundred thousand samples tell as much as all.
+    step = max(1, len(shards.samples) // 100_000)
+    actions = shards.samples.actions[::step].reshape(-1, len(shards.spec.channels))
+    joints = shards.joints[::max(1, len(shards.joints) // 100_000)]
+
+    def deviation(values: NDArray[np.float32], names: Sequence[str]) -> NDArray[np.float32]:
+        floor = [_SMALLEST_STD['base' if n in BASE_CHANNELS else
+                               'gripper' if 'gripper' in n else 'joint'] for n in names]
+        return np.maximum(values.std(0), floor).astype(np.float32)
+
+    return Statistics(
+        joints.mean(0).astype(np.float32), deviation(joints, shards.spec.joint_names),
+        actions.mean(0).astype(np.float32), deviation(actions, shards.spec.channels))
+
+
+def prepare(shards: ShardSet, rows: NDArray[np.int64], texts: TaskTexts, statistics: Statistics,
+            config: BcConfig, seed: tuple[int, ...], augment: bool) -> BcBatch:
+    """Samples to a batch; chance comes from `seed` alone.
+
+    Args:
+        shards: The data.
+        rows: int64 [B], sample numbers.
+        texts: Where instructions are drawn from.
+        statistics: Normalisation.
+        config: Strengths.
+        seed: Source of chance.
+        augment: Vary images, time and words, as in training.
+    """
+    rng = np.random.default_rng(seed)
+    batch = make_batch(shards.samples, rows)
+    samples, task = shards.samples, shards.samples.task[rows]
+    images = normalise_images(torch.from_numpy(shards.gather_frames(batch.frames)))
+    elapsed = torch.from_numpy(samples.elapsed_s[rows])
+    travelled = torch.from_numpy(samples.travelled[rows])
+    target = torch.from_numpy(samples.target[rows].copy())
+    joints = torch.from_numpy(shards.joints[samples.frame[rows]])
+    words, mask = texts.draw(task, rng)
+    known = torch.ones(len(rows))
+    if augment:
+        options = config.augment
+        generator = torch.Generator().manual_seed(int(rng.integers(2 ** 62)))
+        images, moved = augment_images(images, options, generator)
+        target[:, 1:3] += moved[torch.from_numpy(batch.frame_of_row)]
+        elapsed = elapsed * (1 + options.elapsed_jitter * torch.from_numpy(
+            rng.uniform(-1, 1, len(rows)).astype(np.float32)))
+        travelled = travelled + options.travelled_jitter * torch.from_numpy(
+            rng.standard_normal((len(rows), 3)).astype(np.float32))
+        withheld = (rng.random(len(rows)) < options.withhold_time) & _FREE_OF_TIME[task]
+        known = torch.from_numpy((~withheld).astype(np.float32))
+        words = words + options.word_noise * rng.standard_normal(
+            words.shape, np.float32) * mask[..., None]
+    other_words, other_mask = texts.draw_out_of_scope(config.out_of_scope_per_batch, rng)
+    weights = np.array([config.families[f] for f in FAMILIES], np.float32)
+    return BcBatch(
+        ModelInput(images.contiguous(memory_format=torch.channels_last),
+                   torch.from_numpy(batch.frame_of_row), normalise_joints(joints, statistics),
+                   normalise_time(elapsed, travelled, known), torch.from_numpy(words),
+                   torch.from_numpy(mask)),
+        normalise_actions(torch.from_numpy(samples.actions[rows]), statistics),
+        torch.from_numpy(samples.progress[rows]).clamp(0, 1), target, _LABELS[task],
+        torch.from_numpy(weights[_FAMILY_OF_TASK[task]]), torch.from_numpy(other_words),
+        torch.from_numpy(other_mask))
+
+
+def losses(model: VlaModel, output: ModelOutput, batch: BcBatch, config: BcConfig,
+           bases: int) -> dict[str, Tensor]:
+    """Mean loss of each head."""
+    total = batch.weight.sum()
+
+    def mean(values: Tensor) -> Tensor:
+        return (values * batch.weight).sum() / total
+
+    head = model.action_head
+    base = head.loss(output.actions[..., :bases], batch.actions[..., :bases])
+    rest = head.loss(output.actions[..., bases:], batch.actions[..., bases:])
+    share = config.base_weight * bases
+    joints = batch.actions.shape[-1] - bases
+    return {
+        'action': mean((share * base + joints * rest) / (share + joints)),
+        'progress': mean(model.progress_head.loss(output.progress, batch.progress)),
+        'target': mean(model.target_head.loss(output.grounding, batch.target)),
+        'instruction': mean(model.instruction_head.loss(output.instruction, batch.labels)),
+    }
+
+
+def train_step(model: VlaModel, optimizer: torch.optim.Optimizer, batch: BcBatch,
+               config: BcConfig, bases: int, bfloat16: bool) -> dict[str, float]:
+    """One step of gradient descent; the loss of each head before it, and the gradient norm."""
+    device = batch.actions.device.type
+    with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
+        output = model(batch.inputs)
+        other = model.instruction_logits(batch.other_words, batch.other_mask)
+    parts = losses(model, output, batch, config, bases)
+    unable = model.instruction_head.loss(other, _NO_TASK.expand(len(other), -1).to(other.device))
+    parts['instruction'] = parts['instruction'] + 0.1 * unable.mean()
+    total = torch.stack([config.losses[name] * value for name, value in parts.items()]).sum()
+    optimizer.zero_grad(set_to_none=True)
+    total.backward()
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+    optimizer.step()
+    return {**{name: float(value.detach()) for name, value in parts.items()},
+            'norm': float(norm)}
+
+
+@torch.no_grad()
+def validate(model: VlaModel, shards: ShardSet, texts: TaskTexts, statistics: Statistics,
+             config: BcConfig, bases: int) -> dict[str, float]:
+    """Losses and errors in plain units on a fixed part of the validation data.
+
+    Returns:
+        Mean losses; `base_error` [m/s, rad/s] and `joint_error` [rad] of the first half second;
+        by family `error/<family>` (normalised); `said`: share of instructions read correctly
+        in full; `target_px`: error of the target's place where visible [px of the width];
+        `visible`: share of right answers; `done`: balanced accuracy of 'progress >= 0.95'.
+    """
+    model.eval()
+    count = min(config.validation_samples, len(shards.samples))
+    rows = np.sort(np.random.default_rng(0).choice(len(shards.samples), count, replace=False))
+    sums: dict[str, list[Tensor]] = {}
+
+    def note(name: str, values: Tensor) -> None:
+        sums.setdefault(name, []).append(values.float().reshape(-1))
+
+    for block in iterate(count, 256):
+        batch = prepare(shards, rows[block], texts, statistics, config, (1, int(block[0])), False)
+        output = model(batch.inputs)
+        for name, value in losses(model, output, batch, config, bases).items():
+            note(name, value)
+        error = (restore_actions(output.actions, statistics)
+                 - restore_actions(batch.actions, statistics)).abs()[:, :5]
+        note('base_error', error[..., :bases])
+        note('joint_error', error[..., bases:])
+        normalised = (output.actions - batch.actions).abs().mean((1, 2))
+        families = _FAMILY_OF_TASK[shards.samples.task[rows[block]]]
+        for i, family in enumerate(FAMILIES):
+            note(f'error/{family}', normalised[torch.from_numpy(families == i)])
+        said = model.instruction_head.predict(output.instruction)
+        note('said', ((said == batch.labels) | (batch.labels < 0)).all(1))
+        place = model.target_head.predict(output.grounding)
+        has = ~batch.target[:, 0].isnan()
+        seen = has & (batch.target[:, 0] > 0.5)
+        note('visible', (place.visible > 0.5)[has] == seen[has])
+        scale = torch.tensor([spec / 2 for spec in shards.spec.image_size])  # type: ignore[union-attr]
+        note('target_px', ((place.position - batch.target[:, 1:3])[seen] * scale).norm(dim=1))
+        progress = model.progress_head.predict(output.progress)
+        done = batch.progress >= 0.95
+        note('done_hit', (progress >= 0.95)[done])
+        note('done_rejected', (progress < 0.95)[batch.progress < 0.85])
+    model.train()
+    result = {name: float(torch.cat(values).mean()) for name, values in sums.items()
+              if sum(len(v) for v in values)}
+    return result

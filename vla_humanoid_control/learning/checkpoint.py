@@ -1,0 +1,122 @@
+"""A checkpoint is one folder that explains itself.
+
+    model.safetensors   weights, float32
+    config.json         model configuration, policy specification, robot
+    statistics.json     normalisation, calibration, thresholds
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.learning.transforms import Statistics
+from vla_humanoid_control.models.config import ModelConfig
+from vla_humanoid_control.models.vla import VlaModel
+from vla_humanoid_control.policy.protocol import PolicySpec
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model with everything that is needed to run it."""
+
+    model: VlaModel
+    model_config: ModelConfig
+    spec: PolicySpec
+    statistics: Statistics
+
+
+def build_model(config: ModelConfig, spec: PolicySpec) -> VlaModel:
+    """A model of the right shape with random weights."""
+    return VlaModel(config, spec.image_size, len(spec.joint_names), spec.horizon,
+                    len(spec.channels))
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint; each file appears whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: value.detach().float().contiguous().cpu()
+               for name, value in checkpoint.model.state_dict().items()}
+    config = {'format': FORMAT, 'model': checkpoint.model_config.to_dict(),
+              'policy': asdict(checkpoint.spec)}
+    write_atomically(folder / 'config.json', json.dumps(config, indent=1).encode())
+    write_atomically(folder / 'statistics.json', checkpoint.statistics.to_json().encode())
+    write_atomically(folder / 'model.safetensors', save(tensors))
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        UserError: A file is missing or damaged, or the weights have another shape than the
+            configuration says.
+    """
+    where = folder / 'config.json'
+    try:
+        data = json.loads(where.read_text(encoding='utf-8'))
+    except OSError as error:
+        raise UserError(f'Checkpoint {folder}: config.json: {error.strerror}. A checkpoint is a '
+                        'folder with model.safetensors, config.json and statistics.json.'
+                        ) from error
+    except ValueError as error:
+        raise UserError(f'Checkpoint {where} is damaged: {error}. Copy it again.') from error
+    if not isinstance(data, dict) or data.get('format') != FORMAT:
+        raise UserError(f'Checkpoint {where} is of another format than {FORMAT}. Use one that '
+                        'this version trained.')
+    config = ModelConfig.from_dict(data.get('model'), str(where))
+    spec = _spec(data.get('policy'), where)
+    statistics = Statistics.from_file(folder / 'statistics.json')
+    if len(statistics.joint_mean) != len(spec.joint_names) \
+            or len(statistics.action_mean) != len(spec.channels):
+        raise UserError(f'Checkpoint {folder}: statistics.json does not fit config.json. '
+                        'Copy the whole folder again.')
+    model = build_model(config, spec)
+    _load_weights(model, folder / 'model.safetensors')
+    return Checkpoint(model.eval(), config, spec, statistics)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file in one step, so that an interruption leaves the old one."""
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+    with temporary.open('wb') as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _spec(data: Any, where: Path) -> PolicySpec:
+    try:
+        return PolicySpec(
+            cameras=tuple(data['cameras']),
+            image_size=(int(data['image_size'][0]), int(data['image_size'][1])),
+            joint_names=tuple(data['joint_names']), channels=tuple(data['channels']),
+            horizon=int(data['horizon']), dt_s=float(data['dt_s']))
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise UserError(f'Checkpoint {where}: the policy section is damaged: {error!r}. '
+                        'Copy it again.') from error
+
+
+def _load_weights(model: VlaModel, path: Path) -> None:
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f'Checkpoint weights {path} cannot be read: {error}. Copy them again.'
+                        ) from error
+    expected = model.state_dict()
+    wrong = [n for n in expected.keys() | tensors.keys()
+             if n not in expected or n not in tensors or expected[n].shape != tensors[n].shape]
+    if wrong:
+        raise UserError(f'Checkpoint weights {path} are of another shape than config.json beside '
+                        f'them says, at {", ".join(sorted(wrong)[:4])}. Copy the whole folder '
+                        'again.')
+    model.load_state_dict(tensors)

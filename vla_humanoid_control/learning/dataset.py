@@ -1,0 +1,278 @@
+"""Shards of demonstrations and rollouts.
+
+A shard is a folder:
+
+    frames.npy    uint8 [N, H, W, 3]
+    joints.npy    float32 [N, J]
+    samples.npz   M samples, several a frame: frame int32 [M], task int32 [M], elapsed_s float32
+                  [M], travelled float32 [M, 3], actions float32 [M, 8, A], progress float32 [M],
+                  target float32 [M, 4] (visible, u, v, distance; NaN without a target object);
+                  rollouts also: success float32 [M], text int32 [M], episode int32 [M],
+                  time_s float32 [M]
+    meta.json     tasks, channels, joint_names, dt_s, image_size, split, seed; rollouts also texts
+
+Frames are mapped, not read: the operating system keeps in memory what fits.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.language.phrasings import TASK_KEYS
+
+_COLUMNS: Mapping[str, tuple[int, ...]] = {
+    'frame': (), 'task': (), 'elapsed_s': (), 'travelled': (3,), 'actions': (-1, -1),
+    'progress': (), 'target': (4,)}
+_ROLLOUT_COLUMNS: Mapping[str, tuple[int, ...]] = {
+    'success': (), 'text': (), 'episode': (), 'time_s': ()}
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What all shards of a data set have in common.
+
+    Attributes:
+        channels: Action channels, A.
+        joint_names: Joints, J.
+        dt_s: Time between two rows of a chunk [s].
+        image_size: Width and height [px].
+        horizon: Rows of a chunk.
+    """
+
+    channels: tuple[str, ...]
+    joint_names: tuple[str, ...]
+    dt_s: float
+    image_size: tuple[int, int]
+    horizon: int
+
+
+@dataclass(frozen=True)
+class Samples:
+    """M samples of one or more shards; `frame` counts over all of them.
+
+    Attributes:
+        frame: int64 [M]. task: int64 [M], index into `TASK_KEYS`. elapsed_s: float32 [M] [s].
+        travelled: float32 [M, 3] [m, m, rad]. actions: float32 [M, H, A]. progress: float32 [M].
+        target: float32 [M, 4]. rollout: further columns, empty for demonstrations: success
+            float32 [M], text int64 [M], episode int64 [M], time_s float32 [M].
+    """
+
+    frame: NDArray[np.int64]
+    task: NDArray[np.int64]
+    elapsed_s: NDArray[np.float32]
+    travelled: NDArray[np.float32]
+    actions: NDArray[np.float32]
+    progress: NDArray[np.float32]
+    target: NDArray[np.float32]
+    rollout: Mapping[str, NDArray[Any]]
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+
+class ShardSet:
+    """All shards of one split below some directories."""
+
+    def __init__(self, shards: Sequence[Path], rollouts: bool = False) -> None:
+        """Open shards.
+
+        Raises:
+            UserError: A file is missing or damaged, or the shards do not fit together.
+        """
+        if not shards:
+            raise UserError('No shards to read. Collect demonstrations first: vla collect --help')
+        self.frames: list[NDArray[np.uint8]] = []
+        joints, columns = [], []
+        self.spec: DataSpec | None = None
+        self.texts: list[str] = []
+        starts, episodes = [0], 0
+        for path in shards:
+            meta = read_meta(path)
+            frames, own_joints, own = _read_shard(path, rollouts)
+            spec = _spec(meta, own)
+            _check(path, spec, frames, own_joints, own, meta)
+            if self.spec not in (None, spec):
+                raise UserError(f'Shard {path} has other channels, joints, image size or rate than '
+                                'the shards before it. Train on shards of one robot.')
+            self.spec = spec
+            own['frame'] = own['frame'].astype(np.int64) + starts[-1]
+            own['task'] = np.array([TASK_KEYS.index(t) for t in meta['tasks']])[own['task']]
+            if rollouts:
+                own['text'] = own['text'].astype(np.int64) + len(self.texts)
+                own['episode'] = own['episode'].astype(np.int64) + episodes
+                episodes = int(own['episode'].max(initial=episodes - 1)) + 1
+                self.texts += meta['texts']
+            self.frames.append(frames)
+            joints.append(own_joints)
+            columns.append(own)
+            starts.append(starts[-1] + len(frames))
+        self._starts = np.array(starts)
+        self.joints: NDArray[np.float32] = np.concatenate(joints).astype(np.float32)
+        merged = {key: np.concatenate([c[key] for c in columns]) for key in columns[0]}
+        self.samples = Samples(**{key: merged[key] for key in _COLUMNS},
+                               rollout={key: merged[key] for key in _ROLLOUT_COLUMNS
+                                        if rollouts})
+
+    def frame_count(self) -> int:
+        """Frames in all shards."""
+        return int(self._starts[-1])
+
+    def gather_frames(self, index: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Frames by their number over all shards, uint8 [F, H, W, 3]."""
+        result = np.empty((len(index), *self.frames[0].shape[1:]), np.uint8)
+        shard = np.searchsorted(self._starts, index, side='right') - 1
+        for row in np.argsort(index):  # in the order of the files
+            s = shard[row]
+            result[row] = self.frames[s][index[row] - self._starts[s]]
+        return result
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows for one step: sample numbers, and the frames that they look at.
+
+    Attributes:
+        rows: int64 [B]. frames: int64 [F], distinct. frame_of_row: int64 [B], index into `frames`.
+    """
+
+    rows: NDArray[np.int64]
+    frames: NDArray[np.int64]
+    frame_of_row: NDArray[np.int64]
+
+
+def epoch_batches(frame: NDArray[np.int64], batch_size: int, per_frame: int, seed: int,
+                  epoch: int) -> list[NDArray[np.int64]]:
+    """Split all samples into batches of about `batch_size`, the same for the same seed and epoch.
+
+    Samples of one frame come together in groups of at most `per_frame`, because a frame is encoded
+    once for its group.
+
+    Args:
+        frame: int64 [M], frame of each sample.
+        batch_size, per_frame: Sizes.
+        seed, epoch: Source of chance.
+
+    Returns:
+        Sample numbers of each batch; together every sample once.
+    """
+    rng = np.random.default_rng((seed, epoch))
+    order = np.lexsort((rng.random(len(frame)), frame))
+    sorted_frame = frame[order]
+    new_frame = np.r_[True, sorted_frame[1:] != sorted_frame[:-1]]
+    place = np.arange(len(frame)) - np.flatnonzero(new_frame)[np.cumsum(new_frame) - 1]
+    group_of = np.cumsum(place % per_frame == 0) - 1  # [M]
+    sizes = np.bincount(group_of)
+    starts = np.r_[0, np.cumsum(sizes)]
+    shuffled = rng.permutation(len(sizes))
+    batch_of = (np.cumsum(sizes[shuffled]) - 1) // batch_size
+    cuts = np.flatnonzero(np.diff(batch_of)) + 1
+    return [np.concatenate([order[starts[g]:starts[g + 1]] for g in groups])
+            for groups in np.split(shuffled, cuts)]
+
+
+def make_batch(samples: Samples, rows: NDArray[np.int64]) -> Batch:
+    """Rows with their distinct frames."""
+    frames, inverse = np.unique(samples.frame[rows], return_inverse=True)
+    return Batch(rows, frames, inverse.astype(np.int64))
+
+
+def find_shards(directories: Sequence[Path]) -> dict[str, list[Path]]:
+    """Shards below some directories, by split ('train', 'val'), in a fixed order.
+
+    Raises:
+        UserError: A directory is missing or has no shard.
+    """
+    result: dict[str, list[Path]] = {'train': [], 'val': []}
+    for directory in directories:
+        found = sorted(p.parent for p in directory.glob('shard_*/meta.json'))
+        if not found:
+            raise UserError(f'{directory} has no shards (folders shard_00000, ... with '
+                            'meta.json). Collect demonstrations first: vla collect --help')
+        for path in found:
+            split = read_meta(path).get('split')
+            if split not in result:
+                raise UserError(f'Shard {path}: split is {split!r}, must be train or val.')
+            result[split].append(path)
+    return result
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """`meta.json` of a shard."""
+    try:
+        meta = json.loads((path / 'meta.json').read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
+        raise UserError(f'Shard {path}: meta.json cannot be read: {error}') from error
+    missing = {'tasks', 'channels', 'joint_names', 'dt_s', 'image_size', 'split'} - set(meta)
+    if missing:
+        raise UserError(f'Shard {path}: meta.json lacks {", ".join(sorted(missing))}.')
+    unknown = [t for t in meta['tasks'] if t not in TASK_KEYS]
+    if unknown:
+        raise UserError(f'Shard {path}: unknown tasks {unknown[:5]}.')
+    result: dict[str, Any] = meta
+    return result
+
+
+def iterate(total: int, batch_size: int) -> Iterator[NDArray[np.int64]]:
+    """Numbers 0 to `total` in blocks, in order."""
+    for start in range(0, total, batch_size):
+        yield np.arange(start, min(start + batch_size, total))
+
+
+def _read_shard(path: Path, rollouts: bool
+                ) -> tuple[NDArray[np.uint8], NDArray[np.float32], dict[str, NDArray[Any]]]:
+    wanted = [*_COLUMNS, *(_ROLLOUT_COLUMNS if rollouts else ())]
+    try:
+        frames = np.load(path / 'frames.npy', mmap_mode='r')
+        joints = np.load(path / 'joints.npy')
+        with np.load(path / 'samples.npz') as archive:
+            missing = [c for c in wanted if c not in archive]
+            if missing:
+                raise UserError(f'Shard {path}: samples.npz lacks {", ".join(missing)}.'
+                                + (' The confidence stage needs rollouts.' if rollouts else ''))
+            columns = {c: archive[c] for c in wanted}
+    except (OSError, ValueError) as error:
+        raise UserError(f'Shard {path} cannot be read: {error}. Collect it again.') from error
+    return frames, joints, columns
+
+
+def _spec(meta: Mapping[str, Any], columns: Mapping[str, NDArray[Any]]) -> DataSpec:
+    width, height = meta['image_size']
+    return DataSpec(tuple(meta['channels']), tuple(meta['joint_names']), float(meta['dt_s']),
+                    (int(width), int(height)), int(columns['actions'].shape[1]))
+
+
+def _check(path: Path, spec: DataSpec, frames: NDArray[np.uint8], joints: NDArray[np.float32],
+           columns: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> None:
+    """Refuse what does not fit, once, at the border."""
+    width, height = spec.image_size
+    count = len(columns['frame'])
+    problems = []
+    if frames.shape[1:] != (height, width, 3) or frames.dtype != np.uint8:
+        problems.append(f'frames are {frames.dtype} {frames.shape}, image size is {width}x{height}')
+    if joints.shape != (len(frames), len(spec.joint_names)):
+        problems.append(f'joints are {joints.shape}')
+    if columns['actions'].shape[1:] != (spec.horizon, len(spec.channels)):
+        problems.append(f'actions are {columns["actions"].shape} for {len(spec.channels)} channels')
+    shapes = {**_COLUMNS, **_ROLLOUT_COLUMNS}
+    problems += [f'{name} is {value.shape}' for name, value in columns.items()
+                 if name != 'actions' and value.shape != (count, *shapes[name])]
+    if not problems and count:
+        if columns['frame'].min() < 0 or columns['frame'].max() >= len(frames):
+            problems.append('frame numbers lie outside frames.npy')
+        if columns['task'].min() < 0 or columns['task'].max() >= len(meta['tasks']):
+            problems.append('task numbers lie outside the list of tasks')
+        if 'text' in columns and columns['text'].max() >= len(meta.get('texts', ())):
+            problems.append('text numbers lie outside the list of texts')
+        bad = [n for n in ('elapsed_s', 'travelled', 'actions', 'progress')
+               if not np.isfinite(columns[n]).all()]
+        problems += [f'{n} is not finite' for n in bad]
+    if problems:
+        raise UserError(f'Shard {path} is damaged: {"; ".join(problems)}. Collect it again.')

@@ -1,0 +1,114 @@
+"""From raw readings to network inputs, and back. Shared by training and inference."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.models.encoders import time_features
+
+_CLIP = 5.0
+"""Normalised joint positions beyond this many deviations tell nothing more."""
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Normalisation, and what was measured after training.
+
+    Attributes:
+        joint_mean, joint_std: float32 [J] [rad; m].
+        action_mean, action_std: float32 [A] [m/s, rad/s, rad, m].
+        calibration: How raw confidence becomes a probability (see `confidence/calibration.py`);
+            empty before the confidence stage.
+        threshold: Confidence below which an episode counts as failing, with how it was found;
+            empty before the confidence stage.
+    """
+
+    joint_mean: NDArray[np.float32]
+    joint_std: NDArray[np.float32]
+    action_mean: NDArray[np.float32]
+    action_std: NDArray[np.float32]
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    threshold: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """As text."""
+        data = {key: value.tolist() if isinstance(value, np.ndarray) else value
+                for key, value in asdict(self).items()}
+        return json.dumps(data, indent=1)
+
+    @staticmethod
+    def from_file(path: Path) -> Statistics:
+        """Read `statistics.json`; UserError where it is missing or damaged."""
+        try:
+            data = json.loads(path.read_text(encoding='utf-8'))
+            arrays = {key: np.asarray(data[key], np.float32) for key in
+                      ('joint_mean', 'joint_std', 'action_mean', 'action_std')}
+            result = Statistics(**arrays, calibration=dict(data['calibration']),
+                                threshold=dict(data['threshold']))
+        except OSError as error:
+            raise UserError(f'Checkpoint statistics {path}: {error.strerror}. A checkpoint is a '
+                            'folder with model.safetensors, config.json and statistics.json.'
+                            ) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f'Checkpoint statistics {path} are damaged: {error!r}. '
+                            'Train or copy the checkpoint again.') from error
+        if not all(np.isfinite(a).all() for a in arrays.values()) \
+                or (result.joint_std <= 0).any() or (result.action_std <= 0).any():
+            raise UserError(f'Checkpoint statistics {path} are damaged: values must be finite and '
+                            'deviations positive. Train or copy the checkpoint again.')
+        return result
+
+
+def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resize by area, which keeps small objects: uint8 [H, W, 3] to [height, width, 3].
+
+    Args:
+        image: RGB.
+        size: Width and height [px].
+    """
+    if (image.shape[1], image.shape[0]) == size:
+        return np.ascontiguousarray(image)
+    result: NDArray[np.uint8] = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return result
+
+
+def normalise_images(images: Tensor) -> Tensor:
+    """uint8 [F, H, W, 3] to float32 [F, 3, H, W] in [-1, 1], channels last in memory."""
+    return images.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def normalise_joints(joints: Tensor, statistics: Statistics) -> Tensor:
+    """Joint positions [B, J] to deviations from the mean, clipped."""
+    mean = torch.as_tensor(statistics.joint_mean, device=joints.device)
+    std = torch.as_tensor(statistics.joint_std, device=joints.device)
+    return ((joints - mean) / std).clamp(-_CLIP, _CLIP)
+
+
+def normalise_time(elapsed_s: Tensor, travelled: Tensor, known: Tensor | None = None) -> Tensor:
+    """Elapsed time [B] and dead reckoning [B, 3] to features; `known` [B] may withhold them."""
+    if known is None:
+        known = torch.ones_like(elapsed_s)
+    return time_features(elapsed_s, travelled, known)
+
+
+def normalise_actions(actions: Tensor, statistics: Statistics) -> Tensor:
+    """Actions [B, H, A] to deviations from the mean."""
+    mean = torch.as_tensor(statistics.action_mean, device=actions.device)
+    return (actions - mean) / torch.as_tensor(statistics.action_std, device=actions.device)
+
+
+def restore_actions(actions: Tensor, statistics: Statistics) -> Tensor:
+    """The inverse of `normalise_actions`."""
+    std = torch.as_tensor(statistics.action_std, device=actions.device)
+    return actions * std + torch.as_tensor(statistics.action_mean, device=actions.device)
