@@ -1,0 +1,50 @@
+# make setup | demo | test | lint | bench | faults | fuzz | soak
+PYTHON ?= python3
+VENV   ?= .venv
+PY     := $(VENV)/bin/python
+VLA    := $(VENV)/bin/vla
+# TESTS, STEPS and SECONDS narrow or widen what test, fuzz and soak do.
+TESTS   ?= test
+STEPS   ?= 1000000
+SECONDS ?= 600
+
+export MUJOCO_GL ?= egl
+export PYTHONUNBUFFERED = 1
+
+.PHONY: setup demo test lint bench faults fuzz soak clean
+
+setup: $(VENV)/.installed
+
+# One stamp: everything is installed again when what it depends on has changed.
+$(VENV)/.installed: setup.py setup.cfg pyproject.toml vla_humanoid_control/cli/prerequisites.py
+	@$(PYTHON) vla_humanoid_control/cli/prerequisites.py system
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=23' 'setuptools>=64' wheel
+	$(PY) -m pip install --disable-pip-version-check --editable '.[ros,sim,train,dev]'
+	@$(PY) -m vla_humanoid_control.cli.prerequisites installed
+	@touch $@
+
+demo: setup
+	$(VLA) demo --headless
+
+test: setup
+	$(PY) -m pytest $(TESTS)
+
+lint: setup
+	$(VENV)/bin/ruff check .
+	$(PY) -m mypy
+
+bench: setup
+	$(VLA) bench
+
+faults: setup
+	$(PY) -m pytest test/faults --fault-table=out/faults.md
+
+fuzz: setup
+	$(PY) test/safety/fuzz.py --steps $(STEPS)
+
+soak: setup
+	$(PY) benchmarks/soak.py --seconds $(SECONDS)
+
+clean:
+	rm -rf build install log out .mypy_cache .pytest_cache .ruff_cache *.egg-info

