@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vla_humanoid_control.robot import RobotSpec
 from vla_humanoid_control.safety.config import SafetyConfig
-from vla_humanoid_control.safety.limits import JointLimiter
+from vla_humanoid_control.safety.limits import JointLimiter, Plan
 from vla_humanoid_control.safety.states import STOP, Cause
 
 Array = NDArray[np.float64]
@@ -20,10 +20,15 @@ _LEAD_BACK_END = 0.5  # share of the tracking limit below which tracking counts 
 
 
 class PostureModel(Protocol):
-    """Says whether the body may take a posture."""
+    """Tells whether the body may take a posture."""
 
-    def problem(self, positions: Array) -> str:
-        """Why a posture, float64 [J] in the order of the robot file, is unsafe; '' if it is safe."""
+    config: SafetyConfig
+
+    def problem(self, positions: Array, measured: Array) -> str:
+        """Why a posture is unsafe; '' if it is safe, or no less safe than the measured one.
+
+        Both are float64 [J], in the order of the robot file.
+        """
 
 
 class Body:
@@ -47,8 +52,8 @@ class Body:
         self._limiter: JointLimiter | None = None
         self._measured: Array = robot.home
         self._target: Array = np.full(len(self.names), np.nan)
-        self._target_problem: str | None = ''  # None: not judged yet
-        self._plan: Array | None = None
+        self._target_problem: str | None = None  # not judged yet
+        self._plan: Plan | None = None
         self._far_since_s: float | None = None
         self._far: NDArray[np.bool_] = np.zeros(len(self.names), dtype=bool)
         self._tracking_lost = False
@@ -60,6 +65,9 @@ class Body:
     def configure(self, config: SafetyConfig) -> None:
         """Take changed thresholds."""
         self._config = config
+        self._target_problem = None  # to be judged again by the new thresholds
+        if self._posture is not None:
+            self._posture.config = config
         velocity = np.array([j.motion.velocity for j in self._specs]) * config.joint_velocity_scale
         self._max_velocity: Array = velocity
         if self._limiter is not None:
@@ -115,9 +123,13 @@ class Body:
             names = ', '.join(n for n, far in zip(self.names, self._far) if far)
             yield Cause('tracking', STOP, f'far from the command: {names}')
 
-    def plan_problem(self, now_s: float) -> str:
-        """Plan this tick towards the target; why its posture is unsafe, '' if it is safe."""
-        del now_s
+    def plan_problem(self) -> str:
+        """Plan this tick towards the target; why its posture is unsafe, '' if it is safe.
+
+        Two postures are looked at: the target, once, and every tick the one in which the body
+        would come to rest if it braked right after. As long as the latter is safe, braking ends
+        in a safe posture.
+        """
         if self._limiter is None:
             return ''
         # A joint beyond its limit may only move back inside.
@@ -130,11 +142,11 @@ class Body:
             return ''
         if self._target_problem is None:
             aim = np.clip(np.where(np.isnan(target), stop, target), self._lower, self._upper)
-            self._target_problem = self._posture.problem(self._whole(aim))
+            self._target_problem = self._judge(aim)
         if self._target_problem:
             return self._target_problem
-        reached = self._limiter.stop_of(self._plan)
-        return '' if np.array_equal(reached, stop) else self._posture.problem(self._whole(reached))
+        stays = np.array_equal(self._plan.stop, stop)
+        return '' if stays else self._judge(self._plan.stop)
 
     def move(self, follow: bool, yielding: bool) -> None:
         """Advance by one tick.
@@ -185,8 +197,10 @@ class Body:
         elif self._far_since_s is None:
             self._far_since_s = now_s
 
-    def _whole(self, controlled: Sequence[float] | Array) -> Array:
-        """A posture of all joints: the measured one, with the controlled joints replaced."""
+    def _judge(self, controlled: Array) -> str:
+        """Judge the measured posture with the controlled joints replaced."""
+        if self._posture is None:
+            return ''
         posture = self._measured.copy()
         posture[self._places] = controlled
-        return posture
+        return self._posture.problem(posture, self._measured)

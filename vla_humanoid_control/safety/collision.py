@@ -1,4 +1,4 @@
-"""Will the robot run into something? Points around it against the predicted motion of its footprint.
+"""Will the robot run into something? Points around it against the motion of its footprint.
 
 The footprint is a circle, so only the path of its centre matters: an arc under constant twist.
 Time to collision is when the first points come nearer to the centre than footprint and margin.
@@ -98,7 +98,8 @@ def depth_points(depth_m: Array, intrinsics: tuple[float, float, float, float],
     base = camera @ base_from_camera[:3, :3].T + base_from_camera[:3, 3]
     keep = (base[:, 2] >= heights_m[0]) & (base[:, 2] <= heights_m[1])
     keep &= np.hypot(base[:, 0], base[:, 1]) <= reach_m
-    return base[keep, :2]
+    points: Array = base[keep, :2]
+    return points
 
 
 def time_to_collision(points: Array, twist: Array, zone: Zone) -> float:
@@ -179,7 +180,8 @@ def _moved(sighting: _Sighting, pose: Array) -> Array:
     cos, sin = math.cos(sighting.pose[2]), math.sin(sighting.pose[2])
     offset = np.array([dx * cos + dy * sin, dy * cos - dx * sin])  # in the frame of the sighting
     cos, sin = math.cos(dyaw), math.sin(dyaw)
-    return (sighting.points - offset) @ np.array([[cos, -sin], [sin, cos]])
+    turned: Array = (sighting.points - offset) @ np.array([[cos, -sin], [sin, cos]])
+    return turned
 
 
 def allowed_share(ttc_s: float, speed: float, zone: Zone) -> float:

@@ -33,9 +33,10 @@ class SafetyConfig:
         UserError: A value is of the wrong type or size, not finite, or outside its bounds.
     """
 
-    rate_hz: float = _value(50.0, 10.0, 500.0, 'Commands a second; fixed at start [Hz]')
+    rate_hz: float = field(default=50.0, metadata={
+        'description': 'Commands a second [Hz]', 'lower': 10.0, 'upper': 500.0, 'fixed': True})
     proposal_timeout_s: float = _value(
-        0.3, 0.05, 2.0, 'Stop when no proposal, or none from a newer camera frame, came for so long [s]')
+        0.3, 0.05, 2.0, 'Stop when no proposal from a newer camera frame came for so long [s]')
     max_stamp_age_s: float = _value(
         0.5, 0.05, 5.0, 'A reading or proposal with an older stamp is rejected [s]')
     max_stamp_ahead_s: float = _value(
@@ -47,15 +48,15 @@ class SafetyConfig:
     max_gap_s: float = _value(
         0.5, 0.1, 1.0, 'After a longer silence of its own, the gate resumes from rest [s]')
     heartbeat_timeout_s: float = _value(
-        0.0, 0.0, 10.0, 'Emergency stop when the operator heartbeat is silent for so long; 0: none [s]')
+        0.0, 0.0, 10.0, 'Emergency stop after so long without operator heartbeat; 0: none [s]')
     start_latched: bool = _switch(False, 'Come up in emergency stop, so that a person must reset')
 
     watch_scan: bool = _switch(True, 'Watch /scan and avoid collisions, where the robot has one')
     watch_imu: bool = _switch(True, 'Watch the IMU and the tilt, where the robot has one')
     watch_odom: bool = _switch(True, 'Watch odometry, where the robot has it')
     watch_depth: bool = _switch(True, 'Watch depth and avoid collisions, where the robot has it')
-    watch_cameras: bool = _switch(False, 'Stop when a camera falls silent; a proposal carries the '
-                                  "stamp of its camera frame, so this repeats the proposal's watchdog")
+    watch_cameras: bool = _switch(False, 'Stop when a camera falls silent. Proposals carry the '
+                                  'stamp of a camera frame, so their watchdog sees to that too')
     watch_frozen: bool = _switch(True, 'Inputs that repeat to the last bit count as stale')
     watch_posture: bool = _switch(True, 'Check self-collision and balance, where there is a model')
     frozen_after_s: float = _value(
@@ -76,7 +77,7 @@ class SafetyConfig:
     stop_margin_m: float = _value(0.05, 0.0, 1.0, 'Distance kept around the footprint [m]')
     min_points: int = _value(3, 1, 50, 'Fewer points than this are no obstacle')
     debounce_scans: int = _value(
-        2, 1, 5, 'An obstacle must be in k of the last 2k - 1 scans, so one bad scan decides nothing')
+        2, 1, 5, 'An obstacle must be in k of the last 2k - 1 scans: one bad scan decides nothing')
     reaction_s: float = _value(
         0.1, 0.0, 1.0, 'Delay from obstacle to braking that speed must leave room for [s]')
     min_valid_fraction: float = _value(
@@ -118,8 +119,8 @@ def _checked(entry: dataclasses.Field[Any], value: Any) -> Any:
         return value
     lower, upper = entry.metadata['lower'], entry.metadata['upper']
     if isinstance(default, tuple):
-        if isinstance(value, (str, bytes)) or not isinstance(value, Sequence) \
-                and not hasattr(value, 'tolist') or len(value) != len(default):
+        if isinstance(value, (str, bytes)) or (not isinstance(value, Sequence) \
+                and not hasattr(value, 'tolist')) or len(value) != len(default):
             raise UserError(f'{where} must be {len(default)} numbers, got {value!r}.')
         return tuple(_number(where, v, lower, upper) for v in value)
     number = _number(where, value, lower, upper)

@@ -1,17 +1,17 @@
 """Motion limits: velocity, acceleration and jerk bounded for whatever sequence of targets.
 
-One building block does everything: the fastest jerk-limited way from (velocity, acceleration) to a
-constant velocity, a single pulse of acceleration:
+One building block does everything: the fastest jerk-limited way from (velocity, acceleration) to
+a constant velocity, a single pulse of acceleration:
 
-      a │      ramp ╲          ╱ ramp            For a twist axis the target is that velocity. For a
-        │            ╲        ╱                  joint, the pulse to velocity zero is how it would
-     -P │             ╲______╱                   brake; `stop position` is where that would leave it.
-           t1           t2     t3
+      a │ ╲                ╱        For a twist axis the target is that velocity. For a joint, the
+        │  ╲              ╱         pulse to velocity zero is how it would brake, and its stop
+     -P │   ╲____________╱          position is where that would leave it.
+          t1       t2     t3
 
-A joint chases its target with its stop position: each tick is a convex combination of "brake" and
-"full effort towards the target", chosen so that the stop position comes as near to the target as it
-can without passing it. As all limits are convex and as braking leaves the stop position where it
-is, the stop position stays between the position limits for ever, and so does the joint.
+A joint chases its target with its stop position: each tick is a convex combination of "brake"
+and "full effort towards the target", chosen so that the stop position comes as near to the target
+as it can without passing it. As all limits are convex and as braking leaves the stop position
+where it is, the stop position stays between the position limits for ever, and so does the joint.
 
 Trajectories are continuous in time with bounded derivatives and are sampled once a tick, so first,
 second and third differences of the samples keep the same bounds.
@@ -20,6 +20,7 @@ second and third differences of the samples keep the same bounds.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ _GRID = np.linspace(0.0, 1.0, 9)[:, None]
 
 
 class _Pulse:
-    """The acceleration pulses that bring relative velocities `v` [...] with accelerations `a` to zero.
+    """Acceleration pulses that bring relative velocities `v` [...] and accelerations `a` to zero.
 
     Attributes:
         distance: How far each axis travels on the way [unit].
@@ -96,7 +97,7 @@ class _Axes:
         return not (self.velocity.any() or self.acceleration.any())
 
     def halt(self) -> None:
-        """Rest at once. Only where nothing was sent for so long that the robot has stopped itself."""
+        """Rest at once; only after so long a silence that the robot has stopped by itself."""
         self.velocity = np.zeros_like(self.velocity)
         self.acceleration = np.zeros_like(self.acceleration)
 
@@ -120,13 +121,26 @@ class TwistLimiter(_Axes):
         return self.velocity
 
 
+@dataclass(frozen=True)
+class Plan:
+    """One tick of all joints, not yet carried out.
+
+    Attributes:
+        state: float64 [3, n], position, velocity and acceleration after it.
+        stop: float64 [n], where the joints would come to rest if they braked from there.
+    """
+
+    state: Array
+    stop: Array
+
+
 class JointLimiter(_Axes):
-    """Follows position targets on n joints within bounds of position, velocity, acceleration, jerk.
+    """Follows position targets on n joints, with bounded position, velocity, acceleration, jerk.
 
     Args:
         limits: Motion limits of each joint.
         lower, upper: float64 [n], position limits [rad; m].
-        start: float64 [n], where the joints are now; moved to the nearest limit if outside [rad; m].
+        start: float64 [n], where the joints are now; a joint outside begins at its limit [rad; m].
         dt_s: Time between two ticks [s].
     """
 
@@ -136,11 +150,8 @@ class JointLimiter(_Axes):
         self.lower = lower
         self.upper = upper
         self.position: Array = np.clip(start, lower, upper)
-
-    @property
-    def stop_position(self) -> Array:
+        self.stop_position: Array = self.position
         """Where each joint would come to rest if it braked now, float64 [n]."""
-        return self._stop(self.position, self.velocity, self.acceleration)
 
     def step(self, target: Array | None) -> Array:
         """Advance by one tick.
@@ -152,74 +163,71 @@ class JointLimiter(_Axes):
         Returns:
             float64 [n], the positions to command now [rad; m].
         """
-        if target is None:
-            if self.at_rest:
-                return self.position
+        if target is not None:
+            self.commit(self.plan(target))
+        elif not self.at_rest:
             brake = _Pulse(self.velocity, self.acceleration, self._acceleration, self._jerk)
             distance, self.velocity, self.acceleration = brake.after(self.dt_s)
             self.position = np.clip(self.position + distance, self.lower, self.upper)
-            return self.position
-        self.commit(self.plan(target))
         return self.position
 
-    def plan(self, target: Array) -> Array:
-        """What `step(target)` would do: position, velocity and acceleration after it, [3, n]."""
-        return self._towards(target)
-
-    def stop_of(self, plan: Array) -> Array:
-        """Where each joint would come to rest if it braked right after a plan, float64 [n]."""
-        return self._stop(plan[0], plan[1], plan[2])
-
-    def commit(self, plan: Array) -> None:
-        """Carry out a plan made since the last tick."""
-        self.position = np.clip(plan[0], self.lower, self.upper)
-        self.velocity, self.acceleration = plan[1], plan[2]
-
-    def _stop(self, position: Array, velocity: Array, acceleration: Array) -> Array:
-        pulse = _Pulse(velocity, acceleration, self._acceleration, self._jerk)
-        return position + pulse.distance
-
-    def _towards(self, target: Array) -> Array:
-        """Position, velocity and acceleration after one tick, [3, n]."""
-        v, a, limit = self.velocity, self.acceleration, self.max_velocity
-        # Three ways to spend the tick, stacked [3, n]: brake, full effort up, full effort down.
-        wanted = np.stack([np.zeros_like(v), limit, -limit])
-        pulses = _Pulse(v - wanted, np.broadcast_to(a, wanted.shape), self._acceleration, self._jerk)
+    def plan(self, target: Array) -> Plan:
+        """What `step(target)` would do."""
+        target = np.clip(np.where(np.isnan(target), self.stop_position, target),
+                         self.lower, self.upper)
+        gap = target - self.stop_position
+        side = np.where(np.abs(gap) < _SETTLED, 0.0, np.sign(gap))
+        # Two ways to spend the tick, stacked [2, n]: brake, or full effort towards the target.
+        wanted = np.stack([np.zeros_like(side), side * self.max_velocity])
+        pulses = _Pulse(self.velocity - wanted, np.broadcast_to(self.acceleration, wanted.shape),
+                        self._acceleration, self._jerk)
         distance, velocity, acceleration = pulses.after(self.dt_s)
         states = np.stack([self.position + distance + wanted * self.dt_s, velocity + wanted,
-                           acceleration])  # [3 of x v a, 3 ways, n]
-        brake = states[:, 0]
-        stop = self._stop(self.position, v, a)
-        target = np.clip(np.where(np.isnan(target), stop, target), self.lower, self.upper)
-        gap = target - stop
-        gap[np.abs(gap) < _SETTLED] = 0.0
-        effort = np.where(gap < 0, states[:, 2], states[:, 1])
-        share = self._share(brake, effort, target, np.sign(gap))
-        result: Array = brake + share * (effort - brake)
+                           acceleration])  # [3 of x v a, 2 ways, n]
+        return self._blend(states[:, 0], states[:, 1] - states[:, 0], target, side)
+
+    def commit(self, plan: Plan) -> None:
+        """Carry out a plan made since the last tick."""
+        position, self.velocity, self.acceleration = plan.state
+        self.position = np.clip(position, self.lower, self.upper)
+        self.stop_position = plan.stop
+
+    def halt(self) -> None:
+        """Rest at once, where the last command left the joints."""
+        super().halt()
+        self.stop_position = self.position
+
+    def _stop(self, state: Array) -> Array:
+        """Where braking from a state [3, ...] would end."""
+        distance = _Pulse(state[1], state[2], self._acceleration, self._jerk).distance
+        result: Array = state[0] + distance
         return result
 
-    def _share(self, brake: Array, effort: Array, target: Array, side: Array) -> Array:
-        """Largest known share of effort, in [0, 1], whose stop position does not pass the target.
+    def _blend(self, brake: Array, difference: Array, target: Array, side: Array) -> Plan:
+        """As much effort as keeps the stop position from passing the target.
 
         Args:
-            brake, effort: States [3, n] after a tick of either.
+            brake: float64 [3, n], state after a tick of braking.
+            difference: float64 [3, n], what a tick of full effort adds to that.
             target: float64 [n].
-            side: +1 where the target lies above the stop position, -1 below, 0 where it is reached.
+            side: +1 where the target lies above the stop position, -1 below, 0 where it is there.
         """
-        difference = effort - brake
         # past[k]: by how much the stop position passes the target at share k / 8, [9, n].
-        grid = brake[:, None] + _GRID * difference[:, None]
-        past = side * (self._stop(grid[0], grid[1], grid[2]) - target)
+        past = side * (self._stop(brake[:, None] + _GRID * difference[:, None]) - target)
         good = np.logical_and.accumulate(past <= 0, axis=0)
         low = np.maximum(good.sum(axis=0) - 1, 0)
         axes = np.arange(len(target))
-        high = np.minimum(low + 1, len(_GRID) - 1)
-        below, above = past[low, axes], past[high, axes]
-        share: Array = low / (len(_GRID) - 1)
-        span = above - below
-        refined = share + np.where(span > 0, -below / np.maximum(span, _TINY), 0.0) / (len(_GRID) - 1)
-        refined = np.clip(refined, share, 1.0)
-        trial = brake + refined * difference
-        fits = side * (self._stop(trial[0], trial[1], trial[2]) - target) <= 0
-        result: Array = np.where(side == 0, 0.0, np.where(fits, refined, share))
-        return result
+        below, above = past[low, axes], past[np.minimum(low + 1, len(_GRID) - 1), axes]
+        known = low / (len(_GRID) - 1)
+        # Between two shares of the grid, interpolate; if that passes the target, stay below.
+        span = np.maximum(above - below, _TINY) * (len(_GRID) - 1)
+        share = np.minimum(known + np.maximum(-below, 0.0) / span, 1.0)
+        state = brake + share * difference
+        stop = self._stop(state)
+        bad = (side * (stop - target) > 0) | (side == 0)
+        if bad.any():
+            share = np.where(side == 0, 0.0, np.where(bad, known, share))
+            state = brake + share * difference
+            # The brake leaves the stop position where it is.
+            stop = np.where(share == 0, self.stop_position, self._stop(state))
+        return Plan(state, stop)

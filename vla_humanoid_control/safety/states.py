@@ -1,10 +1,12 @@
 """The supervisor's states, as one table of transitions.
 
-                    any cause                 ┌────────── emergency stop, heartbeat lost ─────────┐
-      ┌─────┐  ┌──────┐  ┌──────┐  ┌──────┐   │                                                   ▼
-      │ RUN │◄►│ SLOW │◄►│ HOLD │◄►│ STOP │◄──┤ (each of the four reaches each other)         ┌───────┐
-      └─────┘  └──────┘  └──────┘  └──────┘   └─────────────── reset, to STOP only ───────────│ ESTOP │
-                                                                                              └───────┘
+      each of these four reaches each other
+    ┌───────────────────────────────────────┐   emergency stop, heartbeat lost
+    │ ┌─────┐  ┌──────┐  ┌──────┐  ┌──────┐ │ ───────────────────────────────► ┌───────┐
+    │ │ RUN │  │ SLOW │  │ HOLD │  │ STOP │ │                                  │ ESTOP │
+    │ └─────┘  └──────┘  └──────┘  └──────┘ │ ◄─────────────────────────────── └───────┘
+    └───────────────────────────────────────┘        reset, to STOP only
+
 The state is the gravest that any present cause demands; without a cause it is RUN.
 """
 

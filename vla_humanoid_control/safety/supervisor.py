@@ -22,14 +22,26 @@ from vla_humanoid_control.robot import RobotSpec
 from vla_humanoid_control.safety.body import Body
 from vla_humanoid_control.safety.collision import Surroundings, Zone, allowed_share, scan_points
 from vla_humanoid_control.safety.config import SafetyConfig
-from vla_humanoid_control.safety.inputs import (action_problem, imu_problem, joints_problem,
-                                                scan_problem, tilt_rad)
+from vla_humanoid_control.safety.inputs import (
+    action_problem,
+    imu_problem,
+    joints_problem,
+    scan_problem,
+    tilt_rad,
+)
 from vla_humanoid_control.safety.latch import Latch
 from vla_humanoid_control.safety.limits import TwistLimiter
 from vla_humanoid_control.safety.monitors import PROPOSAL, Monitors
-from vla_humanoid_control.safety.states import (ESTOP, HOLD, RUN, SLOW, STOP, Cause, StateMachine)
-from vla_humanoid_control.types import (BASE_CHANNELS, Command, GatedProposal, ImuReading,
-                                        JointReading, ScanReading)
+from vla_humanoid_control.safety.posture import PostureChecker
+from vla_humanoid_control.safety.states import ESTOP, HOLD, RUN, SLOW, STOP, Cause, StateMachine
+from vla_humanoid_control.types import (
+    BASE_CHANNELS,
+    Command,
+    GatedProposal,
+    ImuReading,
+    JointReading,
+    ScanReading,
+)
 
 _PROPOSAL_SOURCES = (PROPOSAL, 'gated', 'action_gated', '/vla/action_gated')
 _MOTION = 1e-3  # smaller twists and joint moves are no motion [m/s; rad/s; rad; m]
@@ -54,7 +66,7 @@ class SafetySupervisor:
         self._monitors = Monitors(robot, config)
         self._latch = Latch(config)
         self._twist = TwistLimiter([robot.base[c] for c in BASE_CHANNELS], 1.0 / config.rate_hz)
-        self._body = Body(robot, config)
+        self._body = Body(robot, config, PostureChecker(robot, config) if robot.mjcf else None)
         self._apply(config)
         self._gated: GatedProposal | None = None
         self._proposal_problem = ''
@@ -94,7 +106,12 @@ class SafetySupervisor:
             self._monitors.proposal.reject(problem, now_s)
             self._proposal_problem = f'proposal rejected: {problem}'
             return
-        if not self._monitors.offer(self._monitors.proposal, proposal.stamp_ns, now_s):
+        watchdog = self._monitors.proposal
+        # A later action from the same camera frame is used, but extends no deadline. A closed gate
+        # is heeded whatever its stamp.
+        usable = watchdog.is_latest(proposal.stamp_ns) \
+            or self._monitors.offer(watchdog, proposal.stamp_ns, now_s)
+        if gated.is_open and not usable:
             return
         confidence = proposal.confidence
         if gated.is_open and not 0.0 <= confidence <= 1.0:  # NaN is not in between either
@@ -260,8 +277,8 @@ class SafetySupervisor:
     def step(self, now_s: float) -> Command:
         """Decide what is commanded now; call at `rate_hz`.
 
-        A call that comes much too early changes nothing but the state: the limits hold in time, not
-        only by tick.
+        A call that comes much too early changes nothing but the state: the limits hold in time,
+        not only by tick.
         """
         now_s = self._time(now_s)
         due = self._tick_due(now_s)
@@ -318,7 +335,7 @@ class SafetySupervisor:
             creeping = np.hypot(*self._proposed_twist()[:2]) < _CREEPING
             demands = STOP if self._share <= 0.0 and not creeping else SLOW
             causes.append(Cause('obstacle', demands, self._obstacle_reason()))
-        if problem := self._body.plan_problem(now_s):
+        if problem := self._body.plan_problem():
             self._refused_s, self._refused_why = now_s, problem
             self._counts['posture_refused'] += 1
         if now_s - self._refused_s < max(self.config.recover_s, 1.0 / self.config.rate_hz):
@@ -385,7 +402,7 @@ class SafetySupervisor:
         return self._now_s
 
     def _tick_due(self, now_s: float) -> bool:
-        """Whether a tick is due. On average there are never more than `rate_hz` of them a second."""
+        """Whether a tick is due; on average never more often than `rate_hz`."""
         period = self._twist.dt_s
         late = now_s - self._due_s
         if late < -_EARLY * period:

@@ -88,6 +88,10 @@ class Watchdog:
             self.touch(now_s)
         return problem
 
+    def is_latest(self, stamp_ns: int) -> bool:
+        """Whether the last accepted reading had this stamp."""
+        return self._stamp_ns == stamp_ns and stamp_ns > 0
+
     def touch(self, now_s: float) -> None:
         """Extend the deadline for an input that has no stamp."""
         self.accepted += 1

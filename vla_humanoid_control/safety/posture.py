@@ -1,0 +1,207 @@
+"""May the body take a posture: does it touch itself, and does it stay above its feet?
+
+Both are computed on the robot's kinematic model (MJCF) with MuJoCo's forward kinematics and
+collision detection; nothing is simulated. Joints are matched by name, so a model may have joints
+that the robot file has not (a planar base) as long as it has all of the robot file's.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.resources import resource_path
+from vla_humanoid_control.robot import RobotSpec
+from vla_humanoid_control.safety.config import SafetyConfig
+
+Array = NDArray[np.float64]
+
+FEET = ('left_foot', 'right_foot')
+"""Bodies that the robot stands on."""
+
+_SOLE = np.array([[-1.0, -1.0, -1.0], [-1.0, 1.0, -1.0], [1.0, -1.0, -1.0], [1.0, 1.0, -1.0]])
+_SIGHT = 0.12  # geoms nearer than this are measured; more than any clearance [m]
+_NOT_WORSE = 1e-4  # an unsafe posture may be left by postures that are no worse than this [m]
+
+
+class PostureChecker:
+    """Judges whole-body postures on the kinematic model.
+
+    Pairs of geoms that touch in the home posture are how the model is built, and are ignored, as
+    are pairs within one body or with its parent. A posture that is already unsafe when measured
+    (the robot was pushed, or leans on something) may be left: only what makes it worse is refused.
+
+    Args:
+        robot: The robot file, for joint names and the home posture.
+        config: Clearance and margin.
+        model_path: The MJCF; by default the one that the robot file names.
+
+    Raises:
+        UserError: MuJoCo is not installed, the model cannot be read or lacks a joint or a foot.
+    """
+
+    def __init__(self, robot: RobotSpec, config: SafetyConfig,
+                 model_path: Path | None = None) -> None:
+        self.config = config
+        self._mujoco = _import_mujoco(robot)
+        self._model, path = self._load(robot, model_path)
+        self._data = self._mujoco.MjData(self._model)
+        self._places = np.array([self._place(name, path) for name in robot.joint_names])
+        feet = [self._body(name, path) for name in FEET]
+        self._foot_geoms = [g for g in range(self._model.ngeom)
+                            if self._model.geom_bodyid[g] in feet]
+        # Contacts are reported a little before they happen, for clearance to be measured.
+        self._model.geom_margin[:] = _SIGHT
+        self._home: dict[tuple[int, int], float] = {}
+        self._home = self._distances(robot.home)
+
+    def problem(self, positions: Array, measured: Array) -> str:
+        """Why a posture is unsafe.
+
+        Args:
+            positions: float64 [J], the posture, in the order of the robot file [rad; m].
+            measured: float64 [J], the present posture, to tell whether it gets worse.
+
+        Returns:
+            A sentence, or '' if the posture is safe, or no less safe than the present one.
+        """
+        near = {pair: distance for pair, distance in self._distances(positions).items()
+                if distance < self._allowed(pair)}
+        balance = self._balance()
+        if not near and balance >= self.config.balance_margin_m:
+            return ''
+        present = self._distances(measured)
+        for pair, distance in near.items():
+            if distance < present.get(pair, np.inf) - _NOT_WORSE:
+                return f'{self._name(pair[0])} would touch {self._name(pair[1])}'
+        if balance < min(self.config.balance_margin_m, self._balance() - _NOT_WORSE):
+            return f'the centre of mass would be {-balance:.3f} m outside the feet' \
+                if balance < 0 else f'the centre of mass would be {balance:.3f} m from the edge'
+        return ''
+
+    def balance_m(self, positions: Array) -> float:
+        """Distance from the centre of mass to the edge of the support; negative outside [m]."""
+        self._pose(positions)
+        return self._balance()
+
+    # ---- details
+
+    def _pose(self, positions: Array) -> None:
+        self._data.qpos[self._places] = positions
+        self._mujoco.mj_kinematics(self._model, self._data)
+        self._mujoco.mj_comPos(self._model, self._data)
+
+    def _allowed(self, pair: tuple[int, int]) -> float:
+        """The least distance that a pair must keep: no more than it has at home [m]."""
+        return min(self.config.self_clearance_m, self._home.get(pair, np.inf) - _NOT_WORSE)
+
+    def _distances(self, positions: Array) -> dict[tuple[int, int], float]:
+        """Pairs of the robot's own geoms that are near each other, with their distance [m]."""
+        self._pose(positions)
+        self._mujoco.mj_collision(self._model, self._data)
+        contact = self._data.contact
+        result: dict[tuple[int, int], float] = {}
+        for (first, second), distance in zip(contact.geom.tolist(), contact.dist.tolist()):
+            pair = (min(first, second), max(first, second))
+            on_robot = self._model.geom_bodyid[pair[0]] != 0
+            if on_robot and self._home.get(pair, np.inf) > 0:
+                result[pair] = min(distance, result.get(pair, np.inf))
+        return result
+
+    def _balance(self) -> float:
+        corners = np.concatenate([_footprint(self._model, self._data, g)
+                                  for g in self._foot_geoms])
+        return distance_inside(convex_hull(corners), self._data.subtree_com[0, :2])
+
+    def _name(self, geom: int) -> str:
+        body = self._model.geom_bodyid[geom]
+        name: str = self._mujoco.mj_id2name(self._model, self._mujoco.mjtObj.mjOBJ_BODY, body)
+        return name.replace('_', ' ')
+
+    def _load(self, robot: RobotSpec, model_path: Path | None) -> tuple[Any, Path]:
+        path = model_path or resource_path(str(robot.mjcf))
+        if not path.is_file():
+            raise UserError(f'Robot {robot.name}: its model {path} does not exist. Correct mjcf in '
+                            'the robot file, or remove it and set watch_posture to false.')
+        try:
+            return self._mujoco.MjModel.from_xml_path(str(path)), path
+        except ValueError as error:
+            raise UserError(f'Robot {robot.name}: {path} is no valid MJCF: {error}') from error
+
+    def _place(self, joint: str, path: Path) -> int:
+        number = self._mujoco.mj_name2id(self._model, self._mujoco.mjtObj.mjOBJ_JOINT, joint)
+        if number < 0:
+            raise UserError(f'{path} lacks the joint {joint} that the robot file has.')
+        return int(self._model.jnt_qposadr[number])
+
+    def _body(self, name: str, path: Path) -> int:
+        number = self._mujoco.mj_name2id(self._model, self._mujoco.mjtObj.mjOBJ_BODY, name)
+        if number < 0:
+            raise UserError(f'{path} lacks the body {name} that the robot stands on.')
+        return int(number)
+
+
+def _import_mujoco(robot: RobotSpec) -> ModuleType:
+    # Imported here, so that a robot without a model needs no MuJoCo.
+    try:
+        import mujoco
+    except ImportError as error:
+        raise UserError(f'Robot {robot.name} has a model ({robot.mjcf}), and checking postures on '
+                        'it needs MuJoCo: pip install mujoco.') from error
+    module: ModuleType = mujoco
+    return module
+
+
+def _footprint(model: Any, data: Any, geom: int) -> Array:
+    """Corners of the sole: the lower face of a geom's bounding box, float64 [4, 2]."""
+    centre, half = model.geom_aabb[geom, :3], model.geom_aabb[geom, 3:]
+    corners = (centre + _SOLE * half) @ data.geom_xmat[geom].reshape(3, 3).T
+    result: Array = (corners + data.geom_xpos[geom])[:, :2]
+    return result
+
+
+def convex_hull(points: Array) -> Array:
+    """Corners of the convex hull, counter-clockwise: Andrew's monotone chain.
+
+    Args:
+        points: float64 [N, 2].
+
+    Returns:
+        float64 [M, 2].
+    """
+    ordered = sorted(set(map(tuple, points.tolist())))
+    if len(ordered) < 3:
+        return np.array(ordered)
+    halves = []
+    for sequence in (ordered, ordered[::-1]):
+        chain: list[tuple[float, ...]] = []
+        for p in sequence:
+            while len(chain) > 1 and _turn(chain[-2], chain[-1], p) <= 0:
+                chain.pop()
+            chain.append(p)
+        halves += chain[:-1]
+    return np.array(halves)
+
+
+def distance_inside(hull: Array, point: Array) -> float:
+    """Least distance from a point to the lines along a hull's edges; negative outside.
+
+    Args:
+        hull: float64 [M, 2], counter-clockwise.
+        point: float64 [2].
+    """
+    if len(hull) < 3:
+        return -np.inf
+    edges = np.roll(hull, -1, axis=0) - hull
+    offset = point - hull
+    left = edges[:, 0] * offset[:, 1] - edges[:, 1] * offset[:, 0]
+    return float(np.min(left / np.hypot(edges[:, 0], edges[:, 1])))
+
+
+def _turn(a: tuple[float, ...], b: tuple[float, ...], c: tuple[float, ...]) -> float:
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
