@@ -51,7 +51,8 @@ DEV = [
 setup(
     name=NAME,
     version='0.1.0',
-    description='Turns any Vision-Language-Action policy into a safe, real-time humanoid controller.',
+    description='Turns any Vision-Language-Action policy into a safe, real-time humanoid '
+                'controller.',
     long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',

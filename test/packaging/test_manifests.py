@@ -115,8 +115,8 @@ def test_make_says_what_is_missing(tmp_path: Path) -> None:
               'sys.argv = ["prerequisites.py", "system"]\n'
               'from vla_humanoid_control.cli import prerequisites\n'
               'sys.exit(prerequisites.main())\n')
-    done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True, timeout=60,
-                          env={**os.environ, 'PYTHONPATH': str(ROOT)}, cwd=tmp_path)
+    done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True,
+                          timeout=60, cwd=tmp_path, env={**os.environ, 'PYTHONPATH': str(ROOT)})
     assert done.returncode == 2
     assert 'libegl1' in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

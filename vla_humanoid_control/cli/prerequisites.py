@@ -10,7 +10,7 @@ _LIBRARIES = {'libEGL.so.1': 'libegl1 libegl-mesa0 libgl1-mesa-dri', 'libGL.so.1
 
 def system_problem() -> str | None:
     """What the machine lacks, with the package that brings it; None where nothing is missing."""
-    if sys.version_info < (3, 10):
+    if sys.version_info < (3, 10):  # noqa: UP036 - runs under whatever python3 a machine has
         return (f'Python {sys.version.split()[0]} is too old: 3.10 or newer is needed '
                 '(Debian package python3; make setup PYTHON=python3.11 chooses another).')
     if sys.platform != 'linux':
