@@ -66,12 +66,13 @@ class FilmConvEncoder(nn.Module):
     """A small convolutional network with FiLM, and a fine grid of tokens.
 
     image [F, 3, 96, 128] -> unshuffle [F, 12, 48, 64] -> conv [F, 32, 48, 64]
-      -> conv /2, residual [F, 48, 24, 32] -> conv /2 [F, D, 12, 16]      once for each frame
+      -> conv /2, residual [F, 48, 24, 32] -> conv /2, residual blocks [F, D, 12, 16]
+                                                                          once for each frame
       -> FiLM residual blocks [B, D, 12, 16] -> tokens [B, 192, D]        once for each instruction
     """
 
     def __init__(self, width: int, condition: int, image_size: tuple[int, int],
-                 stem: tuple[int, int], blocks: int) -> None:
+                 stem: tuple[int, int], plain_blocks: int, film_blocks: int) -> None:
         super().__init__()
         self.grid = (image_size[1] // 8, image_size[0] // 8)  # rows, columns
         self.stem = nn.Sequential(
@@ -79,8 +80,9 @@ class FilmConvEncoder(nn.Module):
             nn.Conv2d(12, stem[0], 3, padding=1), nn.ReLU(),
             nn.Conv2d(stem[0], stem[1], 3, stride=2, padding=1), ChannelNorm(stem[1]), nn.ReLU(),
             ResidualBlock(stem[1]),
-            nn.Conv2d(stem[1], width, 3, stride=2, padding=1), ChannelNorm(width))
-        self.blocks = nn.ModuleList(ResidualBlock(width, condition) for _ in range(blocks))
+            nn.Conv2d(stem[1], width, 3, stride=2, padding=1), ChannelNorm(width),
+            *(ResidualBlock(width) for _ in range(plain_blocks)))
+        self.blocks = nn.ModuleList(ResidualBlock(width, condition) for _ in range(film_blocks))
         self.position = nn.Linear(4, width)
         self.register_buffer('cells', grid_positions(*self.grid), persistent=False)
         self.norm = nn.LayerNorm(width)
