@@ -1,0 +1,140 @@
+"""A trained checkpoint as a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vla_humanoid_control.confidence.calibration import Calibration, calibration_from_dict
+from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.language.encoder import SentenceEncoder, default_encoder
+from vla_humanoid_control.learning.checkpoint import Checkpoint, load_checkpoint
+from vla_humanoid_control.learning.transforms import (
+    normalise_images,
+    normalise_joints,
+    normalise_time,
+    resize_image,
+    restore_actions,
+)
+from vla_humanoid_control.models.vla import ModelInput, ModelOutput
+from vla_humanoid_control.policy.protocol import PolicySpec
+from vla_humanoid_control.robot import RobotSpec
+from vla_humanoid_control.types import ActionChunk, Observation
+
+
+class CheckpointPolicy:
+    """Runs `VlaModel` on one observation at a time, on the CPU, in float32.
+
+    Attributes:
+        spec: What it needs and gives.
+        feature_parts: Where the parts of `ActionChunk.features` lie: 'image', which knows nothing
+            of the instruction, and 'instruction', which knows nothing of the image.
+        threshold: Confidence below which an episode counts as failing, found by conformal
+            prediction; None before calibration.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, encoder: SentenceEncoder, where: str) -> None:
+        self.spec: PolicySpec = checkpoint.spec
+        self._model = checkpoint.model.to(memory_format=torch.channels_last).eval()
+        self._statistics = checkpoint.statistics
+        self._encoder = encoder
+        self._calibration: Calibration = calibration_from_dict(checkpoint.statistics.calibration,
+                                                               where)
+        value = checkpoint.statistics.threshold.get('value')
+        self.threshold: float | None = None if value is None else float(value)
+        width = checkpoint.model_config.width
+        self.feature_parts: Mapping[str, slice] = {'image': slice(0, 2 * width),
+                                                   'instruction': slice(2 * width, 3 * width)}
+        self._words: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    @staticmethod
+    def load(path: Path | str, robot: RobotSpec) -> CheckpointPolicy:
+        """Load a checkpoint for a robot, and answer once, so that the first answer is no slower.
+
+        Raises:
+            UserError: The checkpoint is missing, damaged, or made for another robot; or the
+                sentence encoder is not installed.
+        """
+        folder = Path(path)
+        checkpoint = load_checkpoint(folder)
+        _check_robot(checkpoint.spec, robot, folder)
+        policy = CheckpointPolicy(checkpoint, default_encoder(), str(folder / 'statistics.json'))
+        policy.reset('stop')
+        width, height = policy.spec.image_size
+        blank = {name: np.zeros((height, width, 3), np.uint8) for name in policy.spec.cameras}
+        policy.infer(Observation(0, blank, robot.home))
+        policy._words = None
+        return policy
+
+    def reset(self, instruction: str) -> None:
+        """Begin a new instruction, in plain English."""
+        tokens, mask = self._encoder.encode([instruction])
+        length = max(1, int(mask.sum()))
+        self._words = (torch.from_numpy(tokens[:, :length]), torch.from_numpy(mask[:, :length]))
+
+    def infer(self, observation: Observation) -> ActionChunk:
+        """One forward pass.
+
+        Args:
+            observation: With the image of `spec.cameras[0]` and all joints of `spec.joint_names`.
+
+        Raises:
+            RuntimeError: `reset` was not called.
+            ValueError: The camera is missing, or images or joints have another shape.
+        """
+        if self._words is None:
+            raise RuntimeError('CheckpointPolicy.infer: call reset with an instruction first')
+        inputs = self._inputs(observation, *self._words)
+        with torch.inference_mode():
+            output = self._model(inputs)
+            logit = self._model.confidence(output)
+            return self._chunk(output, float(logit[0]))
+
+    def _inputs(self, observation: Observation, words: torch.Tensor, mask: torch.Tensor
+                ) -> ModelInput:
+        camera = self.spec.cameras[0]
+        if camera not in observation.images:
+            raise ValueError(f'observation lacks camera {camera!r}; '
+                             f'it has {sorted(observation.images)}')
+        image = observation.images[camera]
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise ValueError(f'camera {camera!r}: image is {image.dtype} {image.shape}, '
+                             'must be uint8 [H, W, 3]')
+        joints = np.asarray(observation.joint_positions, np.float32)
+        if joints.shape != (len(self.spec.joint_names),):
+            raise ValueError(f'joint positions are {joints.shape}, '
+                             f'must be [{len(self.spec.joint_names)}]')
+        small = torch.from_numpy(resize_image(image, self.spec.image_size))
+        travelled = np.asarray(observation.travelled, np.float32)
+        images = normalise_images(small[None]).contiguous(memory_format=torch.channels_last)
+        return ModelInput(
+            images, torch.zeros(1, dtype=torch.long),
+            normalise_joints(torch.from_numpy(joints)[None], self._statistics),
+            normalise_time(torch.tensor([observation.elapsed_s], dtype=torch.float32),
+                           torch.from_numpy(travelled)[None]), words, mask)
+
+    def _chunk(self, output: ModelOutput, logit: float) -> ActionChunk:
+        model = self._model
+        actions = restore_actions(model.action_head.predict(output.actions), self._statistics)
+        return ActionChunk(
+            channels=self.spec.channels, actions=actions[0].numpy(), dt_s=self.spec.dt_s,
+            confidence=float(self._calibration(np.array([logit]))[0]),
+            progress=float(model.progress_head.predict(output.progress)[0]),
+            features=output.features[0].numpy())
+
+
+def _check_robot(spec: PolicySpec, robot: RobotSpec, folder: Path) -> None:
+    for what, wanted, there in (('joints', spec.joint_names, robot.joint_names),
+                                ('action channels', spec.channels, robot.action_channels)):
+        if wanted != there:
+            differ = [n for n in wanted if n not in there] + [n for n in there if n not in wanted]
+            raise UserError(f'Checkpoint {folder} was trained for other {what} than robot '
+                            f'{robot.name} has: {", ".join(differ[:6]) or "another order"}. '
+                            'Use a checkpoint for this robot.')
+    missing = [c for c in spec.cameras if c not in robot.cameras]
+    if missing:
+        raise UserError(f'Checkpoint {folder} needs cameras that robot {robot.name} lacks: '
+                        f'{", ".join(missing)}. Name them in the robot file.')
