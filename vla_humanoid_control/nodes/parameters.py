@@ -1,8 +1,9 @@
 """ROS parameters from frozen dataclasses: declared once, checked on every change, never half applied.
 
-A field of a dataclass is a parameter. Its default is the field's, its description the line of that
-name below `Attributes:` in the class's docstring, its bounds those given with `bounded`, and what
-else must hold is said in `__post_init__` by raising ValueError.
+A field of a dataclass is a parameter. Its default is the field's. Its description is the line of
+that name below `Attributes:` in the class's docstring, or the metadata's `description`; its bounds
+are the metadata's `lower` and `upper`. What else must hold is said in `__post_init__`, by raising
+ValueError or UserError.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ Veto = Callable[[Any, frozenset[str]], str]
 
 def bounded(default: float, lowest: float, highest: float) -> Any:
     """A numeric field with inclusive bounds."""
-    return dataclasses.field(default=default, metadata={'bounds': (lowest, highest)})
+    return dataclasses.field(default=default, metadata={'lower': lowest, 'upper': highest})
 
 
 def fixed(default: Any) -> Any:
@@ -46,7 +47,7 @@ class Parameters(Generic[T]):
 
     Args:
         node: Whose parameters they are.
-        kind: A frozen dataclass with fields of bool, int, float, str or tuple[str, ...].
+        kind: A frozen dataclass with fields of bool, int, float, str, or a tuple of float or str.
         defaults: Instance to take the defaults from, where they come from elsewhere (a checkpoint).
         veto: Asked after all checks passed and before a change takes effect.
         prefix: Put before each name, such as 'gate.'.
@@ -67,13 +68,13 @@ class Parameters(Generic[T]):
             try:
                 parameter = node.declare_parameter(
                     name, list(default) if isinstance(default, tuple) else default,
-                    _descriptor(field, default, descriptions.get(field.name, '')))
+                    _descriptor(field, default, descriptions))
             except Exception as error:  # rclpy raises several kinds for a bad override
                 raise UserError(f'{node.get_name()}: parameter {name}: {error}') from error
             values[field.name] = _checked(node, name, field, default, parameter.value)
         try:
             self.value: T = kind(**values)
-        except ValueError as error:
+        except (ValueError, UserError) as error:
             raise UserError(f'{node.get_name()}: {error}') from error
         node.add_on_set_parameters_callback(self._on_set)
 
@@ -83,7 +84,7 @@ class Parameters(Generic[T]):
             return SetParametersResult(successful=True)
         try:
             new = self._changed(mine)
-        except ValueError as error:
+        except (ValueError, UserError) as error:
             return SetParametersResult(successful=False, reason=str(error))
         names = frozenset(self._fields[n].name for n in mine)
         reason = self._veto(new, names) if self._veto else ''
@@ -112,32 +113,46 @@ def _checked(node: Node, name: str, field: dataclasses.Field[Any], default: Any,
 
 def _validated(name: str, field: dataclasses.Field[Any], example: Any, value: Any) -> Any:
     if isinstance(example, tuple):
-        if not isinstance(value, (list, tuple)) or not all(isinstance(v, str) for v in value):
-            raise ValueError(f'{name} must be a list of strings')
-        # An empty list cannot be told from a list of another type in YAML; [''] stands for it.
-        return tuple(v for v in value if v)
-    if isinstance(example, float) and isinstance(value, int) and not isinstance(value, bool):
+        if isinstance(value, (str, bytes)) or not hasattr(value, '__len__'):
+            raise ValueError(f'{name} must be a list, got {value!r}')
+        kind = type(example[0]) if example else str
+        values = tuple(_scalar(name, field, kind, v) for v in value)
+        # YAML cannot say what an empty list is a list of; [''] stands for it.
+        return values if kind is not str else tuple(v for v in values if v)
+    return _scalar(name, field, type(example), value)
+
+
+def _scalar(name: str, field: dataclasses.Field[Any], kind: type, value: Any) -> Any:
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
-    if type(value) is not type(example):
-        raise ValueError(f'{name} must be a {type(example).__name__}, got {value!r}')
-    if isinstance(value, float) and not math.isfinite(value):
+    if type(value) is not kind:
+        raise ValueError(f'{name} must be a {kind.__name__}, got {value!r:.60}')
+    if kind is float and not math.isfinite(value):
         raise ValueError(f'{name} must be finite, got {value}')
-    lowest, highest = field.metadata.get('bounds', (-math.inf, math.inf))
-    if isinstance(value, (int, float)) and not lowest <= value <= highest:
-        raise ValueError(f'{name} must be in [{lowest:g}, {highest:g}], got {value:g}')
+    lower, upper = _bounds(field)
+    if kind in (int, float) and not lower <= value <= upper:
+        raise ValueError(f'{name} must be in [{lower:g}, {upper:g}], got {value:g}')
     return value
 
 
-def _descriptor(field: dataclasses.Field[Any], default: Any, text: str) -> ParameterDescriptor:
-    # `read_only` is not set for a fixed field: rclpy would then refuse it without saying why.
+def _bounds(field: dataclasses.Field[Any]) -> tuple[float, float]:
+    return field.metadata.get('lower', -math.inf), field.metadata.get('upper', math.inf)
+
+
+def _descriptor(field: dataclasses.Field[Any], default: Any,
+                descriptions: Mapping[str, str]) -> ParameterDescriptor:
+    # Not `read_only` for a fixed field: rclpy would refuse a change without saying why. The type
+    # of a float is left open, so that a person may write 1 for 1.0; `_scalar` checks it.
+    text = descriptions.get(field.name) or field.metadata.get('description', '')
     descriptor = ParameterDescriptor(description=text, dynamic_typing=isinstance(default, float))
-    bounds = field.metadata.get('bounds')
-    if bounds and isinstance(default, float):
-        descriptor.floating_point_range = [FloatingPointRange(from_value=float(bounds[0]),
-                                                              to_value=float(bounds[1]))]
-    elif bounds:
-        descriptor.integer_range = [IntegerRange(from_value=int(bounds[0]),
-                                                 to_value=int(bounds[1]), step=1)]
+    lower, upper = _bounds(field)
+    if math.isfinite(lower) and math.isfinite(upper):
+        if isinstance(default, float):
+            descriptor.floating_point_range = [FloatingPointRange(from_value=float(lower),
+                                                                  to_value=float(upper))]
+        elif isinstance(default, int):
+            descriptor.integer_range = [IntegerRange(from_value=int(lower), to_value=int(upper),
+                                                     step=1)]
     return descriptor
 
 

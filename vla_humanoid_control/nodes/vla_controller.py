@@ -42,13 +42,16 @@ from vla_humanoid_control.task import TaskConfig, TaskManager
 from vla_humanoid_control.types import Action, JointReading, Observation, Proposal, SafetyState
 
 
+DEFAULT_POLICY = 'default'
+
+
 @dataclass(frozen=True)
 class ControllerParameters:
     """Parameters of `vla_controller`.
 
     Attributes:
         robot: Name of a robot file in config/robots/, or its path.
-        policy: Name of a policy, or the folder of a checkpoint.
+        policy: Name of a policy, or the folder of a checkpoint; empty for the default one.
         rate_hz: Proposals per second [Hz].
         compressed: Whether the cameras are read from their .../compressed topics.
         stamped_twist: Whether /cmd_vel is a TwistStamped.
@@ -58,7 +61,7 @@ class ControllerParameters:
     """
 
     robot: str = fixed('humanoid')
-    policy: str = fixed('scripted')
+    policy: str = fixed('')
     rate_hz: float = fixed(10.0)
     compressed: bool = fixed(False)
     stamped_twist: bool = fixed(False)
@@ -110,7 +113,7 @@ class VlaController(ManagedNode):
     def configure(self) -> None:
         p = self._settings.value
         robot = load_robot(p.robot)
-        policy = load_policy(p.policy, robot)
+        policy = load_policy(p.policy or DEFAULT_POLICY, robot)
         self._spec = policy.spec
         self._joint_names = frozenset(j.name for j in robot.controlled)
         self._frames = FrameStore(self._spec.cameras, self._limits.value)
@@ -183,7 +186,9 @@ class VlaController(ManagedNode):
         self._add_frame(camera, pixels, to_ns(msg.header.stamp))
 
     def _add_frame(self, camera: str, pixels: np.ndarray, stamp_ns: int) -> None:
-        problem = self._frames.add(camera, pixels, stamp_ns, self.now_ns(), time.monotonic())
+        now = time.monotonic()
+        problem = self._frames.add(camera, pixels, stamp_ns, self.now_ns(), now,
+                                   self._odometer.is_moving(now))
         if problem:
             self.warn(camera, problem)
 

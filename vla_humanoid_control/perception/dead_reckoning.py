@@ -32,6 +32,11 @@ class DeadReckoning:
         self._twist = np.array(twist, dtype=np.float64)
         self._since_s = now_s
 
+    def is_moving(self, now_s: float) -> bool:
+        """Whether the base is being told to move: more than 0.02 m/s or rad/s."""
+        return (self._since_s is not None and now_s - self._since_s <= MAX_GAP_S
+                and bool(np.abs(self._twist).max() > 0.02))
+
     def travelled(self, now_s: float) -> NDArray[np.float64]:
         """float64 [3]: x [m], y [m], yaw [rad, unwrapped], in the frame of the base at `reset`."""
         if self._since_s is None:

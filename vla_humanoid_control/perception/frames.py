@@ -17,7 +17,8 @@ class FrameLimits:
         max_age_s: Stamps older than this against the robot's clock are refused [s].
         max_ahead_s: Stamps further ahead of the robot's clock are refused [s].
         max_skew_s: Frames of several cameras further apart are no pair [s].
-        frozen_after_s: Identical pixels for this long mean that the camera hangs [s].
+        frozen_after_s: Identical pixels for this long while the robot moves mean that the camera
+            hangs [s]. At rest they may be honest: a simulated camera has no noise.
 
     Raises:
         ValueError: A limit is not greater than 0.
@@ -52,7 +53,9 @@ class Frame:
 @dataclass
 class _Camera:
     newest: Frame | None = None
-    changed_s: float | None = None  # when the pixels last differed
+    seen_s: float = 0.0  # when the last frame with a good stamp came
+    frozen_s: float = 0.0  # for how long the pixels did not change although the robot moved
+    frozen: bool = False
     problem: str = ''
     rejected: int = 0
     accepted: int = 0
@@ -76,7 +79,7 @@ class FrameStore:
         self._cameras = {name: _Camera() for name in self.cameras}
 
     def add(self, camera: str, pixels: NDArray[np.uint8], stamp_ns: int, robot_now_ns: int,
-            now_s: float) -> str:
+            now_s: float, moving: bool = False) -> str:
         """Take a frame.
 
         Args:
@@ -85,6 +88,7 @@ class FrameStore:
             stamp_ns: Time of capture, in the robot's clock [ns].
             robot_now_ns: The robot's clock [ns].
             now_s: Steady clock [s].
+            moving: Whether the robot moves, so that the picture has to change.
 
         Returns:
             Why it was refused; '' if it was accepted.
@@ -92,10 +96,15 @@ class FrameStore:
         state = self._cameras[camera]
         problem = self._stamp_problem(stamp_ns, robot_now_ns)
         if not problem:
-            if state.changed_s is None or not _same(state.newest, pixels):
-                state.changed_s = now_s
-            frozen_s = now_s - state.changed_s
-            if frozen_s > self.limits.frozen_after_s:
+            if not _same(state.newest, pixels):
+                state.frozen_s, state.frozen = 0.0, False
+            elif moving:
+                state.frozen_s += now_s - state.seen_s
+            frozen_s = state.frozen_s
+            state.seen_s = now_s
+            # Once frozen, only another picture clears it: the robot is at rest by then.
+            state.frozen = state.frozen or frozen_s > self.limits.frozen_after_s
+            if state.frozen:
                 problem = f'the picture has not changed for {frozen_s:.1f} s'
         if problem:
             return self.reject(camera, problem)

@@ -1,0 +1,230 @@
+"""The graph, listed once: for the launch files and for the `vla` command alike."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.resources import config_path
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What a person chooses; everything else is in the parameter files.
+
+    The values are passed on unread, so a launch file may give substitutions.
+
+    Attributes:
+        robot: Name of a robot file in config/robots/, or its path.
+        policy: Name of a policy or folder of a checkpoint; '' for the node's own default.
+        simulated: Whether the built-in simulator stands in for the robot.
+        parameters: Node name to parameters that go before those of the files.
+    """
+
+    robot: Any = 'humanoid'
+    policy: Any = ''
+    simulated: bool = True
+    parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NodeEntry:
+    """One node of the graph; its executable and its module below `nodes/` have the same name.
+
+    Attributes:
+        name: Name of node, executable and module.
+        parameters: Its own parameters.
+        parameter_file: YAML read before them.
+        remappings: Topic name in the code to topic name in the graph.
+    """
+
+    name: str
+    parameters: Mapping[str, Any]
+    parameter_file: Path
+    remappings: Mapping[str, str] = field(default_factory=dict)
+
+
+def graph(deployment: Deployment) -> tuple[NodeEntry, ...]:
+    """The nodes, in the order in which they are stopped: whoever moves the robot goes last."""
+    robot = {'robot': deployment.robot}
+    own: dict[str, dict[str, Any]] = {
+        'vla_controller': {**robot, **({'policy': deployment.policy} if deployment.policy else {})},
+        'confidence_monitor': robot,
+        'safety_monitor': robot,
+        **({'humanoid_sim': robot} if deployment.simulated else {}),
+    }
+    file = config_path('params', 'demo.yaml' if deployment.simulated else 'robot.yaml')
+    return tuple(NodeEntry(name, {**values, **deployment.parameters.get(name, {})}, file)
+                 for name, values in own.items())
+
+
+def environment() -> dict[str, str]:
+    """Environment variables that the graph wants; what a person has set stays.
+
+    Nothing is offered beyond this machine unless `ROS_AUTOMATIC_DISCOVERY_RANGE` says so.
+    """
+    profile = str(config_path('fastdds.xml'))
+    wanted = {
+        'FASTRTPS_DEFAULT_PROFILES_FILE': profile,
+        'FASTDDS_DEFAULT_PROFILES_FILE': profile,
+        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+        # The Python wheels of ROS lie below the environment's prefix; a sourced ROS says so itself.
+        'AMENT_PREFIX_PATH': sys.prefix,
+    }
+    return {name: os.environ.get(name, value) for name, value in wanted.items()}
+
+
+class ProcessDied(UserError):
+    """A node ended that should not have."""
+
+
+class ProcessGroup:
+    """Runs the nodes as processes, collects what they print, and notices when one dies.
+
+    Use as a context manager: all are stopped at its end.
+
+    Args:
+        entries: Nodes, in stopping order.
+        log_path: File that all output goes to, each line after the node's name.
+        echo: Also called with each line; None for silence.
+        extra_environment: Goes before `environment()`.
+    """
+
+    def __init__(self, entries: tuple[NodeEntry, ...], log_path: Path,
+                 echo: Callable[[str], Any] | None = print,
+                 extra_environment: Mapping[str, str] | None = None) -> None:
+        self._entries = entries
+        self._log_path = log_path
+        self._echo = echo
+        self._environment = {**os.environ, **environment(), **(extra_environment or {}),
+                             'PYTHONUNBUFFERED': '1', 'PYTHONPATH': _python_path()}
+        self._lock = threading.Lock()
+        self._log: IO[str] | None = None
+        self._readers: list[threading.Thread] = []
+        self.processes: dict[str, subprocess.Popen[str]] = {}
+
+    def __enter__(self) -> ProcessGroup:
+        self._log_path.parent.mkdir(parents=True, exist_ok=True)
+        self._log = self._log_path.open('a', encoding='utf-8')
+        try:
+            for entry in self._entries:
+                self.start(entry)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.stop()
+
+    def start(self, entry: NodeEntry) -> None:
+        """Start one node; also to start it again."""
+        process = subprocess.Popen(  # a session of its own: Ctrl-C reaches it by way of `stop`
+            _command(entry), env=self._environment, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace',
+            start_new_session=True, preexec_fn=_die_with_parent)
+        self.processes[entry.name] = process
+        reader = threading.Thread(target=self._collect, args=(entry.name, process), daemon=True)
+        reader.start()
+        self._readers.append(reader)
+
+    def check(self) -> None:
+        """Raise ProcessDied where a node has ended."""
+        for name, process in self.processes.items():
+            code = process.poll()
+            if code is not None:
+                how = f'was killed by signal {-code}' if code < 0 else f'ended with status {code}'
+                raise ProcessDied(f'{name} {how}. Its last lines are in {self._log_path}.')
+
+    def wait(self, until: Callable[[], bool], poll_s: float = 0.2) -> None:
+        """Wait until something is true; ProcessDied where a node ends before that."""
+        while not until():
+            self.check()
+            time.sleep(poll_s)
+
+    def stop(self, timeout_s: float = 8.0) -> None:
+        """End all, one after the other, so that safety brings the base to rest before the end."""
+        for entry in self._entries:
+            process = self.processes.get(entry.name)
+            if process is None or process.poll() is not None:
+                continue
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                self._write(entry.name, f'did not end within {timeout_s:g} s and is killed')
+                process.kill()
+                process.wait()
+        for reader in self._readers:
+            reader.join(1.0)
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    def _collect(self, name: str, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            self._write(name, line.rstrip('\n'))
+
+    def _write(self, name: str, line: str) -> None:
+        with self._lock:
+            text = f'[{name}] {line}'
+            if self._log is not None and not self._log.closed:
+                self._log.write(text + '\n')
+                self._log.flush()
+            if self._echo is not None:
+                self._echo(text)
+
+
+def run_graph(deployment: Deployment, log_path: Path) -> None:
+    """Run the graph until Ctrl-C or SIGTERM.
+
+    Raises:
+        ProcessDied: A node ended by itself.
+    """
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    with ProcessGroup(graph(deployment), log_path) as group:
+        group.wait(stopping.is_set)
+
+
+def _command(entry: NodeEntry) -> list[str]:
+    command = [sys.executable, '-m', f'vla_humanoid_control.nodes.{entry.name}', '--ros-args',
+               '--params-file', str(entry.parameter_file)]
+    for name, value in entry.parameters.items():
+        command += ['-p', f'{name}:={_yaml(value)}']
+    for name, value in entry.remappings.items():
+        command += ['-r', f'{name}:={value}']
+    return command
+
+
+def _yaml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    # Quoted, so that a name such as 'on' or '1' stays a string.
+    return f"'{value}'" if isinstance(value, str) else str(value)
+
+
+def _python_path() -> str:
+    root = str(Path(__file__).resolve().parents[2])
+    inherited = os.environ.get('PYTHONPATH', '')
+    return os.pathsep.join(filter(None, (root, inherited)))
+
+
+def _die_with_parent() -> None:
+    """A node without the one that started it would move the robot with nobody at the keys."""
+    if sys.platform == 'linux':
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG

@@ -1,0 +1,275 @@
+"""Gives commands to a running graph, one after the other, and watches what becomes of them.
+
+Used by `vla demo` and `vla eval --ros`. Not a node of the graph: it stands where a person stands.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import rclpy
+from geometry_msgs.msg import Twist
+from numpy.typing import NDArray
+from rcl_interfaces.srv import SetParameters
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import Image
+from std_msgs.msg import Float32, String
+from std_srvs.srv import Trigger
+
+from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.nodes import qos
+from vla_humanoid_control.nodes.messages import rgb_from_msg, twist_from_msg
+from vla_humanoid_control.simulation.tasks import Task
+
+HEAD_TOPIC = '/camera/rgb/image_raw'
+OUTSIDE_TOPIC = '/humanoid_sim/outside/image_raw'
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What the topics say at one moment.
+
+    Attributes:
+        time_s: Steady clock [s].
+        confidence: `/vla_confidence`.
+        twist: float64 [3], `/cmd_vel`.
+        task_state, safety_state: As published.
+        camera, outside: Newest images, RGB uint8 [H, W, 3]; None before the first.
+    """
+
+    time_s: float
+    confidence: float
+    twist: NDArray[np.float64]
+    task_state: str
+    safety_state: str
+    camera: NDArray[np.uint8] | None
+    outside: NDArray[np.uint8] | None
+
+
+@dataclass(frozen=True)
+class EpisodeOutcome:
+    """What became of one command.
+
+    Attributes:
+        success: The simulator's own verdict when the policy declared itself done; False if it
+            never did.
+        declared_done: Whether `/vla/task_state` came to DONE.
+        seconds: From the command to the end [s].
+        task_state: The last one, with its reason.
+        confidences: (time since the command [s], confidence) while the policy was at work.
+        interventions: How often safety left RUN for SLOW or STOP.
+    """
+
+    success: bool
+    declared_done: bool
+    seconds: float
+    task_state: str
+    confidences: tuple[tuple[float, float], ...]
+    interventions: int
+
+
+class Director:
+    """A client of the graph. Use as a context manager.
+
+    Args:
+        watch_images: Subscribe to the camera and the outside view.
+        check: Called while waiting; raises where a process of the graph has died.
+        on_moment: Called with a snapshot ten times a second during episodes.
+    """
+
+    def __init__(self, watch_images: bool, check: Callable[[], None],
+                 on_moment: Callable[[Snapshot], None] | None = None) -> None:
+        rclpy.init()
+        self._node = rclpy.create_node('vla_director')
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self._node)
+        self._check, self._on_moment = check, on_moment
+        self._confidence, self._twist = 0.0, np.zeros(3)
+        self._task_state, self._safety_state = '', ''
+        self._camera: Image | None = None
+        self._outside: Image | None = None
+        self._truth: dict[str, Any] = {}
+        self._interventions = 0
+        self._next_moment_s = 0.0
+        self._episode_s = float('-inf')
+        self._confidences: list[tuple[float, float]] = []
+        self._commands = self._node.create_publisher(String, '/vla_command', qos.EVENT)
+        subscribe = self._node.create_subscription
+        subscribe(Float32, '/vla_confidence', self._on_confidence, qos.STREAM)
+        subscribe(Twist, '/cmd_vel', self._on_twist, qos.STREAM)
+        subscribe(String, '/vla/task_state', self._on_task_state, qos.STATE)
+        subscribe(String, '/safety/state', self._on_safety_state, qos.STATE)
+        subscribe(String, '/humanoid_sim/task_truth', self._on_truth, qos.STREAM)
+        if watch_images:
+            subscribe(Image, HEAD_TOPIC, self._on_camera, qos.SENSOR_INPUT)
+            subscribe(Image, OUTSIDE_TOPIC, self._on_outside, qos.SENSOR_INPUT)
+        self._watch_images = watch_images
+        self._scene = self._node.create_client(SetParameters, '/humanoid_sim/set_parameters')
+        self._reset = self._node.create_client(Trigger, '/humanoid_sim/reset')
+        self._watch = self._node.create_client(Trigger, '/humanoid_sim/watch')
+
+    def __enter__(self) -> Director:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self._executor.shutdown()
+        self._node.destroy_node()
+        rclpy.shutdown()
+
+    # --- the outside of it ------------------------------------------------------------------
+
+    def wait_until_ready(self, timeout_s: float = 90.0) -> None:
+        """Until every node of the graph is heard and safety would let the robot move.
+
+        Raises:
+            UserError: It takes too long; says what is missing.
+        """
+        def missing() -> str:
+            if not self._watch.service_is_ready():
+                return 'humanoid_sim offers no services'
+            if not self._truth:
+                return 'nothing from humanoid_sim'
+            if self._commands.get_subscription_count() == 0 or not self._task_state:
+                return 'vla_controller is not there'
+            if self._safety_state.split(':')[0] not in ('RUN', 'SLOW', 'HOLD'):
+                return f'safety_monitor says {self._safety_state!r}'
+            if self._watch_images and (self._camera is None or self._outside is None):
+                return 'no camera image'
+            return ''
+        if not self._spin_until(lambda: not missing(), timeout_s):
+            raise UserError(f'The graph did not come up within {timeout_s:g} s: {missing()}. '
+                            'Its log says more.')
+
+    def say(self, text: str) -> None:
+        """Publish a command."""
+        self._commands.publish(String(data=text))
+
+    def run_episode(self, instruction: str, task: Task, seed: int) -> EpisodeOutcome:
+        """Set up a scene, give the instruction, and watch until the task is over.
+
+        Raises:
+            UserError: The simulator refuses the scene, or does not answer.
+        """
+        self.say('stop')
+        self._set_scene(task, seed)
+        if task.preamble is not None:
+            words, seconds = task.preamble
+            self.say(words)
+            self._spin_until(lambda: np.linalg.norm(self._twist) > 0.2, 5.0)
+            self._spin_until(lambda: False, seconds)
+        self._call(self._watch)
+        before = self._task_state
+        self._confidences, self._interventions = [], 0
+        began_s = self._episode_s = time.monotonic()
+        self.say(instruction)
+        limit_s = task.time_limit_s
+        self._spin_until(lambda: self._task_state != before, 2.0)
+        self._spin_until(self._is_over, limit_s)
+        declared = self._task_state.startswith('DONE')
+        ended_s = time.monotonic()
+        state, confidences = self._task_state, tuple(self._confidences)
+        self._episode_s = float('-inf')
+        # The verdict is that of the moment; a stop needs to be seen for a while.
+        success = declared and bool(self._fresh_truth(task.settle_s).get('success'))
+        if not declared:
+            self.say('stop')
+        return EpisodeOutcome(success, declared, ended_s - began_s, state, confidences,
+                              self._interventions)
+
+    def linger(self, seconds: float) -> None:
+        """Let time pass between commands, moments included."""
+        self._spin_until(lambda: False, seconds)
+
+    def snapshot(self) -> Snapshot:
+        """What the topics say now."""
+        images = [None if m is None else rgb_from_msg(m) for m in (self._camera, self._outside)]
+        return Snapshot(time.monotonic(), self._confidence, self._twist, self._task_state,
+                        self._safety_state, *images)
+
+    # --- the inside -------------------------------------------------------------------------
+
+    def _is_over(self) -> bool:
+        return self._task_state.startswith(('DONE', 'FAILED'))
+
+    def _set_scene(self, task: Task, seed: int) -> None:
+        family, *arguments = task.key.split(':')
+        names = {'move': ('direction',), 'turn': ('direction',), 'gesture': ('gesture',)}.get(
+            family, ('colour', 'shape'))
+        mapping: dict[str, Any] = {'task': family, **dict(zip(names, arguments))}
+        if task.distractors is not None:
+            mapping['distractors'] = task.distractors
+        value = Parameter('scene', value=json.dumps({'seed': seed, 'task': mapping}))
+        request = SetParameters.Request(parameters=[value.to_parameter_msg()])
+        answer = self._answer(self._scene, request)
+        if not answer.results[0].successful:
+            raise UserError(f'humanoid_sim refuses the scene: {answer.results[0].reason}')
+        scene = self._truth.get('scene')
+        self._call(self._reset)
+        self._spin_until(lambda: self._truth.get('scene') != scene, 5.0)
+        # The robot comes to rest in the new scene, and every sensor shows it.
+        self._spin_until(lambda: False, 0.6)
+
+    def _call(self, client: Any) -> None:
+        answer = self._answer(client, Trigger.Request())
+        if not answer.success:
+            raise UserError(f'{client.srv_name} refused: {answer.message}')
+
+    def _answer(self, client: Any, request: Any) -> Any:
+        future = client.call_async(request)
+        if not self._spin_until(future.done, 10.0):
+            raise UserError(f'{client.srv_name} does not answer. Is the simulator running?')
+        return future.result()
+
+    def _fresh_truth(self, after_s: float) -> dict[str, Any]:
+        """The simulator's verdict from now on, or from `after_s` later [s]."""
+        self._spin_until(lambda: False, after_s)
+        self._truth = {}
+        self._spin_until(lambda: bool(self._truth), 2.0)
+        return self._truth
+
+    def _spin_until(self, condition: Callable[[], Any], timeout_s: float) -> bool:
+        deadline_s = time.monotonic() + timeout_s
+        while not condition():
+            now = time.monotonic()
+            if now >= deadline_s:
+                return False
+            self._executor.spin_once(timeout_sec=min(0.02, deadline_s - now))
+            self._check()
+            if self._on_moment is not None and now >= self._next_moment_s:
+                self._next_moment_s = max(self._next_moment_s + 0.1, now)
+                self._on_moment(self.snapshot())
+        return True
+
+    def _on_confidence(self, msg: Float32) -> None:
+        self._confidence = float(msg.data)
+        if self._task_state.startswith(('RUNNING', 'HELD', 'RETRYING')):
+            self._confidences.append((time.monotonic() - self._episode_s, self._confidence))
+
+    def _on_twist(self, msg: Twist) -> None:
+        self._twist = twist_from_msg(msg)
+
+    def _on_task_state(self, msg: String) -> None:
+        self._task_state = msg.data
+
+    def _on_safety_state(self, msg: String) -> None:
+        state = msg.data.split(':')[0]
+        if state != self._safety_state.split(':')[0] and state in ('SLOW', 'STOP', 'ESTOP'):
+            self._interventions += 1
+        self._safety_state = msg.data
+
+    def _on_truth(self, msg: String) -> None:
+        self._truth = json.loads(msg.data)
+
+    def _on_camera(self, msg: Image) -> None:
+        self._camera = msg
+
+    def _on_outside(self, msg: Image) -> None:
+        self._outside = msg

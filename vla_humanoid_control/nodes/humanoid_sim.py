@@ -1,0 +1,358 @@
+"""Node: the simulated robot, with the topics that a real one would have."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import Twist, TwistStamped
+from nav_msgs.msg import Odometry
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Image, Imu, JointState, LaserScan
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+
+from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.nodes import qos
+from vla_humanoid_control.nodes.managed import ERROR, OK, WARN, Health, ManagedNode, run
+from vla_humanoid_control.nodes.messages import (
+    MessageError,
+    imu_to_msg,
+    joints_from_msg,
+    joints_to_msg,
+    odometry_to_msg,
+    rgb_to_msg,
+    scan_to_msg,
+    to_stamp,
+    twist_from_msg,
+)
+from vla_humanoid_control.nodes.parameters import Parameters, bounded, fixed
+from vla_humanoid_control.robot import load_robot
+from vla_humanoid_control.simulation.tasks import Task, TaskMonitor
+from vla_humanoid_control.simulation.world import Camera, World
+
+STEP_S = 0.01
+ODOM_EVERY, TRUTH_EVERY, SCAN_EVERY = 2, 5, 10  # steps
+OUTSIDE_TOPIC = '/humanoid_sim/outside/image_raw'
+
+
+@dataclass(frozen=True)
+class SimulatorParameters:
+    """Parameters of `humanoid_sim`.
+
+    Attributes:
+        robot: Name of a robot file in config/robots/, or its path.
+        camera_width: Width of the images [px].
+        camera_height: Height of the images [px].
+        camera_rate_hz: Images per second [Hz].
+        outside_rate_hz: Images per second of a view from outside, for people; 0 for none [Hz].
+        command_timeout_s: The base stops when /cmd_vel is silent for this long [s].
+        stamped_twist: Whether /cmd_vel is a TwistStamped.
+        scene: JSON with a seed and, optionally, a task, which the reset service sets up; for
+            example {"seed": 3, "task": {"task": "go_to", "colour": "red", "shape": "box"}}.
+    """
+
+    robot: str = fixed('humanoid')
+    camera_width: int = fixed(640)
+    camera_height: int = fixed(480)
+    camera_rate_hz: float = fixed(30.0)
+    outside_rate_hz: float = fixed(0.0)
+    command_timeout_s: float = bounded(0.5, 0.05, 2.0)
+    stamped_twist: bool = fixed(False)
+    scene: str = '{"seed": 0}'
+
+    def __post_init__(self) -> None:
+        for name, value, low, high in (('camera_width', self.camera_width, 16, 4096),
+                                       ('camera_height', self.camera_height, 16, 4096),
+                                       ('camera_rate_hz', self.camera_rate_hz, 0.5, 120),
+                                       ('outside_rate_hz', self.outside_rate_hz, 0, 120)):
+            if not low <= value <= high:
+                raise ValueError(f'{name} must be in [{low}, {high}], got {value:g}')
+        read_scene(self.scene)
+
+
+def read_scene(text: str) -> tuple[int, Task | None]:
+    """Seed and task of a scene in JSON.
+
+    Raises:
+        UserError: It is not JSON, or has no seed, or names an unknown task.
+    """
+    try:
+        scene = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f'scene is not JSON: {error}') from error
+    seed = scene.get('seed') if isinstance(scene, dict) else None
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise UserError('scene needs a seed, a whole number of at least 0')
+    task = scene.get('task')
+    if task is None:
+        return seed, None
+    if not isinstance(task, Mapping):
+        raise UserError('scene: task must be a mapping such as {"task": "turn", '
+                        '"direction": "left"}')
+    return seed, Task.from_mapping(task)
+
+
+class HumanoidSim(ManagedNode):
+    """Runs the world in real time; publishes what sensors see and follows commands.
+
+    Base and joints hold still when no command comes: the robot's own watchdog, on the steady clock.
+    Drawing happens in a thread of its own on a copy of the state, so it never delays the physics.
+
+    Subscribers:
+        /cmd_vel (geometry_msgs/Twist), /joint_commands (sensor_msgs/JointState)
+
+    Publishers:
+        camera topics of the robot file (sensor_msgs/Image, rgb8)
+        /joint_states (JointState), /imu/data (Imu) and /clock at 100 Hz, /odom at 50 Hz,
+        /scan (LaserScan) at 10 Hz
+        /humanoid_sim/task_truth (std_msgs/String): JSON, for evaluation only
+
+    Services:
+        /humanoid_sim/reset (std_srvs/Trigger): arrange the scene of the parameter `scene`
+        /humanoid_sim/watch (std_srvs/Trigger): judge its task from now on, in the scene as it is
+
+    Parameters: `SimulatorParameters`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__('humanoid_sim')
+        self._settings = Parameters(self, SimulatorParameters)
+
+    def configure(self) -> None:
+        p = self._settings.value
+        robot = load_robot(p.robot)
+        self._controlled = frozenset(j.name for j in robot.controlled)
+        self._lock = threading.Lock()  # model and data of the world
+        self._world = World(robot)
+        # Stamps follow the wall clock at the start and never go back at a reset, so that nodes
+        # with and without `use_sim_time` understand them.
+        self._epoch_ns = time.time_ns()
+        self._scenes = 0
+        self._monitor: TaskMonitor | None = None
+        self._command: tuple[float, np.ndarray] = (float('-inf'), np.zeros(3))
+        self._silent = True
+        self._problem = ''
+        self._counts = {'steps': 0, 'late_steps': 0, 'frames': 0, 'commands_rejected': 0,
+                        'watchdog_stops': 0}
+        self._arrange()
+        sensors = robot.sensors
+        self._clock_out = self.advertise(Clock, '/clock', qos.SENSOR_OUTPUT)
+        self._joints_out = self.advertise(JointState, sensors['joint_states'].topic,
+                                          qos.SENSOR_OUTPUT)
+        self._imu_out = self._sensor(Imu, 'imu')
+        self._odom_out = self._sensor(Odometry, 'odom')
+        self._scan_out = self._sensor(LaserScan, 'scan')
+        self._truth_out = self.advertise(String, '/humanoid_sim/task_truth', qos.STREAM)
+        views = {name: (sensor.topic, p.camera_rate_hz) for name, sensor in robot.cameras.items()}
+        if p.outside_rate_hz:
+            views['outside'] = (OUTSIDE_TOPIC, p.outside_rate_hz)
+        self._views = {name: (self.advertise(Image, topic, qos.SENSOR_OUTPUT), rate)
+                       for name, (topic, rate) in views.items()}
+        self.subscribe(TwistStamped if p.stamped_twist else Twist, '/cmd_vel', self._on_twist,
+                       qos.STREAM)
+        self.subscribe(JointState, '/joint_commands', self._on_joints, qos.STREAM)
+        self.serve(Trigger, '/humanoid_sim/reset', self._on_reset)
+        self.serve(Trigger, '/humanoid_sim/watch', self._on_watch)
+
+    def _sensor(self, kind: Any, name: str) -> Any:
+        sensor = self._robot_sensors.get(name)
+        return self.advertise(kind, sensor.topic, qos.SENSOR_OUTPUT) if sensor else None
+
+    @property
+    def _robot_sensors(self) -> Mapping[str, Any]:
+        return self._world.robot.sensors
+
+    def activate(self) -> None:
+        self._stepped_s = time.monotonic()
+        self._ending = threading.Event()
+        self._camera_error: UserError | None = None
+        ready = threading.Event()
+        self._painter = threading.Thread(target=self._paint, args=(ready,), name='camera',
+                                         daemon=True)
+        self._painter.start()
+        ready.wait()
+        if self._camera_error:
+            raise self._camera_error
+        self._timer = self.every(STEP_S, self._tick)
+
+    def deactivate(self) -> None:
+        self._timer.cancel()
+        self._ending.set()
+        self._painter.join()
+
+    def release(self) -> None:
+        if hasattr(self, '_world'):
+            self._world.close()
+
+    # --- commands ---------------------------------------------------------------------------
+
+    def _on_twist(self, msg: Twist | TwistStamped) -> None:
+        twist = twist_from_msg(msg.twist if isinstance(msg, TwistStamped) else msg)
+        if not np.all(np.isfinite(twist)):
+            self._refuse('base command is not finite')
+            return
+        self._command = (time.monotonic(), twist)
+
+    def _on_joints(self, msg: JointState) -> None:
+        try:
+            targets = joints_from_msg(msg).positions
+        except MessageError as error:
+            self._refuse(f'joint command: {error}')
+            return
+        unknown = [n for n in targets if n not in self._controlled]
+        if unknown or not np.all(np.isfinite(list(targets.values()))):
+            self._refuse(f'joint command: unknown joint {unknown[0]}' if unknown
+                         else 'joint command is not finite')
+            return
+        with self._lock:
+            self._world.apply(self._command[1], targets)
+
+    def _refuse(self, problem: str) -> None:
+        self._counts['commands_rejected'] += 1
+        self._problem = problem
+        self.warn('command', problem)
+
+    # --- physics ----------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        # As many steps as time has passed; what the machine cannot catch up with is dropped.
+        steps = int((now - self._stepped_s) / STEP_S)
+        if steps > 5:
+            self._counts['late_steps'] += steps - 5
+            self._stepped_s += (steps - 5) * STEP_S
+            steps = 5
+        self._stepped_s += steps * STEP_S
+        for _ in range(steps):
+            with self._lock:
+                self._world.apply(self._twist(now), {})
+                self._world.advance(STEP_S)
+                if self._monitor and self._counts['steps'] % 2 == 0:
+                    self._monitor.update(self._world)
+            self._counts['steps'] += 1
+            self._publish(self._counts['steps'])
+
+    def _twist(self, now: float) -> np.ndarray:
+        heard_s, twist = self._command
+        silent = now - heard_s > self._settings.value.command_timeout_s
+        if silent and not self._silent:
+            self._counts['watchdog_stops'] += 1
+            self.get_logger().warning('no base command; the base stops')
+        self._silent = silent
+        return np.zeros(3) if silent else twist
+
+    def _stamp_ns(self) -> int:
+        return self._epoch_ns + self._world.stamp_ns
+
+    def _publish(self, step: int) -> None:
+        stamp_ns, world = self._stamp_ns(), self._world
+        self._clock_out.publish(Clock(clock=to_stamp(stamp_ns)))
+        reading = world.joint_reading()
+        self._joints_out.publish(joints_to_msg(stamp_ns, reading.positions, reading.velocities))
+        if self._imu_out:
+            imu = replace(world.imu_reading(), stamp_ns=stamp_ns)
+            self._imu_out.publish(imu_to_msg(imu, 'torso'))
+        if self._odom_out and step % ODOM_EVERY == 0:
+            self._odom_out.publish(odometry_to_msg(stamp_ns, *world.odometry()))
+        if self._scan_out and step % SCAN_EVERY == 0:
+            scan = replace(world.scan_reading(), stamp_ns=stamp_ns)
+            self._scan_out.publish(scan_to_msg(scan, 'base_link'))
+        if step % TRUTH_EVERY == 0:
+            self._truth_out.publish(String(data=json.dumps(self._truth())))
+
+    def _truth(self) -> dict[str, Any]:
+        world, monitor = self._world, self._monitor
+        pose, twist = world.odometry()
+        truth: dict[str, Any] = {'scene': self._scenes, 'time_s': round(world.time_s, 3),
+                                 'pose': pose.round(4).tolist(),
+                                 'twist': twist.round(4).tolist(), 'task': None}
+        if monitor is not None:
+            truth.update(task=monitor.task.key, success=bool(monitor.success(world)),
+                         knocked_over=bool(monitor.knocked_over(world)))
+        return truth
+
+    # --- drawing ----------------------------------------------------------------------------
+
+    def _paint(self, ready: threading.Event) -> None:
+        import mujoco  # `world` decides first what it draws with
+
+        p = self._settings.value
+        try:  # a drawing context belongs to the thread that made it
+            camera = Camera(self._world.model, p.camera_width, p.camera_height)
+        except UserError as error:
+            self._camera_error = error
+            return
+        finally:
+            ready.set()
+        data = mujoco.MjData(self._world.model)
+        due = dict.fromkeys(self._views, time.monotonic())
+        try:
+            while not self._ending.is_set():
+                name = min(due, key=due.__getitem__)
+                publisher, rate = self._views[name]
+                now = time.monotonic()
+                if now < due[name]:
+                    self._ending.wait(due[name] - now)
+                    continue
+                due[name] = max(due[name] + 1.0 / rate, now)
+                with self._lock:
+                    mujoco.mj_copyData(data, self._world.model, self._world.data)
+                    stamp_ns = self._stamp_ns()
+                publisher.publish(rgb_to_msg(stamp_ns, f'{name}_camera',
+                                             camera.render(data, name)))
+                self._counts['frames'] += 1
+        finally:
+            camera.close()
+
+    # --- scenes -----------------------------------------------------------------------------
+
+    def _arrange(self) -> None:
+        seed, task = read_scene(self._settings.value.scene)
+        with self._lock:
+            self._epoch_ns += self._world.stamp_ns
+            self._world.reset(seed, task)
+            self._monitor = TaskMonitor(task, self._world) if task else None
+        self._scenes += 1
+
+    def _on_reset(self, _request: Trigger.Request, answer: Trigger.Response) -> Trigger.Response:
+        return _answered(answer, self._arrange)
+
+    def _on_watch(self, _request: Trigger.Request, answer: Trigger.Response) -> Trigger.Response:
+        def watch() -> None:
+            task = read_scene(self._settings.value.scene)[1]
+            with self._lock:
+                self._monitor = TaskMonitor(task, self._world) if task else None
+        return _answered(answer, watch)
+
+    def health(self) -> Health:
+        if not self.is_active:
+            return Health(WARN, 'not active', {})
+        if not self._painter.is_alive():
+            return Health(ERROR, 'the camera thread has ended; see the log', self._counts)
+        if self._problem:
+            return Health(WARN, self._problem, self._counts)
+        return Health(OK, 'no base command' if self._silent else '', self._counts)
+
+
+def _answered(answer: Trigger.Response, work: Any) -> Trigger.Response:
+    try:
+        work()
+        answer.success, answer.message = True, ''
+    except UserError as error:
+        answer.success, answer.message = False, str(error)
+    return answer
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the node until a signal."""
+    run(HumanoidSim, args)
+
+
+if __name__ == '__main__':
+    main()

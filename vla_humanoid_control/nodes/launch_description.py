@@ -1,0 +1,34 @@
+"""The graph of `bringup` as a launch description. Needs a ROS installation: `launch` is no wheel."""
+
+from __future__ import annotations
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable, Shutdown
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from vla_humanoid_control.nodes.bringup import Deployment, environment, graph
+
+ARGUMENTS = {
+    'robot': (Deployment.robot, 'Name of a robot file in config/robots/, or its path'),
+    'policy': (Deployment.policy, 'Name of a policy or folder of a checkpoint; empty for the '
+                                  'default'),
+}
+
+
+def describe(simulated: bool) -> LaunchDescription:
+    """All nodes with their environment; the end of any of them ends the launch."""
+    # Typed, as launch would read a path or an empty name as YAML.
+    chosen = {name: ParameterValue(LaunchConfiguration(name), value_type=str)
+              for name in ARGUMENTS}
+    entries = graph(Deployment(simulated=simulated, **chosen))
+    return LaunchDescription([
+        *(DeclareLaunchArgument(name, default_value=default, description=text)
+          for name, (default, text) in ARGUMENTS.items()),
+        *(SetEnvironmentVariable(name, value) for name, value in environment().items()),
+        *(Node(package='vla_humanoid_control', executable=entry.name, name=entry.name,
+               parameters=[str(entry.parameter_file), dict(entry.parameters)],
+               remappings=list(entry.remappings.items()), output='both', on_exit=Shutdown())
+          for entry in entries),
+    ])
