@@ -68,7 +68,7 @@ class FilmConvEncoder(nn.Module):
     image [F, 3, 96, 128] -> unshuffle [F, 12, 48, 64] -> conv [F, 32, 48, 64]
       -> conv /2, residual [F, 48, 24, 32] -> conv /2, residual blocks [F, D, 12, 16]
                                                                           once for each frame
-      -> FiLM residual blocks [B, D, 12, 16] -> tokens [B, 192, D]        once for each instruction
+      -> FiLM residual blocks [B, D, 12, 16], FiLM -> tokens [B, 192, D]  once for each instruction
     """
 
     def __init__(self, width: int, condition: int, image_size: tuple[int, int],
@@ -82,7 +82,11 @@ class FilmConvEncoder(nn.Module):
             ResidualBlock(stem[1]),
             nn.Conv2d(stem[1], width, 3, stride=2, padding=1), ChannelNorm(width),
             *(ResidualBlock(width) for _ in range(plain_blocks)))
-        self.blocks = nn.ModuleList(ResidualBlock(width, condition) for _ in range(film_blocks))
+        self.film_blocks = nn.ModuleList(
+            ResidualBlock(width, condition) for _ in range(film_blocks))
+        self.film = nn.Linear(condition, 2 * width)
+        nn.init.zeros_(self.film.weight)
+        nn.init.zeros_(self.film.bias)
         self.position = nn.Linear(4, width)
         self.register_buffer('cells', grid_positions(*self.grid), persistent=False)
         self.norm = nn.LayerNorm(width)
@@ -98,9 +102,11 @@ class FilmConvEncoder(nn.Module):
         plain = self.stem(images)  # [F, D, h, w]
         pooled = torch.cat([plain.mean((2, 3)), plain.amax((2, 3))], dim=1)
         x = plain[frame]
-        for block in self.blocks:
+        for block in self.film_blocks:
             x = block(x, condition)
-        tokens = x.flatten(2).transpose(1, 2)  # [B, h * w, D]
+        tokens = x.permute(0, 2, 3, 1).flatten(1, 2)  # [B, h * w, D]
+        scale, shift = self.film(condition)[:, None].chunk(2, dim=2)
+        tokens = tokens * (1 + scale) + shift
         where = torch.cat([self.cells, self.cells ** 2], dim=1)  # [h * w, 4]
         return ImageFeatures(self.norm(tokens + self.position(where)), pooled[frame])
 
