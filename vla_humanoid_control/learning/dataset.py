@@ -11,7 +11,7 @@ A shard is a folder:
                   time_s float32 [M]
     meta.json     tasks, channels, joint_names, dt_s, image_size, split, seed; rollouts also texts
 
-Frames are mapped, not read: the operating system keeps in memory what fits.
+Frames are read where they fit into half of the free memory, else mapped.
 """
 
 from __future__ import annotations
@@ -114,6 +114,9 @@ class ShardSet:
             joints.append(own_joints)
             columns.append(own)
             starts.append(starts[-1] + len(frames))
+        if sum(f.nbytes for f in self.frames) < _free_memory() // 2:
+            # A mapped frame costs over a millisecond at its first touch, in page faults.
+            self.frames = [np.array(f) for f in self.frames]
         self._starts = np.array(starts)
         self.joints: NDArray[np.float32] = np.concatenate(joints).astype(np.float32)
         merged = {key: np.concatenate([c[key] for c in columns]) for key in columns[0]}
@@ -241,6 +244,18 @@ def _read_shard(path: Path, rollouts: bool
     except (OSError, ValueError) as error:
         raise UserError(f'Shard {path} cannot be read: {error}. Collect it again.') from error
     return frames, joints, columns
+
+
+def _free_memory() -> int:
+    """Memory that can be had without swapping [bytes]; 0 where the system does not tell."""
+    try:
+        text = Path('/proc/meminfo').read_text(encoding='ascii')
+    except OSError:
+        return 0
+    for line in text.splitlines():
+        if line.startswith('MemAvailable:'):
+            return int(line.split()[1]) * 1024
+    return 0
 
 
 def _spec(meta: Mapping[str, Any], columns: Mapping[str, NDArray[Any]]) -> DataSpec:
