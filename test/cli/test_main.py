@@ -1,0 +1,86 @@
+"""The `vla` command: bad input ends with one line and 2, and leaves nothing behind."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vla_humanoid_control.cli.main import VERBS, main
+
+ROOT = Path(__file__).resolve().parents[2]
+SUITE = '- {id: a, instruction: turn left, task: turn, direction: left, seed: 1}\n' \
+        '- {id: b, instruction: stop, task: stop, seed: 2}\n'
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    path = tmp_path / 'suite.yaml'
+    path.write_text(SUITE, encoding='utf-8')
+    return path
+
+
+def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(['--help'])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert all(verb in text for verb in VERBS)
+
+
+@pytest.mark.parametrize('verb', VERBS)
+def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([verb, '--help'])
+    assert ended.value.code == 0
+    assert f'vla {verb}' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('arguments', [['fly'], ['eval'], ['eval', '--suite']])
+def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+
+
+@pytest.mark.parametrize('change', [
+    {'--suite': 'no-such.yaml'}, {'--checkpoint': 'no-such-folder'}, {'--robot': 'no-such-robot'},
+    {'--workers': '0'}, {'--checkpoint': '.'}])
+def test_bad_input_is_one_line_and_changes_nothing(
+        change: dict[str, str], suite: Path, tmp_path: Path,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    given = {'--suite': str(suite), '--checkpoint': 'scripted', '--workers': '1',
+             '--json': str(tmp_path / 'out' / 'report.json'), **change}
+    before = sorted(tmp_path.rglob('*'))
+    assert main(['eval', *(part for pair in given.items() for part in pair)]) == 2
+    message = capsys.readouterr().err.strip()
+    assert len(message.splitlines()) == 1
+    assert message.startswith('vla eval: ')
+    assert sorted(tmp_path.rglob('*')) == before
+
+
+def test_eval_writes_the_report(suite: Path, tmp_path: Path,
+                                capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / 'report.json'
+    assert main(['eval', '--suite', str(suite), '--checkpoint', 'scripted', '--workers', '1',
+                 '--json', str(out)]) == 0
+    report = json.loads(out.read_text(encoding='utf-8'))
+    assert [e['id'] for e in report['episodes']] == ['a', 'b']
+    assert all(e['success'] for e in report['episodes'])
+    assert report['families']['turn']['n'] == 1
+    assert 'turn' in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_eval_in_several_processes_gives_the_same(suite: Path, tmp_path: Path) -> None:
+    reports = []
+    for workers in ('1', '2'):
+        out = tmp_path / f'{workers}.json'
+        subprocess.run([sys.executable, '-m', 'vla_humanoid_control.cli.main', 'eval', '--suite',
+                        str(suite), '--checkpoint', 'scripted', '--workers', workers, '--json',
+                        str(out)], check=True, capture_output=True, timeout=100,
+                       env={**os.environ, 'PYTHONPATH': str(ROOT)})
+        reports.append(json.loads(out.read_text(encoding='utf-8')))
+    assert reports[0] == reports[1]

@@ -1,0 +1,115 @@
+"""`vla eval`: closed loop on a suite of episodes, with success rates and calibration."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from vla_humanoid_control.cli.prerequisites import rendering_problem
+from vla_humanoid_control.errors import UserError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument('--suite', type=Path, required=True, help='YAML list of episodes')
+    parser.add_argument('--checkpoint', default='default', metavar='DIR',
+                        help='folder of a checkpoint, or a policy name (default: %(default)s)')
+    parser.add_argument('--json', type=Path, metavar='OUT',
+                        help='where the report goes; the reliability diagram goes beside it')
+    parser.add_argument('--ros', action='store_true',
+                        help='through the real node graph, in real time')
+    parser.add_argument('--robot', default='humanoid', help='name or path of the robot file')
+    parser.add_argument('--workers', type=int, default=max(1, min(8, os.cpu_count() or 1)),
+                        help='processes (default: %(default)s)')
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluate, print the table, write the report.
+
+    Raises:
+        UserError: Suite, checkpoint, robot or output make no sense; nothing was written then.
+    """
+    from vla_humanoid_control.confidence.gate import GateConfig
+    from vla_humanoid_control.evaluation.report import build_report, failures, save_report, table
+    from vla_humanoid_control.evaluation.suite import load_suite
+    if arguments.workers < 1:
+        raise UserError(f'--workers must be 1 or more, got {arguments.workers}.')
+    if arguments.json is not None and arguments.json.is_dir():
+        raise UserError(f'--json {arguments.json} is a folder; give the name of a file.')
+    episodes = load_suite(arguments.suite)
+    problem = rendering_problem()
+    if problem is not None:
+        raise UserError(problem)
+    setup = (arguments.robot, arguments.checkpoint)
+    _check(*setup)
+    if arguments.ros:
+        results = _through_nodes(episodes, setup)
+    else:
+        results = list(tqdm(_in_processes(episodes, setup, arguments.workers),
+                            total=len(episodes), unit='episode', smoothing=0.05))
+        order = {episode.id: n for n, episode in enumerate(episodes)}
+        results.sort(key=lambda r: order[r.id])
+    report = build_report(results, GateConfig().open_threshold)
+    report = {'suite': arguments.suite.name, 'checkpoint': str(arguments.checkpoint),
+              'ros': arguments.ros, **report}
+    print(table(report))
+    if wrong := failures(report):
+        print(f'\nFailures:\n{wrong}')
+    if arguments.json is not None:
+        picture = save_report(report, arguments.json)
+        print(f'\nReport: {arguments.json}' + (f', diagram: {picture}' if picture else ''))
+    return 0
+
+
+def _check(robot_name: str, checkpoint: str) -> None:
+    """Load everything once, so that bad input is refused before anything starts."""
+    from vla_humanoid_control.policy.registry import load_policy
+    from vla_humanoid_control.robot import load_robot
+    load_policy(checkpoint, load_robot(robot_name))
+
+
+def _through_nodes(episodes: Sequence[Any], setup: tuple[str, str]) -> list[Any]:
+    try:
+        from vla_humanoid_control.nodes.evaluation import evaluate
+    except ImportError as error:
+        raise UserError(f'--ros needs ROS 2 ({error}). Run make setup, or source a ROS 2 '
+                        'installation.') from error
+    robot, checkpoint = setup
+    return list(tqdm(evaluate(episodes, robot, checkpoint), total=len(episodes), unit='episode'))
+
+
+def _in_processes(episodes: Sequence[Any], setup: tuple[str, str], count: int) -> Iterator[Any]:
+    """Results as they come, in no particular order."""
+    count = min(count, len(episodes))
+    if count == 1:
+        _begin(*setup)
+        yield from map(_run, episodes)
+        return
+    # A fresh interpreter each: neither torch nor an EGL context survives a fork.
+    with multiprocessing.get_context('spawn').Pool(count, _begin, setup) as pool:
+        yield from pool.imap_unordered(_run, episodes)
+
+
+_rollout: Any = None  # one in each process
+
+
+def _begin(robot_name: str, checkpoint: str) -> None:
+    global _rollout
+    from vla_humanoid_control.evaluation.rollout import Rollout
+    from vla_humanoid_control.policy.registry import load_policy
+    from vla_humanoid_control.robot import load_robot
+    if checkpoint != 'scripted':
+        import torch
+        torch.set_num_threads(1)  # each process has one core to itself
+    robot = load_robot(robot_name)
+    _rollout = Rollout(robot, load_policy(checkpoint, robot))
+
+
+def _run(episode: Any) -> Any:
+    return _rollout.run(episode)

@@ -1,0 +1,54 @@
+"""The `vla` command: one module a verb, each with `add_arguments` and `run`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from vla_humanoid_control.errors import UserError
+
+VERBS = {
+    'demo': ('cli.demo', 'a simulated humanoid carries out commands through the real node graph'),
+    'run': ('cli.run', 'the node graph for a robot, without the simulator'),
+    'collect': ('cli.collect', 'demonstrations of the scripted expert'),
+    'train': ('cli.train', 'a policy from demonstrations'),
+    'eval': ('cli.evaluate', 'success, calibration and safety on a suite of episodes'),
+    'bench': ('cli.bench', 'latency, jitter and speed'),
+}
+"""Verb to its module, and what it does."""
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb.
+
+    Returns:
+        0 if all went well, 1 if the verb found a failure, 2 for bad input, 130 if interrupted.
+    """
+    parser = argparse.ArgumentParser(
+        prog='vla', formatter_class=argparse.RawDescriptionHelpFormatter,
+        description='Vision, language, action: a safe, real-time humanoid controller.',
+        epilog='\n'.join(['verbs:', *(f'  {verb:8} {does}' for verb, (_, does) in VERBS.items()),
+                          '\nvla VERB --help tells more.']))
+    parser.add_argument('verb', choices=VERBS, metavar='VERB', help='what to do, see below')
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    verb = parser.parse_args(given[:1] or ['--help']).verb
+    try:
+        # Only the verb's own module is imported: `vla run` needs no simulator, `vla eval` no ROS.
+        module = importlib.import_module(f'vla_humanoid_control.{VERBS[verb][0]}')
+        own = argparse.ArgumentParser(prog=f'vla {verb}', description=module.__doc__)
+        module.add_arguments(own)
+        return int(module.run(own.parse_args(given[1:])))
+    except UserError as error:
+        print(f'vla {verb}: {error}', file=sys.stderr)
+        return EXIT_USER_ERROR
+    except KeyboardInterrupt:
+        print(f'vla {verb}: interrupted', file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+if __name__ == '__main__':
+    sys.exit(main())

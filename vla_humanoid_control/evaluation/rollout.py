@@ -1,0 +1,200 @@
+"""One episode in closed loop, in process, as fast as world and pipeline can."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig
+from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.evaluation.suite import Episode
+from vla_humanoid_control.language.intake import Rejection
+from vla_humanoid_control.pipeline import Pipeline
+from vla_humanoid_control.policy.protocol import Policy
+from vla_humanoid_control.robot import RobotSpec
+from vla_humanoid_control.safety.config import SafetyConfig
+from vla_humanoid_control.safety.supervisor import SafetySupervisor
+from vla_humanoid_control.simulation.tasks import TaskMonitor
+from vla_humanoid_control.simulation.world import World
+from vla_humanoid_control.task import TaskConfig, TaskManager
+from vla_humanoid_control.types import Command, SafetyState, TaskState
+
+CONTROL_S = 0.02
+SETTLE_S = 0.8
+"""Before the first instruction: long enough for safety to have heard every sensor [s]."""
+SCAN_EVERY = 5
+"""Control steps between two laser scans: 10 Hz."""
+MOVING_MPS = 0.05
+
+_INTERVENTIONS = frozenset({SafetyState.SLOW, SafetyState.STOP, SafetyState.ESTOP})
+
+
+@dataclass(frozen=True)
+class EpisodeResult:
+    """How an episode went.
+
+    Attributes:
+        id: The episode's.
+        task: The family.
+        key: The task with its arguments, such as 'go_to:red:box'.
+        instruction: What the robot was told.
+        success: Declared done in time, and done by the family's definition.
+        declared_done: Whether the policy (or a stop word) declared it done in time.
+        seconds: From the instruction to its end, in simulated time [s].
+        mean_confidence: Mean of what `/vla_confidence` would have shown from the instruction to
+            its end; 0 where no inference took place, as with a stop word.
+        safety_interventions: How often safety went over to SLOW, STOP or ESTOP.
+        reason: Why it is no success; empty where it is one.
+        confidences: Seconds since the instruction and confidence, for every inference.
+        retries: How often the instruction was reworded.
+    """
+
+    id: str
+    task: str
+    key: str
+    instruction: str
+    success: bool
+    declared_done: bool
+    seconds: float
+    mean_confidence: float
+    safety_interventions: int
+    reason: str
+    confidences: tuple[tuple[float, float], ...] = ()
+    retries: int = 0
+
+
+@dataclass
+class Rollout:
+    """Runs episodes in one world, one after the other.
+
+    Args:
+        robot: The robot.
+        policy: What controls it.
+        gate, task, safety: Configuration of the parts around the policy.
+        camera_size: Width and height of the camera image [px]; None takes twice the policy's own,
+            so that its resizing averages as it does with a real camera's image.
+    """
+
+    robot: RobotSpec
+    policy: Policy
+    gate: GateConfig = field(default_factory=GateConfig)
+    task: TaskConfig = field(default_factory=TaskConfig)
+    safety: SafetyConfig = field(default_factory=SafetyConfig)
+    camera_size: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        self.world = World(self.robot)
+        width, height = self.policy.spec.image_size
+        self._size = self.camera_size or (2 * width, 2 * height)
+        self._steps = 0
+
+    def run(self, episode: Episode) -> EpisodeResult:
+        """One episode from a new scene.
+
+        Raises:
+            UserError: The scene lacks what the task needs, or the instruction is refused.
+        """
+        task, world = episode.task, self.world
+        world.reset(episode.seed, task)
+        self._steps = 0
+        pipeline = Pipeline(self.robot, self.policy, ConfidenceGate(self.gate),
+                            TaskManager(self.task),
+                            SafetySupervisor(self.robot, self.safety, world.time_s))
+        self._idle(pipeline, SETTLE_S)
+        if task.preamble is not None:
+            words, seconds = task.preamble
+            self._say(pipeline, words)
+            self._idle(pipeline, seconds)
+            speed = float(np.linalg.norm(world.base_twist()[:2]))
+            if speed < MOVING_MPS:
+                return self._result(episode, _Trace(), False, False,
+                                    f'it did not move on {words!r}, so there was nothing to stop')
+        return self._judged(episode, pipeline)
+
+    def close(self) -> None:
+        """Free the drawing contexts."""
+        self.world.close()
+
+    def _judged(self, episode: Episode, pipeline: Pipeline) -> EpisodeResult:
+        task, world, trace = episode.task, self.world, _Trace(began_s=self.world.time_s)
+        monitor = TaskMonitor(task, world)
+        self._say(pipeline, episode.instruction)
+        while pipeline.task.is_active and world.time_s - trace.began_s < task.time_limit_s:
+            trace.take(pipeline, self._step(pipeline), world.time_s)
+            monitor.update(world)
+        declared = pipeline.task.state is TaskState.DONE
+        trace.ended_s, trace.retries = world.time_s, pipeline.task.attempt
+        settled_s = world.time_s + task.settle_s
+        while declared and world.time_s < settled_s:
+            trace.take(pipeline, self._step(pipeline), None)
+            monitor.update(world)
+        reached = monitor.success(world)
+        reason = ''
+        if not declared:
+            reason = pipeline.task.describe() if not pipeline.task.is_active \
+                else f'not declared done after {task.time_limit_s:g} s'
+            reason += ', though it was reached' if reached else ''
+        elif not reached:
+            reason = 'declared done, but it was not'
+        return self._result(episode, trace, declared and reached, declared, reason)
+
+    def _result(self, episode: Episode, trace: _Trace, success: bool, declared: bool,
+                reason: str) -> EpisodeResult:
+        values = [c for _, c in trace.confidences]
+        return EpisodeResult(
+            episode.id, episode.task.family, episode.task.key, episode.instruction, success,
+            declared, round(trace.ended_s - trace.began_s, 3),
+            float(np.mean(values)) if values else 0.0, trace.interventions, reason,
+            tuple(trace.confidences), trace.retries)
+
+    def _say(self, pipeline: Pipeline, words: str) -> None:
+        answer = pipeline.say(words, self.world.time_s)
+        if isinstance(answer, Rejection):
+            raise UserError(f'The instruction {words!r} is refused: {answer.reason}.')
+
+    def _idle(self, pipeline: Pipeline, seconds: float) -> None:
+        until_s = self.world.time_s + seconds
+        while self.world.time_s < until_s:
+            self._step(pipeline)
+
+    def _step(self, pipeline: Pipeline) -> Command:
+        world, now_s = self.world, self.world.time_s
+        scan = world.scan_reading() if 'scan' in self.robot.sensors \
+            and self._steps % SCAN_EVERY == 0 else None
+        imu = world.imu_reading() if 'imu' in self.robot.sensors else None
+        if 'odom' in self.robot.sensors:
+            pipeline.safety.on_odom(world.odometry()[1], now_s)
+        command = pipeline.step(now_s, self._look, world.joint_reading(), scan, imu)
+        world.apply(command.twist, command.joints)
+        world.advance(CONTROL_S)
+        self._steps += 1
+        return command
+
+    def _look(self) -> Mapping[str, NDArray[np.uint8]]:
+        return {name: self.world.render(name, *self._size) for name in self.policy.spec.cameras}
+
+
+@dataclass
+class _Trace:
+    """What is noted down while an episode runs."""
+
+    began_s: float = 0.0
+    ended_s: float = 0.0
+    retries: int = 0
+    interventions: int = 0
+    confidences: list[tuple[float, float]] = field(default_factory=list)
+    _state: SafetyState = SafetyState.HOLD
+    _chunk: object = None
+
+    def take(self, pipeline: Pipeline, command: Command, now_s: float | None) -> None:
+        """Note a control step; `now_s` is None once the task has ended."""
+        if command.state in _INTERVENTIONS and self._state not in _INTERVENTIONS:
+            self.interventions += 1
+        self._state = command.state
+        if now_s is not None and pipeline.chunk is not None and pipeline.chunk is not self._chunk:
+            self.confidences.append((round(now_s - self.began_s, 3),
+                                     float(np.clip(pipeline.chunk.confidence, 0.0, 1.0))))
+        self._chunk = pipeline.chunk

@@ -1,0 +1,106 @@
+"""Evaluation suites: a YAML list of episodes, one mapping each, that anyone can write.
+
+    - {id: a, instruction: walk over to the crate, task: go_to, colour: red, shape: box, seed: 7}
+
+`task` and its arguments say what counts as success; `instruction` is what the robot is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.language.intake import Rejection, parse_command
+from vla_humanoid_control.simulation.tasks import Task
+
+MAX_BYTES = 10_000_000
+_COMMON = ('id', 'instruction', 'task', 'seed', 'distractors')
+_ARGUMENTS = {'move': ('direction',), 'turn': ('direction',), 'stop': (),
+              'go_to': ('colour', 'shape'), 'reach': ('colour', 'shape'), 'gesture': ('gesture',)}
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One trial.
+
+    Attributes:
+        id: Unique in its suite.
+        instruction: What the robot is told.
+        task: What counts as success.
+        seed: Decides the scene.
+    """
+
+    id: str
+    instruction: str
+    task: Task
+    seed: int
+
+
+def load_suite(path: Path) -> list[Episode]:
+    """Read and check a suite.
+
+    Raises:
+        UserError: It is missing, is no such list, or an episode is wrong; the message says which.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(f'Suite {path} is larger than {MAX_BYTES // 10**6} MB.')
+        document = yaml.load(path.read_text(encoding='utf-8'), Loader=_LOADER)
+    except OSError as error:
+        raise UserError(f'Suite {path}: {error.strerror}. Give the path of a YAML file, '
+                        'such as config/suites/demo.yaml.') from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f'Suite {path} is not valid YAML: {" ".join(str(error).split())}') \
+            from error
+    if not isinstance(document, list) or not document:
+        raise UserError(f'Suite {path} must be a list of episodes, each a mapping with id, '
+                        'instruction, task and seed.')
+    episodes: dict[str, Episode] = {}
+    for number, entry in enumerate(document, start=1):
+        try:
+            episode = _episode(entry)
+            if episode.id in episodes:
+                raise UserError('its id is used twice')
+        except UserError as error:
+            name = f' ({entry["id"]})' if isinstance(entry, dict) and 'id' in entry else ''
+            raise UserError(f'Suite {path}, episode {number}{name}: {error}') from None
+        episodes[episode.id] = episode
+    return list(episodes.values())
+
+
+def _episode(entry: Any) -> Episode:
+    if not isinstance(entry, dict):
+        raise UserError('must be a mapping with id, instruction, task and seed.')
+    missing = [key for key in ('id', 'instruction', 'task', 'seed') if key not in entry]
+    if missing:
+        raise UserError(f'lacks {", ".join(missing)}.')
+    task = Task.from_mapping(entry)
+    _refuse_unknown(entry, task)
+    identity, instruction, seed = entry['id'], entry['instruction'], entry['seed']
+    if isinstance(identity, bool) or not isinstance(identity, (str, int)) or identity == '':
+        raise UserError(f'id must be text or a whole number, got {identity!r}.')
+    if not isinstance(instruction, str):
+        raise UserError(f'instruction must be text, got {instruction!r}.')
+    parsed = parse_command(instruction)
+    if isinstance(parsed, Rejection):
+        raise UserError(f'instruction is refused: {parsed.reason}.')
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise UserError(f'seed must be a whole number, 0 or more, got {seed!r}.')
+    return Episode(str(identity), instruction, task, seed)
+
+
+def _refuse_unknown(entry: Mapping[str, Any], task: Task) -> None:
+    known = (*_COMMON, *_ARGUMENTS[task.family])
+    unknown = [str(key) for key in entry if key not in known]
+    if unknown:
+        raise UserError(f'unknown key {", ".join(unknown)}; a {task.family} episode has '
+                        f'{", ".join(known)}.')
+
+
+# libyaml's safe loader, where PyYAML was built with it, is ten times faster.
+_LOADER = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
