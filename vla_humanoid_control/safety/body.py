@@ -50,6 +50,7 @@ class Body:
         self._upper = np.array([j.upper for j in self._specs])
         self._posture = posture
         self._limiter: JointLimiter | None = None
+        self._begun = False
         self._measured: Array = robot.home
         self._target: Array = np.full(len(self.names), np.nan)
         self._target_problem: str | None = None  # not judged yet
@@ -157,12 +158,15 @@ class Body:
         """
         if self._limiter is None:
             return
+        if not self._begun:  # the very first command is the measured posture itself
+            self._begun = True
+            return
         before = self._limiter.position
         if follow and self._plan is not None:
             self._limiter.commit(self._plan)
         elif yielding and self._tracking_lost:
-            own = self._measured[self._places]
-            self._limiter.step(np.where(self._far, own, np.nan))
+            give_in = self._far & ~(self._beyond_low | self._beyond_high)
+            self._limiter.step(np.where(give_in, self._measured[self._places], np.nan))
         else:
             self._limiter.step(None)
         self._plan = None

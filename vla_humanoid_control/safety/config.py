@@ -61,8 +61,8 @@ class SafetyConfig:
     watch_posture: bool = _switch(True, 'Check self-collision and balance, where there is a model')
     frozen_after_s: float = _value(
         0.5, 0.1, 5.0, 'An input that repeats to the last bit for so long is frozen [s]')
-    frozen_at_rest: bool = _switch(False, 'Also call an input frozen while the robot stands still; '
-                                   'for sensors with noise, as real ones have')
+    frozen_at_rest: bool = _switch(False, 'Also call an input frozen while the robot stands '
+                                   'still; for sensors with noise, as real ones have')
 
     base_velocity_scale: tuple[float, float, float] = _value(
         (1.0, 1.0, 1.0), 0.01, 1.0, "Shares of the robot file's base velocity limits (x, y, yaw)")

@@ -126,8 +126,8 @@ class PostureChecker:
     def _load(self, robot: RobotSpec, model_path: Path | None) -> tuple[Any, Path]:
         path = model_path or resource_path(str(robot.mjcf))
         if not path.is_file():
-            raise UserError(f'Robot {robot.name}: its model {path} does not exist. Correct mjcf in '
-                            'the robot file, or remove it and set watch_posture to false.')
+            raise UserError(f'Robot {robot.name}: its model {path} does not exist. Correct mjcf '
+                            'in the robot file, or remove it to go without the posture check.')
         try:
             return self._mujoco.MjModel.from_xml_path(str(path)), path
         except ValueError as error:
