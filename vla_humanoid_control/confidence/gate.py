@@ -78,9 +78,9 @@ class ConfidenceGate:
                 self._stamp_ns, self._fresh_s = proposal.stamp_ns, now_s
         if self._latest is None:
             return _held(Proposal(0, Action.hold(), 0.0, 0.0), 'no proposal yet')
-        age_s = now_s - self._fresh_s
-        if age_s > self.config.stale_after_s:
-            invalid = f'proposal is stale: its camera frame came {age_s:.2f} s ago'
+        if now_s - self._fresh_s > self.config.stale_after_s:
+            # No age here: a reason that changes at every tick would flood those who log it.
+            invalid = f'proposal is stale: no new frame for {self.config.stale_after_s:g} s'
         if invalid is not None:
             self._move(False, now_s)
             # An invalid action must not pass later, should its frame still count as fresh.
