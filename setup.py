@@ -4,15 +4,19 @@ from setuptools import find_packages, setup
 
 NAME = 'vla_humanoid_control'
 ROOT = Path(__file__).resolve().parent
+MARKER = Path('resource', NAME)
 
 
 def below(*folders: str) -> list[tuple[str, list[str]]]:
-    """Every file below these folders, for share/<package>/, with the folders as they are."""
+    """Every file below these folders, for share/<package>/, with the folders as they are.
+
+    The marker of the ament index goes elsewhere, and colcon allows a file one place only.
+    """
     files: dict[str, list[str]] = {}
     for folder in folders:
         for path in sorted((ROOT / folder).rglob('*')):
-            if path.is_file() and '__pycache__' not in path.parts:
-                relative = path.relative_to(ROOT)
+            relative = path.relative_to(ROOT)
+            if path.is_file() and '__pycache__' not in path.parts and relative != MARKER:
                 files.setdefault(f'share/{NAME}/{relative.parent}', []).append(str(relative))
     return sorted(files.items())
 
@@ -64,7 +68,7 @@ setup(
                       'opencv-python-headless>=4.8'],
     extras_require={'ros': ROS, 'sim': SIM, 'train': TRAIN, 'dev': DEV},
     data_files=[
-        ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
+        ('share/ament_index/resource_index/packages', [str(MARKER)]),
         (f'share/{NAME}', ['package.xml']),
         *below('launch', 'config', 'resource'),
     ],

@@ -62,7 +62,7 @@ def test_it_is_an_ament_python_package(manifest: ElementTree.Element) -> None:
 @pytest.mark.parametrize('folder', ['launch', 'config', 'resource'])
 def test_every_asset_is_installed(wheel: zipfile.ZipFile, folder: str) -> None:
     files = [str(p.relative_to(ROOT)) for p in (ROOT / folder).rglob('*')
-             if p.is_file() and '__pycache__' not in p.parts]
+             if p.is_file() and '__pycache__' not in p.parts and p.name != NAME]
     prefix = f'{Path(str(wheel.filename)).name.split("-py3")[0]}.data/data/share/{NAME}/'
     assert files
     assert [f for f in files if prefix + f not in wheel.namelist()] == []
