@@ -40,6 +40,11 @@ from vla_humanoid_control.learning.checkpoint import (
     save_checkpoint,
     write_atomically,
 )
+from vla_humanoid_control.learning.confidence_stage import (
+    ConfidenceConfig,
+    run_calibrate,
+    run_confidence,
+)
 from vla_humanoid_control.learning.config import load_training_config
 from vla_humanoid_control.learning.dataset import DataSpec, ShardSet, epoch_batches, find_shards
 from vla_humanoid_control.learning.progress import JsonLog, ProgressLine
@@ -298,7 +303,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--data', type=Path, nargs='+', required=True, metavar='DIR',
                         help='directories with shards; validation shards may be among them')
     parser.add_argument('--output', type=Path, required=True, metavar='DIR',
-                        help='folder of the run; bc writes DIR/checkpoint')
+                        help='folder of the run; the checkpoint goes to DIR/checkpoint')
     parser.add_argument('--stage', choices=('bc', 'confidence', 'calibrate'), default='bc')
     parser.add_argument('--checkpoint', type=Path, metavar='DIR',
                         help='confidence, calibrate: the checkpoint to complete')
@@ -309,6 +314,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--steps', type=int, help='length of bc, instead of epochs')
     parser.add_argument('--batch-size', type=int)
     parser.add_argument('--learning-rate', type=float)
+    parser.add_argument('--alpha', type=float, help='promised share of false stops')
     parser.add_argument('--time-budget', type=float, metavar='MINUTES')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--threads', type=int, default=os.cpu_count() or 1)
@@ -337,7 +343,15 @@ def run(options: argparse.Namespace) -> None:
             options.time_budget, options.seed, options.threads, not options.float32), config)
         print(folder)
         return
-    raise UserError(f'Stage {options.stage} is not available.')
+    if options.checkpoint is None:
+        raise UserError(f'Stage {options.stage} needs --checkpoint DIR, the checkpoint to complete.')
+    stage = run_confidence if options.stage == 'confidence' else run_calibrate
+    settings = load_training_config(
+        ConfidenceConfig, options.config or 'confidence', epochs=options.epochs,
+        batch_size=options.batch_size, learning_rate=options.learning_rate, alpha=options.alpha)
+    keep_freed_memory()
+    print(stage(options.checkpoint, options.data, options.output, settings, options.seed,
+                options.threads))
 
 
 if __name__ == '__main__':

@@ -1,0 +1,169 @@
+"""Training from the command line on small synthetic shards."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from vla_humanoid_control.learning import train
+from vla_humanoid_control.learning.checkpoint import load_checkpoint
+from vla_humanoid_control.policy.checkpoint import CheckpointPolicy
+from vla_humanoid_control.robot import load_robot
+from vla_humanoid_control.types import Observation
+
+ROBOT = load_robot('humanoid')
+
+
+def bc(data: Path, output: Path, model: Path, config: Path, *more: str) -> int:
+    return train.main(['--data', str(data), '--output', str(output), '--model', str(model),
+                       '--config', str(config), '--threads', '1', *more])
+
+
+@pytest.fixture(scope='module')
+def trained(demo_data: Path, small_model: Path, short_training: Path,
+            tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp('run')
+    assert bc(demo_data, output, small_model, short_training, '--steps', '60') == 0
+    return output
+
+
+def test_the_losses_fall_and_validation_is_logged(trained: Path) -> None:
+    lines = [json.loads(x) for x in (trained / 'log.jsonl').read_text().splitlines()]
+    validated = [x for x in lines if 'val/action' in x]
+    assert len(validated) == 15
+    for name in ('val/action', 'val/target', 'val/instruction'):
+        assert validated[-1][name] < 0.8 * validated[0][name]
+
+
+def test_the_checkpoint_runs_as_a_policy(trained: Path) -> None:
+    policy = CheckpointPolicy.load(trained / 'checkpoint', ROBOT)
+    policy.reset('Walk over to the crimson crate!')
+    image = np.full((480, 640, 3), 110, np.uint8)
+    chunk = policy.infer(Observation(5, {'head': image}, ROBOT.home))
+    assert chunk.actions.shape == (8, 22) and chunk.actions.dtype == np.float32
+    assert np.isfinite(chunk.actions).all()
+    assert 0 <= chunk.confidence <= 1 and 0 <= chunk.progress <= 1
+    assert chunk.features is not None
+    assert chunk.features.shape == (policy.feature_parts['instruction'].stop,)
+
+
+def test_image_features_ignore_the_words_and_instruction_features_the_image(trained: Path
+                                                                            ) -> None:
+    policy = CheckpointPolicy.load(trained / 'checkpoint', ROBOT)
+
+    def features(text: str, level: int) -> np.ndarray:
+        policy.reset(text)
+        image = np.full((96, 128, 3), level, np.uint8)
+        found = policy.infer(Observation(0, {'head': image}, ROBOT.home)).features
+        assert found is not None
+        return found
+
+    here, there = features('turn left', 110), features('go to the red box', 110)
+    dark = features('turn left', 20)
+    image, words = policy.feature_parts['image'], policy.feature_parts['instruction']
+    np.testing.assert_allclose(here[image], there[image], atol=1e-5)
+    assert np.abs(here[words] - there[words]).max() > 1e-3
+    np.testing.assert_allclose(here[words], dark[words], atol=1e-5)
+    assert np.abs(here[image] - dark[image]).max() > 1e-3
+
+
+def test_an_interrupted_run_goes_on_exactly(demo_data: Path, small_model: Path, tmp_path: Path,
+                                            short_training: Path,
+                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = (small_model, short_training, '--steps', '12')
+    assert bc(demo_data, tmp_path / 'whole', *arguments) == 0
+
+    calls = 0
+    real_step = train.train_step
+
+    def interrupted(*args: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == 8:
+            raise KeyboardInterrupt
+        return real_step(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(train, 'train_step', interrupted)
+    # Save after every step, as `save_every_s` would after some time.
+    monkeypatch.setattr(train.time, 'monotonic', _Clock())
+    with pytest.raises(KeyboardInterrupt):
+        bc(demo_data, tmp_path / 'parts', *arguments)
+    monkeypatch.undo()
+    state = torch.load(tmp_path / 'parts' / 'training_state.pt', weights_only=True)
+    assert state['step'] == 7
+    assert bc(demo_data, tmp_path / 'parts', *arguments) == 0
+    whole = load_file(tmp_path / 'whole' / 'checkpoint' / 'model.safetensors')
+    parts = load_file(tmp_path / 'parts' / 'checkpoint' / 'model.safetensors')
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+class _Clock:
+    """A steady clock that runs an hour between two looks."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 3600.0
+        return self.now
+
+
+def test_a_time_budget_ends_the_run(demo_data: Path, small_model: Path, short_training: Path,
+                                    tmp_path: Path) -> None:
+    assert bc(demo_data, tmp_path, small_model, short_training, '--steps', '100000',
+              '--time-budget', '0.02') == 0
+    state = torch.load(tmp_path / 'training_state.pt', weights_only=True)
+    assert 0 < state['step'] < 2000
+    load_checkpoint(tmp_path / 'checkpoint')
+
+
+def test_a_run_can_start_from_a_checkpoint(trained: Path, demo_data: Path, small_model: Path,
+                                           short_training: Path, tmp_path: Path) -> None:
+    assert bc(demo_data, tmp_path, small_model, short_training, '--steps', '1',
+              '--init-from', str(trained / 'checkpoint')) == 0
+    before = load_file(trained / 'checkpoint' / 'model.safetensors')
+    after = load_file(tmp_path / 'checkpoint' / 'model.safetensors')
+    name = 'vision.stem.1.weight'
+    assert torch.allclose(before[name], after[name], atol=0.01)
+
+
+def test_other_data_in_the_same_folder_is_refused(trained: Path, small_model: Path,
+                                                  short_training: Path, tmp_path: Path,
+                                                  write_shard: object,
+                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    write_shard(tmp_path / 'data' / 'shard_00000', 5)  # type: ignore[operator]
+    assert bc(tmp_path / 'data', trained, small_model, short_training) == 2
+    assert 'other data' in capsys.readouterr().err
+
+
+def test_the_confidence_head_learns_which_rollouts_succeed(
+        trained: Path, rollout_data: Path, tmp_path: Path) -> None:
+    before = load_file(trained / 'checkpoint' / 'model.safetensors')
+    code = train.main(['--stage', 'confidence', '--data', str(rollout_data), '--output',
+                       str(tmp_path), '--checkpoint', str(trained / 'checkpoint'), '--threads',
+                       '1', '--epochs', '40', '--batch-size', '64', '--alpha', '0.2'])
+    assert code == 0
+    report = json.loads((tmp_path / 'log.jsonl').read_text().splitlines()[-1])
+    assert report['auroc'] > 0.8
+    assert report['ece_after'] < 0.15
+    after = load_file(tmp_path / 'checkpoint' / 'model.safetensors')
+    changed = {n.split('.')[0] for n in before if not torch.equal(before[n], after[n])}
+    assert changed == {'confidence_head'}
+    statistics = load_checkpoint(tmp_path / 'checkpoint').statistics
+    assert statistics.calibration['kind'] in ('temperature', 'isotonic')
+    assert 0 <= statistics.threshold['value'] <= 1
+    policy = CheckpointPolicy.load(tmp_path / 'checkpoint', ROBOT)
+    assert policy.threshold == statistics.threshold['value']
+
+
+def test_demonstrations_are_no_rollouts(trained: Path, demo_data: Path, tmp_path: Path,
+                                        capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.main(['--stage', 'confidence', '--data', str(demo_data), '--output',
+                       str(tmp_path), '--checkpoint', str(trained / 'checkpoint')]) == 2
+    assert 'success' in capsys.readouterr().err
+    assert not (tmp_path / 'checkpoint').exists()
