@@ -1,10 +1,11 @@
-"""`vla collect`: demonstrations of the scripted expert, or corrections of a policy."""
+"""`vla collect`: demonstrations of the expert, corrections of a policy, or its rollouts."""
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from multiprocessing.queues import Queue
 
 SHARD_FRAMES = 3000
+SHARD_EPISODES = 50
 _SPLIT_SEEDS = {'train': 0, 'val': 10_000_000}
 
 
@@ -23,8 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument('--out', type=Path, required=True, help='directory for the shards')
     parser.add_argument('--frames', type=int, default=120_000, help='how many camera frames')
+    parser.add_argument('--rollouts', type=int, metavar='EPISODES',
+                        help='instead: that many episodes of --policy with their outcome, for the '
+                             'confidence stage of training')
     parser.add_argument('--split', choices=sorted(_SPLIT_SEEDS), default='train')
-    parser.add_argument('--seed', type=int, default=0, help='first shard\'s seed')
+    parser.add_argument('--seed', type=int, default=0, help="first shard's seed")
     parser.add_argument('--workers', type=int, default=2, help='processes')
     parser.add_argument('--robot', default='humanoid', help='name or path of the robot file')
     parser.add_argument('--policy', help='checkpoint whose own states the expert is to label '
@@ -39,9 +44,13 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.frames < 1 or arguments.workers < 1:
         raise UserError('vla collect: --frames and --workers must be 1 or more.')
+    if arguments.rollouts is not None and (arguments.policy is None or arguments.rollouts < 1):
+        raise UserError('vla collect: --rollouts takes 1 or more, and --policy says of what.')
     if arguments.policy is not None and not Path(arguments.policy).is_dir():
         raise UserError(f'vla collect: --policy {arguments.policy} is not a checkpoint directory.')
-    shards = -(-arguments.frames // SHARD_FRAMES)
+    size, unit, total = ((SHARD_FRAMES, 'frame', arguments.frames) if arguments.rollouts is None
+                         else (SHARD_EPISODES, 'episode', arguments.rollouts))
+    shards = -(-total // size)
     arguments.out.mkdir(parents=True, exist_ok=True)
     for partial in arguments.out.glob('*.partial'):
         shutil.rmtree(partial)
@@ -52,8 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
                for k in range(min(arguments.workers, len(todo)))]
     for worker in workers:
         worker.start()
-    with tqdm(total=shards * SHARD_FRAMES, unit='frame', smoothing=.05) as bar:
-        bar.update((shards - len(todo)) * SHARD_FRAMES)
+    with tqdm(total=shards * size, unit=unit, smoothing=.05) as bar:
+        bar.update((shards - len(todo)) * size)
         running = len(workers)
         while running:
             message = queue.get()
@@ -75,25 +84,53 @@ def _shard(out: Path, index: int) -> Path:
 
 
 def _work(arguments: argparse.Namespace, indices: list[int], queue: Queue[int | str]) -> None:
-    """Write some shards; reports frames, then '' at the end or what went wrong."""
+    """Write some shards; reports frames or episodes, then '' at the end or what went wrong."""
     try:
-        from vla_humanoid_control.robot import load_robot
-        from vla_humanoid_control.simulation.collect import Collector
-
-        robot = load_robot(arguments.robot)
-        driver = None
-        if arguments.policy is not None:
-            from vla_humanoid_control.simulation.policy_driver import PolicyDriver
-            driver = PolicyDriver(arguments.policy, robot)
-        collector = Collector(robot, driver)
-        for index in indices:
-            seed = _SPLIT_SEEDS[arguments.split] + arguments.seed + index
-            reported = 0
-            for frames, shard in collector.shard(seed, SHARD_FRAMES):
-                queue.put(frames - reported)
-                reported = frames
-            shard.save(_shard(arguments.out, index), robot, arguments.split, seed)
+        make = _demonstrations if arguments.rollouts is None else _rollouts
+        for message in make(arguments, indices):
+            queue.put(message)
         queue.put('')
     except Exception as error:  # To the parent, which raises it.
         queue.put(f'{type(error).__name__}: {error}')
         raise
+
+
+def _demonstrations(arguments: argparse.Namespace, indices: list[int]) -> Iterator[int]:
+    from vla_humanoid_control.robot import load_robot
+    from vla_humanoid_control.simulation.collect import Collector
+
+    robot, driver = load_robot(arguments.robot), None
+    if arguments.policy is not None:
+        from vla_humanoid_control.simulation.policy_driver import PolicyDriver
+        _one_core()
+        driver = PolicyDriver(arguments.policy, robot)
+    collector = Collector(robot, driver)
+    for index in indices:
+        seed = _SPLIT_SEEDS[arguments.split] + arguments.seed + index
+        reported = 0
+        for frames, shard in collector.shard(seed, SHARD_FRAMES):  # noqa: B007 - the last one
+            yield frames - reported
+            reported = frames
+        shard.save(_shard(arguments.out, index), robot, arguments.split, seed)
+
+
+def _rollouts(arguments: argparse.Namespace, indices: list[int]) -> Iterator[int]:
+    from vla_humanoid_control.evaluation.recording import RolloutRecorder
+    from vla_humanoid_control.policy.registry import load_policy
+    from vla_humanoid_control.robot import load_robot
+
+    _one_core()
+    robot = load_robot(arguments.robot)
+    policy = load_policy(arguments.policy, robot)
+    recorder = RolloutRecorder(robot, policy)
+    for index in indices:
+        seed = _SPLIT_SEEDS[arguments.split] + arguments.seed + index
+        for _, shard in recorder.shard(seed, SHARD_EPISODES):  # noqa: B007 - the last one
+            yield 1
+        shard.save(_shard(arguments.out, index), policy, arguments.split, seed)
+
+
+def _one_core() -> None:
+    """Each worker has one to itself."""
+    import torch
+    torch.set_num_threads(1)

@@ -1,51 +1,62 @@
-"""Episodes through the real node graph, in real time, for `vla eval --ros`."""
+"""A suite through the real node graph, in real time."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-
-import numpy as np
 
 from vla_humanoid_control.evaluation.rollout import EpisodeResult
 from vla_humanoid_control.evaluation.suite import Episode
 from vla_humanoid_control.nodes.bringup import Deployment, ProcessGroup, environment, graph
-from vla_humanoid_control.nodes.director import Director, EpisodeOutcome
+from vla_humanoid_control.nodes.director import Director, Snapshot
+
+LOG = Path('out', 'log', 'graph.log')
 
 
-def evaluate(episodes: Sequence[Episode], robot: str, policy: str,
-             log_path: Path = Path('out/eval/graph.log')) -> Iterator[EpisodeResult]:
-    """Start the graph, run every episode in it, stop the graph.
+def evaluate(episodes: Sequence[Episode], robot: str, checkpoint: str, *, log: Path = LOG,
+             outside_rate_hz: float = 0.0, on_moment: Callable[[Snapshot], None] | None = None,
+             on_episode: Callable[[Episode], None] | None = None) -> Iterator[EpisodeResult]:
+    """Bring the graph up, run the episodes one after the other, take it down.
 
     Args:
-        episodes: What to run.
+        episodes: What to do.
         robot: Name or path of the robot file.
-        policy: Name of a policy, or the folder of a checkpoint.
-        log_path: File for the output of all nodes.
+        checkpoint: Policy name or checkpoint folder.
+        log: Where the output of all processes goes.
+        outside_rate_hz: Images per second of the outside view; 0 for no images at all [Hz].
+        on_moment: Called ten times a second with what the topics say.
+        on_episode: Called before each episode.
+
+    Yields:
+        The result of each episode.
 
     Raises:
-        UserError: The graph does not come up, or one of its processes ends.
+        UserError: A process died, or the graph did not come up; says where the log is.
     """
+    # This process is a client of the same graph, and must find it the same way.
     os.environ.update(environment())
-    deployment = Deployment(robot=robot, policy=policy, simulated=True)
-    with ProcessGroup(graph(deployment), log_path, echo=None) as group, \
-            Director(watch_images=False, check=group.check) as director:
+    log.unlink(missing_ok=True)
+    deployment = Deployment(robot=robot, policy=checkpoint, parameters={
+        'humanoid_sim': {'outside_rate_hz': float(outside_rate_hz)}})
+    with ProcessGroup(graph(deployment), log, echo=None) as group, \
+            Director(outside_rate_hz > 0, group.check, on_moment) as director:
         director.wait_until_ready()
         for episode in episodes:
+            if on_episode is not None:
+                on_episode(episode)
             outcome = director.run_episode(episode.instruction, episode.task, episode.seed)
-            yield _result(episode, outcome)
+            confidences = [c for _, c in outcome.confidences]
+            yield EpisodeResult(
+                episode.id, episode.task.family, episode.task.key, episode.instruction,
+                outcome.success, outcome.declared_done, round(outcome.seconds, 3),
+                sum(confidences) / len(confidences) if confidences else 0.0,
+                outcome.interventions, _reason(outcome.success, outcome.declared_done,
+                                               outcome.task_state), outcome.confidences)
+            director.linger(0.5)
 
 
-def _result(episode: Episode, outcome: EpisodeOutcome) -> EpisodeResult:
-    reason = ''
-    if not outcome.success:
-        reason = 'declared done, but it was not' if outcome.declared_done else outcome.task_state
-    values = [c for _, c in outcome.confidences]
-    return EpisodeResult(
-        id=episode.id, task=episode.task.family, key=episode.task.key,
-        instruction=episode.instruction, success=outcome.success,
-        declared_done=outcome.declared_done, seconds=round(outcome.seconds, 3),
-        mean_confidence=float(np.mean(values)) if values else 0.0,
-        safety_interventions=outcome.interventions, reason=reason,
-        confidences=outcome.confidences)
+def _reason(success: bool, declared: bool, state: str) -> str:
+    if success:
+        return ''
+    return 'declared done, but it was not' if declared else state

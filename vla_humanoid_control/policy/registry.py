@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
+from vla_humanoid_control.confidence.gate import GateConfig
 from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.policy.protocol import Policy
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
@@ -23,6 +25,8 @@ NAMED: dict[str, Callable[[RobotSpec], Policy]] = {
     'default': lambda robot: _checkpoint(resource_path('checkpoints', 'default'), robot),
 }
 """Policy name to loader."""
+HYSTERESIS = 0.05
+"""Between closing and opening the gate, in confidence."""
 
 
 def load_policy(name_or_path: str, robot: RobotSpec) -> Policy:
@@ -44,6 +48,31 @@ def load_policy(name_or_path: str, robot: RobotSpec) -> Policy:
                         f'{", ".join(NAMED)}. Give a name or the folder of a checkpoint.')
     _check_fits(policy, name_or_path, robot)
     return policy
+
+
+def gate_config(name_or_path: str) -> GateConfig:
+    """The gate that a policy asks for: its checkpoint's conformal threshold, with hysteresis.
+
+    Policies without one, such as 'scripted', get the defaults of `GateConfig`.
+
+    Raises:
+        UserError: The checkpoint's `statistics.json` cannot be read.
+    """
+    folder = resource_path('checkpoints', name_or_path) if name_or_path in NAMED \
+        else Path(name_or_path)
+    path = folder / 'statistics.json'
+    if name_or_path in NAMED and not path.exists():
+        return GateConfig()
+    try:
+        value = json.loads(path.read_text(encoding='utf-8'))['threshold'].get('value')
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise UserError(f'{path} cannot be read ({error}). Give the folder of a checkpoint.') \
+            from error
+    if value is None:
+        return GateConfig()
+    # Below the threshold an open gate closes; to open again takes clearly more.
+    return GateConfig(open_threshold=min(1.0, float(value) + HYSTERESIS),
+                      close_threshold=float(value))
 
 
 def _check_fits(policy: Policy, name: str, robot: RobotSpec) -> None:

@@ -25,8 +25,7 @@ from vla_humanoid_control.robot import RobotSpec
 from vla_humanoid_control.simulation.expert import DT_S, Expert, advance, observe
 from vla_humanoid_control.simulation.layout import TABLE_STANDOFF_M, is_free
 from vla_humanoid_control.simulation.scene import COLOURS, SHAPES, TABLE_HALF_M
-from vla_humanoid_control.simulation.tasks import (
-    GESTURES, MOVES, TURNS, Task, all_task_keys)
+from vla_humanoid_control.simulation.tasks import GESTURES, MOVES, TURNS, Task, all_task_keys
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.types import Observation
 
@@ -143,7 +142,7 @@ class Collector:
         reference = np.array([world.joint_reading().positions[n] for n in self._controlled])
         disturbance = _Disturbance(rng, len(self._controlled), task.family)
         steps, done = int(min(task.time_limit_s, 14.0) / DT_S), 0
-        for step in range(steps):
+        for _ in range(steps):
             frame = self._frame()
             done += self._record(shard, rng, task, elapsed, travelled, frame)
             if done > 4:

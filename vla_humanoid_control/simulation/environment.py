@@ -124,4 +124,4 @@ ENVIRONMENT_ID = 'VlaHumanoid-v0'
 """For `gymnasium.make`, after this module was imported."""
 
 if ENVIRONMENT_ID not in gymnasium.registry:
-    gymnasium.register(ENVIRONMENT_ID, entry_point=HumanoidEnv)
+    gymnasium.register(ENVIRONMENT_ID, entry_point=f'{__name__}:{HumanoidEnv.__name__}')

@@ -8,8 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.simulation.scene import (
-    COLOURS, FLOOR_SIZE, FLOOR_SLOTS, ROOM_HALF_M, SHAPES, TABLE_HALF_M, TABLE_HEIGHT_M,
-    TABLE_SIZE, TABLE_SLOTS, Placed)
+    COLOURS,
+    FLOOR_SIZE,
+    FLOOR_SLOTS,
+    ROOM_HALF_M,
+    SHAPES,
+    TABLE_HALF_M,
+    TABLE_HEIGHT_M,
+    TABLE_SIZE,
+    TABLE_SLOTS,
+    Placed,
+)
 from vla_humanoid_control.simulation.tasks import MOVES, Task
 
 TABLE_STANDOFF_M = 0.31
@@ -72,7 +81,8 @@ def _sample_objects(rng: np.random.Generator, task: Task | None,
                     tables: NDArray[np.float64]) -> tuple[Placed, ...]:
     family = None if task is None else task.family
     asked = None if task is None else task.distractors
-    counts = {'floor': int(rng.integers(1, FLOOR_SLOTS)), 'table': int(rng.integers(1, TABLE_SLOTS))}
+    counts = {'floor': int(rng.integers(1, FLOOR_SLOTS)),
+              'table': int(rng.integers(1, TABLE_SLOTS))}
     if asked is not None:
         counts['table' if family == 'reach' else 'floor'] = asked
     counts['floor'] = min(counts['floor'], FLOOR_SLOTS - (family == 'go_to'))
@@ -137,8 +147,9 @@ def _sample_pose(rng: np.random.Generator, task: Task | None, target: tuple[str,
         x, y, yaw = tables[0]
         back = TABLE_HALF_M[0] + TABLE_STANDOFF_M + rng.uniform(-.02, .03)
         side = rng.uniform(-.05, .05)
+        side_yaw = yaw + rng.uniform(-.08, .08)
         return np.array([x - np.cos(yaw) * back - np.sin(yaw) * side,
-                         y - np.sin(yaw) * back + np.cos(yaw) * side, yaw + rng.uniform(-.08, .08)])
+                         y - np.sin(yaw) * back + np.cos(yaw) * side, side_yaw])
     pose = np.array([*rng.uniform(-2.3, 2.3, 2), rng.uniform(-np.pi, np.pi)])
     if not is_free(pose[:2], tables, objects, 0.55):
         return None
@@ -168,7 +179,7 @@ def is_free(spot: NDArray[np.float64], tables: NDArray[np.float64],
 
 
 def way_is_clear(spot: NDArray[np.float64], goal: Placed, objects: tuple[Placed, ...]) -> bool:
-    """Whether the straight way from `spot` to `goal` passes other floor objects at 0.5 m or more."""
+    """Whether the straight way from `spot` to `goal` keeps 0.5 m from other floor objects."""
     way = goal.position[:2] - spot
     length = float(np.linalg.norm(way))
     for other in objects:

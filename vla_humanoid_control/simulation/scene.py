@@ -114,7 +114,8 @@ def _add_room(spec: mujoco.MjSpec) -> None:
                       pos=(.08, 0, (TABLE_HEIGHT_M - .04) / 2),
                       size=(depth - .20, width - .15, (TABLE_HEIGHT_M - .04) / 2),
                       rgba=(*_TABLES[0], 1), group=WORLD_GROUP)
-    for index, (pos, diffuse) in enumerate((((0, 0, 4), .50), ((2, 2, 3), .25), ((-2, -1, 3), .25))):
+    lights = (((0, 0, 4), .50), ((2, 2, 3), .25), ((-2, -1, 3), .25))
+    for index, (pos, diffuse) in enumerate(lights):
         world.add_light(name=f'light_{index}', pos=pos, dir=(0, 0, -1), castshadow=False,
                         type=mujoco.mjtLightType.mjLIGHT_POINT if index else
                         mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
@@ -207,8 +208,8 @@ def randomise_look(model: mujoco.MjModel, rng: np.random.Generator, nominal: Nom
     for geom in range(model.ngeom):
         name = model.geom(geom).name
         if name.startswith('wall_'):
-            shade = wall * rng.uniform(.92, 1.05) + rng.uniform(-.02, .02, 3)
-            model.geom_rgba[geom, :3] = np.clip(shade, 0, 1)
+            own = wall * rng.uniform(.92, 1.05) + rng.uniform(-.02, .02, 3)
+            model.geom_rgba[geom, :3] = np.clip(own, 0, 1)
         elif name.startswith('table_'):
             model.geom_rgba[geom, :3] = np.clip(table, 0, 1)
     for light in range(model.nlight):

@@ -25,9 +25,10 @@ FAMILIES = ('move', 'turn', 'stop', 'go_to', 'reach', 'gesture')
 
 _TIME_LIMIT_S = {'move': 12.0, 'turn': 15.0, 'stop': 3.0, 'go_to': 30.0, 'reach': 20.0,
                  'gesture': 12.0}
-_ARGUMENTS = {'move': {'direction': tuple(MOVES)}, 'turn': {'direction': TURNS}, 'stop': {},
-              'go_to': {'colour': COLOURS, 'shape': SHAPES},
-              'reach': {'colour': COLOURS, 'shape': SHAPES}, 'gesture': {'gesture': GESTURES}}
+_ARGUMENTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    'move': {'direction': tuple(MOVES)}, 'turn': {'direction': TURNS}, 'stop': {},
+    'go_to': {'colour': COLOURS, 'shape': SHAPES},
+    'reach': {'colour': COLOURS, 'shape': SHAPES}, 'gesture': {'gesture': GESTURES}}
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class World:
         self.robot = robot
         self.model = scene.build_model()
         self.data = mujoco.MjData(self.model)
-        self.model.vis.quality.offsamples = 0  # Off-screen antialiasing triples the time of a frame.
+        self.model.vis.quality.offsamples = 0  # antialiasing would triple the time of a frame
         self.objects: tuple[Placed, ...] = ()
         self._nominal = scene.Nominal.of(self.model)
         names = robot.joint_names

@@ -1,0 +1,183 @@
+"""`vla demo`: a simulated humanoid carries out commands through the real node graph."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vla_humanoid_control.cli.prerequisites import rendering_problem
+from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.resources import config_path
+
+if TYPE_CHECKING:
+    from vla_humanoid_control.evaluation.rollout import EpisodeResult
+    from vla_humanoid_control.evaluation.suite import Episode
+    from vla_humanoid_control.nodes.director import Snapshot
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument('--interactive', action='store_true',
+                        help='keep the graph up and read commands from the terminal')
+    parser.add_argument('--headless', action='store_true',
+                        help='never open a window (the default where there is no display)')
+    parser.add_argument('--suite', type=Path, default=None,
+                        help='episodes to carry out (default: config/suites/demo.yaml)')
+    parser.add_argument('--checkpoint', default='default', metavar='DIR',
+                        help='folder of a checkpoint, or a policy name (default: %(default)s)')
+    parser.add_argument('--robot', default='humanoid', help='name or path of the robot file')
+    parser.add_argument('--out', type=Path, default=Path('out', 'demo'),
+                        help='where video, timeline and report go (default: %(default)s)')
+    parser.add_argument('--seed', type=int, default=0, help='scene of --interactive')
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the demo; 0 only if every command succeeded.
+
+    Raises:
+        UserError: Something is missing on this machine, or the graph fails.
+    """
+    problem = rendering_problem()
+    if problem is not None:
+        raise UserError(problem)
+    try:
+        import rclpy  # noqa: F401
+    except ImportError as error:
+        raise UserError(f'The demo runs on ROS 2, which does not load ({error}). Run make setup, '
+                        'or source a ROS 2 installation.') from error
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    window = not arguments.headless and bool(os.environ.get('DISPLAY'))
+    return _interactive(arguments, window) if arguments.interactive else _carry_out(arguments,
+                                                                                    window)
+
+
+class Recorder:
+    """Turns what the topics say into a video and a timeline."""
+
+    def __init__(self, video: Any, threshold: float, window: bool) -> None:
+        from vla_humanoid_control.evaluation.timeline import Trace
+        self.trace = Trace(threshold)
+        self.instruction = ''
+        self._video, self._window = video, window
+        self._began_s = time.monotonic()
+
+    def now_s(self) -> float:
+        """Time since the start of the recording [s]."""
+        return time.monotonic() - self._began_s
+
+    def take(self, moment: Snapshot) -> None:
+        """Add one moment."""
+        from vla_humanoid_control.evaluation.timeline import Moment
+        from vla_humanoid_control.evaluation.video import Caption
+        state = moment.safety_state.split(':')[0].strip()
+        self.trace.moments.append(Moment(
+            moment.time_s - self._began_s, moment.confidence,
+            float((moment.twist[0] ** 2 + moment.twist[1] ** 2) ** 0.5), float(moment.twist[2]),
+            state))
+        if moment.camera is None or moment.outside is None:
+            return
+        caption = Caption(self.instruction, moment.task_state.split(':')[0], state,
+                          moment.confidence, self.trace.threshold)
+        frame = self._video.add(moment.camera, moment.outside, caption)
+        if self._window:
+            import cv2
+            cv2.imshow('vla demo', cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+            cv2.waitKey(1)
+
+
+def _carry_out(arguments: argparse.Namespace, window: bool) -> int:
+    from vla_humanoid_control.evaluation.report import build_report, save_report
+    from vla_humanoid_control.evaluation.suite import load_suite
+    from vla_humanoid_control.evaluation.timeline import Span, draw_timeline
+    from vla_humanoid_control.evaluation.video import Video
+    from vla_humanoid_control.nodes.evaluation import evaluate
+    from vla_humanoid_control.policy.registry import gate_config
+
+    episodes = load_suite(arguments.suite or config_path('suites', 'demo.yaml'))
+    gate = gate_config(arguments.checkpoint)
+    print(f'Bringing up the graph for {len(episodes)} commands ...', flush=True)
+    results: list[EpisodeResult] = []
+    with Video(arguments.out / 'demo.mp4') as video:
+        recorder = Recorder(video, gate.open_threshold, window)
+        began_s = [0.0]
+
+        def announce(episode: Episode) -> None:
+            recorder.instruction, began_s[0] = episode.instruction, recorder.now_s()
+
+        for episode, result in zip(episodes, evaluate(
+                episodes, arguments.robot, arguments.checkpoint,
+                log=arguments.out / 'graph.log', outside_rate_hz=10.0, on_moment=recorder.take,
+                on_episode=announce)):
+            results.append(result)
+            recorder.trace.spans.append(Span(began_s[0], recorder.now_s(), episode.instruction,
+                                             result.success))
+            _print_progress(len(results), len(episodes), result)
+    draw_timeline(recorder.trace, arguments.out / 'timeline.png')
+    report = build_report(results, gate.open_threshold)
+    save_report({'suite': 'demo', 'checkpoint': str(arguments.checkpoint), 'ros': True,
+                 'commands': [asdict(s) for s in recorder.trace.spans], **report},
+                arguments.out / 'report.json')
+    good = sum(r.success for r in results)
+    print(f'{good} of {len(results)} commands carried out. Video, timeline and report: '
+          f'{arguments.out}/', flush=True)
+    return 0 if good == len(episodes) else 1
+
+
+def _print_progress(number: int, total: int, result: EpisodeResult) -> None:
+    mark = 'done  ' if result.success else 'FAILED'
+    print(f'[{number}/{total}] {mark} {result.seconds:5.1f} s  confidence '
+          f'{result.mean_confidence:.2f}  "{result.instruction}"'
+          + ('' if result.success else f'  ({result.reason})'), flush=True)
+
+
+def _interactive(arguments: argparse.Namespace, window: bool) -> int:
+    from vla_humanoid_control.evaluation.video import Video
+    from vla_humanoid_control.nodes.bringup import Deployment, ProcessGroup, environment, graph
+    from vla_humanoid_control.nodes.director import Director
+    from vla_humanoid_control.policy.registry import gate_config
+
+    os.environ.update(environment())
+    log = arguments.out / 'graph.log'
+    log.unlink(missing_ok=True)
+    deployment = Deployment(robot=arguments.robot, policy=arguments.checkpoint, parameters={
+        'humanoid_sim': {'outside_rate_hz': 10.0, 'scene': f'{{"seed": {arguments.seed}}}'}})
+    lines: list[str | None] = []
+    threading.Thread(target=_read_lines, args=(lines,), daemon=True).start()
+    gate = gate_config(arguments.checkpoint)
+    with Video(arguments.out / 'interactive.mp4') as video, \
+            ProcessGroup(graph(deployment), log, echo=None) as group:
+        recorder = Recorder(video, gate.open_threshold, window)
+        with Director(True, group.check, recorder.take) as director:
+            director.wait_until_ready()
+            print('Ready. Type a command such as "turn left", "stop", or "quit".', flush=True)
+            shown = ''
+            while True:
+                director.linger(0.1)
+                state = director.snapshot().task_state
+                if state != shown:
+                    print(f'  {state}', flush=True)
+                    shown = state
+                if not lines:
+                    continue
+                line = lines.pop(0)
+                if line is None or line.strip().lower() in ('quit', 'exit'):
+                    break
+                recorder.instruction = line.strip()
+                director.say(line.strip())
+    print(f'Video: {arguments.out}/interactive.mp4', flush=True)
+    return 0
+
+
+def _read_lines(lines: list[str | None]) -> None:
+    """Commands from the terminal; None at its end."""
+    sources: Sequence[str] = sys.stdin  # type: ignore[assignment]
+    for line in sources:
+        lines.append(line)
+    lines.append(None)

@@ -1,0 +1,222 @@
+"""Rollouts of a policy in closed loop, kept with their outcome: what the confidence learns from.
+
+Three kinds of episode, all drawn from a seed: tasks that the robot can do, in scenes of varying
+difficulty; instructions outside its abilities; and objects that are not in the scene. The last two
+count as failures whatever the robot does. The gate stays open throughout, so that what would have
+been held is seen to its end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_humanoid_control.confidence.gate import GateConfig
+from vla_humanoid_control.evaluation.rollout import Rollout
+from vla_humanoid_control.evaluation.suite import Episode
+from vla_humanoid_control.language.phrasings import out_of_scope, phrasings
+from vla_humanoid_control.learning.transforms import resize_image
+from vla_humanoid_control.policy.protocol import Policy
+from vla_humanoid_control.robot import RobotSpec
+from vla_humanoid_control.simulation.scene import COLOURS, SHAPES
+from vla_humanoid_control.simulation.tasks import FAMILIES, Task, all_task_keys
+from vla_humanoid_control.task import TaskConfig
+from vla_humanoid_control.types import ActionChunk, Observation
+
+OPEN_GATE = GateConfig(open_threshold=1e-9, close_threshold=1e-9, min_dwell_s=0.0)
+HOPELESS_S = 6.0
+"""How long an episode without a chance of success is watched [s]."""
+_WEIGHTS = {'move': .10, 'turn': .08, 'stop': .02, 'go_to': .40, 'reach': .28, 'gesture': .12}
+
+
+class RecordingPolicy:
+    """Passes everything on to a policy, and keeps what it saw and said.
+
+    Attributes:
+        spec: The policy's.
+        seen: Every observation with the policy's answer, since the last `take`.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self.spec = policy.spec
+        self._policy = policy
+        self.seen: list[tuple[Observation, ActionChunk]] = []
+
+    def reset(self, instruction: str) -> None:
+        """See `Policy`."""
+        self._policy.reset(instruction)
+
+    def infer(self, observation: Observation) -> ActionChunk:
+        """See `Policy`."""
+        chunk = self._policy.infer(observation)
+        self.seen.append((observation, chunk))
+        return chunk
+
+    def take(self) -> list[tuple[Observation, ActionChunk]]:
+        """What was kept, which is then forgotten."""
+        seen, self.seen = self.seen, []
+        return seen
+
+
+@dataclass
+class RolloutShard:
+    """Rollouts in the making; the arrays are those of `learning/dataset.py`."""
+
+    frames: list[NDArray[np.uint8]] = field(default_factory=list)
+    joints: list[NDArray[np.float64]] = field(default_factory=list)
+    columns: dict[str, list[Any]] = field(default_factory=dict)
+    texts: list[str] = field(default_factory=list)
+
+    def add(self, key: str, text: str, success: bool,
+            seen: list[tuple[Observation, ActionChunk]], image_size: tuple[int, int]) -> None:
+        """Append one episode."""
+        episode = len(self.texts)
+        self.texts.append(text)
+        for observation, chunk in seen:
+            row = {'frame': len(self.frames), 'task': all_task_keys().index(key),
+                   'elapsed_s': observation.elapsed_s, 'travelled': observation.travelled,
+                   'actions': chunk.actions, 'progress': chunk.progress,
+                   'target': (np.nan,) * 4, 'success': float(success), 'text': episode,
+                   'episode': episode,
+                   'time_s': (observation.stamp_ns - seen[0][0].stamp_ns) / 1e9}
+            for name, value in row.items():
+                self.columns.setdefault(name, []).append(value)
+            self.frames.append(resize_image(next(iter(observation.images.values())), image_size))
+            self.joints.append(observation.joint_positions)
+
+    def save(self, path: Path, policy: Policy, split: str, seed: int) -> None:
+        """Write the shard, atomically."""
+        spec = policy.spec
+        partial = path.with_name(path.name + '.partial')
+        partial.mkdir(parents=True, exist_ok=True)
+        np.save(partial / 'frames.npy', np.stack(self.frames))
+        np.save(partial / 'joints.npy', np.stack(self.joints).astype(np.float32))
+        whole = ('frame', 'task', 'text', 'episode')
+        arrays: dict[str, Any] = {
+            name: np.asarray(values, np.int32 if name in whole else np.float32)
+            for name, values in self.columns.items()}
+        np.savez(partial / 'samples.npz', **arrays)
+        meta = {'tasks': all_task_keys(), 'channels': list(spec.channels),
+                'joint_names': list(spec.joint_names), 'dt_s': spec.dt_s,
+                'image_size': list(spec.image_size), 'split': split, 'seed': seed,
+                'texts': self.texts}
+        (partial / 'meta.json').write_text(json.dumps(meta, indent=1), encoding='utf-8')
+        os.replace(partial, path)
+
+
+class RolloutRecorder:
+    """Records episodes of one policy. One recorder a process."""
+
+    def __init__(self, robot: RobotSpec, policy: Policy) -> None:
+        """Make one. Words are training phrasings throughout: test phrasings stay unseen."""
+        self._policy = RecordingPolicy(policy)
+        self._fair = DisturbedRollout(robot, self._policy, OPEN_GATE, TaskConfig(max_retries=0))
+        self._hopeless = DisturbedRollout(robot, self._policy, OPEN_GATE,
+                                          TaskConfig(max_retries=0, time_limit_s=HOPELESS_S))
+
+    def shard(self, seed: int, episodes: int) -> Iterator[tuple[int, RolloutShard]]:
+        """Yield the episodes so far and the shard, until it has that many."""
+        shard = RolloutShard()
+        for number in range(episodes):
+            rng = np.random.default_rng([seed, number, 13])
+            self._episode(shard, rng)
+            yield number + 1, shard
+
+    def _episode(self, shard: RolloutShard, rng: np.random.Generator) -> None:
+        task, kind = _draw_task(rng), rng.random()
+        words = str(rng.choice(phrasings(task.key, 'train')))
+        rollout = self._fair
+        if kind < 0.14:
+            words, rollout = str(rng.choice(out_of_scope('train'))), self._hopeless
+        elif kind < 0.24:
+            task, words = _absent(rng)
+            rollout = self._hopeless
+        episode = Episode('recorded', words, task, int(rng.integers(2 ** 31)))
+        rollout.disturb = mild_disturbance(rng) if rng.random() < 0.25 else None
+        result = rollout.run(episode)
+        seen = self._policy.take()
+        if task.preamble is not None:
+            # What was said first is no part of the episode.
+            seen = [s for s in seen if s[0].stamp_ns >= _began_ns(seen)]
+        if seen:
+            shard.add(task.key, words, result.success and kind >= 0.24, seen,
+                      self._policy.spec.image_size)
+
+
+def _began_ns(seen: list[tuple[Observation, ActionChunk]]) -> int:
+    """Stamp of the last observation at which elapsed time began anew [ns]."""
+    began = seen[0][0].stamp_ns if seen else 0
+    for (before, _), (after, _) in pairwise(seen):
+        if after.elapsed_s < before.elapsed_s:
+            began = after.stamp_ns
+    return began
+
+
+def _draw_task(rng: np.random.Generator) -> Task:
+    family = str(rng.choice(list(_WEIGHTS), p=list(_WEIGHTS.values())))
+    assert family in FAMILIES
+    keys = [k for k in all_task_keys() if k.split(':')[0] == family]
+    return Task.from_key(str(rng.choice(keys)))
+
+
+def _absent(rng: np.random.Generator) -> tuple[Task, str]:
+    """A scene for one object, and words about another that is most likely not in it."""
+    family = str(rng.choice(['go_to', 'reach']))
+    pairs = [(c, s) for c in COLOURS for s in SHAPES]
+    present, absent = rng.choice(len(pairs), 2, replace=False)
+    key = ':'.join((family, *pairs[absent]))
+    return (Task(family, pairs[present], distractors=0),
+            str(rng.choice(phrasings(key, 'train'))))
+
+
+class DisturbedRollout(Rollout):
+    """A rollout whose camera can be disturbed.
+
+    Attributes:
+        disturb: Applied to every image; None leaves them alone.
+    """
+
+    disturb: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
+
+    def _look(self) -> Mapping[str, NDArray[np.uint8]]:
+        images = super()._look()
+        if self.disturb is None:
+            return images
+        return {name: self.disturb(image) for name, image in images.items()}
+
+
+def mild_disturbance(rng: np.random.Generator
+                     ) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
+    """Bad light, a noisy or unfocused camera, or a partly covered lens, the same all episode long.
+
+    The task may still succeed: these are the cases about which a confidence has something to say.
+    """
+    kind = int(rng.integers(4))
+    strength, corner = rng.uniform(), rng.uniform(0, .65, 2)
+    noise = np.random.default_rng(int(rng.integers(2 ** 31)))
+
+    def disturb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        height, width, _ = image.shape
+        if kind == 0:
+            return np.asarray(image * (.75 - .55 * strength), np.uint8)
+        if kind == 1:
+            spread = noise.normal(0, 15 + 45 * strength, image.shape)
+            return np.asarray(np.clip(image + spread, 0, 255), np.uint8)
+        if kind == 2:
+            return np.asarray(cv2.GaussianBlur(image, (0, 0), (.006 + .02 * strength) * width))
+        covered = image.copy()
+        top, left = int(corner[0] * height), int(corner[1] * width)
+        covered[top:top + int(height * (.2 + .3 * strength)),
+                left:left + int(width * (.2 + .3 * strength))] = 40
+        return covered
+
+    return disturb
