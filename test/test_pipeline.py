@@ -1,0 +1,196 @@
+"""The whole flow offline, with a robot that does exactly what it is told."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig
+from vla_humanoid_control.pipeline import Pipeline
+from vla_humanoid_control.policy.scripted import ScriptedPolicy
+from vla_humanoid_control.robot import load_robot
+from vla_humanoid_control.safety.config import SafetyConfig
+from vla_humanoid_control.safety.supervisor import SafetySupervisor
+from vla_humanoid_control.task import TaskConfig, TaskManager
+from vla_humanoid_control.types import (
+    ActionChunk,
+    Command,
+    ImuReading,
+    JointReading,
+    Observation,
+    SafetyState,
+    ScanReading,
+    TaskState,
+)
+
+ROBOT = load_robot('humanoid')
+DT_S = 0.02
+
+
+class Recorder(ScriptedPolicy):
+    """The scripted policy; keeps what it was given, and can be told to misbehave."""
+
+    def __init__(self) -> None:
+        super().__init__(ROBOT)
+        self.wordings: list[str] = []
+        self.seen: list[Observation] = []
+        self.confidence: float | None = None
+        self.error: BaseException | None = None
+
+    def reset(self, instruction: str) -> None:
+        super().reset(instruction)
+        self.wordings.append(instruction)
+
+    def infer(self, observation: Observation) -> ActionChunk:
+        self.seen.append(observation)
+        if self.error is not None:
+            raise self.error
+        chunk = super().infer(observation)
+        confidence = chunk.confidence if self.confidence is None else self.confidence
+        return ActionChunk(chunk.channels, chunk.actions, chunk.dt_s, confidence, chunk.progress)
+
+
+class Bench:
+    """Runs a pipeline on a robot without inertia."""
+
+    def __init__(self, task: TaskConfig | None = None) -> None:
+        self.policy = Recorder()
+        self.now_s = 100.0
+        self.looks = 0
+        self.joints = {j.name: j.home for j in ROBOT.joints}
+        self.commands: list[Command] = []
+        self.pipeline = Pipeline(
+            ROBOT, self.policy, ConfidenceGate(GateConfig()), TaskManager(task or TaskConfig()),
+            SafetySupervisor(ROBOT, SafetyConfig(), self.now_s))
+        self.run(1.0)
+
+    def look(self) -> Mapping[str, NDArray[np.uint8]]:
+        self.looks += 1
+        return {'head': np.zeros((48, 64, 3), np.uint8)}
+
+    def run(self, seconds: float) -> None:
+        for step in range(round(seconds / DT_S)):
+            stamp_ns = int(self.now_s * 1e9)
+            scan = ScanReading(stamp_ns, -np.pi, np.pi / 90, 0.05, 8.0, np.full(180, np.inf))
+            imu = ImuReading(stamp_ns, np.array([0.0, 0, 0, 1]), np.zeros(3),
+                             np.array([0.0, 0, 9.81]))
+            self.pipeline.safety.on_odom(np.zeros(3), self.now_s)
+            command = self.pipeline.step(self.now_s, self.look, JointReading(
+                stamp_ns, {**self.joints}), scan if step % 5 == 0 else None, imu)
+            self.joints.update(command.joints)
+            self.commands.append(command)
+            self.now_s += DT_S
+
+    @property
+    def state(self) -> TaskState:
+        return self.pipeline.task.state
+
+    @property
+    def speed(self) -> float:
+        return float(np.linalg.norm(self.commands[-1].twist))
+
+
+def test_without_a_command_it_holds_and_asks_for_no_image() -> None:
+    bench = Bench()
+    assert bench.commands[-1].state is SafetyState.HOLD
+    assert bench.speed == 0.0
+    assert bench.looks == 0
+
+
+def test_a_command_moves_it_and_ends_as_done_at_rest() -> None:
+    bench = Bench()
+    bench.pipeline.say('walk forward', bench.now_s)
+    bench.run(1.0)
+    assert bench.state is TaskState.RUNNING
+    assert bench.commands[-1].twist[0] == pytest.approx(0.3, abs=0.03)
+    bench.run(5.0)
+    assert bench.state is TaskState.DONE
+    assert bench.speed == 0.0
+
+
+def test_an_image_is_asked_for_at_the_rate_of_the_policy_only() -> None:
+    bench = Bench()
+    bench.pipeline.say('walk forward', bench.now_s)
+    bench.run(1.0)
+    assert bench.looks == len(bench.policy.seen) == pytest.approx(10, abs=1)
+
+
+def test_travelled_follows_what_was_commanded_and_begins_anew_with_an_instruction() -> None:
+    bench = Bench()
+    bench.pipeline.say('walk forward', bench.now_s)
+    begin = len(bench.commands)
+    bench.run(1.5)
+    driven_m = sum(c.twist[0] for c in bench.commands[begin:]) * DT_S
+    assert bench.policy.seen[-1].travelled[0] == pytest.approx(driven_m, abs=0.05)
+    bench.pipeline.say('turn left', bench.now_s)
+    bench.run(DT_S)
+    assert bench.policy.seen[-1].travelled == pytest.approx(np.zeros(3), abs=0.01)
+    assert bench.policy.seen[-1].elapsed_s == 0.0
+
+
+def test_stop_in_motion_slows_down_at_once_without_the_policy() -> None:
+    bench = Bench()
+    bench.pipeline.say('walk forward', bench.now_s)
+    bench.run(1.0)
+    asked, speed = len(bench.policy.seen), bench.speed
+    bench.pipeline.say('please stop right now', bench.now_s)
+    bench.run(0.06)
+    assert bench.state is TaskState.DONE
+    assert bench.speed < speed
+    bench.run(0.44)
+    assert bench.speed < 0.05
+    assert len(bench.policy.seen) == asked
+
+
+@pytest.mark.parametrize('words', ['', '   ', 'x' * 501, 'go\x00'])
+def test_a_refused_command_changes_nothing(words: str) -> None:
+    bench = Bench()
+    bench.pipeline.say('walk forward', bench.now_s)
+    generation = bench.pipeline.task.generation
+    bench.pipeline.say(words, bench.now_s)
+    assert bench.pipeline.task.generation == generation
+
+
+def test_lost_confidence_holds_then_retries_with_other_words_and_keeps_its_way() -> None:
+    bench = Bench(TaskConfig(hold_timeout_s=1.0))
+    bench.pipeline.say('please walk forward', bench.now_s)
+    bench.run(1.0)
+    travelled = bench.policy.seen[-1].travelled[0]
+    bench.policy.confidence = 0.1
+    bench.run(0.9)
+    assert bench.state is TaskState.HELD
+    assert bench.speed == 0.0
+    bench.run(0.8)
+    assert bench.state is TaskState.RETRYING
+    assert bench.policy.wordings == ['please walk forward', 'walk forward']
+    bench.policy.confidence = None
+    bench.run(1.0)
+    assert bench.state is TaskState.RUNNING
+    assert bench.policy.seen[-1].travelled[0] > travelled > 0.1
+
+
+@pytest.mark.parametrize(('error', 'attempts'), [(RuntimeError('boom'), 4), (MemoryError(), 1)])
+def test_errors_of_the_policy_retry_at_most_n_times_and_out_of_memory_never(
+        error: BaseException, attempts: int) -> None:
+    bench = Bench()
+    bench.policy.error = error
+    bench.pipeline.say('walk forward', bench.now_s)
+    bench.run(3.0)
+    assert bench.state is TaskState.FAILED
+    assert len(bench.policy.seen) == attempts
+    assert bench.speed == 0.0
+
+
+def test_everything_that_is_commanded_is_within_the_limits_of_the_robot() -> None:
+    bench = Bench()
+    for words in ('walk forward', 'wave', 'turn around', 'stop', 'raise your left hand'):
+        bench.pipeline.say(words, bench.now_s)
+        bench.run(1.2)
+    limits = np.array([m.velocity for m in ROBOT.base.values()])
+    for command in bench.commands:
+        assert np.isfinite(command.twist).all()
+        assert (np.abs(command.twist) <= limits + 1e-9).all()
+        for name, target in command.joints.items():
+            joint = ROBOT.joint(name)
+            assert joint.lower - 1e-9 <= target <= joint.upper + 1e-9
