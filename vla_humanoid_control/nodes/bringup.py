@@ -40,26 +40,32 @@ class Deployment:
 
 @dataclass(frozen=True)
 class NodeEntry:
-    """One node of the graph; its executable and its module below `nodes/` have the same name.
+    """One node of the graph; node and executable have the same name.
 
     Attributes:
-        name: Name of node, executable and module.
+        name: Name of node and executable.
         parameters: Its own parameters.
         parameter_file: YAML read before them.
         remappings: Topic name in the code to topic name in the graph.
+        module: Python module that is run; by default the one of that name below `nodes/`.
     """
 
     name: str
     parameters: Mapping[str, Any]
     parameter_file: Path
     remappings: Mapping[str, str] = field(default_factory=dict)
+    module: str = ''
+
+    def __post_init__(self) -> None:
+        if not self.module:
+            object.__setattr__(self, 'module', f'vla_humanoid_control.nodes.{self.name}')
 
 
 def graph(deployment: Deployment) -> tuple[NodeEntry, ...]:
     """The nodes, in the order in which they are stopped: whoever moves the robot goes last."""
     robot = {'robot': deployment.robot}
     own: dict[str, dict[str, Any]] = {
-        'vla_controller': {**robot, **({'policy': deployment.policy} if deployment.policy else {})},
+        'vla_controller': {**robot, 'policy': deployment.policy},
         'confidence_monitor': robot,
         'safety_monitor': robot,
         **({'humanoid_sim': robot} if deployment.simulated else {}),
@@ -79,13 +85,13 @@ def environment() -> dict[str, str]:
         'FASTRTPS_DEFAULT_PROFILES_FILE': profile,
         'FASTDDS_DEFAULT_PROFILES_FILE': profile,
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-        # The Python wheels of ROS lie below the environment's prefix; a sourced ROS says so itself.
+        # Wheels of ROS lie below the environment's prefix; a sourced ROS says so itself.
         'AMENT_PREFIX_PATH': sys.prefix,
     }
     return {name: os.environ.get(name, value) for name, value in wanted.items()}
 
 
-class ProcessDied(UserError):
+class ProcessDiedError(UserError):
     """A node ended that should not have."""
 
 
@@ -141,15 +147,15 @@ class ProcessGroup:
         self._readers.append(reader)
 
     def check(self) -> None:
-        """Raise ProcessDied where a node has ended."""
+        """Raise ProcessDiedError where a node has ended."""
         for name, process in self.processes.items():
             code = process.poll()
             if code is not None:
                 how = f'was killed by signal {-code}' if code < 0 else f'ended with status {code}'
-                raise ProcessDied(f'{name} {how}. Its last lines are in {self._log_path}.')
+                raise ProcessDiedError(f'{name} {how}. Its last lines are in {self._log_path}.')
 
     def wait(self, until: Callable[[], bool], poll_s: float = 0.2) -> None:
-        """Wait until something is true; ProcessDied where a node ends before that."""
+        """Wait until something is true; ProcessDiedError where a node ends before that."""
         while not until():
             self.check()
             time.sleep(poll_s)
@@ -192,7 +198,7 @@ def run_graph(deployment: Deployment, log_path: Path) -> None:
     """Run the graph until Ctrl-C or SIGTERM.
 
     Raises:
-        ProcessDied: A node ended by itself.
+        ProcessDiedError: A node ended by itself.
     """
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -202,7 +208,7 @@ def run_graph(deployment: Deployment, log_path: Path) -> None:
 
 
 def _command(entry: NodeEntry) -> list[str]:
-    command = [sys.executable, '-m', f'vla_humanoid_control.nodes.{entry.name}', '--ros-args',
+    command = [sys.executable, '-m', entry.module, '--ros-args',
                '--params-file', str(entry.parameter_file)]
     for name, value in entry.parameters.items():
         command += ['-p', f'{name}:={_yaml(value)}']

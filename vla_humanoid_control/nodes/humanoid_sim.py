@@ -19,7 +19,7 @@ from std_srvs.srv import Trigger
 
 from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.nodes import qos
-from vla_humanoid_control.nodes.managed import ERROR, OK, WARN, Health, ManagedNode, run
+from vla_humanoid_control.nodes.managed import OK, WARN, Health, ManagedNode, run
 from vla_humanoid_control.nodes.messages import (
     MessageError,
     imu_to_msg,
@@ -101,8 +101,8 @@ def read_scene(text: str) -> tuple[int, Task | None]:
 class HumanoidSim(ManagedNode):
     """Runs the world in real time; publishes what sensors see and follows commands.
 
-    Base and joints hold still when no command comes: the robot's own watchdog, on the steady clock.
-    Drawing happens in a thread of its own on a copy of the state, so it never delays the physics.
+    When no command comes, the base stops: the robot's own watchdog, on the steady clock. Drawing
+    happens in a thread of its own on a copy of the state, so it never delays the physics.
 
     Subscribers:
         /cmd_vel (geometry_msgs/Twist), /joint_commands (sensor_msgs/JointState)
@@ -221,6 +221,8 @@ class HumanoidSim(ManagedNode):
     # --- physics ----------------------------------------------------------------------------
 
     def _tick(self) -> None:
+        if not self._painter.is_alive():
+            raise RuntimeError('the camera thread has ended; its error is above')
         now = time.monotonic()
         # As many steps as time has passed; what the machine cannot catch up with is dropped.
         steps = int((now - self._stepped_s) / STEP_S)
@@ -251,20 +253,23 @@ class HumanoidSim(ManagedNode):
         return self._epoch_ns + self._world.stamp_ns
 
     def _publish(self, step: int) -> None:
-        stamp_ns, world = self._stamp_ns(), self._world
+        # The lock also while measuring: ray casts use the scratch memory that the camera's copy
+        # of the state finds in use otherwise.
+        with self._lock:
+            world, stamp_ns = self._world, self._stamp_ns()
+            joints, imu, odometry = world.joint_reading(), world.imu_reading(), world.odometry()
+            scan = world.scan_reading() if step % SCAN_EVERY == 0 else None
+            truth = self._truth() if step % TRUTH_EVERY == 0 else None
         self._clock_out.publish(Clock(clock=to_stamp(stamp_ns)))
-        reading = world.joint_reading()
-        self._joints_out.publish(joints_to_msg(stamp_ns, reading.positions, reading.velocities))
+        self._joints_out.publish(joints_to_msg(stamp_ns, joints.positions, joints.velocities))
         if self._imu_out:
-            imu = replace(world.imu_reading(), stamp_ns=stamp_ns)
-            self._imu_out.publish(imu_to_msg(imu, 'torso'))
+            self._imu_out.publish(imu_to_msg(replace(imu, stamp_ns=stamp_ns), 'torso'))
         if self._odom_out and step % ODOM_EVERY == 0:
-            self._odom_out.publish(odometry_to_msg(stamp_ns, *world.odometry()))
-        if self._scan_out and step % SCAN_EVERY == 0:
-            scan = replace(world.scan_reading(), stamp_ns=stamp_ns)
-            self._scan_out.publish(scan_to_msg(scan, 'base_link'))
-        if step % TRUTH_EVERY == 0:
-            self._truth_out.publish(String(data=json.dumps(self._truth())))
+            self._odom_out.publish(odometry_to_msg(stamp_ns, *odometry))
+        if self._scan_out and scan:
+            self._scan_out.publish(scan_to_msg(replace(scan, stamp_ns=stamp_ns), 'base_link'))
+        if truth:
+            self._truth_out.publish(String(data=json.dumps(truth)))
 
     def _truth(self) -> dict[str, Any]:
         world, monitor = self._world, self._monitor
@@ -333,8 +338,6 @@ class HumanoidSim(ManagedNode):
     def health(self) -> Health:
         if not self.is_active:
             return Health(WARN, 'not active', {})
-        if not self._painter.is_alive():
-            return Health(ERROR, 'the camera thread has ended; see the log', self._counts)
         if self._problem:
             return Health(WARN, self._problem, self._counts)
         return Health(OK, 'no base command' if self._silent else '', self._counts)

@@ -1,8 +1,8 @@
-"""The graph of `bringup` as a launch description. Needs a ROS installation: `launch` is no wheel."""
+"""The graph of `bringup` as a launch description. Needs a ROS installation: no wheel has it."""
 
 from __future__ import annotations
 
-from launch import LaunchDescription
+from launch import LaunchDescription  # type: ignore[attr-defined]
 from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable, Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node

@@ -204,6 +204,19 @@ def rgb_from_msg(msg: Image) -> NDArray[np.uint8]:
         raise ImageError(str(error)) from error
 
 
+def depth_from_msg(msg: Image) -> NDArray[np.float64]:
+    """A depth image, float64 [H, W] [m]: 16UC1 in millimetres, or 32FC1 in metres (REP 118).
+
+    Raises:
+        ImageError: It cannot be used, or is no depth image.
+    """
+    image = raw_image(msg)
+    if image.encoding not in ('16UC1', '32FC1'):
+        raise ImageError(f'encoding {image.encoding[:40]!r} is no depth')
+    scale = 0.001 if image.encoding == '16UC1' else 1.0
+    return decode(image).astype(np.float64) * scale
+
+
 def rgb_to_msg(stamp_ns: int, frame_id: str, pixels: NDArray[np.uint8]) -> Image:
     """An RGB image, uint8 [H, W, 3], as rgb8."""
     height, width = pixels.shape[:2]

@@ -1,4 +1,4 @@
-"""ROS parameters from frozen dataclasses: declared once, checked on every change, never half applied.
+"""ROS parameters from frozen dataclasses: declared once, checked on every change.
 
 A field of a dataclass is a parameter. Its default is the field's. Its description is the line of
 that name below `Attributes:` in the class's docstring, or the metadata's `description`; its bounds
@@ -48,7 +48,7 @@ class Parameters(Generic[T]):
     Args:
         node: Whose parameters they are.
         kind: A frozen dataclass with fields of bool, int, float, str, or a tuple of float or str.
-        defaults: Instance to take the defaults from, where they come from elsewhere (a checkpoint).
+        defaults: Instance to take the defaults from, where they come from elsewhere.
         veto: Asked after all checks passed and before a change takes effect.
         prefix: Put before each name, such as 'gate.'.
 
@@ -122,7 +122,7 @@ def _validated(name: str, field: dataclasses.Field[Any], example: Any, value: An
     return _scalar(name, field, type(example), value)
 
 
-def _scalar(name: str, field: dataclasses.Field[Any], kind: type, value: Any) -> Any:
+def _scalar(name: str, field: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if type(value) is not kind:

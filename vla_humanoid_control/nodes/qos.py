@@ -19,7 +19,7 @@ SENSOR_INPUT = _profile(1, reliable=False)
 """Subscriptions to sensors: matches every publisher, and a backlog of old readings cannot form."""
 
 SENSOR_OUTPUT = _profile(1, reliable=True)
-"""Publishers of sensors: matches every subscriber. For images the writer must not block: depth 1."""
+"""Publishers of sensors: matches every subscriber. A writer never waits."""
 
 STREAM = _profile(1, reliable=True)
 """Proposals, gated proposals, commands to the robot: only the newest counts, and after a pause of

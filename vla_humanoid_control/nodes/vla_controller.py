@@ -41,7 +41,6 @@ from vla_humanoid_control.robot import load_robot
 from vla_humanoid_control.task import TaskConfig, TaskManager
 from vla_humanoid_control.types import Action, JointReading, Observation, Proposal, SafetyState
 
-
 DEFAULT_POLICY = 'default'
 
 
@@ -55,7 +54,7 @@ class ControllerParameters:
         rate_hz: Proposals per second [Hz].
         compressed: Whether the cameras are read from their .../compressed topics.
         stamped_twist: Whether /cmd_vel is a TwistStamped.
-        ensembling: Weight decay m of temporal ensembling, from the oldest prediction to the newest.
+        ensembling: Weight decay m of temporal ensembling; see `ChunkPlayback`.
         joints_max_age_s: Older joint states are not acted on [s].
         hang_timeout_s: An inference that takes longer counts as hung [s].
     """
@@ -148,9 +147,7 @@ class VlaController(ManagedNode):
         self.subscribe(TwistStamped if p.stamped_twist else Twist, '/cmd_vel', self._on_cmd_vel,
                        qos.STREAM)
         self.subscribe(String, '/safety/state', self._on_safety_state, qos.STATE)
-        wake = self.create_guard_condition(self._on_outcome)
-        self._owned.append(lambda: self.destroy_guard_condition(wake))
-        self._worker = InferenceWorker(policy, wake.trigger)
+        self._worker = InferenceWorker(policy, self._wake)
 
     def activate(self) -> None:
         period_s = 1.0 / self._settings.value.rate_hz
@@ -245,6 +242,12 @@ class VlaController(ManagedNode):
         # While an inference runs, its result is proposed as soon as it comes.
         if not self._worker.is_busy or self._fault or self._worker.busy_s(now) > 0.05:
             self._propose(now)
+
+    def _wake(self) -> None:
+        """Have the executor's thread fetch the outcome; called from the worker's."""
+        executor = self.executor
+        if executor is not None:  # a guard condition would do, but the events executor has none
+            executor.create_task(self._on_outcome)
 
     def _on_outcome(self) -> None:
         outcome = self._worker.take()

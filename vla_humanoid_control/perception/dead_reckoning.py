@@ -13,8 +13,8 @@ class DeadReckoning:
     """Integrates base commands into `Observation.travelled`, each until the next one comes."""
 
     def __init__(self) -> None:
-        self._pose = np.zeros(3)
-        self._twist = np.zeros(3)
+        self._pose: NDArray[np.float64] = np.zeros(3)
+        self._twist: NDArray[np.float64] = np.zeros(3)
         self._since_s: float | None = None
 
     def reset(self) -> None:
@@ -40,7 +40,7 @@ class DeadReckoning:
     def travelled(self, now_s: float) -> NDArray[np.float64]:
         """float64 [3]: x [m], y [m], yaw [rad, unwrapped], in the frame of the base at `reset`."""
         if self._since_s is None:
-            return self._pose.copy()
+            return np.array(self._pose)
         dt = min(max(now_s - self._since_s, 0.0), MAX_GAP_S)
         x, y, yaw = self._pose
         vx, vy, wz = self._twist

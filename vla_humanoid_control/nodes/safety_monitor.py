@@ -1,0 +1,370 @@
+"""Node: the last gate, and the only publisher of what the robot is told."""
+
+from __future__ import annotations
+
+import re
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import Twist, TwistStamped
+from nav_msgs.msg import Odometry
+from sensor_msgs.msg import CameraInfo, Image, Imu, JointState, LaserScan
+from std_msgs.msg import Bool, Empty, Float64MultiArray, String
+from std_srvs.srv import Trigger
+
+from vla_humanoid_control.channels import ChannelError, decode_gated
+from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.nodes import qos
+from vla_humanoid_control.nodes.latch_file import LatchFile
+from vla_humanoid_control.nodes.managed import ERROR, OK, WARN, Health, ManagedNode, run
+from vla_humanoid_control.nodes.messages import (
+    MessageError,
+    channels_from_msg,
+    depth_from_msg,
+    imu_from_msg,
+    joints_from_msg,
+    joints_to_msg,
+    scan_from_msg,
+    to_ns,
+    to_stamp,
+    twist_from_msg,
+    twist_to_msg,
+)
+from vla_humanoid_control.nodes.parameters import Parameters, fixed
+from vla_humanoid_control.perception.image_decoding import ImageError
+from vla_humanoid_control.robot import load_robot
+from vla_humanoid_control.safety.collision import depth_points
+from vla_humanoid_control.safety.config import SafetyConfig
+from vla_humanoid_control.safety.supervisor import SafetySupervisor
+from vla_humanoid_control.types import Command, SafetyState
+
+CMD_VEL, JOINT_COMMANDS = '/cmd_vel', '/joint_commands'
+FOREIGN_PERIOD_S = 0.1
+STATE_PERIOD_S = 1.0
+LONGEST_STOP_S = 3.0
+LEVELS = {SafetyState.RUN: OK, SafetyState.HOLD: OK, SafetyState.SLOW: WARN,
+          SafetyState.STOP: ERROR, SafetyState.ESTOP: ERROR}
+
+
+@dataclass(frozen=True)
+class MonitorParameters:
+    """Parameters of `safety_monitor` beyond its thresholds.
+
+    Attributes:
+        robot: Name of a robot file in config/robots/, or its path.
+        stamped_twist: Publish /cmd_vel as TwistStamped.
+        array_commands: Publish /joint_commands as Float64MultiArray for ros2_control, in the
+            order of the controlled joints of the robot file.
+        remember_latch: Whether an emergency stop outlives this process: it then comes up latched.
+        depth_mount: Where the depth camera is on the base: x, y, z [m], then roll, pitch, yaw
+            [rad] of its body (x ahead, y left, z up).
+        depth_heights: Only what depth sees between these heights above the ground is an
+            obstacle [m].
+    """
+
+    robot: str = fixed('humanoid')
+    stamped_twist: bool = fixed(False)
+    array_commands: bool = fixed(False)
+    remember_latch: bool = fixed(True)
+    depth_mount: tuple[float, ...] = fixed((0.0, 0.0, 1.0, 0.0, 0.0, 0.0))
+    depth_heights: tuple[float, ...] = fixed((0.05, 1.5))
+
+    def __post_init__(self) -> None:
+        for name, length in (('depth_mount', 6), ('depth_heights', 2)):
+            if len(getattr(self, name)) != length:
+                raise ValueError(f'{name} must have {length} numbers')
+
+
+class SafetyMonitor(ManagedNode):
+    """Turns gated proposals into bounded commands, continuously, whatever arrives or does not.
+
+    Subscribers:
+        /vla/action_gated (sensor_msgs/JointState): see `channels`
+        sensors of the robot file: joint_states, scan, imu, odom, depth with its camera_info
+        /emergency_stop (std_msgs/Bool): true latches, false says that the button is out again
+        /safety/heartbeat (std_msgs/Empty): only where `heartbeat_timeout_s` is set
+
+    Publishers:
+        /cmd_vel (geometry_msgs/Twist), /joint_commands (sensor_msgs/JointState) at `rate_hz`
+        /safety/state (std_msgs/String): 'STATE: reason' on change and at 1 Hz, latched
+
+    Services:
+        /safety/emergency_stop, /safety/reset (std_srvs/Trigger)
+
+    Parameters: `MonitorParameters`, and `SafetyConfig` below `safety.`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__('safety_monitor')
+        self._supervisor: SafetySupervisor | None = None
+        self._settings = Parameters(self, MonitorParameters)
+        self._thresholds = Parameters(self, SafetyConfig, prefix='safety.', veto=self._configure)
+
+    def _configure(self, config: SafetyConfig, names: frozenset[str]) -> str:
+        if self._supervisor is None:
+            return ''
+        changes = {name: getattr(config, name) for name in names}
+        accepted, reason = self._supervisor.configure(changes, time.monotonic())
+        return '' if accepted else reason
+
+    def configure(self) -> None:
+        p, config = self._settings.value, self._thresholds.value
+        self._robot = robot = load_robot(p.robot)
+        self._joint_names = frozenset(j.name for j in robot.controlled)
+        self._latch_file = LatchFile.of(robot.name, self.context) if p.remember_latch else None
+        self._period_s = 1.0 / config.rate_hz
+        self._intrinsics: tuple[float, float, float, float] | None = None
+        self._announced: tuple[str, float] = ('', 0.0)
+        self._state = SafetyState.STOP
+        self._counts = {'ticks': 0, 'deadlines_missed': 0}
+        self._worst_check_s = 0.0
+        self._next_tick_s = 0.0
+        self._twists = self.advertise(TwistStamped if p.stamped_twist else Twist, CMD_VEL,
+                                      qos.STREAM)
+        self._joint_targets = self.advertise(Float64MultiArray if p.array_commands else JointState,
+                                             JOINT_COMMANDS, qos.STREAM)
+        self._states = self.advertise(String, '/safety/state', qos.STATE)
+        self._supervise()
+        self._listen(config)
+
+    def _supervise(self) -> None:
+        """Begin with a new supervisor: stopped, and latched if the last one ended so."""
+        config = self._thresholds.value
+        if self._latch_file and self._latch_file.reason:
+            self.get_logger().warning(f'latched before: {self._latch_file.reason}; reset to begin')
+            config = config.replace({'start_latched': True})
+        self._supervisor = SafetySupervisor(self._robot, config, time.monotonic())
+
+    def _listen(self, config: SafetyConfig) -> None:
+        sensors = self._robot.sensors
+        self.subscribe(JointState, '/vla/action_gated', self._on_gated, qos.STREAM)
+        self.subscribe(Bool, '/emergency_stop', self._on_emergency_stop, qos.EVENT)
+        self.subscribe(Empty, '/safety/heartbeat', self._on_heartbeat, qos.STREAM)
+        self.serve(Trigger, '/safety/emergency_stop', self._on_stop_service)
+        self.serve(Trigger, '/safety/reset', self._on_reset)
+        for name, kind, callback in (('joint_states', JointState, self._on_joints),
+                                     ('scan', LaserScan, self._on_scan),
+                                     ('imu', Imu, self._on_imu),
+                                     ('odom', Odometry, self._on_odom),
+                                     ('depth', Image, self._on_depth)):
+            if name in sensors:
+                self.subscribe(kind, sensors[name].topic, callback, qos.SENSOR_INPUT)
+        if 'depth' in sensors:
+            info = sensors['depth'].topic.rpartition('/')[0] + '/camera_info'
+            self.subscribe(CameraInfo, info, self._on_camera_info, qos.SENSOR_INPUT)
+        if config.watch_cameras:
+            for camera, sensor in self._robot.cameras.items():
+                self.subscribe(Image, sensor.topic, partial(self._on_camera, camera),
+                               qos.SENSOR_INPUT)
+
+    def activate(self) -> None:
+        self.supervisor.resume(time.monotonic())
+        self._next_tick_s = time.monotonic() + self._period_s
+        self._ticking = [self.every(self._period_s, self._tick),
+                        self.every(FOREIGN_PERIOD_S, self._look_for_foreign_publishers)]
+
+    def deactivate(self) -> None:
+        """Bring the robot to rest before falling silent."""
+        for timer in self._ticking:
+            timer.cancel()
+        began_s = due_s = time.monotonic()
+        self.supervisor.stop('safety monitor is being deactivated', began_s)
+        while not self.supervisor.at_rest and due_s - began_s < LONGEST_STOP_S:
+            self._publish(self.supervisor.step(due_s))
+            due_s += self._period_s
+            time.sleep(max(0.0, due_s - time.monotonic()))
+        self._publish(self.supervisor.step(due_s))
+
+    @property
+    def supervisor(self) -> SafetySupervisor:
+        """The supervisor; there is one from `configure` on."""
+        if self._supervisor is None:
+            raise UserError('safety_monitor is not configured')
+        return self._supervisor
+
+    # --- inputs: convert, hand over, return -------------------------------------------------
+
+    def _now(self) -> float:
+        now = time.monotonic()
+        robot_now_ns = self.now_ns()
+        if robot_now_ns > 0:  # 0 under use_sim_time until /clock was heard
+            self.supervisor.on_clock(robot_now_ns, now)
+        return now
+
+    def _on_gated(self, msg: JointState) -> None:
+        now = self._now()
+        try:
+            self.supervisor.on_gated(decode_gated(channels_from_msg(msg), self._joint_names), now)
+        except ChannelError as error:
+            self._reject('gated', error, now)
+
+    def _on_joints(self, msg: JointState) -> None:
+        now = self._now()
+        try:
+            self.supervisor.on_joint_states(joints_from_msg(msg), now)
+        except MessageError as error:
+            self._reject('joint_states', error, now)
+
+    def _on_scan(self, msg: LaserScan) -> None:
+        now = self._now()
+        try:
+            self.supervisor.on_scan(scan_from_msg(msg), now)
+        except MessageError as error:
+            self._reject('scan', error, now)
+
+    def _on_imu(self, msg: Imu) -> None:
+        now = self._now()
+        try:
+            self.supervisor.on_imu(imu_from_msg(msg), now)
+        except MessageError as error:
+            self._reject('imu', error, now)
+
+    def _on_odom(self, msg: Odometry) -> None:
+        self.supervisor.on_odom(twist_from_msg(msg.twist.twist), self._now())
+
+    def _on_camera_info(self, msg: CameraInfo) -> None:
+        self._intrinsics = (msg.k[0], msg.k[4], msg.k[2], msg.k[5])
+
+    def _on_depth(self, msg: Image) -> None:
+        now, p, config = self._now(), self._settings.value, self.supervisor.config
+        if self._intrinsics is None or min(self._intrinsics[:2]) <= 0.0:
+            self._reject('depth', MessageError('no camera_info yet'), now)
+            return
+        try:
+            depth_m = depth_from_msg(msg)
+        except ImageError as error:
+            self._reject('depth', error, now)
+            return
+        reach_m = 1.0 + config.slow_ttc_s * max(m.velocity for m in self._robot.base.values())
+        points = depth_points(depth_m, self._intrinsics, _mounted(p.depth_mount),
+                              (p.depth_heights[0], p.depth_heights[1]), reach_m,
+                              config.min_valid_fraction)
+        self.supervisor.on_depth(points, to_ns(msg.header.stamp), now)
+
+    def _on_camera(self, camera: str, msg: Image) -> None:
+        self.supervisor.on_camera(camera, to_ns(msg.header.stamp), zlib.crc32(msg.data),
+                                  self._now())
+
+    def _reject(self, source: str, error: Exception, now: float) -> None:
+        self.warn(source, f'{source} rejected: {error}')
+        self.supervisor.on_rejected(source, str(error), now)
+
+    def _on_emergency_stop(self, msg: Bool) -> None:
+        self.supervisor.emergency_stop(msg.data, 'topic', time.monotonic())
+
+    def _on_heartbeat(self, _msg: Empty) -> None:
+        self.supervisor.on_heartbeat(time.monotonic())
+
+    def _on_stop_service(self, _request: Trigger.Request,
+                         answer: Trigger.Response) -> Trigger.Response:
+        now = time.monotonic()
+        self.supervisor.emergency_stop(True, 'service', now)
+        # A call is a push of a button, and not a button that stays pushed.
+        self.supervisor.emergency_stop(False, 'service', now)
+        answer.success, answer.message = True, 'Latched; /safety/reset releases it.'
+        return answer
+
+    def _on_reset(self, _request: Trigger.Request, answer: Trigger.Response) -> Trigger.Response:
+        answer.success, answer.message = self.supervisor.reset(time.monotonic())
+        self.get_logger().info(f'reset: {answer.message}')
+        return answer
+
+    def _look_for_foreign_publishers(self) -> None:
+        foreign = []
+        for topic in (CMD_VEL, JOINT_COMMANDS):
+            publishers = self.get_publishers_info_by_topic(topic)
+            mine = [i for i in publishers if i.node_name == self.get_name()
+                    and i.node_namespace == self.get_namespace()]
+            # Two of my own name are me and a double.
+            foreign += [topic] if len(publishers) > len(mine) or len(mine) > 1 else []
+        self.supervisor.on_foreign_publisher(foreign, time.monotonic())
+
+    # --- the loop ---------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        now = self._now()
+        self._counts['ticks'] += 1
+        if now - self._next_tick_s > self._period_s / 2:
+            self._counts['deadlines_missed'] += 1
+            self._next_tick_s = now
+        self._next_tick_s += self._period_s
+        command = self.supervisor.step(now)
+        self._worst_check_s = max(self._worst_check_s, time.monotonic() - now)
+        self._publish(command)
+
+    def _publish(self, command: Command) -> None:
+        p, stamp = self._settings.value, to_stamp(self.now_ns())
+        twist = twist_to_msg(command.twist)
+        if p.stamped_twist:
+            message = TwistStamped(twist=twist)
+            message.header.stamp, message.header.frame_id = stamp, 'base_link'
+            self._twists.publish(message)
+        else:
+            self._twists.publish(twist)
+        if command.joints:
+            if p.array_commands:
+                values = [command.joints[j.name] for j in self._robot.controlled]
+                self._joint_targets.publish(Float64MultiArray(data=values))
+            else:
+                self._joint_targets.publish(joints_to_msg(self.now_ns(), command.joints))
+        self._announce(command)
+
+    def _announce(self, command: Command) -> None:
+        """State on change and at 1 Hz. Numbers in a reason may tick without being news."""
+        now = time.monotonic()
+        line = command.state.value + (f': {command.reason}' if command.reason else '')
+        news = re.sub(r'[\d.]+', '', line)
+        before, at_s = self._announced
+        if news == before and now - at_s < STATE_PERIOD_S:
+            return
+        self._announced = (news, now)
+        self._states.publish(String(data=line))
+        if command.state is not self._state:
+            self._state = command.state
+            self.get_logger().info(line)
+            self._remember(line if self._state is SafetyState.ESTOP else '')
+
+    def _remember(self, latch: str) -> None:
+        if self._latch_file is None:
+            return
+        try:
+            self._latch_file.write(latch)
+        except OSError as error:  # a full disk is no reason to stop commanding
+            self.get_logger().error(f'{self._latch_file.path}: {error.strerror}; an emergency '
+                                    'stop will not outlive this process')
+
+    def health(self) -> Health:
+        if not self.is_active:
+            return Health(WARN, 'not active', {})
+        values: dict[str, Any] = dict(self.supervisor.diagnostics(time.monotonic()))
+        values.update(self._counts, worst_check_ms=self._worst_check_s * 1e3)
+        text = f"{values['state']}: {values['reason']}" if values['reason'] else values['state']
+        return Health(LEVELS[SafetyState(values['state'])], text, values)
+
+
+def _mounted(mount: Sequence[float]) -> np.ndarray:
+    """[4, 4] from the optical frame (x right, y down, z ahead) of a mounted camera to the base."""
+    x, y, z, roll, pitch, yaw = mount
+    cr, sr, cp, sp, cy, sy = (f(a) for a in (roll, pitch, yaw) for f in (np.cos, np.sin))
+    body = np.array([[cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
+                     [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
+                     [-sp, cp * sr, cp * cr]])
+    optical = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+    transform = np.eye(4)
+    transform[:3, :3] = body @ optical
+    transform[:3, 3] = (x, y, z)
+    return transform
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the node until a signal."""
+    run(SafetyMonitor, args)
+
+
+if __name__ == '__main__':
+    main()
