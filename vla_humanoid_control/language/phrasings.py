@@ -1,9 +1,9 @@
 """Free English for every task, and requests outside the robot's abilities.
 
 A task key is `family:argument...`, for instance `move:left` or `go_to:red:box`. The templates are
-data (`config/phrasings.yaml`); here they are expanded into sentences, drawn with a fixed seed, with
-the case, punctuation and typing errors that people produce. The splits 'train' and 'test' share no
-sentence, and 'test' uses words that 'train' never does.
+data (`config/phrasings.yaml`); here they are expanded into sentences, drawn with a fixed seed,
+with the case, punctuation and typing errors that people produce. The splits 'train' and 'test'
+share no sentence, and 'test' uses words that 'train' never does.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Literal
 
 import yaml
@@ -54,7 +54,7 @@ def family_of(task_key: str) -> str:
     return task_key.split(':')[0]
 
 
-@lru_cache(maxsize=None)
+@cache
 def phrasings(task_key: str, split: Split) -> list[str]:
     """Sentences that mean one task.
 
@@ -89,7 +89,7 @@ def phrasings(task_key: str, split: Split) -> list[str]:
     return _collect(draw, rng, split, _COUNT[split], taken)
 
 
-@lru_cache(maxsize=None)
+@cache
 def out_of_scope(split: Split) -> list[str]:
     """Requests that the robot cannot carry out, and must not try to: 'train' or 'test' split."""
     data = _data()[split]
@@ -193,7 +193,7 @@ def _mistype(text: str, rng: random.Random) -> str:
     return ' '.join(words)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _normalised(task_key: str) -> frozenset[str]:
     return frozenset(normalise(t) for t in phrasings(task_key, 'train'))
 

@@ -196,7 +196,9 @@ def validate(model: VlaModel, shards: ShardSet, texts: TaskTexts, statistics: St
         in full; `target_px`: error of the target's place where visible [px of the width];
         `visible`: share of right answers; `done`: balanced accuracy of 'progress >= 0.95'.
     """
+    assert shards.spec is not None
     model.eval()
+    scale = torch.tensor([side / 2 for side in shards.spec.image_size])
     count = min(config.validation_samples, len(shards.samples))
     rows = np.sort(np.random.default_rng(0).choice(len(shards.samples), count, replace=False))
     sums: dict[str, list[Tensor]] = {}
@@ -223,13 +225,11 @@ def validate(model: VlaModel, shards: ShardSet, texts: TaskTexts, statistics: St
         has = ~batch.target[:, 0].isnan()
         seen = has & (batch.target[:, 0] > 0.5)
         note('visible', (place.visible > 0.5)[has] == seen[has])
-        scale = torch.tensor([spec / 2 for spec in shards.spec.image_size])  # type: ignore[union-attr]
         note('target_px', ((place.position - batch.target[:, 1:3])[seen] * scale).norm(dim=1))
         progress = model.progress_head.predict(output.progress)
         done = batch.progress >= 0.95
         note('done_hit', (progress >= 0.95)[done])
         note('done_rejected', (progress < 0.95)[batch.progress < 0.85])
     model.train()
-    result = {name: float(torch.cat(values).mean()) for name, values in sums.items()
-              if sum(len(v) for v in values)}
-    return result
+    return {name: float(torch.cat(values).mean()) for name, values in sums.items()
+            if sum(len(v) for v in values)}

@@ -42,6 +42,7 @@ from vla_humanoid_control.learning.transforms import (
     normalise_joints,
     normalise_time,
 )
+from vla_humanoid_control.models.heads import ConfidenceHead
 from vla_humanoid_control.models.vla import ModelInput
 
 _PLAIN = AugmentConfig(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
@@ -103,7 +104,7 @@ class EvidenceMaker:
 
     def __init__(self, checkpoint: Checkpoint, seed: int) -> None:
         self._checkpoint = checkpoint
-        self._model = checkpoint.model.to(memory_format=torch.channels_last).eval()
+        self._model = checkpoint.model.channels_last().eval()
         self._seed = seed
 
     def make(self, rollouts: Rollouts, rows: NDArray[np.int64], kind: str,
@@ -216,7 +217,7 @@ def run_calibrate(checkpoint_path: Path, data: Sequence[Path], output: Path,
     return output / 'checkpoint'
 
 
-def fit_head(head: torch.nn.Module, evidence: Evidence, config: ConfidenceConfig,
+def fit_head(head: ConfidenceHead, evidence: Evidence, config: ConfidenceConfig,
              seed: int) -> float:
     """Train the confidence head in place; it keeps the weights of its best epoch.
 
@@ -232,8 +233,8 @@ def fit_head(head: torch.nn.Module, evidence: Evidence, config: ConfidenceConfig
         raise UserError('The rollouts hold no success, no failure, or too few episodes. '
                         'Collect more of them.')
     values, success = torch.from_numpy(learn.values), torch.from_numpy(learn.success)
-    head.mean.copy_(values.mean(0))  # type: ignore[operator, union-attr]
-    head.std.copy_(values.std(0).clamp(min=1e-2))  # type: ignore[operator, union-attr]
+    head.mean.copy_(values.mean(0))
+    head.std.copy_(values.std(0).clamp(min=1e-2))
     optimizer = torch.optim.AdamW(head.parameters(), lr=config.learning_rate,
                                   weight_decay=config.weight_decay)
     steps = config.epochs * math.ceil(len(values) / config.batch_size)
@@ -245,16 +246,17 @@ def fit_head(head: torch.nn.Module, evidence: Evidence, config: ConfidenceConfig
         head.train()
         for rows in torch.randperm(len(values), generator=generator).split(config.batch_size):
             x = values[rows]
-            x = x + config.evidence_noise * head.std * torch.randn(x.shape)  # type: ignore[operator]
+            x = x + config.evidence_noise * head.std * torch.randn(x.shape)
             dropped = torch.rand(x.shape) < config.evidence_dropout
-            x = torch.where(dropped, head.mean, x)  # type: ignore[arg-type]
-            loss = head.loss(head(x), success[rows]).mean()  # type: ignore[operator]
+            x = torch.where(dropped, head.mean, x)
+            loss = head.loss(head(x), success[rows]).mean()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             schedule.step()
         head.eval()
-        score = cross_entropy(_sigmoid(logits_of(head, judge.values)), judge.success)
+        score = cross_entropy(_sigmoid(logits_of(head, judge.values)),
+                              judge.success.astype(np.float64))
         if score < best:
             best, best_state = score, {n: v.clone() for n, v in head.state_dict().items()}
     head.load_state_dict(best_state)
@@ -263,7 +265,7 @@ def fit_head(head: torch.nn.Module, evidence: Evidence, config: ConfidenceConfig
 
 
 @torch.inference_mode()
-def logits_of(head: torch.nn.Module, values: NDArray[np.float32]) -> NDArray[np.float64]:
+def logits_of(head: ConfidenceHead, values: NDArray[np.float32]) -> NDArray[np.float64]:
     """Logits [M] of evidence [M, E]."""
     return np.concatenate([head(torch.from_numpy(part)).double().numpy()
                            for part in np.array_split(values, max(1, len(values) // 8192))])
@@ -288,7 +290,7 @@ def choose_calibration(logits: NDArray[np.float64], labels: NDArray[np.float64],
 
 
 def area_under_curve(scores: NDArray[np.float64], labels: NDArray[np.float64]) -> float:
-    """Area under the ROC curve of `scores` [N] for `labels` [N]; NaN where one class is missing."""
+    """Area under the ROC curve of `scores` for `labels`, both [N]; NaN without both classes."""
     _, inverse, count = np.unique(scores, return_inverse=True, return_counts=True)
     rank = (np.cumsum(count) - (count - 1) / 2)[inverse]  # ties share their mean rank
     positive = labels > 0.5
@@ -317,7 +319,7 @@ def _calibrate(maker: EvidenceMaker, checkpoint: Checkpoint, rollouts: Rollouts,
         held[kind] = float((calibration(logits_of(head, other.values)) < value).mean())
     report = {
         'kind': type(calibration).__name__, 'samples': len(labels),
-        'episodes': int(len(np.unique(evidence.episode))), 'successes': len(successful),
+        'episodes': len(np.unique(evidence.episode)), 'successes': len(successful),
         'auroc': area_under_curve(logits, labels),
         'ece_before': expected_calibration_error(_sigmoid(logits), labels),
         'ece_after': expected_calibration_error(confidence, labels),

@@ -100,8 +100,8 @@ class ShardSet:
             spec = _spec(meta, own)
             _check(path, spec, frames, own_joints, own, meta)
             if self.spec not in (None, spec):
-                raise UserError(f'Shard {path} has other channels, joints, image size or rate than '
-                                'the shards before it. Train on shards of one robot.')
+                raise UserError(f'Shard {path} has other channels, joints, image size or rate '
+                                'than the shards before it. Train on shards of one robot.')
             self.spec = spec
             own['frame'] = own['frame'].astype(np.int64) + starts[-1]
             own['task'] = np.array([TASK_KEYS.index(t) for t in meta['tasks']])[own['task']]
@@ -160,8 +160,10 @@ def epoch_batches(frame: NDArray[np.int64], batch_size: int, per_frame: int, see
 
     Args:
         frame: int64 [M], frame of each sample.
-        batch_size, per_frame: Sizes.
-        seed, epoch: Source of chance.
+        batch_size: Samples in a batch.
+        per_frame: Samples of one frame in a group.
+        seed: Source of chance.
+        epoch: Source of chance.
 
     Returns:
         Sample numbers of each batch; together every sample once.
@@ -271,11 +273,13 @@ def _check(path: Path, spec: DataSpec, frames: NDArray[np.uint8], joints: NDArra
     count = len(columns['frame'])
     problems = []
     if frames.shape[1:] != (height, width, 3) or frames.dtype != np.uint8:
-        problems.append(f'frames are {frames.dtype} {frames.shape}, image size is {width}x{height}')
+        problems.append(f'frames are {frames.dtype} {frames.shape}, '
+                        f'image size is {width}x{height}')
     if joints.shape != (len(frames), len(spec.joint_names)):
         problems.append(f'joints are {joints.shape}')
     if columns['actions'].shape[1:] != (spec.horizon, len(spec.channels)):
-        problems.append(f'actions are {columns["actions"].shape} for {len(spec.channels)} channels')
+        problems.append(f'actions are {columns["actions"].shape} '
+                        f'for {len(spec.channels)} channels')
     shapes = {**_COLUMNS, **_ROLLOUT_COLUMNS}
     problems += [f'{name} is {value.shape}' for name, value in columns.items()
                  if name != 'actions' and value.shape != (count, *shapes[name])]

@@ -18,14 +18,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 # Threads that spin while they wait waste the cores as soon as anything else runs; read at import.
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
-import torch  # noqa: E402
+import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.language.phrasings import TASK_KEYS
 from vla_humanoid_control.learning.behaviour_cloning import (
     BcConfig,
     measure,
@@ -49,7 +51,6 @@ from vla_humanoid_control.learning.config import load_training_config
 from vla_humanoid_control.learning.dataset import DataSpec, ShardSet, epoch_batches, find_shards
 from vla_humanoid_control.learning.progress import JsonLog, ProgressLine
 from vla_humanoid_control.learning.texts import TaskTexts
-from vla_humanoid_control.language.phrasings import TASK_KEYS
 from vla_humanoid_control.models.config import load_model_config
 from vla_humanoid_control.models.vla import VlaModel
 from vla_humanoid_control.policy.protocol import PolicySpec
@@ -132,7 +133,7 @@ class BcRun:
                                 'joints, image size or rate than the data has.')
             self.model_config, self.model = start.model_config, start.model
             self.statistics = dataclasses.replace(start.statistics, calibration={}, threshold={})
-        self.model = self.model.to(memory_format=torch.channels_last).train()
+        self.model = self.model.channels_last().train()
         trained = [p for n, p in self.model.named_parameters()
                    if not n.startswith('confidence_head.')]
         matrices = [p for p in trained if p.ndim > 1]
@@ -146,24 +147,18 @@ class BcRun:
         self._state_path = options.output / 'training_state.pt'
         if self._state_path.exists():
             self._restore()
-        self._epoch = -1
-        self._batches: list[Any] = []
+        self._epoch, self._epoch_start = 0, 0  # of the next epoch, and of `_batches`
+        self._batches: list[NDArray[np.int64]] = []
 
-    def rows(self, step: int) -> Any:
-        """Samples of a step: a pure function of seed and step."""
-        if not self._batches:
-            self._load_epoch(0)
-        while step >= self._first + len(self._batches):
-            self._load_epoch(self._epoch + 1)
-        if step < self._first:
-            raise ValueError(f'step {step} lies before epoch {self._epoch}')
-        return self._batches[step - self._first]
-
-    def _load_epoch(self, epoch: int) -> None:
-        self._first = 0 if epoch == 0 else self._first + len(self._batches)
-        self._epoch = epoch
-        self._batches = epoch_batches(self.train.samples.frame, self.config.batch_size,
-                                      self.config.samples_per_frame, self.options.seed, epoch)
+    def rows(self, step: int) -> NDArray[np.int64]:
+        """Samples of a step: a function of seed and step alone. Steps must not go back."""
+        while step >= self._epoch_start + len(self._batches):
+            self._epoch_start += len(self._batches)
+            self._batches = epoch_batches(
+                self.train.samples.frame, self.config.batch_size, self.config.samples_per_frame,
+                self.options.seed, self._epoch)
+            self._epoch += 1
+        return self._batches[step - self._epoch_start]
 
     def total_steps(self) -> int:
         """Length of the run, if no time budget ends it before."""
@@ -175,7 +170,7 @@ class BcRun:
         """A copy with the averaged weights."""
         model = build_model(self.model_config, self.spec)
         model.load_state_dict(self.average.values)
-        return model.to(memory_format=torch.channels_last).eval()
+        return model.channels_last().eval()
 
     def save(self) -> None:
         """Write the checkpoint, and what is needed to take the run up again."""
@@ -191,8 +186,8 @@ class BcRun:
     def _restore(self) -> None:
         state = torch.load(self._state_path, weights_only=True)
         if state['seed'] != self.options.seed or state['samples'] != len(self.train.samples):
-            raise UserError(f'{self._state_path} belongs to a run with another seed or other data. '
-                            'Choose another --output, or delete that folder.')
+            raise UserError(f'{self._state_path} belongs to a run with another seed or other '
+                            'data. Choose another --output, or delete that folder.')
         try:
             self.model.load_state_dict(state['model'])
             self.optimizer.load_state_dict(state['optimizer'])
@@ -344,7 +339,8 @@ def run(options: argparse.Namespace) -> None:
         print(folder)
         return
     if options.checkpoint is None:
-        raise UserError(f'Stage {options.stage} needs --checkpoint DIR, the checkpoint to complete.')
+        raise UserError(f'Stage {options.stage} needs --checkpoint DIR, the checkpoint to '
+                        'complete.')
     stage = run_confidence if options.stage == 'confidence' else run_calibrate
     settings = load_training_config(
         ConfidenceConfig, options.config or 'confidence', epochs=options.epochs,

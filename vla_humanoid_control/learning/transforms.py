@@ -79,8 +79,7 @@ def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.
     """
     if (image.shape[1], image.shape[0]) == size:
         return np.ascontiguousarray(image)
-    result: NDArray[np.uint8] = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return result
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def normalise_images(images: Tensor) -> Tensor:

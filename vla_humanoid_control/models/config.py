@@ -47,8 +47,8 @@ class ModelConfig:
         fields = set(ModelConfig.__dataclass_fields__)
         if not isinstance(data, dict) or set(data) != fields:
             given = set(data) if isinstance(data, dict) else set()
-            raise UserError(f'Model configuration {where}: needs exactly {sorted(fields)}; missing '
-                            f'{sorted(fields - given)}, unknown {sorted(given - fields)}.')
+            raise UserError(f'Model configuration {where}: needs exactly {sorted(fields)}; '
+                            f'missing {sorted(fields - given)}, unknown {sorted(given - fields)}.')
         for part in ('vision', 'language', 'proprioception', 'fusion'):
             if not isinstance(data[part], dict) or 'name' not in data[part]:
                 raise UserError(f'Model configuration {where}: {part} needs a name.')

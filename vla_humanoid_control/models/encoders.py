@@ -71,6 +71,8 @@ class FilmConvEncoder(nn.Module):
       -> FiLM residual blocks [B, D, 12, 16], FiLM -> tokens [B, 192, D]  once for each instruction
     """
 
+    cells: Tensor
+
     def __init__(self, width: int, condition: int, image_size: tuple[int, int],
                  stem: tuple[int, int], plain_blocks: int, film_blocks: int) -> None:
         super().__init__()

@@ -34,6 +34,8 @@ class LanguageQuery(nn.Module):
     -> place (expected cell + offset), distance, token
     """
 
+    cells: Tensor
+
     def __init__(self, width: int, grid: tuple[int, int], query_width: int = 64) -> None:
         super().__init__()
         self.query = nn.Sequential(nn.Linear(width, width), nn.GELU(),
@@ -118,8 +120,12 @@ class CrossAttentionFusion(nn.Module):
         """Everything to query outputs.
 
         Args:
-            image: [B, h * w, D]. words: [B, L, D] with mask bool [B, L]. body: [B, 2, D].
-            target, instruction: [B, D].
+            image: [B, h * w, D].
+            words: [B, L, D].
+            mask: bool [B, L], which words exist.
+            body: [B, 2, D].
+            target: [B, D].
+            instruction: [B, D].
 
         Returns:
             [B, Q, D].

@@ -130,8 +130,10 @@ def instruction_labels(task_key: str | None) -> list[int]:
 
 
 class InstructionHead(nn.Module):
-    """What the words ask for: family, direction, gesture, colour, shape. Makes the language
-    vector say it, and tells requests that lie outside the robot's abilities."""
+    """What the words ask for: family, direction, gesture, colour, shape.
+
+    It makes the language vector say so, and tells requests outside the robot's abilities.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -143,7 +145,7 @@ class InstructionHead(nn.Module):
         return self.net(instruction).float()
 
     def loss(self, output: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy over the questions that are asked. labels: int64 [B, S], -1 ignored; [B]."""
+        """Cross-entropy over the questions asked; labels int64 [B, S], -1 ignored; [B]."""
         parts = output.split(list(self.sizes), dim=1)
         losses = [functional.cross_entropy(p, labels[:, i], ignore_index=-1, reduction='none')
                   for i, p in enumerate(parts)]
@@ -161,6 +163,9 @@ class InstructionHead(nn.Module):
 
 class ConfidenceHead(nn.Module):
     """Success probability from everything that the frozen trunk knows."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__()

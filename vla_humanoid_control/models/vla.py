@@ -128,6 +128,13 @@ class VlaModel(nn.Module):
                                       said, progress, actions)
         return ModelOutput(actions, progress, grounding, said, evidence, features)
 
+    def channels_last(self) -> VlaModel:
+        """Lay convolutions out with channels last, which is faster on a CPU; returns itself."""
+        for parameter in self.parameters():
+            if parameter.ndim == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        return self
+
     def instruction_logits(self, words: Tensor, mask: Tensor) -> Tensor:
         """What some texts ask for, without an image: [B, S]."""
         instruction, _ = self.language(words, mask)

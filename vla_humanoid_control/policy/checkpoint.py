@@ -38,7 +38,7 @@ class CheckpointPolicy:
 
     def __init__(self, checkpoint: Checkpoint, encoder: SentenceEncoder, where: str) -> None:
         self.spec: PolicySpec = checkpoint.spec
-        self._model = checkpoint.model.to(memory_format=torch.channels_last).eval()
+        self._model = checkpoint.model.channels_last().eval()
         self._statistics = checkpoint.statistics
         self._encoder = encoder
         self._calibration: Calibration = calibration_from_dict(checkpoint.statistics.calibration,
