@@ -137,6 +137,19 @@ def test_confidence_that_only_reports_the_outcome_at_the_end_gains_nothing() -> 
     assert build_report([result(True, 0.75), failed], 0.6)['auroc'] == 0.5
 
 
+def test_false_stops_and_detection_time_follow_the_gate() -> None:
+    dips = [(0.1, 0.9), (0.2, 0.3), (0.3, 0.9)]
+    starts_low = [(0.1, 0.3), (0.2, 0.9)]  # the gate only opens later: nothing was stopped
+    drops = [(0.1, 0.9), (1.5, 0.2)]
+    report = build_report([
+        result(True, 0.8, confidences=tuple(dips)),
+        result(True, 0.8, confidences=tuple(starts_low)),
+        result(False, 0.5, confidences=tuple(drops)), result(False, 0.9)], 0.6, 0.45)
+    assert report['false_stop_rate'] == 0.5
+    assert report['detected_rate'] == 0.5
+    assert report['detection_s'] == 1.5
+
+
 def test_measures_that_are_not_defined_are_null_and_said_so(tmp_path: Path) -> None:
     report = build_report([result(True, 0.9), result(True, 0.0, 'stop', confidences=())], 0.6)
     assert report['auroc'] is None

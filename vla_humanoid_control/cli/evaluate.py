@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +37,9 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UserError: Suite, checkpoint, robot or output make no sense; nothing was written then.
     """
-    from vla_humanoid_control.confidence.gate import GateConfig
     from vla_humanoid_control.evaluation.report import build_report, failures, save_report, table
     from vla_humanoid_control.evaluation.suite import load_suite
+    from vla_humanoid_control.policy.registry import gate_config
     if arguments.workers < 1:
         raise UserError(f'--workers must be 1 or more, got {arguments.workers}.')
     if arguments.json is not None and arguments.json.is_dir():
@@ -48,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(problem)
     setup = (arguments.robot, arguments.checkpoint)
     _check(*setup)
+    gate = gate_config(arguments.checkpoint)
     if arguments.ros:
         results = _through_nodes(episodes, setup)
     else:
@@ -55,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
                             total=len(episodes), unit='episode', smoothing=0.05))
         order = {episode.id: n for n, episode in enumerate(episodes)}
         results.sort(key=lambda r: order[r.id])
-    report = build_report(results, GateConfig().open_threshold)
+    report = build_report(results, gate.open_threshold, gate.close_threshold)
     report = {'suite': arguments.suite.name, 'checkpoint': str(arguments.checkpoint),
               'ros': arguments.ros, **report}
     print(table(report))
@@ -86,30 +89,32 @@ def _through_nodes(episodes: Sequence[Any], setup: tuple[str, str]) -> list[Any]
 
 def _in_processes(episodes: Sequence[Any], setup: tuple[str, str], count: int) -> Iterator[Any]:
     """Results as they come, in no particular order."""
-    count = min(count, len(episodes))
-    if count == 1:
-        _begin(*setup)
-        yield from map(_run, episodes)
+    jobs = [(*setup, episode) for episode in episodes]
+    if min(count, len(jobs)) == 1:
+        yield from map(_run, jobs)
         return
     # A fresh interpreter each: neither torch nor an EGL context survives a fork.
-    with multiprocessing.get_context('spawn').Pool(count, _begin, setup) as pool:
-        yield from pool.imap_unordered(_run, episodes)
+    with multiprocessing.get_context('spawn').Pool(min(count, len(jobs)), _ignore_interrupt) as pool:
+        yield from pool.imap_unordered(_run, jobs)
 
 
-_rollout: Any = None  # one in each process
+def _ignore_interrupt() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the pool
 
 
-def _begin(robot_name: str, checkpoint: str) -> None:
-    global _rollout
+def _run(job: tuple[str, str, Any]) -> Any:
+    robot_name, checkpoint, episode = job
+    return _rollout(robot_name, checkpoint).run(episode)
+
+
+@cache  # one in each process
+def _rollout(robot_name: str, checkpoint: str) -> Any:
+    # Not in the pool's initialiser: an error there would start processes for ever.
     from vla_humanoid_control.evaluation.rollout import Rollout
-    from vla_humanoid_control.policy.registry import load_policy
+    from vla_humanoid_control.policy.registry import gate_config, load_policy
     from vla_humanoid_control.robot import load_robot
     if checkpoint != 'scripted':
         import torch
         torch.set_num_threads(1)  # each process has one core to itself
     robot = load_robot(robot_name)
-    _rollout = Rollout(robot, load_policy(checkpoint, robot))
-
-
-def _run(episode: Any) -> Any:
-    return _rollout.run(episode)
+    return Rollout(robot, load_policy(checkpoint, robot), gate_config(checkpoint))

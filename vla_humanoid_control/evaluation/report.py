@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,23 +20,29 @@ report what has already happened [s]."""
 TIMES_S = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0)
 
 
-def build_report(results: Sequence[EpisodeResult], threshold: float) -> dict[str, Any]:
+def build_report(results: Sequence[EpisodeResult], threshold: float,
+                 close_threshold: float | None = None) -> dict[str, Any]:
     """The report, ready for JSON.
 
     Args:
         results: Of every episode.
         threshold: The gate's opening threshold, for the measures that need a decision.
+        close_threshold: Below it an open gate closes; None takes `threshold`.
 
     Returns:
         `episodes`, `families`, and of the early confidence against success `auroc`,
         `auprc_failure`, `ece`, `brier`, `balanced_accuracy`, `reliability`; `by_time` with the
-        AUROC of the confidence at fixed times since the instruction; `false_stop_rate`, the share
-        of successes that needed a retry. None where a measure is not defined, as without any
-        failure.
+        AUROC and AUPRC of the confidence at fixed times since the instruction;
+        `false_stop_rate`, the share of successes on the way to which the gate would close; and
+        `detected_rate` and `detection_s`, the share of failures at which it does, and the median
+        time. None where a measure is not defined, as without any failure.
     """
     judged = [(score, r.success) for r in results if (score := early_confidence(r)) is not None]
     scores, labels = [s for s, _ in judged], [y for _, y in judged]
-    successes = [r for r in results if r.success and r.confidences]
+    close = threshold if close_threshold is None else close_threshold
+    stops = {outcome: [_first_below(r, close) for r in results
+                       if r.success is outcome and r.confidences] for outcome in (True, False)}
+    detected = sorted(t for t in stops[False] if t is not None)
     return {
         'episodes': [_episode(r) for r in results],
         'families': families(results),
@@ -44,13 +51,28 @@ def build_report(results: Sequence[EpisodeResult], threshold: float) -> dict[str
         'ece': metrics.expected_calibration_error(scores, labels),
         'brier': metrics.brier_score(scores, labels),
         'balanced_accuracy': metrics.balanced_accuracy(scores, labels, threshold),
-        'false_stop_rate': sum(r.retries > 0 for r in successes) / len(successes)
-        if successes else None,
+        'false_stop_rate': _share(stops[True]),
+        'detected_rate': _share(stops[False]),
+        'detection_s': statistics.median(detected) if detected else None,
         'early_s': EARLY_S,
         'n_judged': len(judged),
         'by_time': [_at_time(results, t) for t in TIMES_S],
         'reliability': [asdict(b) for b in metrics.reliability(scores, labels)],
     }
+
+
+def _first_below(result: EpisodeResult, threshold: float) -> float | None:
+    """When an open gate would first have closed [s]; None where never, or where none opened."""
+    opened = False
+    for time_s, confidence in result.confidences:
+        opened = opened or confidence >= threshold
+        if confidence < threshold and (opened or not result.success):
+            return time_s
+    return None
+
+
+def _share(times: Sequence[float | None]) -> float | None:
+    return sum(t is not None for t in times) / len(times) if times else None
 
 
 def early_confidence(result: EpisodeResult) -> float | None:
@@ -81,9 +103,11 @@ def table(report: dict[str, Any]) -> str:
     lines.append('')
     for key, label in (('auroc', 'AUROC'), ('ece', 'calibration error'), ('brier', 'Brier score'),
                        ('balanced_accuracy', 'balanced accuracy'),
-                       ('false_stop_rate', 'false stops')):
+                       ('false_stop_rate', 'false stops'),
+                       ('detected_rate', 'failures detected'),
+                       ('detection_s', 'detected after [s]')):
         value = report[key]
-        lines.append(f'{label:18} ' + ('not defined: all episodes ended alike' if value is None
+        lines.append(f'{label:18} ' + ('not defined on these episodes' if value is None
                                        else f'{value:.3f}'))
     lines.append(f'(confidence: its mean over the first {report["early_s"]:g} s, '
                  f'{report["n_judged"]} episodes)')
@@ -160,4 +184,5 @@ def _at_time(results: Sequence[EpisodeResult], time_s: float) -> dict[str, Any]:
         if before and result.seconds >= time_s:
             scores.append(before[-1])
             labels.append(result.success)
-    return {'time_s': time_s, 'n': len(scores), 'auroc': metrics.auroc(scores, labels)}
+    return {'time_s': time_s, 'n': len(scores), 'auroc': metrics.auroc(scores, labels),
+            'auprc_failure': metrics.auprc([1 - s for s in scores], [not y for y in labels])}
