@@ -90,11 +90,12 @@ def _through_nodes(episodes: Sequence[Any], setup: tuple[str, str]) -> list[Any]
 def _in_processes(episodes: Sequence[Any], setup: tuple[str, str], count: int) -> Iterator[Any]:
     """Results as they come, in no particular order."""
     jobs = [(*setup, episode) for episode in episodes]
-    if min(count, len(jobs)) == 1:
+    count = min(count, len(jobs))
+    if count == 1:
         yield from map(_run, jobs)
         return
     # A fresh interpreter each: neither torch nor an EGL context survives a fork.
-    with multiprocessing.get_context('spawn').Pool(min(count, len(jobs)), _ignore_interrupt) as pool:
+    with multiprocessing.get_context('spawn').Pool(count, _ignore_interrupt) as pool:
         yield from pool.imap_unordered(_run, jobs)
 
 
