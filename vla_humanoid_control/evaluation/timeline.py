@@ -64,11 +64,11 @@ def draw_timeline(trace: Trace, path: Path) -> None:
     confidence.axhline(trace.threshold, color='#c04040', ls='--', lw=1,
                        label=f'threshold {trace.threshold:.2f}')
     confidence.set(ylim=(-.03, 1.03), ylabel='confidence')
-    confidence.legend(loc='lower right')
+    confidence.legend(loc='upper left', bbox_to_anchor=(1.005, 1), frameon=False)
     speed.plot(times, [m.speed_mps for m in trace.moments], label='speed [m/s]', lw=1.2)
     speed.plot(times, [m.turn_rad_s for m in trace.moments], label='turn [rad/s]', lw=1.2)
     speed.set(ylabel='base command')
-    speed.legend(loc='lower right')
+    speed.legend(loc='upper left', bbox_to_anchor=(1.005, 1), frameon=False)
     _draw_states(safety, times, [m.safety_state for m in trace.moments])
     safety.set(xlabel='time [s]', yticks=[], ylabel='safety')
     figure.savefig(path, dpi=90)
@@ -96,4 +96,4 @@ def _draw_states(axis: matplotlib.axes.Axes, times: Sequence[float],
             shown.add(state)
             start = index
     if shown:
-        axis.legend(loc='center right', ncols=len(shown), fontsize=8)
+        axis.legend(loc='upper left', bbox_to_anchor=(1.005, 1.6), frameon=False, fontsize=9)

@@ -71,14 +71,15 @@ def compose(camera: NDArray[np.uint8], outside: NDArray[np.uint8],
     """One frame, RGB uint8 [568, 1280, 3]: the two views above the caption."""
     views = [cv2.resize(v, VIEW, interpolation=cv2.INTER_AREA) for v in (camera, outside)]
     bar = np.full((_BAR, 2 * VIEW[0], 3), 24, dtype=np.uint8)
-    cv2.putText(bar, f'"{caption.instruction}"'.encode('ascii', 'replace').decode(), (18, 36),
-                _FONT, 0.85, _WHITE, 2, cv2.LINE_AA)
+    words = f'"{caption.instruction}"' if caption.instruction else ''
+    cv2.putText(bar, words.encode('ascii', 'replace').decode(), (18, 36), _FONT, 0.85, _WHITE, 2,
+                cv2.LINE_AA)
     states = f'{caption.task_state}    safety {caption.safety_state}'
     cv2.putText(bar, states, (18, 70), _FONT, 0.6, (170, 176, 186), 1, cv2.LINE_AA)
     _draw_confidence(bar, caption)
     for view, label in zip(views, ('robot camera', 'outside')):
-        cv2.putText(view, label, (12, 24), _FONT, 0.55, (20, 20, 20), 3, cv2.LINE_AA)
-        cv2.putText(view, label, (12, 24), _FONT, 0.55, _WHITE, 1, cv2.LINE_AA)
+        cv2.rectangle(view, (0, 0), (22 + 10 * len(label), 34), (24, 24, 24), -1)
+        cv2.putText(view, label, (12, 23), _FONT, 0.55, _WHITE, 1, cv2.LINE_AA)
     return np.vstack([np.hstack(views), bar])
 
 

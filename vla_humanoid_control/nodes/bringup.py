@@ -66,7 +66,7 @@ def graph(deployment: Deployment) -> tuple[NodeEntry, ...]:
     robot = {'robot': deployment.robot}
     own: dict[str, dict[str, Any]] = {
         'vla_controller': {**robot, 'policy': deployment.policy},
-        'confidence_monitor': robot,
+        'confidence_monitor': {**robot, 'policy': deployment.policy},
         'safety_monitor': robot,
         **({'humanoid_sim': robot} if deployment.simulated else {}),
     }

@@ -21,6 +21,7 @@ from vla_humanoid_control.nodes import qos
 from vla_humanoid_control.nodes.managed import ERROR, OK, WARN, Health, ManagedNode, run
 from vla_humanoid_control.nodes.messages import channels_from_msg, channels_to_msg
 from vla_humanoid_control.nodes.parameters import Parameters, fixed
+from vla_humanoid_control.policy.registry import DEFAULT_POLICY, gate_config
 from vla_humanoid_control.robot import load_robot
 
 
@@ -30,10 +31,13 @@ class MonitorParameters:
 
     Attributes:
         robot: Name of a robot file in config/robots/, or its path.
+        policy: Name of a policy, or the folder of a checkpoint, whose conformal threshold the
+            gate takes; parameters below `gate.` go before it. Empty for the default one.
         idle_rate_hz: How often a closed gate reports itself while no proposal comes [Hz].
     """
 
     robot: str = fixed('humanoid')
+    policy: str = fixed('')
     idle_rate_hz: float = fixed(10.0)
 
     def __post_init__(self) -> None:
@@ -61,7 +65,9 @@ class ConfidenceMonitor(ManagedNode):
     def __init__(self) -> None:
         super().__init__('confidence_monitor')
         self._settings = Parameters(self, MonitorParameters)
-        self._gate_config = Parameters(self, GateConfig, prefix='gate.', veto=self._set_gate)
+        asked = gate_config(self._settings.value.policy or DEFAULT_POLICY)
+        self._gate_config = Parameters(self, GateConfig, defaults=asked, prefix='gate.',
+                                       veto=self._set_gate)
 
     def _set_gate(self, config: GateConfig, _names: frozenset[str]) -> str:
         if hasattr(self, '_gate'):

@@ -97,7 +97,7 @@ class Director:
         self._outside: Image | None = None
         self._truth: dict[str, Any] = {}
         self._interventions = 0
-        self._next_moment_s = 0.0
+        self._next_moment_s = float('inf')  # until the graph is ready
         self._episode_s = float('-inf')
         self._confidences: list[tuple[float, float]] = []
         self._commands = self._node.create_publisher(String, '/vla_command', qos.EVENT)
@@ -147,6 +147,7 @@ class Director:
         if not self._spin_until(lambda: not missing(), timeout_s):
             raise UserError(f'The graph did not come up within {timeout_s:g} s: {missing()}. '
                             'Its log says more.')
+        self._next_moment_s = time.monotonic()
 
     def say(self, text: str) -> None:
         """Publish a command."""

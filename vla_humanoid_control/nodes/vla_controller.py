@@ -36,12 +36,10 @@ from vla_humanoid_control.perception.dead_reckoning import DeadReckoning
 from vla_humanoid_control.perception.frames import FrameLimits, FrameStore
 from vla_humanoid_control.perception.image_decoding import ImageError, decode_compressed_rgb
 from vla_humanoid_control.policy.playback import ChunkPlayback
-from vla_humanoid_control.policy.registry import load_policy
+from vla_humanoid_control.policy.registry import DEFAULT_POLICY, load_policy
 from vla_humanoid_control.robot import load_robot
 from vla_humanoid_control.task import TaskConfig, TaskManager
 from vla_humanoid_control.types import Action, JointReading, Observation, Proposal, SafetyState
-
-DEFAULT_POLICY = 'default'
 
 
 @dataclass(frozen=True)

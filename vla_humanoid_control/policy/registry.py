@@ -25,6 +25,7 @@ NAMED: dict[str, Callable[[RobotSpec], Policy]] = {
     'default': lambda robot: _checkpoint(resource_path('checkpoints', 'default'), robot),
 }
 """Policy name to loader."""
+DEFAULT_POLICY = 'default'
 HYSTERESIS = 0.05
 """Between closing and opening the gate, in confidence."""
 

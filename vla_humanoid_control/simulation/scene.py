@@ -120,7 +120,7 @@ def _add_room(spec: mujoco.MjSpec) -> None:
                         type=mujoco.mjtLightType.mjLIGHT_POINT if index else
                         mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
                         diffuse=(diffuse,) * 3, ambient=(.16,) * 3, specular=(.1,) * 3)
-    world.add_camera(name='outside', pos=(-3.2, -3.2, 2.6), fovy=60,
+    world.add_camera(name='outside', pos=(-3.2, -3.2, 2.6), fovy=52,
                      mode=mujoco.mjtCamLight.mjCAMLIGHT_TARGETBODY, targetbody='torso')
 
 

@@ -68,9 +68,15 @@ class World:
         for name, address in zip(self.robot.joint_names, self._qpos):
             self.data.qpos[address] = joints[name]
             self.data.ctrl[self._ctrl[name]] = joints[name]
+        self._place_outside_camera()
         self.place_base(self.layout.base_pose)
         self._twist = np.zeros(3)
         self._gait = Gait()
+
+    def _place_outside_camera(self) -> None:
+        """In the corner of the room that is farthest from where the robot starts."""
+        side = np.where(self.layout.base_pose[:2] > 0, -1.0, 1.0)
+        self.model.cam_pos[self.model.cam('outside').id] = (*(side * (scene.ROOM_HALF_M - .3)), 2.5)
 
     def _place_objects(self, rng: np.random.Generator) -> None:
         shown = {p.slot: p for p in self.objects}
