@@ -197,7 +197,8 @@ def find_shards(directories: Sequence[Path]) -> dict[str, list[Path]]:
     """
     result: dict[str, list[Path]] = {'train': [], 'val': []}
     for directory in directories:
-        found = sorted(p.parent for p in directory.glob('shard_*/meta.json'))
+        found = sorted(p.parent for p in directory.glob('shard_*/meta.json')
+                       if p.parent.suffix != '.partial')
         if not found:
             raise UserError(f'{directory} has no shards (folders shard_00000, ... with '
                             'meta.json). Collect demonstrations first: vla collect --help')

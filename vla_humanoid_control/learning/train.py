@@ -1,13 +1,10 @@
-"""Training from the command line: stages `bc`, `confidence` and `calibrate`.
+"""The loop of behaviour cloning: schedule, log, validate, save, and take up again.
 
-    python -m vla_humanoid_control.learning.train --data data/demo --output runs/first
-
-An interrupted run goes on where it was saved: give the same command again.
+`vla train` is the command; `python -m vla_humanoid_control.learning.train` is the same.
 """
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import dataclasses
 import io
@@ -15,7 +12,6 @@ import math
 import os
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,12 +38,6 @@ from vla_humanoid_control.learning.checkpoint import (
     save_checkpoint,
     write_atomically,
 )
-from vla_humanoid_control.learning.confidence_stage import (
-    ConfidenceConfig,
-    run_calibrate,
-    run_confidence,
-)
-from vla_humanoid_control.learning.config import load_training_config
 from vla_humanoid_control.learning.dataset import DataSpec, ShardSet, epoch_batches, find_shards
 from vla_humanoid_control.learning.progress import JsonLog, ProgressLine
 from vla_humanoid_control.learning.texts import TaskTexts
@@ -285,70 +275,6 @@ def _loop(run: BcRun, texts: TaskTexts, test_texts: TaskTexts | None, log: JsonL
     line.close()
 
 
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line of this module."""
-    parser = argparse.ArgumentParser(prog='vla train', description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_arguments(parser)
-    return parser.parse_args(arguments)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of `vla train`."""
-    parser.add_argument('--data', type=Path, nargs='+', required=True, metavar='DIR',
-                        help='directories with shards; validation shards may be among them')
-    parser.add_argument('--output', type=Path, required=True, metavar='DIR',
-                        help='folder of the run; the checkpoint goes to DIR/checkpoint')
-    parser.add_argument('--stage', choices=('bc', 'confidence', 'calibrate'), default='bc')
-    parser.add_argument('--checkpoint', type=Path, metavar='DIR',
-                        help='confidence, calibrate: the checkpoint to complete')
-    parser.add_argument('--config', metavar='FILE', help='training configuration (config/train/)')
-    parser.add_argument('--model', default='default', help='model configuration (config/models/)')
-    parser.add_argument('--init-from', type=Path, metavar='DIR', help='start from a checkpoint')
-    parser.add_argument('--epochs', type=int)
-    parser.add_argument('--steps', type=int, help='length of bc, instead of epochs')
-    parser.add_argument('--batch-size', type=int)
-    parser.add_argument('--learning-rate', type=float)
-    parser.add_argument('--alpha', type=float, help='promised share of false stops')
-    parser.add_argument('--time-budget', type=float, metavar='MINUTES')
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--threads', type=int, default=os.cpu_count() or 1)
-    parser.add_argument('--float32', action='store_true', help='do not compute in bfloat16')
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a stage; 0, or 2 with one clear error."""
-    options = parse(arguments)
-    try:
-        run(options)
-    except UserError as error:
-        print(f'vla train: {error}', file=sys.stderr)
-        return 2
-    return 0
-
-
-def run(options: argparse.Namespace) -> None:
-    """Run the stage that the options name."""
-    if options.stage == 'bc':
-        config = load_training_config(
-            BcConfig, options.config or 'bc', epochs=options.epochs,
-            batch_size=options.batch_size, learning_rate=options.learning_rate)
-        folder = run_bc(BcOptions(
-            tuple(options.data), options.output, options.model, options.init_from, options.steps,
-            options.time_budget, options.seed, options.threads, not options.float32), config)
-        print(folder)
-        return
-    if options.checkpoint is None:
-        raise UserError(f'Stage {options.stage} needs --checkpoint DIR, the checkpoint to '
-                        'complete.')
-    stage = run_confidence if options.stage == 'confidence' else run_calibrate
-    settings = load_training_config(
-        ConfidenceConfig, options.config or 'confidence', epochs=options.epochs,
-        batch_size=options.batch_size, learning_rate=options.learning_rate, alpha=options.alpha)
-    keep_freed_memory()
-    print(stage(options.checkpoint, options.data, options.output, settings, options.seed,
-                options.threads))
-
-
 if __name__ == '__main__':
-    sys.exit(main())
+    from vla_humanoid_control.cli.main import main
+    sys.exit(main(['train', *sys.argv[1:]]))

@@ -1,0 +1,98 @@
+"""`vla train`: a policy from demonstrations, and its confidence from rollouts.
+
+Stages: bc trains the policy; confidence trains the confidence head on rollouts of that policy and
+calibrates it; calibrate only does the latter. An interrupted bc goes on where it was saved: give
+the same command again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from vla_humanoid_control.errors import UserError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument('--data', type=Path, nargs='+', required=True, metavar='DIR',
+                        help='directories with shards, of either split')
+    parser.add_argument('--output', type=Path, required=True, metavar='DIR',
+                        help='folder of the run; the checkpoint goes to DIR/checkpoint')
+    parser.add_argument('--stage', choices=('bc', 'confidence', 'calibrate'), default='bc')
+    parser.add_argument('--checkpoint', type=Path, metavar='DIR',
+                        help='confidence, calibrate: the checkpoint to complete')
+    parser.add_argument('--config', metavar='FILE',
+                        help='training configuration: a name in config/train/, or a YAML file')
+    parser.add_argument('--model', default='default',
+                        help='model configuration: a name in config/models/, or a YAML file')
+    parser.add_argument('--init-from', type=Path, metavar='DIR',
+                        help='bc: start from the weights and normalisation of a checkpoint')
+    parser.add_argument('--epochs', type=int, help='instead of the configured ones')
+    parser.add_argument('--steps', type=int, help='bc: length, instead of epochs')
+    parser.add_argument('--time-budget', type=float, metavar='MINUTES',
+                        help='bc: end after this time; the rate falls in time for it')
+    parser.add_argument('--batch-size', type=int, help='instead of the configured one')
+    parser.add_argument('--learning-rate', type=float, help='instead of the configured one')
+    parser.add_argument('--alpha', type=float, help='confidence: promised share of false stops')
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--threads', type=int, default=os.cpu_count() or 1)
+    parser.add_argument('--float32', action='store_true',
+                        help='bc: do not compute in bfloat16, which is faster on recent CPUs')
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the stage that the arguments name, with a progress line.
+
+    Raises:
+        UserError: Bad arguments, data or checkpoint.
+    """
+    _check(arguments)
+    folder = _run_bc(arguments) if arguments.stage == 'bc' else _run_confidence(arguments)
+    print(folder)
+    return 0
+
+
+def _run_bc(arguments: argparse.Namespace) -> Path:
+    from vla_humanoid_control.learning.config import load_training_config
+    from vla_humanoid_control.learning.train import BcConfig, BcOptions, run_bc
+
+    config = load_training_config(
+        BcConfig, arguments.config or 'bc', epochs=arguments.epochs,
+        batch_size=arguments.batch_size, learning_rate=arguments.learning_rate)
+    return run_bc(BcOptions(
+        tuple(arguments.data), arguments.output, arguments.model, arguments.init_from,
+        arguments.steps, arguments.time_budget, arguments.seed, arguments.threads,
+        not arguments.float32), config)
+
+
+def _run_confidence(arguments: argparse.Namespace) -> Path:
+    from vla_humanoid_control.learning.confidence_stage import (
+        ConfidenceConfig,
+        run_calibrate,
+        run_confidence,
+    )
+    from vla_humanoid_control.learning.config import load_training_config
+    from vla_humanoid_control.learning.train import keep_freed_memory
+
+    config = load_training_config(
+        ConfidenceConfig, arguments.config or 'confidence', epochs=arguments.epochs,
+        batch_size=arguments.batch_size, learning_rate=arguments.learning_rate,
+        alpha=arguments.alpha)
+    keep_freed_memory()
+    stage = run_confidence if arguments.stage == 'confidence' else run_calibrate
+    return stage(arguments.checkpoint, arguments.data, arguments.output, config, arguments.seed,
+                 arguments.threads)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.stage != 'bc' and arguments.checkpoint is None:
+        raise UserError(f'--stage {arguments.stage} needs --checkpoint DIR, the checkpoint to '
+                        'complete.')
+    for name in ('epochs', 'steps', 'time_budget', 'batch_size', 'learning_rate', 'threads'):
+        value = getattr(arguments, name)
+        if value is not None and not value > 0:
+            raise UserError(f'--{name.replace("_", "-")} must be greater than 0, got {value}.')
+    if arguments.alpha is not None and not 0 < arguments.alpha < 1:
+        raise UserError(f'--alpha must lie between 0 and 1, got {arguments.alpha}.')
