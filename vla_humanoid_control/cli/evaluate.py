@@ -26,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='where the report goes; the reliability diagram goes beside it')
     parser.add_argument('--ros', action='store_true',
                         help='through the real node graph, in real time')
+    parser.add_argument('--ungated', action='store_true',
+                        help='let every finite action pass the confidence gate, to see what it '
+                             'withholds; not with --ros')
     parser.add_argument('--robot', default='humanoid', help='name or path of the robot file')
     parser.add_argument('--workers', type=int, default=max(1, min(8, os.cpu_count() or 1)),
                         help='processes (default: %(default)s)')
@@ -44,6 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(f'--workers must be 1 or more, got {arguments.workers}.')
     if arguments.json is not None and arguments.json.is_dir():
         raise UserError(f'--json {arguments.json} is a folder; give the name of a file.')
+    if arguments.ungated and arguments.ros:
+        raise UserError('--ungated is for evaluation in process; leave out --ros.')
     episodes = load_suite(arguments.suite)
     problem = rendering_problem()
     if problem is not None:
@@ -54,13 +59,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.ros:
         results = _through_nodes(episodes, setup)
     else:
-        results = list(tqdm(_in_processes(episodes, setup, arguments.workers),
+        results = list(tqdm(_in_processes(episodes, setup, arguments.ungated, arguments.workers),
                             total=len(episodes), unit='episode', smoothing=0.05))
         order = {episode.id: n for n, episode in enumerate(episodes)}
         results.sort(key=lambda r: order[r.id])
     report = build_report(results, gate.open_threshold, gate.close_threshold)
     report = {'suite': arguments.suite.name, 'checkpoint': str(arguments.checkpoint),
-              'ros': arguments.ros, **report}
+              'ros': arguments.ros, 'ungated': arguments.ungated, **report}
     print(table(report))
     if wrong := failures(report):
         print(f'\nFailures:\n{wrong}')
@@ -87,9 +92,10 @@ def _through_nodes(episodes: Sequence[Any], setup: tuple[str, str]) -> list[Any]
     return list(tqdm(evaluate(episodes, robot, checkpoint), total=len(episodes), unit='episode'))
 
 
-def _in_processes(episodes: Sequence[Any], setup: tuple[str, str], count: int) -> Iterator[Any]:
+def _in_processes(episodes: Sequence[Any], setup: tuple[str, str], ungated: bool,
+                  count: int) -> Iterator[Any]:
     """Results as they come, in no particular order."""
-    jobs = [(*setup, episode) for episode in episodes]
+    jobs = [(*setup, ungated, episode) for episode in episodes]
     count = min(count, len(jobs))
     if count == 1:
         yield from map(_run, jobs)
@@ -103,14 +109,15 @@ def _ignore_interrupt() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the pool
 
 
-def _run(job: tuple[str, str, Any]) -> Any:
-    robot_name, checkpoint, episode = job
-    return _rollout(robot_name, checkpoint).run(episode)
+def _run(job: tuple[str, str, bool, Any]) -> Any:
+    robot_name, checkpoint, ungated, episode = job
+    return _rollout(robot_name, checkpoint, ungated).run(episode)
 
 
 @cache  # one in each process
-def _rollout(robot_name: str, checkpoint: str) -> Any:
+def _rollout(robot_name: str, checkpoint: str, ungated: bool) -> Any:
     # Not in the pool's initialiser: an error there would start processes for ever.
+    from vla_humanoid_control.confidence.gate import GateConfig
     from vla_humanoid_control.evaluation.rollout import Rollout
     from vla_humanoid_control.policy.registry import gate_config, load_policy
     from vla_humanoid_control.robot import load_robot
@@ -118,4 +125,5 @@ def _rollout(robot_name: str, checkpoint: str) -> Any:
         import torch
         torch.set_num_threads(1)  # each process has one core to itself
     robot = load_robot(robot_name)
-    return Rollout(robot, load_policy(checkpoint, robot), gate_config(checkpoint))
+    gate = GateConfig(1e-9, 1e-9, 0.0) if ungated else gate_config(checkpoint)
+    return Rollout(robot, load_policy(checkpoint, robot), gate)
