@@ -46,6 +46,7 @@ from vla_humanoid_control.types import (
 _PROPOSAL_SOURCES = (PROPOSAL, 'gated', 'action_gated', '/vla/action_gated')
 _MOTION = 1e-3  # smaller twists and joint moves are no motion [m/s; rad/s; rad; m]
 _CREEPING = 0.05  # a base slower than this only creeps [m/s]
+_LATE = 2.5  # ticks further apart than this many periods, on average, stop the robot
 _EARLY = 0.25  # a tick may come early by this share of the period; earlier calls change nothing
 _TILT_RETURN = 0.9  # share of the tilt limit below which the robot counts as upright again
 
@@ -82,6 +83,8 @@ class SafetySupervisor:
         self._foreign: tuple[str, ...] = ()
         self._counts: Counter[str] = Counter()
         self._due_s = -math.inf
+        self._ticked_s = now_s
+        self._interval_s = 1.0 / config.rate_hz  # between ticks, a running mean
         self._stopped_s = -math.inf  # when a cause of a stop was last there
         self._stopped_by = ''
         self._refused_s = -math.inf
@@ -303,6 +306,7 @@ class SafetySupervisor:
                 'transitions': self._machine.transitions, 'latched': self._latch.reason,
                 'tilt_rad': round(self._tilt_rad, 4), 'time_to_collision_s': round(self._ttc_s, 3),
                 'speed_share': round(self._share, 3),
+                'loop_hz': round(1 / self._interval_s, 1) if self._interval_s > 0 else 0.0,
                 'measured_speed_mps': round(float(np.hypot(*self._odom[:2])), 4),
                 **self._body.diagnostics(), **counts, **self._monitors.diagnostics(now_s)}
 
@@ -321,6 +325,9 @@ class SafetySupervisor:
             causes.append(Cause('tilt', STOP, f'tilted by {self._tilt_rad:.2f} rad'))
         if self._depth_unknown and self._monitors.watched('depth'):
             causes.append(Cause('depth', STOP, 'the depth image shows nothing'))
+        if self._interval_s > _LATE * self._twist.dt_s:
+            causes.append(Cause('late', STOP, 'the safety loop itself runs at '
+                                f'{1 / self._interval_s:.0f} Hz'))
         causes += self._body.causes(now_s)
         if self._gated is not None and not self._gated.is_open:
             causes.append(Cause('gate', HOLD, self._gated.reason or 'the gate is closed'))
@@ -412,6 +419,9 @@ class SafetySupervisor:
             self._counts['gaps'] += 1
             self._twist.halt()
             self._body.halt()
+        else:
+            self._interval_s += 0.1 * (now_s - self._ticked_s - self._interval_s)
+        self._ticked_s = now_s
         self._due_s = now_s + period if late > period else self._due_s + period
         return True
 
