@@ -30,9 +30,9 @@ ROS = [
         'trajectory-msgs')),
 ]
 SIM = [
-    'mujoco>=3.3',
+    'mujoco>=3.3,<5',
     'gymnasium>=1.0,<2',
-    'av>=13',
+    'av>=13,<19',
     'matplotlib>=3.8',
 ]
 TRAIN = [
@@ -65,7 +65,7 @@ setup(
     packages=find_packages(include=[NAME, f'{NAME}.*']),
     python_requires='>=3.10',
     install_requires=['setuptools', 'numpy>=1.26', 'PyYAML>=6', 'tqdm>=4.60',
-                      'opencv-python-headless>=4.8'],
+                      'opencv-python>=4.8'],
     extras_require={'ros': ROS, 'sim': SIM, 'train': TRAIN, 'dev': DEV},
     data_files=[
         ('share/ament_index/resource_index/packages', [str(MARKER)]),

@@ -27,8 +27,8 @@ def share_dir() -> Path:
     for candidate in candidates:
         if (candidate / 'config' / 'robots').is_dir():
             return candidate
-    raise UserError(f'{PACKAGE}: config/ not found beside the package or below {sys.prefix}/share. '
-                    'Install the package again.')
+    raise UserError(f'{PACKAGE}: config/ not found beside the package or below '
+                    f'{sys.prefix}/share. Install the package again.')
 
 
 def config_path(*parts: str) -> Path:

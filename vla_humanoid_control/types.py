@@ -24,8 +24,10 @@ class Observation:
     Attributes:
         stamp_ns: Time at which the camera frame was taken, in the robot's clock [ns].
         images: Camera name to RGB image, uint8 [H, W, 3].
-        joint_positions: float64 [J], in the order of `RobotSpec.joint_names` [rad; m for grippers].
-        elapsed_s: Time for which the present instruction has been acted on; held time not counted [s].
+        joint_positions: float64 [J], in the order of `RobotSpec.joint_names` [rad; m for
+            grippers].
+        elapsed_s: Time for which the present instruction has been acted on, held time not
+            counted [s].
         travelled: float64 [3], dead reckoning of the base commands that were sent since the
             instruction began: x [m], y [m], yaw [rad, unwrapped], in the frame of the base at that
             moment.
@@ -150,7 +152,7 @@ class Proposal:
 
 @dataclass(frozen=True)
 class GatedProposal:
-    """A proposal after the confidence gate: unchanged where `is_open`, else a hold with the reason."""
+    """A proposal after the confidence gate: unchanged where `is_open`, else a hold, and why."""
 
     proposal: Proposal
     is_open: bool

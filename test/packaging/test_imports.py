@@ -20,7 +20,7 @@ ROS = frozenset({
     'launch', 'launch_ros', 'lifecycle_msgs', 'nav_msgs', 'rcl_interfaces', 'rclpy',
     'rosgraph_msgs', 'sensor_msgs', 'std_msgs', 'std_srvs', 'tf2_ros', 'trajectory_msgs'})
 # Module name to the name under which package.xml or setup.py declares it, where they differ.
-DECLARED_AS = {'yaml': 'PyYAML', 'cv2': 'opencv-python-headless', 'sklearn': 'scikit-learn'}
+DECLARED_AS = {'yaml': 'PyYAML', 'cv2': 'opencv-python', 'sklearn': 'scikit-learn'}
 
 
 def imports(path: Path) -> Iterator[str]:

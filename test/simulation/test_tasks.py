@@ -81,7 +81,7 @@ def test_knocking_over_spoils_go_to(world):
     assert not monitor.success(world)
 
 
-@pytest.mark.parametrize('mapping, complaint', [
+@pytest.mark.parametrize(('mapping', 'complaint'), [
     ({'task': 'fly'}, 'Unknown task'),
     ({'task': 'move', 'direction': 'up'}, 'forward'),
     ({'task': 'go_to', 'colour': 'purple', 'shape': 'box'}, 'colour'),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import sys
 import threading
@@ -47,11 +48,9 @@ def run(arguments: argparse.Namespace) -> int:
     problem = rendering_problem()
     if problem is not None:
         raise UserError(problem)
-    try:
-        import rclpy  # noqa: F401
-    except ImportError as error:
-        raise UserError(f'The demo runs on ROS 2, which does not load ({error}). Run make setup, '
-                        'or source a ROS 2 installation.') from error
+    if importlib.util.find_spec('rclpy') is None:
+        raise UserError('The demo runs on ROS 2, and there is no rclpy here. Run make setup, or '
+                        'source a ROS 2 installation.')
     arguments.out.mkdir(parents=True, exist_ok=True)
     window = not arguments.headless and bool(os.environ.get('DISPLAY'))
     return _interactive(arguments, window) if arguments.interactive else _carry_out(arguments,

@@ -39,8 +39,8 @@ TASK_KEYS: tuple[str, ...] = tuple(
     for family, arguments in FAMILIES.items() for argument in (arguments or ('',)))
 """All 47 task keys, in a fixed order."""
 
-_COUNT = {'train': 400, 'test': 60}
-_OUT_OF_SCOPE_COUNT = {'train': 600, 'test': 150}
+_COUNT = {'train': 700, 'test': 60}
+_OUT_OF_SCOPE_COUNT = {'train': 5000, 'test': 200}
 _TYPO = {'train': 0.08, 'test': 0.05}
 _FIXED_WORDS = frozenset(('left', 'right', *COLOURS, *SHAPES))  # a typo here may change meaning
 _CHOICE = re.compile(r'\(([^()]*)\)')
@@ -63,7 +63,7 @@ def phrasings(task_key: str, split: Split) -> list[str]:
         split: 'train' or 'test'.
 
     Returns:
-        Distinct sentences, always the same ones in the same order: up to 400 for 'train', up to 60
+        Distinct sentences, always the same ones in the same order: up to 700 for 'train', up to 60
         for 'test'. No sentence of one split is in the other, whatever its case and punctuation.
     """
     family = family_of(task_key)

@@ -29,6 +29,8 @@ from vla_humanoid_control.nodes.messages import rgb_from_msg, twist_from_msg
 from vla_humanoid_control.simulation.tasks import Task
 
 HEAD_TOPIC = '/camera/rgb/image_raw'
+MOVING_MPS = 0.15
+"""Faster than this the robot has got going, so that it can be told to stop [m/s]."""
 OUTSIDE_TOPIC = '/humanoid_sim/outside/image_raw'
 
 
@@ -164,7 +166,10 @@ class Director:
         if task.preamble is not None:
             words, seconds = task.preamble
             self.say(words)
-            self._spin_until(lambda: np.linalg.norm(self._twist) > 0.2, 5.0)
+            if not self._spin_until(lambda: np.linalg.norm(self._twist) > MOVING_MPS, 5.0):
+                self.say('stop')
+                return EpisodeOutcome(False, False, 0.0, f'it did not move on {words!r}, so there '
+                                      'was nothing to stop', (), 0)
             self._spin_until(lambda: False, seconds)
         self._call(self._watch)
         before = self._task_state
@@ -251,7 +256,8 @@ class Director:
 
     def _on_confidence(self, msg: Float32) -> None:
         self._confidence = float(msg.data)
-        if self._task_state.startswith(('RUNNING', 'HELD', 'RETRYING')):
+        # Exactly 0 belongs to a hold, before the first inference or after the last one.
+        if self._confidence > 0.0 and self._task_state.startswith(('RUNNING', 'HELD', 'RETRYING')):
             self._confidences.append((time.monotonic() - self._episode_s, self._confidence))
 
     def _on_twist(self, msg: Twist) -> None:

@@ -72,8 +72,8 @@ def gate_config(name_or_path: str) -> GateConfig:
     if value is None:
         return GateConfig()
     # Below the threshold an open gate closes; to open again takes clearly more.
-    return GateConfig(open_threshold=min(1.0, float(value) + HYSTERESIS),
-                      close_threshold=float(value))
+    value = min(1.0, max(1e-6, float(value)))  # a gate is never open to everything
+    return GateConfig(open_threshold=min(1.0, value + HYSTERESIS), close_threshold=value)
 
 
 def _check_fits(policy: Policy, name: str, robot: RobotSpec) -> None:

@@ -256,7 +256,7 @@ class Collector:
 
 
 class _Disturbance:
-    """Slowly varying noise on the executed action; labels stay the expert's (DART, Laskey 2017)."""
+    """Slowly varying noise on the executed action; labels are the expert's (DART, Laskey 2017)."""
 
     def __init__(self, rng: np.random.Generator, joints: int, family: str) -> None:
         self._rng = rng

@@ -76,7 +76,8 @@ class World:
     def _place_outside_camera(self) -> None:
         """In the corner of the room that is farthest from where the robot starts."""
         side = np.where(self.layout.base_pose[:2] > 0, -1.0, 1.0)
-        self.model.cam_pos[self.model.cam('outside').id] = (*(side * (scene.ROOM_HALF_M - .3)), 2.5)
+        x, y = side * (scene.ROOM_HALF_M - 0.3)
+        self.model.cam_pos[self.model.cam('outside').id] = (x, y, 2.5)
 
     def _place_objects(self, rng: np.random.Generator) -> None:
         shown = {p.slot: p for p in self.objects}
