@@ -113,8 +113,8 @@ class ProcessGroup:
         self._entries = entries
         self._log_path = log_path
         self._echo = echo
-        self._environment = {**os.environ, **environment(), **(extra_environment or {}),
-                             'PYTHONUNBUFFERED': '1', 'PYTHONPATH': _python_path()}
+        self._environment = {**os.environ, **environment(), 'PYTHONUNBUFFERED': '1',
+                             'PYTHONPATH': _python_path(), **(extra_environment or {})}
         self._lock = threading.Lock()
         self._log: IO[str] | None = None
         self._readers: list[threading.Thread] = []

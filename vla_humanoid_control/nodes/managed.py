@@ -122,10 +122,20 @@ class ManagedNode(LifecycleNode):
 
     def warn(self, topic: str, text: str, every_s: float = 5.0) -> None:
         """Log a warning, at most once in that time for a topic, so that a flood stays readable."""
-        now = time.monotonic()
-        if now >= self._log_after_s.get(topic, 0.0):
-            self._log_after_s[topic] = now + every_s
+        if self._may_log(topic, every_s):
             self.get_logger().warning(text)
+
+    def tell(self, topic: str, text: str, every_s: float = 0.2) -> None:
+        """Log for information, with the same restraint."""
+        if self._may_log(topic, every_s):
+            self.get_logger().info(text)
+
+    def _may_log(self, topic: str, every_s: float) -> bool:
+        now = time.monotonic()
+        if now < self._log_after_s.get(topic, 0.0):
+            return False
+        self._log_after_s[topic] = now + every_s
+        return True
 
     # --- lifecycle --------------------------------------------------------------------------
 

@@ -326,7 +326,7 @@ class SafetyMonitor(ManagedNode):
         self._states.publish(String(data=line))
         if command.state is not self._state:
             self._state = command.state
-            self.get_logger().info(line)
+            self.tell('state', line)
             self._remember(line if self._state is SafetyState.ESTOP else '')
 
     def _remember(self, latch: str) -> None:

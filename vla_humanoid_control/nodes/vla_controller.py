@@ -264,7 +264,7 @@ class VlaController(ManagedNode):
     def _use(self, outcome: Outcome, now: float) -> None:
         self._counts['inferences'] += 1
         if outcome.chunk is None:
-            self.get_logger().error(f'inference failed: {outcome.error}')
+            self.warn('inference', f'inference failed: {outcome.error}', every_s=1.0)
             self._task.on_policy_error(outcome.error, outcome.is_fatal, now)
             return
         stamp_ns = outcome.request.observation.stamp_ns
@@ -342,7 +342,7 @@ class VlaController(ManagedNode):
         if line != self._announced:
             self._announced = line
             self._task_states.publish(String(data=line))
-            self.get_logger().info(line)
+            self.tell('task', line)
 
     def _propose(self, now: float) -> None:
         stamp_ns = self._acted_ns

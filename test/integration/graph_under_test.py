@@ -1,0 +1,300 @@
+"""What the integration tests share: the processes, and a probe node beside them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import Twist
+from lifecycle_msgs.srv import ChangeState
+from nav_msgs.msg import Odometry
+from rcl_interfaces.srv import SetParameters
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image, Imu, JointState, LaserScan
+from std_msgs.msg import Bool, Float32, String
+from std_srvs.srv import Trigger
+
+from vla_humanoid_control.nodes import qos
+from vla_humanoid_control.nodes.bringup import Deployment, NodeEntry, ProcessGroup
+from vla_humanoid_control.nodes.bringup import graph as nodes_of
+from vla_humanoid_control.nodes.messages import (
+    imu_to_msg,
+    joints_to_msg,
+    odometry_to_msg,
+    rgb_to_msg,
+    scan_to_msg,
+    twist_from_msg,
+)
+from vla_humanoid_control.robot import load_robot
+from vla_humanoid_control.types import ImuReading, ScanReading
+
+ROBOT = load_robot('humanoid')
+HERE = Path(__file__).resolve().parent
+
+
+class Robot:
+    """Publishes what a robot would: follows joint commands at once, stands in an empty field.
+
+    Attributes:
+        camera_on, joints_on, scan_on: Whether these still come.
+        spoil: Applied to each image before it is sent.
+    """
+
+    def __init__(self, node: Any) -> None:
+        self.camera_on = self.joints_on = self.scan_on = True
+        self.spoil: Callable[[Image], Image | None] = lambda image: image
+        self.positions = {j.name: j.home for j in ROBOT.joints}
+        self.twist = np.zeros(3)
+        self._pose = np.zeros(3)
+        self._clock = node.get_clock()
+        self._random = np.random.default_rng(0)
+        self._camera = node.create_publisher(Image, ROBOT.cameras['head'].topic, qos.SENSOR_OUTPUT)
+        self._out = {name: node.create_publisher(kind, ROBOT.sensors[name].topic,
+                                                 qos.SENSOR_OUTPUT)
+                     for name, kind in (('joint_states', JointState), ('imu', Imu),
+                                        ('odom', Odometry), ('scan', LaserScan))}
+        node.create_timer(1 / 30, self._see)
+        node.create_timer(1 / 50, self._feel)
+        node.create_timer(1 / 10, self._scan)
+
+    def _now(self) -> int:
+        return self._clock.now().nanoseconds
+
+    def _see(self) -> None:
+        if self.camera_on:
+            pixels = self._random.integers(0, 256, (48, 64, 3), dtype=np.uint8)
+            image = self.spoil(rgb_to_msg(self._now(), 'head', pixels))
+            if image is not None:
+                self._camera.publish(image)
+
+    def _feel(self) -> None:
+        stamp = self._now()
+        self._pose = self._pose + 0.02 * self.twist
+        if self.joints_on:
+            self._out['joint_states'].publish(joints_to_msg(stamp, self.positions))
+        level = ImuReading(stamp, np.array([0.0, 0, 0, 1]), np.zeros(3), np.array([0, 0, 9.81]))
+        self._out['imu'].publish(imu_to_msg(level, 'torso'))
+        self._out['odom'].publish(odometry_to_msg(stamp, self._pose, self.twist))
+
+    def _scan(self) -> None:
+        if self.scan_on:
+            scan = ScanReading(self._now(), -np.pi, 2 * np.pi / 180, 0.05, 8.0,
+                               np.full(180, np.inf))
+            self._out['scan'].publish(scan_to_msg(scan, 'base_link'))
+
+
+class GraphUnderTest:
+    """Starts processes, plays the robot, and records what the graph says.
+
+    Attributes:
+        twists: (steady seconds, float64 [3]) of every base command.
+        targets: Names and positions of every joint command, with its time.
+        task_states, safety_states: (time, text) of every one.
+        confidences: (time, value).
+    """
+
+    def __init__(self, domain_id: int, folder: Path, *, controller: str = '',
+                 parameters: Mapping[str, Mapping[str, Any]] | None = None,
+                 without: tuple[str, ...] = (), simulated: bool = False) -> None:
+        self.domain_id = domain_id
+        self._context = rclpy.Context()
+        self.twists: list[tuple[float, np.ndarray]] = []
+        self.targets: list[tuple[float, dict[str, float]]] = []
+        self.task_states: list[tuple[float, str]] = []
+        self.safety_states: list[tuple[float, str]] = []
+        self.confidences: list[tuple[float, float]] = []
+        self.diagnostics: dict[str, DiagnosticStatus] = {}
+        self.reported_s: dict[str, float] = {}
+        self.log: list[str] = []
+        entries = nodes_of(Deployment(policy='scripted', simulated=simulated,
+                                      parameters=parameters or {}))
+        if controller:
+            entries = tuple(replace(e, module=controller) if e.name == 'vla_controller' else e
+                            for e in entries)
+        self.entries = {e.name: e for e in entries if e.name not in without}
+        self._simulated = simulated
+        self.processes = ProcessGroup(
+            tuple(self.entries.values()), folder / 'graph.log', echo=self.log.append,
+            extra_environment={'ROS_DOMAIN_ID': str(domain_id), 'ROS_HOME': str(folder / 'ros'),
+                               'PYTHONPATH': os.pathsep.join((str(HERE), *sys.path))})
+
+    def __enter__(self) -> GraphUnderTest:
+        rclpy.init(context=self._context, domain_id=self.domain_id)
+        self.node = rclpy.create_node('probe', context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self._subscribe()
+        if not self._simulated:
+            self.robot = Robot(self.node)
+        self._words = self.node.create_publisher(String, '/vla_command', qos.EVENT)
+        self._button = self.node.create_publisher(Bool, '/emergency_stop', qos.EVENT)
+        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
+        self._thread.start()
+        self.processes.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.processes.stop()
+        self._executor.shutdown()
+        self._thread.join(5.0)
+        self.node.destroy_node()
+        rclpy.shutdown(context=self._context)
+
+    def _subscribe(self) -> None:
+        def record(kind: Any, topic: str, profile: Any,
+                   keep: Callable[[float, Any], None]) -> None:
+            self.node.create_subscription(kind, topic, lambda m: keep(time.monotonic(), m),
+                                          profile)
+        # Deep queues: a test that lags behind on a busy machine must still see every command.
+        every = QoSProfile(depth=500)
+        record(Twist, '/cmd_vel', every, self._on_twist)
+        record(JointState, '/joint_commands', every, self._on_joints)
+        record(String, '/vla/task_state', qos.STATE,
+               lambda t, m: self.task_states.append((t, m.data)))
+        record(String, '/safety/state', qos.STATE,
+               lambda t, m: self.safety_states.append((t, m.data)))
+        record(Float32, '/vla_confidence', qos.STREAM,
+               lambda t, m: self.confidences.append((t, m.data)))
+        record(DiagnosticArray, '/diagnostics', qos.EVENT, self._on_diagnostics)
+
+    def _on_diagnostics(self, now: float, msg: DiagnosticArray) -> None:
+        for entry in msg.status:
+            self.reported_s[entry.name] = now
+            self.diagnostics[entry.name] = entry
+
+    def _on_twist(self, now: float, msg: Twist) -> None:
+        twist = twist_from_msg(msg)
+        self.twists.append((now, twist))
+        if not self._simulated:
+            self.robot.twist = twist
+
+    def _on_joints(self, now: float, msg: JointState) -> None:
+        targets = dict(zip(msg.name, msg.position))
+        self.targets.append((now, targets))
+        if not self._simulated:
+            self.robot.positions.update(targets)
+
+    # --- what a test does and asks ----------------------------------------------------------
+
+    def wait_for(self, condition: Callable[[], Any], what: str, timeout_s: float = 15.0) -> float:
+        """Wait until a condition holds; gives the time that it took [s]."""
+        began = time.monotonic()
+        while not condition():
+            if time.monotonic() - began > timeout_s:
+                raise AssertionError(f'{what}: not within {timeout_s} s. Safety: {self.safety!r}, '
+                                     f'task: {self.task!r}. Log:\n' + '\n'.join(self.log[-30:]))
+            time.sleep(0.005)
+        return time.monotonic() - began
+
+    def wait_until_ready(self) -> None:
+        """All nodes are up, have found each other, and hold."""
+        def holds() -> bool:
+            self.processes.check()
+            return self.safety.startswith('HOLD')
+        self.wait_for(holds, 'safety holds', 30.0)
+        self.wait_for(lambda: self.task == 'IDLE', 'the controller is idle')
+        self.wait_for(lambda: self._words.get_subscription_count() == 1
+                      and self._button.get_subscription_count() == 1, 'discovery')
+
+    def say(self, words: str) -> None:
+        """A person gives a command."""
+        self._words.publish(String(data=words))
+
+    def press(self, pressed: bool) -> None:
+        """A person presses or releases the emergency stop."""
+        self._button.publish(Bool(data=pressed))
+
+    def walk(self) -> None:
+        """Get the robot to walk forward at some speed."""
+        self.say('walk forward')
+        self.wait_for(lambda: self.speed > 0.2, 'the robot walks')
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
+        """Send a signal to a node's process."""
+        self.processes.processes[name].send_signal(number)
+
+    def start(self, name: str) -> None:
+        """Start a node again."""
+        self.processes.start(self.entries[name])
+
+    def entry(self, name: str) -> NodeEntry:
+        """How a node is started."""
+        return self.entries[name]
+
+    def call(self, kind: Any, name: str, request: Any = None) -> Any:
+        """Call a service."""
+        client = self.node.create_client(kind, name)
+        assert client.wait_for_service(10.0), name
+        future = client.call_async(request if request is not None else kind.Request())
+        self.wait_for(future.done, name)
+        self.node.destroy_client(client)
+        return future.result()
+
+    def reset(self) -> tuple[bool, str]:
+        """Call `/safety/reset`."""
+        answer = self.call(Trigger, '/safety/reset')
+        return answer.success, answer.message
+
+    def set(self, node: str, name: str, value: Any) -> tuple[bool, str]:
+        """Set a parameter of a node."""
+        request = SetParameters.Request(parameters=[Parameter(name, value=value)
+                                                    .to_parameter_msg()])
+        result = self.call(SetParameters, f'/{node}/set_parameters', request).results[0]
+        return result.successful, result.reason
+
+    def change_state(self, node: str, transition: str) -> bool:
+        """Take a node through a lifecycle transition."""
+        request = ChangeState.Request()
+        request.transition.label = transition
+        return self.call(ChangeState, f'/{node}/change_state', request).success
+
+    @property
+    def safety(self) -> str:
+        """The newest safety state, with its reason."""
+        return self.safety_states[-1][1] if self.safety_states else ''
+
+    @property
+    def task(self) -> str:
+        """The newest task state."""
+        return self.task_states[-1][1] if self.task_states else ''
+
+    def health(self, node: str) -> str:
+        """What a node last said of itself in `/diagnostics`; empty before it did."""
+        return self.diagnostics[node].message if node in self.diagnostics else ''
+
+    def counter(self, node: str, key: str) -> tuple[()] | tuple[float, int]:
+        """When a node last reported, and a count of its diagnostics then; () before it did."""
+        if node not in self.diagnostics:
+            return ()
+        values = {v.key: v.value for v in self.diagnostics[node].values}
+        return self.reported_s[node], int(values[key])
+
+    @property
+    def speed(self) -> float:
+        """Greatest component of the newest base command."""
+        return float(np.abs(self.twists[-1][1]).max()) if self.twists else 0.0
+
+    def is_at_rest(self) -> bool:
+        """The last ten base commands were exactly zero, and the last is new."""
+        recent = self.twists[-10:]
+        return (len(recent) == 10 and time.monotonic() - recent[-1][0] < 0.2
+                and all(not t.any() for _, t in recent))
+
+    def stopping_began_after(self, since: float) -> float:
+        """How long after `since` the base command first got smaller [s]."""
+        speeds = [(t, float(np.linalg.norm(v))) for t, v in self.twists if t >= since - 0.1]
+        top = max(s for _, s in speeds)
+        last_at_top = max(t for t, s in speeds if s >= top - 1e-3)
+        return last_at_top - since
