@@ -1,0 +1,136 @@
+"""The list of nodes, and the group of processes that runs it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vla_humanoid_control.nodes import bringup
+from vla_humanoid_control.nodes.bringup import (
+    Deployment,
+    NodeEntry,
+    ProcessDiedError,
+    ProcessGroup,
+    graph,
+)
+
+
+def entry(name: str) -> NodeEntry:
+    return NodeEntry(name, {}, Path('none.yaml'), module=name)
+
+
+@pytest.fixture
+def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Runs small modules in place of nodes: {name: source}."""
+    def make(sources: dict[str, str]) -> tuple[ProcessGroup, Path]:
+        for name, source in sources.items():
+            (tmp_path / f'{name}.py').write_text(source)
+        log = tmp_path / 'log' / 'graph.log'
+        return ProcessGroup(tuple(entry(n) for n in sources), log, echo=None,
+                            extra_environment={'PYTHONPATH': str(tmp_path)}), log
+    return make
+
+
+WAITS = 'import signal, time\nprint("up", flush=True)\n' \
+        'signal.signal(signal.SIGINT, lambda *_: (print("down"), exit(0)))\ntime.sleep(60)\n'
+
+
+def wait_for(log: Path, text: str) -> None:
+    end = time.monotonic() + 10.0
+    while text not in log.read_text():
+        assert time.monotonic() < end, log.read_text()
+        time.sleep(0.01)
+
+
+def test_simulator_is_part_of_a_simulated_graph_only() -> None:
+    assert [e.name for e in graph(Deployment())] \
+        == ['vla_controller', 'confidence_monitor', 'safety_monitor', 'humanoid_sim']
+    assert [e.name for e in graph(Deployment(simulated=False))] \
+        == ['vla_controller', 'confidence_monitor', 'safety_monitor']
+
+
+def test_choices_reach_the_nodes_and_parameter_files_exist() -> None:
+    deployment = Deployment(robot='other', policy='mine',
+                            parameters={'vla_controller': {'rate_hz': 20.0}})
+    for node in graph(deployment):
+        assert node.parameters['robot'] == 'other'
+        assert '/**' in yaml.safe_load(node.parameter_file.read_text())
+    controller = graph(deployment)[0]
+    assert controller.parameters['policy'] == 'mine' and controller.parameters['rate_hz'] == 20.0
+
+
+def test_every_node_has_a_module() -> None:
+    for node in graph(Deployment()):
+        path = Path(bringup.__file__).parent / f'{node.name}.py'
+        assert 'def main(' in path.read_text()
+
+
+def test_environment_keeps_what_a_person_has_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv('ROS_AUTOMATIC_DISCOVERY_RANGE', raising=False)
+    assert bringup.environment()['ROS_AUTOMATIC_DISCOVERY_RANGE'] == 'LOCALHOST'
+    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'SUBNET')
+    assert bringup.environment()['ROS_AUTOMATIC_DISCOVERY_RANGE'] == 'SUBNET'
+
+
+def test_output_of_all_comes_to_one_place_and_all_are_stopped_in_order(group) -> None:
+    processes, log = group({'first': WAITS, 'second': WAITS})
+    with processes as running:
+        wait_for(log, '[first] up')
+        wait_for(log, '[second] up')
+        running.check()
+    assert all(p.returncode == 0 for p in processes.processes.values())
+    lines = log.read_text().splitlines()
+    assert lines.index('[first] down') < lines.index('[second] down')
+
+
+@pytest.mark.parametrize(('source', 'how'), [('exit(3)', 'ended with status 3'),
+                                             ('exit(0)', 'ended with status 0'),
+                                             ('import os\nos.kill(os.getpid(), 9)',
+                                              'was killed by signal 9')])
+def test_death_of_a_process_ends_the_run_with_an_error(group, source: str, how: str) -> None:
+    processes, _ = group({'lives': WAITS, 'dies': source})
+    with pytest.raises(ProcessDiedError, match=f'dies {how}'), processes as running:
+        running.wait(lambda: False, poll_s=0.01)
+    assert processes.processes['lives'].poll() is not None
+
+
+def test_process_that_ignores_the_signal_is_killed_and_said_so(group) -> None:
+    deaf = 'import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n' \
+           'print("up", flush=True)\ntime.sleep(60)\n'
+    processes, log = group({'deaf': deaf})
+    with processes as running:
+        wait_for(log, 'up')
+        running.stop(timeout_s=0.2)
+    assert 'is killed' in log.read_text()
+    assert processes.processes['deaf'].returncode == -9
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='uses a Linux call')
+def test_processes_die_with_the_one_that_started_them(tmp_path: Path) -> None:
+    import subprocess
+    (tmp_path / 'node.py').write_text('import os, time\nprint(os.getpid(), flush=True)\n'
+                                      'time.sleep(60)\n')
+    root = Path(bringup.__file__).resolve().parents[2]
+    parent = subprocess.Popen([sys.executable, '-c', f"""
+import time
+from pathlib import Path
+from vla_humanoid_control.nodes.bringup import NodeEntry, ProcessGroup
+entry = NodeEntry('node', {{}}, Path('none'), module='node')
+with ProcessGroup((entry,), Path({str(tmp_path / 'log')!r}),
+                  echo=lambda line: print(line, flush=True),
+                  extra_environment={{'PYTHONPATH': {str(tmp_path)!r}}}):
+    time.sleep(60)
+"""], stdout=subprocess.PIPE, text=True, cwd=root)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline().split()[-1])
+    parent.kill()
+    parent.wait()
+    end = time.monotonic() + 5.0
+    while Path(f'/proc/{child}').exists() \
+            and Path(f'/proc/{child}/stat').read_text().split()[2] != 'Z':
+        assert time.monotonic() < end
+        time.sleep(0.01)

@@ -1,0 +1,125 @@
+"""Parameters from dataclasses, on a real node: explained, and checked on every change."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+pytest.importorskip('rclpy')
+
+import rclpy
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from vla_humanoid_control.confidence.gate import GateConfig
+from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.nodes.parameters import Parameters, bounded, fixed
+from vla_humanoid_control.safety.config import SafetyConfig
+from vla_humanoid_control.task import TaskConfig
+
+pytestmark = pytest.mark.ros
+
+
+@dataclass(frozen=True)
+class Example:
+    """Parameters of an example.
+
+    Attributes:
+        low, high: Ends of a range, low
+            before high [m].
+        name: What it is called.
+        count: How many.
+        on: Whether.
+        size: Width and height [m].
+    """
+
+    low: float = bounded(0.5, 0.0, 10.0)
+    high: float = bounded(2.0, 0.0, 10.0)
+    name: str = fixed('x')
+    count: int = bounded(3, 1, 9)
+    on: bool = True
+    size: tuple[float, ...] = (1.0, 2.0)
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ValueError('low must be below high')
+
+
+@pytest.fixture(scope='module')
+def context() -> Iterator[Any]:
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=101)
+    yield context
+    rclpy.shutdown(context=context)
+
+
+def make(context: Any, **overrides: Any) -> Node:
+    return Node('example', context=context, start_parameter_services=False, parameter_overrides=[
+        Parameter(name, value=value) for name, value in overrides.items()])
+
+
+def change(node: Node, **values: Any) -> tuple[bool, str]:
+    result = node.set_parameters_atomically([Parameter(n, value=v) for n, v in values.items()])
+    return result.successful, result.reason
+
+
+def test_descriptions_come_from_the_docstring_and_bounds_from_the_field(context: Any) -> None:
+    node = make(context)
+    Parameters(node, Example)
+    low, high, count = (node.describe_parameter(n) for n in ('low', 'high', 'count'))
+    assert low.description == high.description == 'Ends of a range, low before high [m].'
+    assert low.floating_point_range[0].to_value == 10.0
+    assert count.integer_range[0].from_value == 1
+
+
+@pytest.mark.parametrize('kind', [GateConfig, TaskConfig, SafetyConfig, Example])
+def test_every_parameter_is_explained(context: Any, kind: type) -> None:
+    node = make(context)
+    Parameters(node, kind, prefix='p.')
+    for name in node.get_parameters_by_prefix('p'):
+        assert len(node.describe_parameter(f'p.{name}').description) > 5, name
+
+
+def test_values_at_start_are_taken_and_checked(context: Any) -> None:
+    assert Parameters(make(context, low=1, size=[3.0, 4.0]), Example).value \
+        == Example(low=1.0, size=(3.0, 4.0))
+    for overrides, reason in (({'low': 5.0}, 'below high'), ({'count': 99}, 'count'),
+                              ({'on': 'yes'}, 'on'), ({'high': math.nan}, 'high')):
+        with pytest.raises(UserError, match=reason):
+            Parameters(make(context, **overrides), Example)
+
+
+@pytest.mark.parametrize(('changes', 'reason'), [
+    ({'low': 3.0}, 'low must be below high'), ({'low': math.nan}, 'low'),
+    ({'high': math.inf}, ''), ({'count': 0}, ''), ({'name': 'y'}, 'only be set at start'),
+    ({'size': [1.0, math.nan]}, 'finite'), ({'low': 1.0, 'high': 0.5}, 'below high'),
+    ({'low': 'a'}, 'float'),
+])
+def test_nonsense_is_refused_and_the_old_values_stay(context: Any, changes: dict[str, Any],
+                                                     reason: str) -> None:
+    parameters = Parameters(node := make(context), Example)
+    accepted, why = change(node, **changes)
+    assert not accepted and reason in why and why
+    assert parameters.value == Example()
+
+
+def test_fields_that_depend_on_each_other_change_together(context: Any) -> None:
+    parameters = Parameters(node := make(context), Example)
+    assert change(node, low=5.0, high=6.0) == (True, '')
+    assert (parameters.value.low, parameters.value.high) == (5.0, 6.0)
+
+
+def test_veto_is_asked_with_the_new_values_and_changes_nothing(context: Any) -> None:
+    asked = []
+
+    def veto(new: Example, names: frozenset[str]) -> str:
+        asked.append((new.count, names))
+        return 'not now'
+
+    parameters = Parameters(node := make(context), Example, veto=veto)
+    assert change(node, count=4) == (False, 'not now')
+    assert asked == [(4, frozenset({'count'}))] and parameters.value.count == 3

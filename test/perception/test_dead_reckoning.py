@@ -1,0 +1,52 @@
+"""Dead reckoning of base commands."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vla_humanoid_control.perception.dead_reckoning import MAX_GAP_S, DeadReckoning
+
+
+def drive(odometer: DeadReckoning, twist: tuple[float, float, float], seconds: float,
+          start_s: float = 0.0) -> float:
+    end_s = start_s + seconds
+    for now_s in np.arange(start_s, end_s - 1e-9, 0.02):
+        odometer.on_command(np.array(twist), float(now_s))
+    odometer.on_command(np.zeros(3), end_s)
+    return end_s
+
+
+def test_straight_ahead() -> None:
+    odometer = DeadReckoning()
+    end = drive(odometer, (0.5, 0.1, 0.0), 2.0)
+    assert odometer.travelled(end) == pytest.approx([1.0, 0.2, 0.0])
+
+
+def test_circle_comes_back_and_the_turn_is_not_wrapped() -> None:
+    odometer = DeadReckoning()
+    end = drive(odometer, (0.3, 0.0, 1.0), 2 * np.pi * 1.5)
+    x, y, yaw = odometer.travelled(end)
+    assert yaw == pytest.approx(3 * np.pi)
+    assert (x, y) == pytest.approx((0.0, 0.6), abs=1e-3)
+
+
+def test_frame_begins_anew_at_a_reset() -> None:
+    odometer = DeadReckoning()
+    end = drive(odometer, (0.0, 0.0, 1.0), 1.0)
+    odometer.reset()
+    end = drive(odometer, (0.5, 0.0, 0.0), 1.0, end)
+    assert odometer.travelled(end) == pytest.approx([0.5, 0.0, 0.0])
+
+
+def test_silence_does_not_drive_on() -> None:
+    odometer = DeadReckoning()
+    odometer.on_command(np.array([1.0, 0.0, 0.0]), 0.0)
+    assert odometer.is_moving(0.1)
+    assert odometer.travelled(100.0)[0] == pytest.approx(MAX_GAP_S)
+    assert not odometer.is_moving(100.0)
+
+
+def test_before_any_command_it_has_not_moved() -> None:
+    assert not DeadReckoning().travelled(5.0).any()
+    assert not DeadReckoning().is_moving(5.0)

@@ -1,0 +1,73 @@
+"""Which frames are trusted: stamps by the robot's clock, frozen pictures, matching cameras."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vla_humanoid_control.perception.frames import FrameLimits, FrameStore
+
+NOW_NS = 1_000_000_000_000
+
+
+def picture(value: int) -> np.ndarray:
+    return np.full((4, 4, 3), value, np.uint8)
+
+
+def store(*cameras: str) -> FrameStore:
+    return FrameStore(cameras or ('head',), FrameLimits())
+
+
+@pytest.mark.parametrize(('offset_s', 'reason'), [(-2.0, '2.00 s old'), (10.0, '10.00 s ahead'),
+                                                  (-1000.0, 'is zero'), (-0.9, ''), (0.4, '')])
+def test_stamp_is_judged_by_the_robots_clock(offset_s: float, reason: str) -> None:
+    problem = store().add('head', picture(1), NOW_NS + int(offset_s * 1e9), NOW_NS, 5.0)
+    assert reason in problem and bool(problem) == bool(reason)
+
+
+def test_refused_frame_does_not_replace_a_good_one() -> None:
+    frames = store()
+    frames.add('head', picture(1), NOW_NS, NOW_NS, 5.0)
+    frames.add('head', picture(2), NOW_NS + 10**10, NOW_NS, 5.1)
+    matching, _ = frames.matching(5.2)
+    assert matching['head'].pixels[0, 0, 0] == 1
+    assert frames.counts == {'head.accepted': 1, 'head.rejected': 1}
+    assert frames.matching(6.2) == ({}, 'camera head: the stamp is 10.00 s ahead')
+
+
+def test_frozen_picture_counts_only_while_moving_and_clears_with_a_new_one() -> None:
+    frames = store()
+
+    def feed(value: int, at_s: float, moving: bool) -> str:
+        stamp = NOW_NS + int(at_s * 1e9)
+        return frames.add('head', picture(value), stamp, stamp, at_s, moving)
+
+    assert not any(feed(1, t / 10, False) for t in range(50))
+    assert not any(feed(1, 5.0 + t / 10, True) for t in range(4))
+    assert 'has not changed' in feed(1, 5.5, True)
+    assert 'has not changed' in feed(1, 5.6, False)  # at rest by then, and still frozen
+    assert feed(2, 5.7, True) == ''
+
+
+def test_cameras_too_far_apart_are_no_pair() -> None:
+    frames = store('head', 'wrist')
+    assert frames.matching(0.0)[1] == 'camera head: no frame yet'
+    frames.add('head', picture(1), NOW_NS, NOW_NS, 0.0)
+    frames.add('wrist', picture(1), NOW_NS - 200_000_000, NOW_NS, 0.0)
+    assert frames.matching(0.0) == ({}, 'cameras are 0.20 s apart')
+    frames.add('wrist', picture(2), NOW_NS - 50_000_000, NOW_NS, 0.1)
+    assert set(frames.matching(0.1)[0]) == {'head', 'wrist'}
+
+
+def test_clock_that_jumps_back_is_followed() -> None:
+    frames = store()
+    frames.add('head', picture(1), NOW_NS, NOW_NS, 0.0)
+    back = NOW_NS - 5 * 10**9
+    assert frames.add('head', picture(2), back, back, 0.1) == ''
+    assert frames.matching(0.1)[0]['head'].stamp_ns == back
+
+
+@pytest.mark.parametrize('value', [0.0, -1.0, float('nan'), float('inf')])
+def test_limits_must_make_sense(value: float) -> None:
+    with pytest.raises(ValueError, match='max_age_s'):
+        FrameLimits(max_age_s=value)
