@@ -80,11 +80,13 @@ def environment() -> dict[str, str]:
 
     Nothing is offered beyond this machine unless `ROS_AUTOMATIC_DISCOVERY_RANGE` says so.
     """
-    profile = str(config_path('fastdds.xml'))
+    reach = os.environ.get('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    profile = str(config_path('fastdds.xml' if reach in ('LOCALHOST', 'OFF')
+                              else 'fastdds_network.xml'))
     wanted = {
         'FASTRTPS_DEFAULT_PROFILES_FILE': profile,
         'FASTDDS_DEFAULT_PROFILES_FILE': profile,
-        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+        'ROS_AUTOMATIC_DISCOVERY_RANGE': reach,
         # Wheels of ROS lie below the environment's prefix; a sourced ROS says so itself.
         'AMENT_PREFIX_PATH': sys.prefix,
     }
