@@ -50,6 +50,7 @@ class BcConfig:
     out_of_scope_per_batch: int
     losses: Mapping[str, float]
     base_weight: float
+    done_weight: float
     families: Mapping[str, float]
     validate_every: int
     validation_samples: int
@@ -160,7 +161,8 @@ def losses(model: VlaModel, output: ModelOutput, batch: BcBatch, config: BcConfi
     joints = batch.actions.shape[-1] - bases
     return {
         'action': mean((share * base + joints * rest) / (share + joints)),
-        'progress': mean(model.progress_head.loss(output.progress, batch.progress)),
+        'progress': mean(model.progress_head.loss(output.progress, batch.progress)
+                         * torch.where(batch.progress >= 0.95, config.done_weight, 1.0)),
         'target': mean(model.target_head.loss(output.grounding, batch.target)),
         'instruction': mean(model.instruction_head.loss(output.instruction, batch.labels)),
     }
@@ -194,7 +196,8 @@ def validate(model: VlaModel, shards: ShardSet, texts: TaskTexts, statistics: St
         Mean losses; `base_error` [m/s, rad/s] and `joint_error` [rad] of the first half second;
         by family `error/<family>` (normalised); `said`: share of instructions read correctly
         in full; `target_px`: error of the target's place where visible [px of the width];
-        `visible`: share of right answers; `done`: balanced accuracy of 'progress >= 0.95'.
+        `visible`: share of right answers; `done_hit` and `done_rejected`: share
+        of right answers of 'progress >= 0.85' where the task is done and where it is not.
     """
     assert shards.spec is not None
     model.eval()
@@ -228,8 +231,8 @@ def validate(model: VlaModel, shards: ShardSet, texts: TaskTexts, statistics: St
         note('target_px', ((place.position - batch.target[:, 1:3])[seen] * scale).norm(dim=1))
         progress = model.progress_head.predict(output.progress)
         done = batch.progress >= 0.95
-        note('done_hit', (progress >= 0.95)[done])
-        note('done_rejected', (progress < 0.95)[batch.progress < 0.85])
+        note('done_hit', (progress >= 0.85)[done])
+        note('done_rejected', (progress < 0.85)[~done])
     model.train()
     return {name: float(torch.cat(values).mean()) for name, values in sums.items()
             if sum(len(v) for v in values)}

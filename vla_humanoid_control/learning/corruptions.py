@@ -66,7 +66,7 @@ def occluded(image: Image, rng: np.random.Generator) -> Image:
 
 def blurred(image: Image, rng: np.random.Generator) -> Image:
     """Far out of focus."""
-    sigma = rng.uniform(5, 14)
+    sigma = rng.uniform(6, 14)
     result = np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.float32)
     return _clip(result)
 

@@ -48,13 +48,13 @@ class TaskTexts:
     """Phrasings of tasks, and requests outside the robot's abilities, of one split."""
 
     def __init__(self, task_keys: Sequence[str], split: Split, per_task: int) -> None:
-        """Encode up to `per_task` phrasings for each task."""
+        """Encode up to `per_task` phrasings for each task, ten times as many out of scope."""
         texts: list[str] = []
         self._first = np.zeros(len(task_keys) + 2, np.int64)
         for i, key in enumerate(task_keys):
             texts += phrasings(key, split)[:per_task]
             self._first[i + 1] = len(texts)
-        texts += out_of_scope(split)
+        texts += out_of_scope(split)[:10 * per_task]
         self._first[-1] = len(texts)
         self._bank = TextBank(texts)
         self._out_of_scope = len(task_keys)

@@ -1,0 +1,120 @@
+"""Checkpoints explain themselves, and refuse what does not fit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.learning.checkpoint import (
+    Checkpoint,
+    build_model,
+    load_checkpoint,
+    save_checkpoint,
+)
+from vla_humanoid_control.learning.transforms import Statistics
+from vla_humanoid_control.models.config import load_model_config
+from vla_humanoid_control.policy.checkpoint import CheckpointPolicy
+from vla_humanoid_control.policy.protocol import PolicySpec
+from vla_humanoid_control.robot import load_robot
+from vla_humanoid_control.types import Observation
+
+ROBOT = load_robot('humanoid')
+SPEC = PolicySpec(('head',), (128, 96), ROBOT.joint_names, ROBOT.action_channels, 8, 0.1)
+
+
+def a_checkpoint() -> Checkpoint:
+    torch.manual_seed(0)
+    config = load_model_config('default')
+    ones = np.ones(len(SPEC.joint_names), np.float32)
+    wide = np.ones(len(SPEC.channels), np.float32)
+    return Checkpoint(build_model(config, SPEC), config, SPEC,
+                      Statistics(ones * 0, ones, wide * 0, wide))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save_checkpoint(tmp_path / 'checkpoint', a_checkpoint())
+    return tmp_path / 'checkpoint'
+
+
+def test_it_comes_back_as_it_was(folder: Path) -> None:
+    before, after = a_checkpoint(), load_checkpoint(folder)
+    assert after.spec == before.spec
+    assert after.model_config == before.model_config
+    for name, value in before.model.state_dict().items():
+        assert torch.equal(after.model.state_dict()[name], value)
+    size = sum(p.stat().st_size for p in folder.iterdir())
+    assert size < 25e6
+
+
+def spoil_weights(folder: Path) -> None:
+    tensors = load_file(folder / 'model.safetensors')
+    tensors['action_head.net.2.weight'] = torch.zeros(5, 128)
+    save_file(tensors, folder / 'model.safetensors')
+
+
+def spoil_config(folder: Path, section: str, **changes: object) -> None:
+    data = json.loads((folder / 'config.json').read_text())
+    data[section] = {**data[section], **changes}
+    (folder / 'config.json').write_text(json.dumps(data))
+
+
+def spoil_statistics(folder: Path, **changes: object) -> None:
+    data = json.loads((folder / 'statistics.json').read_text())
+    (folder / 'statistics.json').write_text(json.dumps({**data, **changes}))
+
+
+@pytest.mark.parametrize(('spoil', 'words'), [
+    (spoil_weights, 'another shape.*action_head'),
+    (lambda f: spoil_config(f, 'model', width=64), 'another shape'),
+    (lambda f: spoil_config(f, 'policy', channels=['base/linear_x']), 'does not fit'),
+    (lambda f: spoil_config(f, 'policy', horizon='many'), 'policy section'),
+    (lambda f: spoil_statistics(f, action_std=[0.0] * 22), 'positive'),
+    (lambda f: spoil_statistics(f, joint_mean='none'), 'damaged'),
+    (lambda f: (f / 'model.safetensors').write_bytes(b'broken'), 'cannot be read'),
+    (lambda f: (f / 'model.safetensors').unlink(), 'cannot be read'),
+    (lambda f: (f / 'config.json').write_text('{'), 'damaged'),
+    (lambda f: (f / 'config.json').unlink(), 'config.json'),
+    (lambda f: (f / 'statistics.json').unlink(), 'statistics'),
+])
+def test_a_damaged_checkpoint_is_refused(folder: Path, spoil: Callable[[Path], object],
+                                         words: str) -> None:
+    spoil(folder)
+    with pytest.raises(UserError, match=words):
+        load_checkpoint(folder)
+
+
+def test_a_checkpoint_for_another_robot_is_refused(folder: Path) -> None:
+    armless = replace(ROBOT, joints=tuple(j for j in ROBOT.joints if 'elbow' not in j.name))
+    with pytest.raises(UserError, match='left_elbow'):
+        CheckpointPolicy.load(folder, armless)
+
+
+def test_the_policy_refuses_observations_of_another_shape(folder: Path) -> None:
+    policy = CheckpointPolicy.load(folder, ROBOT)
+    image = np.zeros((96, 128, 3), np.uint8)
+    with pytest.raises(RuntimeError, match='reset'):
+        policy.infer(Observation(0, {'head': image}, ROBOT.home))
+    policy.reset('stop')
+    with pytest.raises(ValueError, match='lacks camera'):
+        policy.infer(Observation(0, {'wrist': image}, ROBOT.home))
+    with pytest.raises(ValueError, match='joint positions'):
+        policy.infer(Observation(0, {'head': image}, ROBOT.home[:5]))
+    with pytest.raises(ValueError, match='image'):
+        policy.infer(Observation(0, {'head': image[..., 0]}, ROBOT.home))
+
+
+def test_a_long_text_and_any_script_are_answered(folder: Path) -> None:
+    policy = CheckpointPolicy.load(folder, ROBOT)
+    for text in ('', 'go ' * 5000, 'プリーズ \x00 go 🙂'):
+        policy.reset(text)
+        chunk = policy.infer(Observation(0, {'head': np.zeros((48, 64, 3), np.uint8)}, ROBOT.home))
+        assert np.isfinite(chunk.actions).all()
