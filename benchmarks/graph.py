@@ -1,0 +1,218 @@
+"""Runs a graph of real processes against the robot's end, and works out latency and jitter."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.figures import (
+    Loop,
+    Summary,
+    first_commands,
+    followed_by,
+    measure_loop,
+    summarise,
+)
+from benchmarks.report import GraphFigures
+from benchmarks.robot_side import RobotSide
+from benchmarks.tracing import TRACE
+from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.nodes.bringup import Deployment, NodeEntry, ProcessGroup, graph
+from vla_humanoid_control.resources import config_path
+from vla_humanoid_control.robot import RobotSpec
+
+POLICY_HZ, SAFETY_HZ = 10.0, 50.0
+START_S = 120.0  # at most, until all nodes are there
+FEWEST = 10  # commands that a measurement needs
+SETTLE_S = 1.5  # after the command, before anything counts
+# The gate is held open and the task is never done, so that every inference becomes a command.
+_OVERRIDES: dict[str, dict[str, Any]] = {
+    'vla_controller': {'rate_hz': POLICY_HZ, 'task.time_limit_s': 86400.0,
+                       'task.done_ticks': 1_000_000_000},
+    'confidence_monitor': {'gate.open_threshold': 0.0001, 'gate.close_threshold': 0.0001},
+    'safety_monitor': {'remember_latch': False, 'safety.rate_hz': SAFETY_HZ},
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What both graphs are measured with.
+
+    Attributes:
+        robot_name: Name or path of the robot file.
+        robot: What is in it.
+        policy: Folder of a checkpoint, or a policy name.
+        frames: Camera images to send, RGB uint8 [480, 640, 3].
+        instruction: What the robot is told.
+        ticks: Ticks of the policy's loop to measure.
+        out: Folder for logs and notes.
+    """
+
+    robot_name: str
+    robot: RobotSpec
+    policy: str
+    frames: Sequence[NDArray[np.uint8]]
+    instruction: str
+    ticks: int
+    out: Path
+
+
+def measure_graph(setting: Setting) -> GraphFigures:
+    """The three nodes of this package.
+
+    Raises:
+        UserError: A process died, or the graph did not come up; says where the log is.
+    """
+    deployment = Deployment(setting.robot_name, setting.policy, False, _OVERRIDES)
+    entries = tuple(replace(e, module='benchmarks.traced_safety') if e.name == 'safety_monitor'
+                    else e for e in graph(deployment))
+    notes = setting.out / 'graph_trace.npz'
+    with _running(entries, setting, notes) as (group, side):
+        def nodes_are_up() -> bool:
+            return side.listeners() >= (1, 1) and all(e.name in side.health for e in entries)
+        side.spin_until(nodes_are_up, START_S, f'the nodes; see {setting.out}/graph.log',
+                        group.check)
+        _wait_for_reports(side, group)
+        before, published = dict(side.health), side.frames_published
+        _drive(side, group, setting, lambda: side.task_state.startswith('RUNNING'))
+        first_ns, missed_before = side.arrivals[-1][0], dict(side.health)
+        _measure(side, group, setting)
+        side.film(False)
+        _wait_for_reports(side, group)
+        after, published = side.health, side.frames_published - published
+    delivered = sum(int(after['vla_controller'][key]) - int(before['vla_controller'][key])
+                    for key in ('head.accepted', 'head.rejected'))
+    missed = {name: int(after[name]['deadlines_missed'])
+              - int(missed_before[name]['deadlines_missed'])
+              for name in ('vla_controller', 'safety_monitor')}
+    trace = np.load(notes)['commands']
+    messages = {name: np.array(times, np.int64).reshape(-1, 2)
+                for name, times in side.stamped.items()}
+    loops = {'/vla/action_proposal': measure_loop(messages['proposal'][:, 1].tolist(),
+                                                  1 / POLICY_HZ),
+             '/cmd_vel': measure_loop([a for a, _ in side.arrivals], 1 / SAFETY_HZ)}
+    return _figures(trace[trace[:, 0] >= first_ns], side, messages, (published, delivered), loops,
+                    missed)
+
+
+def measure_textbook(setting: Setting) -> GraphFigures:
+    """The textbook node under the same load; errors as for `measure_graph`."""
+    entry = NodeEntry('textbook_vla', {'robot': setting.robot_name, 'policy': setting.policy,
+                                       'rate_hz': POLICY_HZ},
+                      config_path('params', 'robot.yaml'), module='benchmarks.traced_textbook')
+    notes = setting.out / 'textbook_trace.npz'
+    with _running((entry,), setting, notes) as (group, side):
+        side.spin_until(lambda: side.listeners() >= (1, 1), START_S,
+                        f'the node; see {setting.out}/graph.log', group.check)
+        _pause(side, group, 1.0)  # what is discovered here may not yet be discovered there
+        _drive(side, group, setting, lambda: bool(side.arrivals))
+        first_ns = side.arrivals[-1][0]
+        _measure(side, group, setting)
+        side.film(False)
+        _pause(side, group, 1.0)
+        published = side.frames_published
+    data = np.load(notes)
+    loops = {'/cmd_vel': measure_loop([a for a, _ in side.arrivals], 1 / POLICY_HZ)}
+    trace = data['commands']
+    return _figures(trace[trace[:, 0] >= first_ns], side, {}, (published, int(data['frames'])),
+                    loops, {})
+
+
+def _drive(side: RobotSide, group: ProcessGroup, setting: Setting, acts: Any) -> None:
+    """Start the camera, give the command, wait until it is acted on, forget what was before."""
+    side.film(True)
+    _pause(side, group, 0.5)
+    side.say(setting.instruction)
+    side.spin_until(lambda: acts() and side.arrivals, START_S,
+                    f'a reaction to the command; see {setting.out}/graph.log', group.check)
+    _pause(side, group, SETTLE_S)
+    side.spin_until(lambda: side.arrivals, 5.0, '/cmd_vel', group.check)
+
+
+def _measure(side: RobotSide, group: ProcessGroup, setting: Setting) -> None:
+    side.forget()
+    _pause(side, group, setting.ticks / POLICY_HZ + 0.2)
+    # On a machine that is far too slow, go on until there is something to speak of.
+    proposed = side.stamped['gated']
+    side.spin_until(lambda: len(side.arrivals) >= FEWEST
+                    and (not proposed or len({s for s, _ in proposed}) >= FEWEST), 60.0,
+                    f'{FEWEST} commands', group.check)
+
+
+def _pause(side: RobotSide, group: ProcessGroup, seconds: float) -> None:
+    """Go on receiving for so long."""
+    until_s = time.monotonic() + seconds
+    side.spin_until(lambda: time.monotonic() >= until_s, seconds + 30.0, 'time to pass',
+                    group.check)
+
+
+def _wait_for_reports(side: RobotSide, group: ProcessGroup) -> None:
+    """Until every node has reported itself again, from after now."""
+    # Two, as the first may have been on its way already.
+    wanted = {name: count + 2 for name, count in side.reports.items()}
+    side.spin_until(lambda: all(side.reports[n] >= c for n, c in wanted.items()), 15.0,
+                    'diagnostics', group.check)
+
+
+def _figures(trace: NDArray[np.int64], side: RobotSide, messages: Mapping[str, NDArray[np.int64]],
+             frames: tuple[int, int], loops: Mapping[str, Loop], missed: Mapping[str, int]
+             ) -> GraphFigures:
+    arrivals = np.array(side.arrivals, np.int64).reshape(-1, 2)
+    commands = first_commands(trace, arrivals)[1:-1]  # the ends may be cut off
+    if not len(commands):
+        raise UserError('No command followed from any camera frame: the robot was held all the '
+                        'time. The log says why.')
+    stamps = commands[:, 0]
+    acted = len(np.unique(trace[trace[:, 2] == 1, 1])) / len(np.unique(trace[:, 1]))
+    return GraphFigures(summarise((commands[:, 2] - stamps) / 1e6), _stages(commands, messages),
+                        *frames, loops, missed, acted)
+
+
+def _stages(commands: NDArray[np.int64], messages: Mapping[str, NDArray[np.int64]]
+            ) -> dict[str, Summary]:
+    """Times between the stations of a frame's way, in milliseconds after the one before."""
+    times = {'frame to proposal': followed_by(commands[:, 0], messages['proposal']),
+             'proposal to gated': followed_by(commands[:, 0], messages['gated'])} \
+        if messages else {}
+    times['to /cmd_vel sent'] = (commands[:, 1] - commands[:, 0]) / 1e6
+    times['to /cmd_vel arrived'] = (commands[:, 2] - commands[:, 0]) / 1e6
+    names, columns = list(times), np.column_stack(list(times.values()))
+    columns = columns[np.isfinite(columns).all(axis=1)]
+    steps = np.diff(columns, axis=1, prepend=0.0)
+    return {name: summarise(steps[:, i]) for i, name in enumerate(names)}
+
+
+@contextmanager
+def _running(entries: tuple[NodeEntry, ...], setting: Setting, notes: Path
+             ) -> Iterator[tuple[ProcessGroup, RobotSide]]:
+    notes.unlink(missing_ok=True)
+    with free_domain() as domain_id:
+        extra = {'ROS_DOMAIN_ID': str(domain_id), TRACE: str(notes.resolve())}
+        with ProcessGroup(entries, setting.out / 'graph.log', None, extra) as group, \
+                RobotSide(setting.robot, setting.frames, domain_id) as side:
+            yield group, side
+
+
+@contextmanager
+def free_domain() -> Iterator[int]:
+    """A ROS domain that no other measurement or test on this machine uses at the same time."""
+    for offset in range(100):
+        number = 1 + (os.getpid() + offset) % 100  # up to 101 keeps clear of ephemeral ports
+        with (Path(tempfile.gettempdir()) / f'vla_test_domain_{number}.lock').open('w') as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield number
+            return
+    raise UserError('All ROS domains are in use by other measurements or tests.')

@@ -1,0 +1,56 @@
+"""Goals are stated as they came out, and the table and the JSON say the same."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.figures import Loop, Summary
+from benchmarks.report import GraphFigures, LocalFigures, goals, save_json, table
+
+EVEN = Loop(1000, 100.0, 0.4, 1.0, 103.0, 0)
+GRAPH = GraphFigures(Summary(1000, 30.0, 52.0, 60.0),
+                     {'frame to proposal': Summary(1000, 20.0, 30.0, 40.0)}, 3000, 3000,
+                     {'/vla/action_proposal': EVEN, '/cmd_vel': replace(EVEN, period_ms=20.0)},
+                     {'vla_controller': 0, 'safety_monitor': 0}, 1.0)
+LOCAL = LocalFigures(Summary(300, 10.0, 12.0, 13.0), Summary(5000, 0.3, 0.5, 1.0),
+                     Summary(5000, 0.4, 0.9, 1.0), 1.0, 3000.0, 6.0, 90.0)
+TEXTBOOK = replace(GRAPH, stages={}, loops={'/cmd_vel': EVEN}, missed_by_node={})
+
+
+def test_all_met() -> None:
+    reached = goals(GRAPH, LOCAL, 30.0)
+    assert len(reached) == 5 and all(g.is_met for g in reached)
+    assert reached[0].limit == pytest.approx(10.0 + 15.0 + 1000 / 30)
+
+
+@pytest.mark.parametrize(('index', 'graph', 'local'), [
+    (0, replace(GRAPH, latency=Summary(1000, 30.0, 58.4, 60.0)), LOCAL),
+    (1, replace(GRAPH, loops={'/cmd_vel': replace(EVEN, missed=1)}), LOCAL),
+    (1, replace(GRAPH, missed_by_node={'safety_monitor': 1}), LOCAL),
+    (2, replace(GRAPH, frames_delivered=2999), LOCAL),
+    (3, GRAPH, replace(LOCAL, safety_step=Summary(5000, 0.51, 0.6, 1.0))),
+    (4, GRAPH, replace(LOCAL, safety_tick=Summary(5000, 0.4, 1.1, 2.0))),
+])
+def test_each_goal_can_be_missed(index: int, graph: GraphFigures, local: LocalFigures) -> None:
+    reached = goals(graph, local, 30.0)
+    assert [g.is_met for g in reached] == [i != index for i in range(5)]
+    assert table(graph, TEXTBOOK, local, reached).count('[NOT MET]') == 1
+
+
+def test_table_names_everything() -> None:
+    text = table(GRAPH, TEXTBOOK, LOCAL, goals(GRAPH, LOCAL, 30.0))
+    for words in ('(a) camera to /cmd_vel', '(b)', '(c)', 'frame to proposal', '52.0 ms',
+                  'graph 3000 of 3000', '3000 physics steps', '[met]'):
+        assert words in text
+
+
+def test_json_says_what_the_table_says(tmp_path: Path) -> None:
+    path = tmp_path / 'new' / 'bench.json'
+    save_json(path, GRAPH, TEXTBOOK, LOCAL, goals(GRAPH, LOCAL, 30.0), {'cores': 2})
+    data = json.loads(path.read_text(encoding='utf-8'))
+    assert data['about'] == {'cores': 2}
+    assert data['graph']['latency']['p99_ms'] == 52.0
+    assert data['graph']['loops']['/cmd_vel']['missed'] == 0
+    assert [g['met'] for g in data['goals']] == [True] * 5

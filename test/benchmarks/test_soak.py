@@ -1,0 +1,51 @@
+"""Figures of the soak run, from made-up samples."""
+
+import pytest
+
+pytest.importorskip('psutil')
+
+from benchmarks.soak import Samples, main, table, wear
+
+
+def samples(growth_mb_per_s: float, handles_per_s: float = 0.0) -> Samples:
+    """Ten minutes, the first half of which does not count."""
+    times = [float(t) for t in range(600)]
+    return Samples(times, [300.0 + growth_mb_per_s * t for t in times],
+                   [40 + int(handles_per_s * t) for t in times], [5.0 + 0.25 * t for t in times])
+
+
+def test_steady_process() -> None:
+    w = wear(samples(0.0), 6000, 0, '')
+    assert (w.memory_growth_mb_per_h, w.handles_growth_per_h) == (0.0, 0.0)
+    assert (w.handles_start, w.handles_end, w.cpu_share) == (40, 40, 0.25)
+
+
+def test_leak_shows_as_slope() -> None:
+    w = wear(samples(0.01, 0.1), 6000, 3, '')
+    assert w.memory_growth_mb_per_h == pytest.approx(36.0, abs=0.2)
+    assert w.handles_growth_per_h == pytest.approx(360.0, rel=0.02)
+
+
+def test_start_does_not_count() -> None:
+    """Weights that are loaded in the first minute are no leak."""
+    s = samples(0.0)
+    s.memory_mb[:60] = [50.0] * 60
+    assert wear(s, 1, 0, '').memory_growth_mb_per_h == 0.0
+
+
+def test_too_few_samples() -> None:
+    with pytest.raises(ValueError):
+        wear(Samples([0.0], [1.0], [1], [0.0]), 0, 0, '')
+
+
+def test_table_shows_the_dead() -> None:
+    text = table({'safety_monitor': wear(samples(0.0), 30000, 2, 'status -9'),
+                  'confidence_monitor': wear(samples(0.0), -1, -1, '')})
+    assert 'status -9' in text and '30000' in text
+    assert text.splitlines()[2].split()[-3:] == ['-', '-', 'no']
+
+
+@pytest.mark.parametrize('seconds', ['0', '-5', 'nan'])
+def test_nonsense_is_refused(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(['--seconds', seconds]) == 2
+    assert '--seconds' in capsys.readouterr().err

@@ -1,0 +1,161 @@
+"""`vla bench`: latency, jitter, delivery and speed, measured in one run on this machine.
+
+What is measured, exactly:
+
+(a) Camera to /cmd_vel: from the stamp of a camera frame to the arrival, at the robot's end, of the
+    first /cmd_vel that follows from it. An action is computed from one frame, and its proposal
+    carries that frame's stamp through both gates; a command follows from a frame when the newest
+    proposal that safety had received when it decided was computed from that frame. The stamp is
+    taken before the frame is published, the arrival by the middleware. So it holds transport,
+    decoding, waiting for the loop, inference, both gates, and waiting for safety's next tick.
+(b) The same for benchmarks/textbook_node.py, with the same frames, policy and loop rate.
+(c) `Policy.infer` alone, back to back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from vla_humanoid_control.cli.prerequisites import rendering_problem
+from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.resources import resource_path, share_dir
+
+INSTRUCTION = 'walk forward'
+BUSY = 0.5
+"""Load for each core before the start from which the figures say little."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument('--out', type=Path, default=Path('out', 'bench'),
+                        help='folder for bench.json and the logs (default: %(default)s)')
+    parser.add_argument('--quick', action='store_true',
+                        help='a few seconds of each, to see that it works; no figures to quote')
+    parser.add_argument('--checkpoint', default='default', metavar='DIR',
+                        help='folder of a checkpoint, or a policy name (default: %(default)s)')
+    parser.add_argument('--robot', default='humanoid', help='name or path of the robot file')
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, print, write; 0 whatever the figures are.
+
+    Raises:
+        UserError: Bad input, something is missing on this machine, or a process died.
+    """
+    from vla_humanoid_control.policy.registry import load_policy
+    from vla_humanoid_control.robot import load_robot
+    _find_benchmarks()
+    robot = load_robot(arguments.robot)
+    with ExitStack() as stack:
+        checkpoint, note = arguments.checkpoint, ''
+        if checkpoint == 'default' and not resource_path('checkpoints', 'default').is_dir():
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            note = 'random weights: there is no default checkpoint here'
+            checkpoint = str(_untrained(folder, robot))
+        policy = load_policy(checkpoint, robot)
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        _measure(arguments, robot, policy, checkpoint, note)
+    return 0
+
+
+def _measure(arguments: argparse.Namespace, robot: Any, policy: Any, checkpoint: str,
+             note: str) -> None:
+    from benchmarks import local, report
+    ticks, passes, checks, seconds = (30, 20, 200, 1.0) if arguments.quick \
+        else (1000, 300, 5000, 5.0)
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    about: dict[str, Any] = {
+        'policy': note or arguments.checkpoint, 'quick': arguments.quick, 'ticks': ticks,
+        'cores': os.cpu_count(), 'machine': _processor(), 'python': platform.python_version(),
+        'load_before_per_core': round(load, 2)}
+    _say(f'Policy: {about["policy"]}. {about["cores"]} cores, {about["machine"]}.')
+    if load > BUSY:
+        _say(f'This machine is busy already (load {load:.1f} a core): all times come out too '
+             'long. End what else runs and measure again.')
+    _say('Safety check, simulator and forward pass ...')
+    check = local.SafetyCheck(robot)
+    step, tick = check.measure(checks)
+    steps_per_s, factor, frames_per_s = local.simulator_speed(robot, seconds)
+    frames = local.record_frames(robot, 30)
+    forward = local.forward_pass(policy, robot, frames, INSTRUCTION, passes)
+    here = report.LocalFigures(forward, step, tick, check.moving, steps_per_s, factor,
+                               frames_per_s)
+    graph, textbook, camera_hz = _through_processes(arguments, robot, checkpoint, frames, ticks)
+    reached = report.goals(graph, here, camera_hz)
+    report.save_json(arguments.out / 'bench.json', graph, textbook, here, reached, about)
+    _say('\n' + report.table(graph, textbook, here, reached))
+    _say(f'\nFigures: {arguments.out}/bench.json'
+         + (' (--quick: not to be quoted)' if arguments.quick else ''))
+
+
+def _through_processes(arguments: argparse.Namespace, robot: Any, checkpoint: str, frames: Any,
+                       ticks: int) -> tuple[Any, Any, float]:
+    try:
+        from vla_humanoid_control.nodes.bringup import environment
+        # This process is one end of the graph, and must speak as its nodes do.
+        os.environ.update(environment())
+        from benchmarks.graph import Setting, measure_graph, measure_textbook
+        from benchmarks.robot_side import CAMERA_HZ
+    except ImportError as error:
+        raise UserError(f'The bench runs on ROS 2, which does not load ({error}). Run make setup, '
+                        'or source a ROS 2 installation.') from error
+    (arguments.out / 'graph.log').unlink(missing_ok=True)
+    setting = Setting(arguments.robot, robot, checkpoint, frames, INSTRUCTION, ticks,
+                      arguments.out)
+    _say(f'The graph, {ticks} ticks of the policy ...')
+    graph = measure_graph(setting)
+    _say('The textbook node, as many ...')
+    return graph, measure_textbook(setting), CAMERA_HZ
+
+
+def _find_benchmarks() -> None:
+    """Make the folder benchmarks/ importable; it is not part of an installation."""
+    problem = rendering_problem()
+    if problem is not None:
+        raise UserError(problem)
+    root = share_dir()
+    if not (root / 'benchmarks' / 'graph.py').is_file():
+        raise UserError(f'There is no benchmarks/ in {root}. vla bench runs from a checkout of '
+                        'the source: clone the repository and run make bench there.')
+    sys.path.insert(0, str(root))
+
+
+def _untrained(folder: Path, robot: Any) -> Path:
+    """A checkpoint of the default architecture with random weights: as fast as a trained one."""
+    import numpy as np
+    import torch
+
+    from vla_humanoid_control.learning.checkpoint import Checkpoint, build_model, save_checkpoint
+    from vla_humanoid_control.learning.transforms import Statistics
+    from vla_humanoid_control.models.config import load_model_config
+    from vla_humanoid_control.policy.protocol import PolicySpec
+    torch.manual_seed(0)
+    config = load_model_config('default')
+    spec = PolicySpec(('head',), (128, 96), robot.joint_names, robot.action_channels, 8, 0.1)
+    joints, channels = len(spec.joint_names), len(spec.channels)
+    home = np.array([0.0] * 3 + [j.home for j in robot.controlled], np.float32)
+    statistics = Statistics(robot.home.astype(np.float32), np.ones(joints, np.float32), home,
+                            np.full(channels, 0.01, np.float32))
+    save_checkpoint(folder / 'untrained', Checkpoint(build_model(config, spec), config, spec,
+                                                     statistics))
+    return folder / 'untrained'
+
+
+def _processor() -> str:
+    try:
+        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
+    except OSError:
+        return platform.machine()
+    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
+    return names[0] if names else platform.machine()
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
