@@ -1,0 +1,39 @@
+"""Launch files, where a ROS installation brings `launch_ros`: they list the nodes of `bringup`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip('launch_ros')
+
+from launch import LaunchContext
+from launch.actions import DeclareLaunchArgument
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch_ros.actions import Node
+
+from vla_humanoid_control.nodes.bringup import Deployment, graph
+
+pytestmark = pytest.mark.ros
+
+FILES = sorted((Path(__file__).resolve().parents[2] / 'launch').glob('*.launch.py'))
+
+
+def test_there_are_launch_files() -> None:
+    assert {f.name for f in FILES} >= {'vla_demo.launch.py', 'robot.launch.py'}
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda p: p.name)
+def test_launch_file_lists_the_graph(path: Path) -> None:
+    context = LaunchContext()
+    description = PythonLaunchDescriptionSource(str(path)).get_launch_description(context)
+    for entity in description.entities:
+        if isinstance(entity, DeclareLaunchArgument):
+            entity.execute(context)
+    nodes = [e for e in description.entities if isinstance(e, Node)]
+    for node in nodes:
+        node._perform_substitutions(context)
+    simulated = path.name == 'vla_demo.launch.py'
+    assert [n.node_name.split('/')[-1] for n in nodes] \
+        == [e.name for e in graph(Deployment(simulated=simulated))]
