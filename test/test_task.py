@@ -45,7 +45,7 @@ def test_done_needs_consecutive_inferences_with_the_gate_open() -> None:
     assert task.state is TaskState.DONE and task.wording is None
 
 
-@pytest.mark.parametrize('progress', [math.nan, 0.94])
+@pytest.mark.parametrize('progress', [math.nan, 0.84])
 def test_progress_below_the_threshold_or_nan_is_not_done(progress: float) -> None:
     task = running()
     for _ in range(10):

@@ -29,7 +29,7 @@ class TaskConfig:
     max_retries: int = 3
     hold_timeout_s: float = 2.0
     settle_s: float = 0.5
-    done_threshold: float = 0.95
+    done_threshold: float = 0.85
     done_ticks: int = 3
 
     def __post_init__(self) -> None:

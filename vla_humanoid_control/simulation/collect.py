@@ -145,7 +145,7 @@ class Collector:
         for _ in range(steps):
             frame = self._frame()
             done += self._record(shard, rng, task, elapsed, travelled, frame)
-            if done > 4:
+            if done > 10:
                 break
             wanted, targets = self._decide(task, frame, elapsed, travelled)
             if self._driver is None:

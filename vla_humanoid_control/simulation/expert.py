@@ -71,9 +71,17 @@ class ExpertState:
     target: Target | None = None
 
 
+UNDER_WAY = 0.70
+"""Progress stays below this until the task is done, and is 1 then: a gap that can be learnt."""
+
+
 @dataclass(frozen=True)
 class ExpertAction:
-    """One action and how far the task has come; progress is 1 exactly when it is done."""
+    """One action and how far the task has come; progress is 1 exactly when it is done.
+
+    The action goes on towards the middle of what counts as done: a policy that comes to rest a
+    little short of it is done all the same.
+    """
 
     twist: NDArray[np.float64]
     joints: dict[str, float]
@@ -144,16 +152,15 @@ class Expert:
         velocity = way * np.clip(1.8 * left, 0.0, speed) if left > 0.03 else np.zeros(2)
         # Where a turn crept in, turn back.
         twist = np.array([*velocity, np.clip(-1.0 * state.travelled[2], -.3, .3)])
-        done = left <= 0.05
-        return self._upright(twist, 1.0 if done else 0.85 * np.clip(along / MOVE_M, 0, 1))
+        done = left <= 0.10
+        return self._upright(twist, _progress(done, along / MOVE_M))
 
     def _turn(self, task: Task, state: ExpertState) -> ExpertAction:
         goal = TURN_RAD[task.arguments[0]]
         left = goal - state.travelled[2]
         rate = np.clip(2.0 * left, -0.8, 0.8) if abs(left) > 0.02 else 0.0
-        done = abs(left) < 0.06
-        progress = 0.85 * float(np.clip(state.travelled[2] / goal, 0, 1))
-        return self._upright(np.array([0, 0, rate]), 1.0 if done else progress)
+        progress = _progress(abs(left) < 0.15, state.travelled[2] / goal)
+        return self._upright(np.array([0, 0, rate]), progress)
 
     def _stop(self, task: Task, state: ExpertState) -> ExpertAction:
         joints = {n: float(state.joints[self._index[n]]) for n in self._controlled}
@@ -169,8 +176,8 @@ class Expert:
         ahead = float(np.clip(1.2 * (distance - STAND_OFF_M), -0.15, 0.5))
         forward = ahead * max(0.0, np.cos(bearing)) ** 4
         turn = float(np.clip(1.8 * bearing, -0.8, 0.8))
-        done = abs(distance - STAND_OFF_M) < 0.06 and abs(bearing) < 0.18
-        progress = 1.0 if done else 0.85 * float(np.clip(1 - (distance - STAND_OFF_M) / 3, 0, 1))
+        done = abs(distance - STAND_OFF_M) < 0.10 and abs(bearing) < 0.25
+        progress = _progress(done, 1 - (distance - STAND_OFF_M) / 3)
         neck = float(np.clip(np.arctan2(1.0, distance) - 0.22, 0.15, 0.85))
         return self._upright(np.array([forward, 0, turn]), progress, neck_pitch=neck)
 
@@ -201,8 +208,7 @@ class Expert:
         joints.update(self._arms.towards(state.joints, side, waypoint,
                                          _for_side(_REACHING, side)))
         remaining = float(np.linalg.norm(goal - hand))
-        done = remaining < 0.035
-        progress = 1.0 if done else 0.85 * float(np.clip(1 - remaining / 0.5, 0.05, 1))
+        progress = _progress(remaining < 0.05, max(0.05, 1 - remaining / 0.5))
         return ExpertAction(np.zeros(3), joints, progress)
 
     def _folded(self, state: ExpertState, side: str) -> bool:
@@ -221,9 +227,7 @@ class Expert:
             joints.update(_for_side(_RAISED, gesture.split('_')[1]))
         now = {n: state.joints[self._index[n]] for n in self._controlled}
         error = max(abs(now[n] - joints[n]) for n in joints if 'gripper' not in n)
-        done = error < 0.12
-        progress = 1.0 if done else 0.85 * float(np.clip(1 - error / 2.0, 0, 1))
-        return ExpertAction(np.zeros(3), joints, progress)
+        return ExpertAction(np.zeros(3), joints, _progress(error < 0.25, 1 - error / 2.0))
 
     def _wave(self, state: ExpertState) -> ExpertAction:
         joints = dict(self._home)
@@ -233,8 +237,7 @@ class Expert:
             swing = 0.40 * np.sin(2 * np.pi * WAVE_HZ * state.elapsed_s)
             joints['right_shoulder_roll'] = -0.40 + swing
         done = state.elapsed_s >= WAVE_S and raised
-        progress = 1.0 if done else 0.85 * float(np.clip(state.elapsed_s / WAVE_S, 0, 1))
-        return ExpertAction(np.zeros(3), joints, progress)
+        return ExpertAction(np.zeros(3), joints, _progress(done, state.elapsed_s / WAVE_S))
 
     def _upright(self, twist: NDArray[np.float64], progress: float,
                  **joints: float) -> ExpertAction:
@@ -255,6 +258,10 @@ def observe(world: World, task: Task, elapsed_s: float,
                           cos * offset[1] - sin * offset[0], position[2]])
         target = Target(local, world.objects[index].size.height, world.sees(index))
     return ExpertState(world.joint_positions(), elapsed_s, np.array(travelled), target)
+
+
+def _progress(done: bool, share: float) -> float:
+    return 1.0 if done else UNDER_WAY * float(np.clip(share, 0, 1))
 
 
 def advance(pose: NDArray[np.float64], twist: NDArray[np.float64],
