@@ -426,6 +426,29 @@ def test_a_posture_that_collides_is_refused_and_the_last_safe_one_held(running: 
     running.until('RUN')
 
 
+def test_a_target_that_grazes_the_body_is_followed_until_it_would_touch(running: Any) -> None:
+    """A hand on the belly is no reason to freeze, but it must not touch."""
+    from vla_humanoid_control.safety.posture import PostureChecker
+
+    checker, home = PostureChecker(running.robot, running.config), running.robot.home
+    grazing = {'left_shoulder_pitch': -0.56, 'left_shoulder_roll': -0.22,
+               'left_shoulder_yaw': -0.3, 'left_elbow': -1.06}
+
+    def posture(joints: dict[str, float]) -> np.ndarray:
+        result = home.copy()
+        for name, value in joints.items():
+            result[running.robot.joint_names.index(name)] = value
+        return result
+
+    assert 'torso would touch left forearm' in checker.problem(posture(grazing), home)
+    running.joints = grazing
+    running.run(3.0)
+    reached = running.log[-1][1].joints
+    assert max(abs(reached[n] - v) for n, v in grazing.items()) < 0.25
+    assert all(checker.problem(posture(c.joints), home) == '' for _, c in running.log[::3])
+    assert any('waiting: ' in c.reason for _, c in running.log)
+
+
 def test_stops_before_a_collision_on_the_way_to_a_safe_target(running: Any) -> None:
     """The supervisor is told nothing of the way, so it looks one braking distance ahead."""
     from vla_humanoid_control.safety.posture import PostureChecker

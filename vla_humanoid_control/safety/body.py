@@ -15,6 +15,8 @@ from vla_humanoid_control.safety.states import STOP, Cause
 
 Array = NDArray[np.float64]
 
+_LOOK_S = np.array([0.0, 0.03, 0.07, 0.12, 0.18])
+"""Times after a tick at which the way of braking is checked for touch, besides its end [s]."""
 _BEYOND = 0.02  # a joint measured further outside its limits than this is beyond them [rad; m]
 _LEAD_BACK_END = 0.5  # share of the tracking limit below which tracking counts as restored
 
@@ -24,11 +26,15 @@ class PostureModel(Protocol):
 
     config: SafetyConfig
 
-    def problem(self, positions: Array, measured: Array) -> str:
-        """Why a posture is unsafe; '' if it is safe, or no less safe than the measured one.
+    def problem(self, positions: Array, present: Array, graze_m: float = 0.0) -> str:
+        """Why a posture is unsafe; '' if it is safe, or no less safe than the present one.
 
-        Both are float64 [J], in the order of the robot file.
+        Both are float64 [J], in the order of the robot file. `graze_m` is how deep parts may
+        reach into each other.
         """
+
+    def touch(self, positions: Array, present: Array, graze_m: float = 0.0) -> str:
+        """As `problem`, but asks only whether the body touches itself."""
 
 
 class Body:
@@ -51,6 +57,7 @@ class Body:
         self._posture = posture
         self._limiter: JointLimiter | None = None
         self._begun = False
+        self.waiting = ''
         self._measured: Array = robot.home
         self._target: Array = np.full(len(self.names), np.nan)
         self._target_problem: str | None = None  # not judged yet
@@ -127,10 +134,13 @@ class Body:
     def plan_problem(self) -> str:
         """Plan this tick towards the target; why its posture is unsafe, '' if it is safe.
 
-        Two postures are looked at: the target, once, and every tick the one in which the body
-        would come to rest if it braked right after. As long as the latter is safe, braking ends
-        in a safe posture.
+        The target is looked at once, and every tick the posture in which the body would come to
+        rest if it braked right after, and the way there. As long as that is safe, braking ends in
+        a safe posture. If the target is safe, or only grazes the body, but the way to it is
+        barred, some joints are made to wait while the others go on, so that limbs slide past each
+        other; `waiting` then says so.
         """
+        self.waiting = ''
         if self._limiter is None:
             return ''
         # A joint beyond its limit may only move back inside.
@@ -143,11 +153,14 @@ class Body:
             return ''
         if self._target_problem is None:
             aim = np.clip(np.where(np.isnan(target), stop, target), self._lower, self._upper)
-            self._target_problem = self._judge(aim)
+            self._target_problem = self._posture.problem(
+                self._whole(aim), self._whole(stop), self._config.graze_m)
         if self._target_problem:
             return self._target_problem
-        stays = np.array_equal(self._plan.stop, stop)
-        return '' if stays else self._judge(self._plan.stop)
+        if np.array_equal(self._plan.stop, stop):
+            return ''
+        problem = self._way_problem(self._plan)
+        return self._let_some_wait(self._limiter, self._plan, problem) if problem else ''
 
     def move(self, follow: bool, yielding: bool) -> None:
         """Advance by one tick.
@@ -201,10 +214,34 @@ class Body:
         elif self._far_since_s is None:
             self._far_since_s = now_s
 
-    def _judge(self, controlled: Array) -> str:
-        """Judge the measured posture with the controlled joints replaced."""
-        if self._posture is None:
+    def _let_some_wait(self, limiter: JointLimiter, plan: Plan, problem: str) -> str:
+        """Plan anew with joints held whose waiting makes the plan safe; `problem` if none does."""
+        hold = limiter.plan(np.full(len(self.names), np.nan))
+        moving = np.flatnonzero(np.abs(plan.stop - hold.stop) > 1e-9)
+        # One joint at a time; else more and more of them, from the trunk outwards.
+        for waiting in (*moving[:, None], *(moving[:n] for n in range(2, len(moving)))):
+            waits = np.zeros(len(self.names), dtype=bool)
+            waits[waiting] = True
+            trial = Plan(np.where(waits, hold.state, plan.state),
+                         np.where(waits, hold.stop, plan.stop))
+            if not self._way_problem(trial):
+                names = ', '.join(self.names[i] for i in waiting)
+                self._plan, self.waiting = trial, f'waiting: {names}; {problem}'
+                return ''
+        return problem
+
+    def _way_problem(self, plan: Plan) -> str:
+        """Why a plan is unsafe: where braking after it would end, and where it would lead."""
+        if self._posture is None or self._limiter is None:
             return ''
-        posture = self._measured.copy()
+        present = self._whole(self._limiter.stop_position)
+        problem = self._posture.problem(self._whole(plan.stop), present)
+        for positions in self._limiter.brake_path(plan, _LOOK_S):
+            problem = problem or self._posture.touch(self._whole(positions), present)
+        return problem
+
+    def _whole(self, controlled: Array) -> Array:
+        """The measured posture with the controlled joints replaced."""
+        posture: Array = self._measured.copy()
         posture[self._places] = controlled
-        return self._posture.problem(posture, self._measured)
+        return posture

@@ -84,7 +84,10 @@ class SafetyConfig:
         0.5, 0.05, 1.0, 'A scan or depth image with a smaller share of measurements is rejected')
 
     self_clearance_m: float = _value(
-        0.0, 0.0, 0.1, 'Distance that parts of the body keep from each other [m]')
+        0.003, 0.0, 0.1, 'Distance that parts of the body keep from each other [m]')
+    graze_m: float = _value(
+        0.02, 0.0, 0.1, 'A target that reaches deeper into the body than this is refused; one '
+        'that only grazes it is followed as far as nothing touches [m]')
     balance_margin_m: float = _value(
         0.01, 0.0, 0.2, 'Distance that the centre of mass keeps from the edge of the feet [m]')
 

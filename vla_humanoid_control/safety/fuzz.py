@@ -47,7 +47,7 @@ _TOLERANCE = 1e-6  # rounding of positions, magnified by differentiating three t
 _BAD_NUMBERS = (math.nan, math.inf, -math.inf, 1e300, -1e300, 0.0)
 
 
-class Violation(AssertionError):
+class ViolationError(AssertionError):
     """A promise was broken; the message says which and how."""
 
 
@@ -74,7 +74,8 @@ class _Track:
             excess = np.abs(found) - bound * (1 + _TOLERANCE) - _TOLERANCE
             if not (excess <= 0).all():
                 axis = int(np.argmax(excess))
-                raise Violation(f'{self._name} {axis}: {name} {found[axis]} beyond {bound[axis]}')
+                raise ViolationError(f'{self._name} {axis}: {name} {found[axis]} is beyond '
+                                     f'{bound[axis]}')
 
 
 class Watcher:
@@ -117,24 +118,24 @@ class Watcher:
         posture = np.array([command.joints[n] for n in self._names]) if command.joints else None
         if not np.isfinite(twist).all() or (posture is not None
                                             and not np.isfinite(posture).all()):
-            raise Violation(f'not finite: {command}')
+            raise ViolationError(f'not finite: {command}')
         if gap:
             self._twist.rest(np.zeros(3))
             if self._posture is not None:
                 self._joints.rest(self._posture)
         if posture is not None:
             if not ((posture >= self._lower) & (posture <= self._upper)).all():
-                raise Violation(f'position beyond its limit: {command}')
+                raise ViolationError(f'position beyond its limit: {command}')
             if self._posture is None:
                 self._joints.rest(posture)
             if ticked:
                 self._joints.check(posture)
         elif self._posture is not None:
-            raise Violation('the joints are no longer commanded')
+            raise ViolationError('the joints are no longer commanded')
         if ticked:
             self._twist.check(twist)
         elif not np.array_equal(twist, self._speed):
-            raise Violation(f'the twist changed between ticks: {self._speed} to {twist}')
+            raise ViolationError(f'the twist changed between ticks: {self._speed} to {twist}')
         self._judge_stop(command, twist, posture, must_stop, ticked)
         self._speed, self._posture = twist, posture
 
@@ -144,17 +145,17 @@ class Watcher:
             self._ticks = None
             return
         if command.state not in (SafetyState.STOP, SafetyState.ESTOP):
-            raise Violation(f'{command.state.name} ({command.reason}) instead of a stop')
+            raise ViolationError(f'{command.state.name} ({command.reason}) instead of a stop')
         self._ticks = 0 if self._ticks is None else self._ticks + ticked
         if self._ticks > self._turn_ticks and (np.abs(twist) > np.abs(self._speed) + 1e-9).any():
-            raise Violation(f'speeds up while it must stop: {self._speed} to {twist}')
+            raise ViolationError(f'speeds up while it must stop: {self._speed} to {twist}')
         if self._ticks > self._brake_ticks:
             if twist.any():
-                raise Violation(f'still moves {self._ticks} ticks after it must stop: {twist}')
+                raise ViolationError(f'moves {self._ticks} ticks after it must stop: {twist}')
             yields = 'far from the command' in command.reason
             if posture is not None and self._posture is not None and not yields \
                     and not np.array_equal(posture, self._posture):
-                raise Violation(f'joints move {self._ticks} ticks after they must stop')
+                raise ViolationError(f'joints move {self._ticks} ticks after they must stop')
 
 
 class World:
@@ -270,7 +271,7 @@ class World:
             # A broken proposal is forgiven only by one that may be used.
             if abs(stamp_ns - self._stamp_ns) < 50_000_000 or not is_open:
                 self._broken_proposal = False
-            if 0 < stamp_ns and abs(stamp_ns - self._stamp_ns) <= 600_000_000:
+            if stamp_ns > 0 and abs(stamp_ns - self._stamp_ns) <= 600_000_000:
                 self._newest_ns = stamp_ns
                 self._fresh_s['proposal'] = self.now_s
         self.safety.on_gated(GatedProposal(Proposal(stamp_ns, action, confidence, 0.5), is_open,
@@ -312,7 +313,7 @@ class World:
         before = self.safety.step(self.now_s) if self._due_s - self.now_s > 0.006 else None
         after = self.safety.step(float(noise.choice([math.nan, -math.inf, 0.0, self.now_s - 5])))
         if before is not None and not np.array_equal(before.twist, after.twist):
-            raise Violation('the twist changes as the steady clock goes back')
+            raise ViolationError('the twist changes as the steady clock goes back')
         if before is None:
             self.restart(noise)
 
@@ -446,7 +447,7 @@ class World:
         self.propose(Action.hold(), self._stamp_ns + 2, is_open=False)
         ok, message = self.safety.reset(self.now_s)
         if ok and self._pressed:
-            raise Violation(f'reset while pressed: {message}')
+            raise ViolationError(f'reset while pressed: {message}')
         if ok:
             self._latched = self._stop_requested = False
         self.step()
@@ -478,7 +479,7 @@ class World:
         at_rest = self.safety.at_rest
         ok, _ = self.safety.configure({name: value}, self.now_s)
         if ok and value is False and not at_rest:
-            raise Violation(f'{name} was switched off in motion')
+            raise ViolationError(f'{name} was switched off in motion')
         self.step()
 
     def _repair(self, noise: Generator) -> None:
@@ -504,7 +505,7 @@ class World:
         self.restart(noise)
         self.step()
 
-    ACTIONS: dict[str, Callable[[World, Generator], None]] = {  # noqa: RUF012
+    ACTIONS: dict[str, Callable[[World, Generator], None]] = {
         'time passes': _pass_time, 'new goal': _new_goal, 'jitter': _jitter, 'pause': _pause,
         'steady clock errs': _steady_clock_errs, 'robot clock jumps': _robot_clock_jumps,
         'flicker': _flicker, 'silence': _silence, 'health': _toggle_health,
@@ -544,7 +545,7 @@ def fuzz(robot: RobotSpec, steps: int, seed: int) -> int:
         kind = str(noise.choice(kinds))
         try:
             world.act(kind, noise)
-        except Violation as error:
+        except ViolationError as error:
             violations += 1
             print(f'tick {ticks}, {kind}: {error}')
             world.restart(noise)

@@ -64,8 +64,8 @@ class _Pulse:
         result: Array = travelled * self._sign
         return result
 
-    def after(self, t: float) -> tuple[Array, Array, Array]:
-        """Distance travelled, velocity and acceleration after `t` seconds."""
+    def after(self, t: float | Array) -> tuple[Array, Array, Array]:
+        """Distance travelled, velocity and acceleration after `t` seconds, which may broadcast."""
         jerk, end2 = self._jerk, self._t1 + self._t2
         t1 = np.minimum(self._t1, t)
         t2 = np.minimum(np.maximum(t - self._t1, 0.0), self._t2)
@@ -191,6 +191,12 @@ class JointLimiter(_Axes):
         position, self.velocity, self.acceleration = plan.state
         self.position = np.clip(position, self.lower, self.upper)
         self.stop_position = plan.stop
+
+    def brake_path(self, plan: Plan, times_s: Array) -> Array:
+        """Where braking after a plan leads: positions [K, n] at K times after the plan's tick."""
+        pulse = _Pulse(plan.state[1], plan.state[2], self._acceleration, self._jerk)
+        path: Array = plan.state[0] + pulse.after(times_s[:, None])[0]
+        return path
 
     def halt(self) -> None:
         """Rest at once, where the last command left the joints."""

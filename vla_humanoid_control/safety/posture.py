@@ -26,15 +26,15 @@ FEET = ('left_foot', 'right_foot')
 
 _SOLE = np.array([[-1.0, -1.0, -1.0], [-1.0, 1.0, -1.0], [1.0, -1.0, -1.0], [1.0, 1.0, -1.0]])
 _SIGHT = 0.12  # geoms nearer than this are measured; more than any clearance [m]
-_NOT_WORSE = 1e-4  # an unsafe posture may be left by postures that are no worse than this [m]
+_SLACK = 1e-4  # the home posture itself keeps its distances by this much [m]
 
 
 class PostureChecker:
     """Judges whole-body postures on the kinematic model.
 
     Pairs of geoms that touch in the home posture are how the model is built, and are ignored, as
-    are pairs within one body or with its parent. A posture that is already unsafe when measured
-    (the robot was pushed, or leans on something) may be left: only what makes it worse is refused.
+    are pairs within one body or with its parent. A posture that is unsafe from the start (the
+    robot was pushed, or leans on something) may be left: only what makes it worse is refused.
 
     Args:
         robot: The robot file, for joint names and the home posture.
@@ -60,28 +60,34 @@ class PostureChecker:
         self._home: dict[tuple[int, int], float] = {}
         self._home = self._distances(robot.home)
 
-    def problem(self, positions: Array, measured: Array) -> str:
+    def problem(self, positions: Array, present: Array, graze_m: float = 0.0) -> str:
         """Why a posture is unsafe.
 
         Args:
             positions: float64 [J], the posture, in the order of the robot file [rad; m].
-            measured: float64 [J], the present posture, to tell whether it gets worse.
+            present: float64 [J], the posture so far, to tell whether it gets worse.
+            graze_m: How deep parts of the body may reach into each other [m].
 
         Returns:
             A sentence, or '' if the posture is safe, or no less safe than the present one.
         """
-        near = {pair: distance for pair, distance in self._distances(positions).items()
-                if distance < self._allowed(pair)}
-        balance = self._balance()
-        if not near and balance >= self.config.balance_margin_m:
+        if touch := self.touch(positions, present, graze_m):
+            return touch
+        balance, margin = self.balance_m(positions), self.config.balance_margin_m
+        if balance >= margin or balance >= self.balance_m(present):
             return ''
-        present = self._distances(measured)
+        return f'the centre of mass would be {-balance:.3f} m outside the feet' if balance < 0 \
+            else f'the centre of mass would be {balance:.3f} m from the edge of the feet'
+
+    def touch(self, positions: Array, present: Array, graze_m: float = 0.0) -> str:
+        """As `problem`, but asks only whether the body touches itself."""
+        near = {pair: distance for pair, distance in self._distances(positions).items()
+                if distance < self._allowed(pair) - graze_m}
+        before = self._distances(present) if near else {}
         for pair, distance in near.items():
-            if distance < present.get(pair, np.inf) - _NOT_WORSE:
+            # No tolerance here: bit by bit it would add up.
+            if distance < before.get(pair, np.inf):
                 return f'{self._name(pair[0])} would touch {self._name(pair[1])}'
-        if balance < min(self.config.balance_margin_m, self._balance() - _NOT_WORSE):
-            return f'the centre of mass would be {-balance:.3f} m outside the feet' \
-                if balance < 0 else f'the centre of mass would be {balance:.3f} m from the edge'
         return ''
 
     def balance_m(self, positions: Array) -> float:
@@ -98,7 +104,7 @@ class PostureChecker:
 
     def _allowed(self, pair: tuple[int, int]) -> float:
         """The least distance that a pair must keep: no more than it has at home [m]."""
-        return min(self.config.self_clearance_m, self._home.get(pair, np.inf) - _NOT_WORSE)
+        return min(self.config.self_clearance_m, self._home.get(pair, np.inf) - _SLACK)
 
     def _distances(self, positions: Array) -> dict[tuple[int, int], float]:
         """Pairs of the robot's own geoms that are near each other, with their distance [m]."""

@@ -347,6 +347,8 @@ class SafetySupervisor:
             self._counts['posture_refused'] += 1
         if now_s - self._refused_s < max(self.config.recover_s, 1.0 / self.config.rate_hz):
             causes.append(Cause('posture', HOLD, f'posture refused: {self._refused_why}'))
+        elif self._body.waiting:
+            causes.append(Cause('posture', SLOW, self._body.waiting))
         return causes
 
     def _with_recovery(self, causes: list[Cause], now_s: float) -> list[Cause]:
