@@ -642,6 +642,16 @@ def test_after_a_long_pause_it_resumes_from_rest(running: Any) -> None:
     running.log.clear()
 
 
+def test_a_loop_that_cannot_keep_its_rate_stops(running: Any) -> None:
+    for _ in range(30):
+        running.feed()
+        command = running.safety.step(running.now_s)
+        running.now_s += 0.08
+    assert command.state.name == 'STOP'
+    assert 'the safety loop itself runs at' in command.reason
+    running.log.clear()
+
+
 def test_the_steady_clock_cannot_be_turned_back(running: Any) -> None:
     running.off = {'proposal'}
     running.run(0.2)
