@@ -21,6 +21,9 @@ from vla_humanoid_control.simulation.scene import (
 )
 from vla_humanoid_control.simulation.tasks import MOVES, Task
 
+WAY_M = 0.62
+"""A free way passes other objects at this distance or more: what the safety gate lets pass at full
+speed, since nobody here walks around obstacles [m]."""
 TABLE_STANDOFF_M = 0.31
 """From the base to the edge of the table that it reaches over [m]."""
 
@@ -179,7 +182,7 @@ def is_free(spot: NDArray[np.float64], tables: NDArray[np.float64],
 
 
 def way_is_clear(spot: NDArray[np.float64], goal: Placed, objects: tuple[Placed, ...]) -> bool:
-    """Whether the straight way from `spot` to `goal` keeps 0.5 m from other floor objects."""
+    """Whether the straight way from `spot` to `goal` keeps `WAY_M` from other floor objects."""
     way = goal.position[:2] - spot
     length = float(np.linalg.norm(way))
     for other in objects:
@@ -187,6 +190,6 @@ def way_is_clear(spot: NDArray[np.float64], goal: Placed, objects: tuple[Placed,
             continue
         offset = other.position[:2] - spot
         along = float(np.clip(offset @ way / length, 0, length))
-        if np.linalg.norm(offset - way / length * along) < 0.5:
+        if np.linalg.norm(offset - way / length * along) < WAY_M:
             return False
     return True
