@@ -129,6 +129,7 @@ class VlaController(ManagedNode):
         self._last_command_problem = ''
         self._inference_s = 0.0
         self._next_tick_s = 0.0
+        self._due = False  # the next frame is to be inferred from
         self._proposals = self.advertise(JointState, '/vla/action_proposal', qos.STREAM)
         self._task_states = self.advertise(String, '/vla/task_state', qos.STATE)
         for camera in self._spec.cameras:
@@ -186,6 +187,8 @@ class VlaController(ManagedNode):
                                    self._odometer.is_moving(now))
         if problem:
             self.warn(camera, problem)
+        elif self._due:
+            self._start_inference(now)
 
     def _on_joints(self, msg: JointState) -> None:
         try:
@@ -236,9 +239,14 @@ class VlaController(ManagedNode):
         self._task.tick(now)
         self._watch_for_hang(now)
         self._after_change(now)
-        self._start_inference(now)
-        # While an inference runs, its result is proposed as soon as it comes.
-        if not self._worker.is_busy or self._fault or self._worker.busy_s(now) > 0.05:
+        # The loop says when; the next frame starts it, so that no action is computed from a frame
+        # that has waited for the loop. If none came since the last tick, the newest has to do.
+        late = self._due
+        if late:
+            self._start_inference(now)
+        self._due = self._task.wording is not None
+        # An inference that runs or is about to is proposed as soon as its result comes.
+        if late or self._fault or not self._due or self._worker.busy_s(now) > 0.05:
             self._propose(now)
 
     def _wake(self) -> None:
@@ -288,6 +296,7 @@ class VlaController(ManagedNode):
             return
         observation = self._observe(now)
         if observation is not None:
+            self._due = False
             self._worker.submit(Request(self._task.generation, wording, observation))
 
     def _observe(self, now: float) -> Observation | None:
@@ -336,6 +345,7 @@ class VlaController(ManagedNode):
             if self._task.instruction_id != instruction:
                 self._odometer.reset()
             self._seen = (self._task.generation, self._task.instruction_id)
+            self._due = self._task.is_active  # neither does a new instruction
             if not self._task.is_active:
                 self._propose(now)  # a stop waits for no tick
         line = self._task.describe()
@@ -347,7 +357,7 @@ class VlaController(ManagedNode):
     def _propose(self, now: float) -> None:
         stamp_ns = self._acted_ns
         action = None
-        if self._fault:
+        if self._fault and self._task.is_active:  # a task that has failed holds
             self._proposals.publish(channels_to_msg(encode_fault(stamp_ns, self._fault)))
             return
         frames, _ = self._frames.matching(now)
