@@ -75,7 +75,8 @@ def measure_loop(times_ns: Sequence[int], period_s: float) -> Loop:
     """
     if len(times_ns) < 2:
         raise ValueError(f'{len(times_ns)} ticks make no interval')
-    gaps_ms: NDArray[np.float64] = np.diff(np.asarray(times_ns, np.int64)) / 1e6
+    times: NDArray[np.int64] = np.asarray(times_ns, np.int64)
+    gaps_ms: NDArray[np.float64] = (times[1:] - times[:-1]) / 1e6
     period_ms = period_s * 1e3
     return Loop(len(gaps_ms), period_ms, float(gaps_ms.std()),
                 float(np.percentile(np.abs(gaps_ms - period_ms), 99, method='higher')),

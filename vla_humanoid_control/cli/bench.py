@@ -15,6 +15,7 @@ What is measured, exactly:
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import platform
 import sys
@@ -49,9 +50,10 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UserError: Bad input, something is missing on this machine, or a process died.
     """
+    _find_benchmarks()
+    _join_graph()  # before torch is loaded, which reads its number of threads then
     from vla_humanoid_control.policy.registry import load_policy
     from vla_humanoid_control.robot import load_robot
-    _find_benchmarks()
     robot = load_robot(arguments.robot)
     with ExitStack() as stack:
         checkpoint, note = arguments.checkpoint, ''
@@ -73,7 +75,8 @@ def _measure(arguments: argparse.Namespace, robot: Any, policy: Any, checkpoint:
     load = os.getloadavg()[0] / (os.cpu_count() or 1)
     about: dict[str, Any] = {
         'policy': note or arguments.checkpoint, 'quick': arguments.quick, 'ticks': ticks,
-        'cores': os.cpu_count(), 'machine': _processor(), 'python': platform.python_version(),
+        'cores': os.cpu_count(), 'threads': os.environ['OMP_NUM_THREADS'],
+        'machine': _processor(), 'python': platform.python_version(),
         'load_before_per_core': round(load, 2)}
     _say(f'Policy: {about["policy"]}. {about["cores"]} cores, {about["machine"]}.')
     if load > BUSY:
@@ -97,15 +100,8 @@ def _measure(arguments: argparse.Namespace, robot: Any, policy: Any, checkpoint:
 
 def _through_processes(arguments: argparse.Namespace, robot: Any, checkpoint: str, frames: Any,
                        ticks: int) -> tuple[Any, Any, float]:
-    try:
-        from vla_humanoid_control.nodes.bringup import environment
-        # This process is one end of the graph, and must speak as its nodes do.
-        os.environ.update(environment())
-        from benchmarks.graph import Setting, measure_graph, measure_textbook
-        from benchmarks.robot_side import CAMERA_HZ
-    except ImportError as error:
-        raise UserError(f'The bench runs on ROS 2, which does not load ({error}). Run make setup, '
-                        'or source a ROS 2 installation.') from error
+    from benchmarks.graph import Setting, measure_graph, measure_textbook
+    from benchmarks.robot_side import CAMERA_HZ
     (arguments.out / 'graph.log').unlink(missing_ok=True)
     setting = Setting(arguments.robot, robot, checkpoint, frames, INSTRUCTION, ticks,
                       arguments.out)
@@ -125,6 +121,15 @@ def _find_benchmarks() -> None:
         raise UserError(f'There is no benchmarks/ in {root}. vla bench runs from a checkout of '
                         'the source: clone the repository and run make bench there.')
     sys.path.insert(0, str(root))
+
+
+def _join_graph() -> None:
+    """This process is one end of the graph, and must speak and run as its nodes do."""
+    if importlib.util.find_spec('rclpy') is None:
+        raise UserError('The bench runs on ROS 2, and there is no rclpy here. Run make setup, or '
+                        'source a ROS 2 installation.')
+    from vla_humanoid_control.nodes.bringup import environment
+    os.environ.update(environment())
 
 
 def _untrained(folder: Path, robot: Any) -> Path:

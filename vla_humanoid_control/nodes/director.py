@@ -84,12 +84,15 @@ class Director:
         watch_images: Subscribe to the camera and the outside view.
         check: Called while waiting; raises where a process of the graph has died.
         on_moment: Called with a snapshot ten times a second during episodes.
+
+    Attributes:
+        node: Its node, to subscribe to more.
     """
 
     def __init__(self, watch_images: bool, check: Callable[[], None],
                  on_moment: Callable[[Snapshot], None] | None = None) -> None:
         rclpy.init()
-        self._node = rclpy.create_node('vla_director')
+        self.node = self._node = rclpy.create_node('vla_director')
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
         self._check, self._on_moment = check, on_moment
