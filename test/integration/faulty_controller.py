@@ -12,40 +12,52 @@ from vla_humanoid_control.policy import registry
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
 from vla_humanoid_control.types import ActionChunk, Observation
 
+KEYWORDS = ('nan', 'infinite', 'dimension', 'thousand', 'alternate', 'explode', 'memory', 'hang',
+            'doubt', 'boast', 'mumble', 'endless')
+
 
 class FaultyPolicy(ScriptedPolicy):
-    """Walks forward for `WELL_S`, and then does what the words say."""
+    """Walks forward for `WELL_S`, and then does what the words say; other words do no harm.
+
+    'walk endlessly' does no harm either, and never comes to an end.
+    """
 
     WELL_S = 0.6
 
     def reset(self, instruction: str) -> None:
-        self._fault = instruction
-        super().reset('walk forward')
+        self._fault = next((w for w in KEYWORDS if w in instruction), '')
+        self._seconds = 0.8 if 'briefly' in instruction else 10.0
+        self._told = False
+        super().reset('walk forward' if self._fault else instruction)
 
     def infer(self, observation: Observation) -> ActionChunk:
+        if self._fault == 'endless':
+            return super().infer(replace(observation, travelled=np.zeros(3)))
         chunk = super().infer(observation)
-        if observation.elapsed_s < self.WELL_S:
+        if not self._fault or observation.elapsed_s < self.WELL_S:
             return chunk
-        if 'nan' in self._fault:
-            return replace(chunk, actions=np.full_like(chunk.actions, np.nan))
-        if 'infinite' in self._fault:
-            return replace(chunk, actions=np.full_like(chunk.actions, np.inf))
-        if 'dimension' in self._fault:
-            return replace(chunk, actions=chunk.actions[:, :-1])
-        if 'thousand' in self._fault:
-            return replace(chunk, actions=chunk.actions * 1000)
-        if 'alternate' in self._fault:
-            sign = 1 if int(observation.elapsed_s * 10) % 2 else -1
-            return replace(chunk, actions=np.full_like(chunk.actions, sign * 100.0))
-        if 'explode' in self._fault:
+        if not self._told:  # the same clock as the tests'
+            self._told = True
+            print(f'misbehaves at {time.monotonic():.6f}', flush=True)
+        return self._misbehave(chunk, observation.elapsed_s)
+
+    def _misbehave(self, chunk: ActionChunk, elapsed_s: float) -> ActionChunk:
+        actions = chunk.actions
+        if self._fault == 'explode':
             raise RuntimeError('the policy is broken')
-        if 'memory' in self._fault:
+        if self._fault == 'memory':
             raise MemoryError('no memory is left')
-        if 'hang' in self._fault:
-            time.sleep(10.0)
-        if 'doubt' in self._fault:
-            return replace(chunk, confidence=float('nan'))
-        return chunk
+        if self._fault == 'hang':
+            time.sleep(self._seconds)
+            return chunk
+        if self._fault in ('doubt', 'boast', 'mumble'):
+            confidence = {'doubt': float('nan'), 'boast': 7.0, 'mumble': 0.05}[self._fault]
+            return replace(chunk, confidence=confidence)
+        sign = 1 if int(elapsed_s * 10) % 2 else -1
+        return replace(chunk, actions={
+            'nan': np.full_like(actions, np.nan), 'infinite': np.full_like(actions, np.inf),
+            'dimension': actions[:, :-1], 'thousand': actions * 1000,
+            'alternate': np.full_like(actions, sign * 100.0)}[self._fault])
 
 
 registry.NAMED['scripted'] = FaultyPolicy

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, Imu, JointState, LaserScan
 from std_msgs.msg import Bool, Float32, String
 from std_srvs.srv import Trigger
@@ -35,13 +39,34 @@ from vla_humanoid_control.nodes.messages import (
     odometry_to_msg,
     rgb_to_msg,
     scan_to_msg,
+    to_stamp,
     twist_from_msg,
 )
 from vla_humanoid_control.robot import load_robot
-from vla_humanoid_control.types import ImuReading, ScanReading
+from vla_humanoid_control.types import BASE_CHANNELS, ImuReading, ScanReading
 
 ROBOT = load_robot('humanoid')
 HERE = Path(__file__).resolve().parent
+PERIOD_S = 0.02
+
+
+@contextmanager
+def claimed_domain() -> Iterator[int]:
+    """A ROS domain that no other test on this machine uses at the same time."""
+    for offset in range(100):
+        number = 1 + (os.getpid() + offset) % 100  # up to 101 keeps clear of ephemeral ports
+        with (Path(tempfile.gettempdir()) / f'vla_test_domain_{number}.lock').open('w') as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield number
+            return
+    raise RuntimeError('all ROS domains are in use by other tests')
+
+
+def _unspoilt(message: Any) -> Any:
+    return message
 
 
 class Robot:
@@ -49,50 +74,68 @@ class Robot:
 
     Attributes:
         camera_on, joints_on, scan_on: Whether these still come.
-        spoil: Applied to each image before it is sent.
+        spoil, spoil_joints, spoil_scan, spoil_imu: Applied to each message before it is sent;
+            None sends nothing.
+        now_ns: The robot's clock.
+        stamp_ns: What its readings are stamped with; that clock, unless set.
+        tells_clock: Whether it publishes its clock on /clock.
     """
 
-    def __init__(self, node: Any) -> None:
-        self.camera_on = self.joints_on = self.scan_on = True
-        self.spoil: Callable[[Image], Image | None] = lambda image: image
+    def __init__(self, node: Any, tells_clock: bool = False) -> None:
+        self._clock = node.get_clock()
+        self._random = np.random.default_rng(0)
+        self.mend()
+        self.tells_clock = tells_clock
         self.positions = {j.name: j.home for j in ROBOT.joints}
         self.twist = np.zeros(3)
         self._pose = np.zeros(3)
-        self._clock = node.get_clock()
-        self._random = np.random.default_rng(0)
         self._camera = node.create_publisher(Image, ROBOT.cameras['head'].topic, qos.SENSOR_OUTPUT)
         self._out = {name: node.create_publisher(kind, ROBOT.sensors[name].topic,
                                                  qos.SENSOR_OUTPUT)
                      for name, kind in (('joint_states', JointState), ('imu', Imu),
                                         ('odom', Odometry), ('scan', LaserScan))}
+        self._clock_out = node.create_publisher(Clock, '/clock', qos.SENSOR_OUTPUT)
         node.create_timer(1 / 30, self._see)
         node.create_timer(1 / 50, self._feel)
         node.create_timer(1 / 10, self._scan)
 
-    def _now(self) -> int:
-        return self._clock.now().nanoseconds
+    def mend(self) -> None:
+        """Back to good health."""
+        self.camera_on = self.joints_on = self.scan_on = True
+        self.spoil: Callable[[Image], Image | None] = _unspoilt
+        self.spoil_joints: Callable[[JointState], JointState | None] = _unspoilt
+        self.spoil_scan: Callable[[LaserScan], LaserScan | None] = _unspoilt
+        self.spoil_imu: Callable[[Imu], Imu | None] = _unspoilt
+        self.now_ns: Callable[[], int] = lambda: self._clock.now().nanoseconds
+        self.stamp_ns: Callable[[], int] = lambda: self.now_ns()
 
     def _see(self) -> None:
         if self.camera_on:
             pixels = self._random.integers(0, 256, (48, 64, 3), dtype=np.uint8)
-            image = self.spoil(rgb_to_msg(self._now(), 'head', pixels))
-            if image is not None:
-                self._camera.publish(image)
+            self._send(self._camera, self.spoil(rgb_to_msg(self.stamp_ns(), 'head', pixels)))
 
     def _feel(self) -> None:
-        stamp = self._now()
+        stamp = self.stamp_ns()
+        if self.tells_clock:
+            self._clock_out.publish(Clock(clock=to_stamp(self.now_ns())))
         self._pose = self._pose + 0.02 * self.twist
         if self.joints_on:
-            self._out['joint_states'].publish(joints_to_msg(stamp, self.positions))
+            self._send(self._out['joint_states'],
+                       self.spoil_joints(joints_to_msg(stamp, self.positions)))
         level = ImuReading(stamp, np.array([0.0, 0, 0, 1]), np.zeros(3), np.array([0, 0, 9.81]))
-        self._out['imu'].publish(imu_to_msg(level, 'torso'))
+        self._send(self._out['imu'], self.spoil_imu(imu_to_msg(level, 'torso')))
         self._out['odom'].publish(odometry_to_msg(stamp, self._pose, self.twist))
 
     def _scan(self) -> None:
         if self.scan_on:
-            scan = ScanReading(self._now(), -np.pi, 2 * np.pi / 180, 0.05, 8.0,
+            scan = ScanReading(self.stamp_ns(), -np.pi, 2 * np.pi / 180, 0.05, 8.0,
                                np.full(180, np.inf))
-            self._out['scan'].publish(scan_to_msg(scan, 'base_link'))
+            self._send(self._out['scan'], self.spoil_scan(scan_to_msg(scan, 'base_link')))
+
+    @staticmethod
+    def _send(publisher: Any, message: Any) -> None:
+        if message is not None:
+            publisher.publish(message)
 
 
 class GraphUnderTest:
@@ -107,7 +150,8 @@ class GraphUnderTest:
 
     def __init__(self, domain_id: int, folder: Path, *, controller: str = '',
                  parameters: Mapping[str, Mapping[str, Any]] | None = None,
-                 without: tuple[str, ...] = (), simulated: bool = False) -> None:
+                 without: tuple[str, ...] = (), simulated: bool = False,
+                 tells_clock: bool = False, robot: str = 'humanoid') -> None:
         self.domain_id = domain_id
         self._context = rclpy.Context()
         self.twists: list[tuple[float, np.ndarray]] = []
@@ -116,15 +160,17 @@ class GraphUnderTest:
         self.safety_states: list[tuple[float, str]] = []
         self.confidences: list[tuple[float, float]] = []
         self.diagnostics: dict[str, DiagnosticStatus] = {}
+        self._ended = False
+        self._stalls: list[tuple[float, float]] = []
         self.reported_s: dict[str, float] = {}
         self.log: list[str] = []
-        entries = nodes_of(Deployment(policy='scripted', simulated=simulated,
+        entries = nodes_of(Deployment(robot=robot, policy='scripted', simulated=simulated,
                                       parameters=parameters or {}))
         if controller:
             entries = tuple(replace(e, module=controller) if e.name == 'vla_controller' else e
                             for e in entries)
         self.entries = {e.name: e for e in entries if e.name not in without}
-        self._simulated = simulated
+        self._simulated, self._tells_clock = simulated, tells_clock
         self.processes = ProcessGroup(
             tuple(self.entries.values()), folder / 'graph.log', echo=self.log.append,
             extra_environment={'ROS_DOMAIN_ID': str(domain_id), 'ROS_HOME': str(folder / 'ros'),
@@ -137,15 +183,17 @@ class GraphUnderTest:
         self._executor.add_node(self.node)
         self._subscribe()
         if not self._simulated:
-            self.robot = Robot(self.node)
+            self.robot = Robot(self.node, self._tells_clock)
         self._words = self.node.create_publisher(String, '/vla_command', qos.EVENT)
         self._button = self.node.create_publisher(Bool, '/emergency_stop', qos.EVENT)
         self._thread = threading.Thread(target=self._executor.spin, daemon=True)
         self._thread.start()
+        threading.Thread(target=self._watch_the_machine, daemon=True).start()
         self.processes.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ended = True
         self.processes.stop()
         self._executor.shutdown()
         self._thread.join(5.0)
@@ -188,7 +236,7 @@ class GraphUnderTest:
 
     # --- what a test does and asks ----------------------------------------------------------
 
-    def wait_for(self, condition: Callable[[], Any], what: str, timeout_s: float = 15.0) -> float:
+    def wait_for(self, condition: Callable[[], Any], what: str, timeout_s: float = 30.0) -> float:
         """Wait until a condition holds; gives the time that it took [s]."""
         began = time.monotonic()
         while not condition():
@@ -203,14 +251,30 @@ class GraphUnderTest:
         def holds() -> bool:
             self.processes.check()
             return self.safety.startswith('HOLD')
-        self.wait_for(holds, 'safety holds', 30.0)
+        self.wait_for(holds, 'safety holds', 90.0)
         self.wait_for(lambda: self.task == 'IDLE', 'the controller is idle')
         self.wait_for(lambda: self._words.get_subscription_count() == 1
                       and self._button.get_subscription_count() == 1, 'discovery')
 
+    def wait_until_restarted(self) -> None:
+        """As `wait_until_ready`, where a task may be left over."""
+        self.wait_for(lambda: self.task, 'the controller speaks')
+        self.wait_for(lambda: self._words.get_subscription_count() == 1
+                      and self._button.get_subscription_count() == 1, 'discovery')
+        self.settle()
+
     def say(self, words: str) -> None:
         """A person gives a command."""
         self._words.publish(String(data=words))
+
+    def say_raw(self, serialized: bytes) -> None:
+        """Publish a command as it goes over the wire, for what no String could hold."""
+        self._words.publish(serialized)
+
+    @property
+    def misbehaved_s(self) -> list[float]:
+        """When the faulty policy began to misbehave, on the steady clock [s]."""
+        return [float(line.split()[-1]) for line in self.log if 'misbehaves at' in line]
 
     def press(self, pressed: bool) -> None:
         """A person presses or releases the emergency stop."""
@@ -220,6 +284,38 @@ class GraphUnderTest:
         """Get the robot to walk forward at some speed."""
         self.say('walk forward')
         self.wait_for(lambda: self.speed > 0.2, 'the robot walks')
+
+    def walk_on(self) -> None:
+        """Get the robot to walk forward at 0.3 m/s for as long as it is let; needs the faulty
+        policy.
+        """
+        self.say('walk endlessly')
+        self.wait_for(lambda: self.speed > 0.299, 'the robot walks')
+
+    def pause(self, seconds: float) -> None:
+        """Let time pass: what is looked at is what happens meanwhile, or does not."""
+        until = time.monotonic() + seconds
+        self.wait_for(lambda: time.monotonic() >= until, 'time passes', seconds + 1.0)
+
+    def settle(self) -> None:
+        """Undo what a test has done: all is well, nothing is asked for, the robot holds."""
+        self.robot.mend()
+        self.press(False)
+        self.say('stop')
+        self.wait_for(lambda: self.task.startswith(('IDLE', 'DONE: stop')), 'the task has ended')
+        if self.safety.startswith('ESTOP'):
+            self.wait_for(lambda: self.reset()[0], 'the reset is accepted')
+        self.wait_for(lambda: self.safety.startswith('HOLD') and self.is_at_rest(), 'it holds')
+
+    def forget(self) -> None:
+        """Begin to record anew; what was last said of task and safety stays."""
+        self.twists.clear()
+        self.targets.clear()
+        self.confidences.clear()
+        self.diagnostics.clear()
+        self.task_states[:-1] = []
+        self.safety_states[:-1] = []
+        self.log.clear()
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         """Send a signal to a node's process."""
@@ -281,6 +377,21 @@ class GraphUnderTest:
         values = {v.key: v.value for v in self.diagnostics[node].values}
         return self.reported_s[node], int(values[key])
 
+    def value(self, node: str, key: str) -> str:
+        """A value of a node's last diagnostics; empty where there is none."""
+        values = self.diagnostics[node].values if node in self.diagnostics else ()
+        return next((v.value for v in values if v.key == key), '')
+
+    def count(self, node: str, key: str) -> int:
+        """A count of a node's last diagnostics; 0 before there is one."""
+        return int(self.value(node, key) or 0)
+
+    def count_now(self, node: str, key: str) -> int:
+        """As `count`, from diagnostics that are yet to come."""
+        self.diagnostics.pop(node, None)
+        self.wait_for(lambda: node in self.diagnostics, 'diagnostics')
+        return self.count(node, key)
+
     @property
     def speed(self) -> float:
         """Greatest component of the newest base command."""
@@ -292,9 +403,34 @@ class GraphUnderTest:
         return (len(recent) == 10 and time.monotonic() - recent[-1][0] < 0.2
                 and all(not t.any() for _, t in recent))
 
+    def slack_s(self, since: float) -> float:
+        """How late a reaction may be: 0.1 s, and what other processes took from this machine.
+
+        A reaction passes through several processes, each of which waits for the machine.
+        """
+        return 0.1 + 4 * max((late for t, late in self._stalls if t >= since - 0.2), default=0.0)
+
+    def _watch_the_machine(self) -> None:
+        while not self._ended:
+            began = time.monotonic()
+            time.sleep(0.01)
+            now = time.monotonic()
+            self._stalls.append((now, now - began - 0.01))
+
     def stopping_began_after(self, since: float) -> float:
         """How long after `since` the base command first got smaller [s]."""
         speeds = [(t, float(np.linalg.norm(v))) for t, v in self.twists if t >= since - 0.1]
         top = max(s for _, s in speeds)
         last_at_top = max(t for t, s in speeds if s >= top - 1e-3)
         return last_at_top - since
+
+    def assert_within_limits(self) -> None:
+        """Every command that was published is finite and within velocity and acceleration."""
+        limits = [ROBOT.base[c] for c in BASE_CHANNELS]
+        twists = np.array([t for _, t in self.twists])
+        assert np.isfinite(twists).all()
+        assert (np.abs(twists) <= np.array([m.velocity for m in limits]) * (1 + 1e-6)).all()
+        steps = np.abs(np.diff(twists, axis=0)) / PERIOD_S
+        # A command that DDS dropped between two makes one difference span two periods.
+        assert (steps <= 2 * np.array([m.acceleration for m in limits]) * (1 + 1e-6)).all()
+        assert np.median(steps.max(axis=1)) <= max(m.acceleration for m in limits)

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from graph_under_test import GraphUnderTest
 from sensor_msgs.msg import Image, JointState
-from test_graph import SLACK_S, assert_within_limits
 
 from vla_humanoid_control.nodes import qos
 
@@ -39,7 +38,7 @@ def test_chunk_of_nonsense_stops_with_the_reason(faulty: GraphUnderTest, words: 
                                 for _, s in faulty.safety_states), 'STOP with the reason')
     faulty.wait_for(lambda: faulty.task.startswith('FAILED'), 'all retries are used up', 30.0)
     faulty.wait_for(faulty.is_at_rest, 'the base is at rest')
-    assert_within_limits(faulty)
+    faulty.assert_within_limits()
 
 
 @pytest.mark.parametrize('words', ['a thousand times too much', 'alternate'])
@@ -47,7 +46,7 @@ def test_huge_actions_are_bounded(faulty: GraphUnderTest, words: str) -> None:
     walk_into(faulty, words)
     began = time.monotonic()
     faulty.wait_for(lambda: time.monotonic() - began > 2.0, 'two seconds')
-    assert_within_limits(faulty)
+    faulty.assert_within_limits()
     values = {v.key: v.value for v in faulty.diagnostics['safety_monitor'].values}
     assert int(values['count/clamped']) > 0
 
@@ -70,9 +69,9 @@ def test_out_of_memory_fails_without_retries(faulty: GraphUnderTest) -> None:
 def test_hung_inference_stops_and_is_reported(faulty: GraphUnderTest) -> None:
     walk_into(faulty, 'hang')
     faulty.wait_for(lambda: 'hangs' in faulty.health('vla_controller'), 'reported', 5.0)
-    faulty.wait_for(faulty.is_at_rest, 'the base is at rest', 2.0)
+    faulty.wait_for(faulty.is_at_rest, 'the base is at rest', 10.0)
     fast = max(t for t, v in faulty.twists if np.abs(v).max() > 0.25)
-    assert_within_limits(faulty)
+    faulty.assert_within_limits()
     assert time.monotonic() - fast > 0.5
     faulty.say('stop')
     faulty.wait_for(lambda: faulty.task.startswith('DONE'), 'stop words still act', 1.0)
@@ -144,10 +143,10 @@ def test_camera_fault_in_motion_stops(graph: GraphUnderTest,
     graph.walk()
     spoilt = time.monotonic()
     graph.robot.spoil = spoil
-    graph.wait_for(graph.is_at_rest, 'the base is at rest', 3.0)
+    graph.wait_for(graph.is_at_rest, 'the base is at rest', 10.0)
     late_s = 0.4 if spoil is spoil_pixels else 0.0
-    assert graph.stopping_began_after(spoilt) < 0.3 + late_s + 2 * SLACK_S
-    assert_within_limits(graph)
+    assert graph.stopping_began_after(spoilt) < 0.3 + late_s + graph.slack_s(spoilt)
+    graph.assert_within_limits()
     graph.wait_for(lambda: reason in graph.health('vla_controller'), 'the reason is reported')
 
 
@@ -170,7 +169,7 @@ def test_silent_sensor_stops(graph: GraphUnderTest, sensor: str) -> None:
     graph.walk()
     setattr(graph.robot, sensor, False)
     graph.wait_for(lambda: graph.safety.startswith('STOP'), 'stopped', 2.0)
-    graph.wait_for(graph.is_at_rest, 'the base is at rest', 2.0)
+    graph.wait_for(graph.is_at_rest, 'the base is at rest', 10.0)
     setattr(graph.robot, sensor, True)
     graph.wait_for(lambda: not graph.safety.startswith('STOP'), 'free again')
 

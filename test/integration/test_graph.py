@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 from geometry_msgs.msg import Twist
-from graph_under_test import ROBOT, GraphUnderTest
+from graph_under_test import PERIOD_S, ROBOT, GraphUnderTest
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
@@ -16,21 +16,7 @@ from vla_humanoid_control.nodes import qos
 from vla_humanoid_control.types import BASE_CHANNELS
 
 LIMITS = [ROBOT.base[c] for c in BASE_CHANNELS]
-PERIOD_S = 0.02
 PROPOSAL_TIMEOUT_S = 0.3
-SLACK_S = 0.1
-
-
-def assert_within_limits(graph: GraphUnderTest) -> None:
-    """Every command that was published is finite and within velocity and acceleration limits."""
-    twists = np.array([t for _, t in graph.twists])
-    assert np.isfinite(twists).all()
-    velocity = [m.velocity for m in LIMITS]
-    assert (np.abs(twists) <= np.array(velocity) * (1 + 1e-6)).all()
-    steps = np.abs(np.diff(twists, axis=0)) / PERIOD_S
-    # A command that DDS dropped between two makes one difference span two periods.
-    assert (steps <= 2 * np.array([m.acceleration for m in LIMITS]) * (1 + 1e-6)).all()
-    assert np.median(steps.max(axis=1)) <= max(m.acceleration for m in LIMITS)
 
 
 def test_words_lead_to_motion_within_limits_and_to_done(graph: GraphUnderTest) -> None:
@@ -38,7 +24,7 @@ def test_words_lead_to_motion_within_limits_and_to_done(graph: GraphUnderTest) -
     graph.say('walk forward')
     graph.wait_for(lambda: graph.task.startswith('DONE'), 'the task is done')
     graph.wait_for(graph.is_at_rest, 'the base is at rest')
-    assert_within_limits(graph)
+    graph.assert_within_limits()
     moved = sum(t[0] for _, t in graph.twists) * PERIOD_S
     assert moved == pytest.approx(0.7, abs=0.1)
     assert max(c for _, c in graph.confidences) > 0.8
@@ -74,10 +60,10 @@ def test_stop_word_stops_at_once(graph: GraphUnderTest) -> None:
     graph.walk()
     said = time.monotonic()
     graph.say('please stop right now')
-    graph.wait_for(graph.is_at_rest, 'the base is at rest', 2.0)
-    assert graph.stopping_began_after(said) < SLACK_S
+    graph.wait_for(graph.is_at_rest, 'the base is at rest', 10.0)
+    assert graph.stopping_began_after(said) < graph.slack_s(said)
     assert graph.task.startswith('DONE: please stop')
-    assert_within_limits(graph)
+    graph.assert_within_limits()
 
 
 def test_words_it_does_not_know_move_nothing(graph: GraphUnderTest) -> None:
@@ -104,9 +90,9 @@ def test_killed_node_stops_the_robot(graph: GraphUnderTest, name: str) -> None:
     graph.walk()
     killed = time.monotonic()
     graph.kill(name)
-    graph.wait_for(graph.is_at_rest, 'the base is at rest', 3.0)
-    assert graph.stopping_began_after(killed) < PROPOSAL_TIMEOUT_S + SLACK_S
-    assert_within_limits(graph)
+    graph.wait_for(graph.is_at_rest, 'the base is at rest', 10.0)
+    assert graph.stopping_began_after(killed) < PROPOSAL_TIMEOUT_S + graph.slack_s(killed)
+    graph.assert_within_limits()
 
 
 def test_paused_safety_sends_no_burst_and_resumes_from_rest(graph: GraphUnderTest) -> None:
@@ -132,9 +118,9 @@ def test_emergency_stop_latches_and_reset_is_refused_while_it_is_pressed(
     pressed = time.monotonic()
     graph.press(True)
     graph.wait_for(lambda: graph.safety.startswith('ESTOP'), 'it is latched')
-    graph.wait_for(graph.is_at_rest, 'the base is at rest', 2.0)
-    assert graph.stopping_began_after(pressed) < SLACK_S
-    assert_within_limits(graph)
+    graph.wait_for(graph.is_at_rest, 'the base is at rest', 10.0)
+    assert graph.stopping_began_after(pressed) < graph.slack_s(pressed)
+    graph.assert_within_limits()
     assert graph.reset()[0] is False
     graph.press(False)
     graph.wait_for(lambda: graph.task == 'IDLE', 'the controller has given up its task')
@@ -165,7 +151,7 @@ def test_foreign_publisher_stops_the_robot_until_it_is_gone(
     graph.walk()
     intruder = graph.node.create_publisher(kind, topic, qos.STREAM)
     graph.wait_for(lambda: graph.safety.startswith('STOP') and topic in graph.safety, 'stopped')
-    graph.wait_for(graph.is_at_rest, 'the base is at rest', 2.0)
+    graph.wait_for(graph.is_at_rest, 'the base is at rest', 10.0)
     graph.wait_for(lambda: topic in graph.health('safety_monitor'), 'reported')
     graph.node.destroy_publisher(intruder)
     graph.wait_for(lambda: not graph.safety.startswith('STOP'), 'free again')
@@ -176,7 +162,7 @@ def test_deactivation_in_motion_stops_first(graph: GraphUnderTest) -> None:
     graph.walk()
     assert graph.change_state('safety_monitor', 'deactivate')
     assert not graph.twists[-1][1].any()
-    assert_within_limits(graph)
+    graph.assert_within_limits()
     count = len(graph.twists)
     assert graph.change_state('safety_monitor', 'activate')
     graph.wait_for(lambda: len(graph.twists) > count + 10, 'commands again')
@@ -190,7 +176,7 @@ def test_restart_while_latched_comes_up_latched(graph: GraphUnderTest) -> None:
     graph.processes.processes['safety_monitor'].wait()
     graph.safety_states.clear()
     graph.start('safety_monitor')
-    graph.wait_for(lambda: graph.safety, 'it speaks again', 20.0)
+    graph.wait_for(lambda: graph.safety, 'it speaks again', 90.0)
     assert graph.safety.startswith('ESTOP')
 
 

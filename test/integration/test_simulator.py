@@ -76,8 +76,8 @@ def test_sensors_scenes_and_watchdog(robot: GraphUnderTest) -> None:
     robot.wait_for(lambda: (drive.publish(message), time.sleep(0.02),
                             heard.truth['success'])[-1], 'it has moved 0.5 m', 10.0)
     silent = time.monotonic()
-    robot.wait_for(lambda: abs(heard.truth['twist'][0]) < 0.01, 'it has stopped', 3.0)
-    assert time.monotonic() - silent < 0.5 + 0.5
+    robot.wait_for(lambda: abs(heard.truth['twist'][0]) < 0.01, 'it has stopped', 10.0)
+    assert time.monotonic() - silent < 0.5 + 0.4 + robot.slack_s(silent)
 
     # A scene begins anew, and the clock goes on.
     scene = heard.truth['scene']
@@ -99,8 +99,8 @@ def test_killed_safety_monitor_stops_by_the_robots_own_watchdog(
         graph.walk()
         graph.kill('safety_monitor')
         killed = time.monotonic()
-        graph.wait_for(lambda: abs(heard.truth['twist'][0]) < 0.01, 'it has stopped', 3.0)
-        assert time.monotonic() - killed < 1.2
+        graph.wait_for(lambda: abs(heard.truth['twist'][0]) < 0.01, 'it has stopped', 10.0)
+        assert time.monotonic() - killed < 0.5 + 0.6 + graph.slack_s(killed)
 
 
 def test_nothing_listens_beyond_this_machine(graph: GraphUnderTest) -> None:

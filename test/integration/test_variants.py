@@ -1,0 +1,63 @@
+"""The other forms of the topics: compressed images, stamped twists, arrays for ros2_control."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+import rclpy
+from geometry_msgs.msg import TwistStamped
+from graph_under_test import ROBOT, GraphUnderTest
+from rclpy.executors import SingleThreadedExecutor
+from sensor_msgs.msg import CompressedImage
+from std_msgs.msg import Float64MultiArray
+
+from vla_humanoid_control.nodes import qos
+
+
+def test_compressed_camera_stamped_twist_and_array_commands(domain_id: int,
+                                                            tmp_path: Path) -> None:
+    parameters = {'vla_controller': {'compressed': True, 'stamped_twist': True},
+                  'safety_monitor': {'stamped_twist': True, 'array_commands': True}}
+    with GraphUnderTest(domain_id, tmp_path, parameters=parameters) as graph:
+        graph.robot.camera_on = False
+        camera = graph.node.create_publisher(
+            CompressedImage, ROBOT.cameras['head'].topic + '/compressed', qos.SENSOR_OUTPUT)
+        random = np.random.default_rng(0)
+
+        def see() -> None:
+            pixels = random.integers(0, 256, (48, 64, 3), dtype=np.uint8)
+            msg = CompressedImage(format='jpeg', data=cv2.imencode('.jpg', pixels)[1].tobytes())
+            msg.header.stamp = graph.node.get_clock().now().to_msg()
+            camera.publish(msg)
+
+        graph.node.create_timer(1 / 30, see)
+        twists: list[TwistStamped] = []
+        arrays: list[Float64MultiArray] = []
+        # A participant of its own: the probe's knows these topics with their usual types.
+        context = rclpy.Context()
+        rclpy.init(context=context, domain_id=domain_id)
+        listener = rclpy.create_node('listener', context=context)
+        listener.create_subscription(TwistStamped, '/cmd_vel', twists.append, 10)
+        listener.create_subscription(Float64MultiArray, '/joint_commands', arrays.append, 10)
+        executor = SingleThreadedExecutor(context=context)
+        executor.add_node(listener)
+        ended = threading.Event()
+
+        def spin() -> None:
+            while not ended.is_set():
+                executor.spin_once(timeout_sec=0.1)
+
+        spinning = threading.Thread(target=spin, daemon=True)
+        spinning.start()
+        graph.wait_until_ready()
+        graph.say('walk forward')
+        graph.wait_for(lambda: graph.task.startswith('DONE'), 'done')
+        ended.set()
+        spinning.join(5.0)
+        rclpy.shutdown(context=context)
+        assert max(t.twist.linear.x for t in twists) > 0.2
+        assert twists[-1].header.frame_id == 'base_link' and twists[-1].header.stamp.sec > 0
+        assert np.allclose(arrays[-1].data, [j.home for j in ROBOT.controlled], atol=1e-3)
