@@ -37,6 +37,7 @@ COMMANDS = ('wave hello to us', 'please walk forward a little', 'turn left', 'lo
             'raise your right hand', 'stop, please', 'turn right', 'step back')
 COMMAND_S = 12.0
 SAMPLE_S = 1.0
+START_S = 300.0  # a loaded machine takes its time
 MISSED = {'vla_controller': 'deadlines_missed', 'safety_monitor': 'deadlines_missed',
           'humanoid_sim': 'late_steps'}
 """Node to what it calls the deadlines that it missed, in /diagnostics."""
@@ -256,8 +257,8 @@ def soak(given: argparse.Namespace) -> int:
     from vla_humanoid_control.nodes.bringup import Deployment, ProcessGroup, environment, graph
     from vla_humanoid_control.policy.registry import load_policy
     from vla_humanoid_control.robot import load_robot
+    os.environ.update(environment())  # before torch is loaded, which reads from it
     load_policy(given.checkpoint, load_robot(given.robot))
-    os.environ.update(environment())
     from benchmarks.graph import free_domain
     from vla_humanoid_control.nodes.director import Director
     given.out.mkdir(parents=True, exist_ok=True)
@@ -268,7 +269,7 @@ def soak(given: argparse.Namespace) -> int:
     with free_domain() as domain_id:
         os.environ['ROS_DOMAIN_ID'] = str(domain_id)
         with ProcessGroup(entries, log, None) as group, Director(False, group.check) as director:
-            director.wait_until_ready()
+            director.wait_until_ready(START_S)
             print(f'{given.seconds:g} s{f" with {cores} cores kept busy" if given.load else ""} '
                   '...', flush=True)
             with busy_cores(cores if given.load else 0):

@@ -90,7 +90,7 @@ def environment() -> dict[str, str]:
         # Wheels of ROS lie below the environment's prefix; a sourced ROS says so itself.
         'AMENT_PREFIX_PATH': sys.prefix,
         # Threads of one inference spin while they wait for one another. On cores that others use
-        # too, that makes it tens of times slower than one thread alone.
+        # too, that makes it ten times slower than one thread alone.
         'OMP_NUM_THREADS': str(max(1, (os.cpu_count() or 1) // 4)),
     }
     return {name: os.environ.get(name, value) for name, value in wanted.items()}
