@@ -93,6 +93,14 @@ def test_bad_tasks_are_refused(mapping, complaint):
         Task.from_mapping(mapping)
 
 
+def test_a_reset_can_keep_the_posture(world):
+    world.reset(1)
+    world.apply(np.zeros(3), {'left_elbow': -1.0})
+    world.reset(2, None, world.joint_targets())
+    assert world.joint_reading().positions['left_elbow'] == pytest.approx(-1.0)
+    assert world.joint_targets()['left_elbow'] == pytest.approx(-1.0)
+
+
 def test_keys_round_trip():
     assert [Task.from_key(k).key for k in all_task_keys()] == all_task_keys()
 

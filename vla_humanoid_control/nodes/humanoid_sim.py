@@ -321,7 +321,9 @@ class HumanoidSim(ManagedNode):
         seed, task = read_scene(self._settings.value.scene)
         with self._lock:
             self._epoch_ns += self._world.stamp_ns
-            self._world.reset(seed, task)
+            # The robot enters the scene as it stands: its controllers know of no reset, and would
+            # drive it back to the posture that they hold.
+            self._world.reset(seed, task, self._world.joint_targets())
             self._monitor = TaskMonitor(task, self._world) if task else None
         self._scenes += 1
 

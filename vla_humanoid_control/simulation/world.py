@@ -177,6 +177,10 @@ class World:
         """float64 [J], in the order of the robot file."""
         return np.array(self.data.qpos[self._qpos])
 
+    def joint_targets(self) -> dict[str, float]:
+        """Joint name to the position that it is driven to, for the controlled joints [rad; m]."""
+        return {j.name: float(self.data.ctrl[self._ctrl[j.name]]) for j in self.robot.controlled}
+
     def joint_reading(self) -> JointReading:
         """Measured joint positions and velocities."""
         names = self.robot.joint_names
