@@ -213,7 +213,7 @@ def mild_disturbance(rng: np.random.Generator
             return np.asarray(np.clip(image + spread, 0, 255), np.uint8)
         if kind == 2:
             return np.asarray(cv2.GaussianBlur(image, (0, 0), (.006 + .02 * strength) * width))
-        covered = image.copy()
+        covered: NDArray[np.uint8] = np.array(image)
         top, left = int(corner[0] * height), int(corner[1] * width)
         covered[top:top + int(height * (.2 + .3 * strength)),
                 left:left + int(width * (.2 + .3 * strength))] = 40

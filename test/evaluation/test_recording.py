@@ -1,0 +1,73 @@
+"""Rollouts with their outcome: what the confidence learns from."""
+
+import numpy as np
+import pytest
+
+from vla_humanoid_control.evaluation.recording import (
+    RecordingPolicy,
+    RolloutRecorder,
+    RolloutShard,
+    mild_disturbance,
+)
+from vla_humanoid_control.learning.dataset import ShardSet, find_shards
+from vla_humanoid_control.policy.scripted import ScriptedPolicy
+from vla_humanoid_control.robot import load_robot
+from vla_humanoid_control.types import Observation
+
+ROBOT = load_robot('humanoid')
+
+
+@pytest.fixture(scope='module')
+def recorded(tmp_path_factory):
+    """Three episodes of the scripted policy, saved and read again as training does."""
+    folder = tmp_path_factory.mktemp('rollouts')
+    policy = ScriptedPolicy(ROBOT)
+    *_, (count, shard) = RolloutRecorder(ROBOT, policy).shard(1, 3)
+    assert count == 3
+    shard.save(folder / 'shard_00000', policy, 'train', 1)
+    return shard, ShardSet(find_shards([folder])['train'], rollouts=True)
+
+
+def test_every_frame_is_kept_with_the_outcome_of_its_episode(recorded):
+    shard, read = recorded
+    assert read.frame_count() == len(shard.frames) == len(read.samples)
+    outcome = read.samples.rollout
+    for episode in np.unique(outcome['episode']):
+        of = outcome['episode'] == episode
+        assert len(np.unique(outcome['success'][of])) == 1
+        assert outcome['time_s'][of][0] == 0.0
+        assert (np.diff(outcome['time_s'][of]) > 0).all()
+
+
+def test_success_is_kept_as_it_came(tmp_path):
+    policy = ScriptedPolicy(ROBOT)
+    policy.reset('turn left')
+    seen = Observation(5, {'head': np.zeros((96, 128, 3), np.uint8)}, ROBOT.home)
+    shard = RolloutShard()
+    for success in (True, False):
+        shard.add('turn:left', 'turn left', success, [(seen, policy.infer(seen))] * 2, (128, 96))
+    shard.save(tmp_path / 'shard_00000', policy, 'val', 2)
+    read = ShardSet(find_shards([tmp_path])['val'], rollouts=True)
+    assert read.samples.rollout['success'].tolist() == [1.0, 1.0, 0.0, 0.0]
+    assert read.texts == ['turn left'] * 2
+
+
+def test_recording_changes_nothing_and_takes_once():
+    plain, recording = ScriptedPolicy(ROBOT), RecordingPolicy(ScriptedPolicy(ROBOT))
+    seen = Observation(1, {'head': np.zeros((96, 128, 3), np.uint8)}, ROBOT.home)
+    plain.reset('turn left')
+    recording.reset('turn left')
+    np.testing.assert_array_equal(plain.infer(seen).actions, recording.infer(seen).actions)
+    assert [o for o, _ in recording.take()] == [seen]
+    assert recording.take() == []
+
+
+@pytest.mark.parametrize('seed', range(12))
+def test_disturbed_images_stay_images(seed):
+    image = np.full((48, 64, 3), 128, np.uint8)
+    image[:, 32:] = 220
+    disturbed = mild_disturbance(np.random.default_rng(seed))(image)
+    assert disturbed.shape == image.shape
+    assert disturbed.dtype == np.uint8
+    assert (disturbed != image).any()
+    assert disturbed.std() > 0
