@@ -45,7 +45,8 @@ def test_success_is_kept_as_it_came(tmp_path):
     seen = Observation(5, {'head': np.zeros((96, 128, 3), np.uint8)}, ROBOT.home)
     shard = RolloutShard()
     for success in (True, False):
-        shard.add('turn:left', 'turn left', success, [(seen, policy.infer(seen))] * 2, (128, 96))
+        shard.add('turn:left', 'turn left', success, [(seen, policy.infer(seen))] * 2,
+                  policy.spec.image_size)
     shard.save(tmp_path / 'shard_00000', policy, 'val', 2)
     read = ShardSet(find_shards([tmp_path])['val'], rollouts=True)
     assert read.samples.rollout['success'].tolist() == [1.0, 1.0, 0.0, 0.0]
