@@ -49,6 +49,9 @@ def parse_command(text: str | bytes) -> Instruction | Rejection:
             text = text.decode('utf-8')
         except UnicodeDecodeError:
             return Rejection('the command is not valid UTF-8')
+    # What ROS puts in the place of bytes that are no UTF-8.
+    if '\N{REPLACEMENT CHARACTER}' in text:
+        return Rejection('the command is not valid UTF-8')
     text = text.strip()
     if not text:
         return Rejection('the command is empty')

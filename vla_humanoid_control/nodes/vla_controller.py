@@ -399,7 +399,7 @@ class VlaController(ManagedNode):
         _, blind = self._frames.matching(time.monotonic())
         problem = blind or self._frames.problem
         if problem:
-            return Health(ERROR, problem.split(':')[0] + ': ' + problem.split(': ')[-1], values)
+            return Health(ERROR, problem, values)
         if self._last_command_problem:
             return Health(WARN, f'command refused: {self._last_command_problem}', values)
         return Health(OK, '', values)
