@@ -8,8 +8,8 @@ from vla_humanoid_control.language.intake import Instruction, Rejection, parse_c
 
 
 @pytest.mark.parametrize('text', ['', '   ', '\n\t', b'', 'x' * 501, 'x' * 10**6, b'x' * 10**6,
-                                  'go\x00there', 'go\x1b[2J', b'\xff\xfe go', 'go \ufffd', 'a\u202eb',
-                                  '!!! 12 ?', 'go\nstop', '\ud800'])
+                                  'go\x00there', 'go\x1b[2J', b'\xff\xfe go', 'go \ufffd',
+                                  'a\u202eb', '!!! 12 ?', 'go\nstop', '\ud800'])
 def test_what_is_no_command_is_refused_with_a_reason(text: str | bytes) -> None:
     result = parse_command(text)
     assert isinstance(result, Rejection) and result.reason
