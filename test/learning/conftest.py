@@ -104,6 +104,16 @@ def short_training(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope='session')
+def short_confidence(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A configuration of the confidence stage with few requests out of scope."""
+    path = tmp_path_factory.mktemp('confidence') / 'short.yaml'
+    settings = yaml.safe_load(config_path('train', 'confidence.yaml').read_text(encoding='utf-8'))
+    settings |= {'out_of_scope_texts': 50, 'epochs': 40, 'batch_size': 64, 'alpha': 0.2}
+    path.write_text(yaml.safe_dump(settings), encoding='utf-8')
+    return path
+
+
+@pytest.fixture(scope='session')
 def demo_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two training shards and one for validation."""
     root = tmp_path_factory.mktemp('data')

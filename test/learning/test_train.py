@@ -142,11 +142,11 @@ def test_other_data_in_the_same_folder_is_refused(trained: Path, small_model: Pa
 
 
 def test_the_confidence_head_learns_which_rollouts_succeed(
-        trained: Path, rollout_data: Path, tmp_path: Path) -> None:
+        trained: Path, rollout_data: Path, short_confidence: Path, tmp_path: Path) -> None:
     before = load_file(trained / 'checkpoint' / 'model.safetensors')
     code = vla(['train', '--stage', 'confidence', '--data', str(rollout_data), '--output',
                        str(tmp_path), '--checkpoint', str(trained / 'checkpoint'), '--threads',
-                       '1', '--epochs', '40', '--batch-size', '64', '--alpha', '0.2'])
+                       '1', '--config', str(short_confidence)])
     assert code == 0
     report = json.loads((tmp_path / 'log.jsonl').read_text().splitlines()[-1])
     assert report['auroc'] > 0.8

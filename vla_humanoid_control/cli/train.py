@@ -55,8 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run_bc(arguments: argparse.Namespace) -> Path:
+    from vla_humanoid_control.learning.behaviour_cloning import BcConfig
     from vla_humanoid_control.learning.config import load_training_config
-    from vla_humanoid_control.learning.train import BcConfig, BcOptions, run_bc
+    from vla_humanoid_control.learning.train import BcOptions, run_bc
 
     config = load_training_config(
         BcConfig, arguments.config or 'bc', epochs=arguments.epochs,

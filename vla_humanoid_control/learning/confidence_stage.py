@@ -56,6 +56,7 @@ class ConfidenceConfig:
     max_samples: int
     corrupted_share: float
     out_of_scope_share: float
+    out_of_scope_texts: int
     held_out_share: float
     epochs: int
     batch_size: int
@@ -93,10 +94,10 @@ class Rollouts:
     bank: TextBank
 
     @staticmethod
-    def open(paths: Sequence[Path], split: Split) -> Rollouts:
-        """Open shards with rollout columns; requests out of scope of `split` join the texts."""
+    def open(paths: Sequence[Path], split: Split, others: int) -> Rollouts:
+        """Open shards with rollout columns; `others` requests out of scope join the texts."""
         shards = ShardSet(paths, rollouts=True)
-        return Rollouts(shards, TextBank([*shards.texts, *out_of_scope(split)]))
+        return Rollouts(shards, TextBank([*shards.texts, *out_of_scope(split)[:others]]))
 
 
 class EvidenceMaker:
@@ -208,7 +209,8 @@ def run_calibrate(checkpoint_path: Path, data: Sequence[Path], output: Path,
     torch.set_num_threads(threads)
     checkpoint = load_checkpoint(checkpoint_path)
     found = find_shards(data)
-    rollouts = Rollouts.open([*found['train'], *found['val']], 'test')
+    rollouts = Rollouts.open([*found['train'], *found['val']], 'test',
+                             config.out_of_scope_texts)
     _check_fits(rollouts, checkpoint)
     maker = EvidenceMaker(checkpoint, seed)
     rows = np.arange(len(rollouts.shards.samples))
@@ -343,17 +345,18 @@ def _split(data: Sequence[Path], config: ConfidenceConfig, checkpoint: Checkpoin
     found = find_shards(data)
     if not found['train']:
         raise UserError('There are no rollout shards of split train. Collect rollouts first.')
-    train = Rollouts.open(found['train'], 'train')
+    train = Rollouts.open(found['train'], 'train', config.out_of_scope_texts)
     _check_fits(train, checkpoint)
     all_rows = np.arange(len(train.shards.samples))
     if found['val']:
-        held = Rollouts.open(found['val'], 'test')
+        held = Rollouts.open(found['val'], 'test', config.out_of_scope_texts)
         _check_fits(held, checkpoint)
         return train, held, np.arange(len(held.shards.samples)), all_rows
     episodes = train.shards.samples.rollout['episode']
     aside = np.random.default_rng((seed, 5)).random(int(episodes.max()) + 1)
     mask = aside[episodes] < config.held_out_share
-    held = Rollouts(train.shards, TextBank([*train.shards.texts, *out_of_scope('test')]))
+    held = Rollouts(train.shards, TextBank(
+        [*train.shards.texts, *out_of_scope('test')[:config.out_of_scope_texts]]))
     return train, held, all_rows[mask], all_rows[~mask]
 
 

@@ -219,7 +219,8 @@ def run_bc(options: BcOptions, config: BcConfig) -> Path:
           f'{sum(p.numel() for p in run.model.parameters()) / 1e6:.2f} M parameters, '
           f'{run.total_steps()} steps; encoding phrasings ...', file=sys.stderr, flush=True)
     texts = TaskTexts(keys, 'train', config.phrasings_per_task)
-    test_texts = None if run.validation is None else TaskTexts(keys, 'test', 60)
+    test_texts = None if run.validation is None else TaskTexts(
+        keys, 'test', min(60, config.phrasings_per_task))
     _loop(run, texts, test_texts, log)
     return options.output / 'checkpoint'
 
