@@ -38,7 +38,8 @@ def test_command_runs_and_describes_itself() -> None:
 
 def test_done_needs_consecutive_inferences_with_the_gate_open() -> None:
     task = running()
-    for progress in (0.96, 0.97, 0.5, 0.96, 0.99):
+    ticks = TaskConfig().done_ticks
+    for progress in (*[0.96] * (ticks - 1), 0.5, *[0.96] * (ticks - 1)):
         task.on_inference(progress, 11.0)
     assert task.state is TaskState.RUNNING
     task.on_inference(0.95, 11.1)

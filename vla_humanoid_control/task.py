@@ -30,7 +30,7 @@ class TaskConfig:
     hold_timeout_s: float = 2.0
     settle_s: float = 0.5
     done_threshold: float = 0.85
-    done_ticks: int = 3
+    done_ticks: int = 6
 
     def __post_init__(self) -> None:
         for name in ('time_limit_s', 'hold_timeout_s', 'settle_s'):
