@@ -24,6 +24,7 @@ from benchmarks.figures import (
     summarise,
 )
 from benchmarks.report import GraphFigures
+from benchmarks.robot_side import CAMERA_HZ as CAMERA_HZ
 from benchmarks.robot_side import RobotSide
 from benchmarks.tracing import TRACE
 from vla_humanoid_control.errors import UserError

@@ -15,6 +15,7 @@ What is measured, exactly:
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import os
 import platform
@@ -69,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _measure(arguments: argparse.Namespace, robot: Any, policy: Any, checkpoint: str,
              note: str) -> None:
-    from benchmarks import local, report
+    local, report = _benchmark('local'), _benchmark('report')
     ticks, passes, checks, seconds = (30, 20, 200, 1.0) if arguments.quick \
         else (1000, 300, 5000, 5.0)
     load = os.getloadavg()[0] / (os.cpu_count() or 1)
@@ -100,15 +101,14 @@ def _measure(arguments: argparse.Namespace, robot: Any, policy: Any, checkpoint:
 
 def _through_processes(arguments: argparse.Namespace, robot: Any, checkpoint: str, frames: Any,
                        ticks: int) -> tuple[Any, Any, float]:
-    from benchmarks.graph import Setting, measure_graph, measure_textbook
-    from benchmarks.robot_side import CAMERA_HZ
+    processes = _benchmark('graph')
     (arguments.out / 'graph.log').unlink(missing_ok=True)
-    setting = Setting(arguments.robot, robot, checkpoint, frames, INSTRUCTION, ticks,
-                      arguments.out)
+    setting = processes.Setting(arguments.robot, robot, checkpoint, frames, INSTRUCTION, ticks,
+                                arguments.out)
     _say(f'The graph, {ticks} ticks of the policy ...')
-    graph = measure_graph(setting)
+    graph = processes.measure_graph(setting)
     _say('The textbook node, as many ...')
-    return graph, measure_textbook(setting), CAMERA_HZ
+    return graph, processes.measure_textbook(setting), processes.CAMERA_HZ
 
 
 def _find_benchmarks() -> None:
@@ -121,6 +121,11 @@ def _find_benchmarks() -> None:
         raise UserError(f'There is no benchmarks/ in {root}. vla bench runs from a checkout of '
                         'the source: clone the repository and run make bench there.')
     sys.path.insert(0, str(root))
+
+
+def _benchmark(name: str) -> Any:
+    """A module of benchmarks/, which `_find_benchmarks` has made importable."""
+    return importlib.import_module(f'benchmarks.{name}')
 
 
 def _join_graph() -> None:
