@@ -20,6 +20,7 @@ from vla_humanoid_control.resources import config_path
 if TYPE_CHECKING:
     from vla_humanoid_control.evaluation.rollout import EpisodeResult
     from vla_humanoid_control.evaluation.suite import Episode
+    from vla_humanoid_control.evaluation.video import Video
     from vla_humanoid_control.nodes.director import Snapshot
 
 
@@ -118,6 +119,7 @@ def _carry_out(arguments: argparse.Namespace, window: bool) -> int:
             recorder.trace.spans.append(Span(began_s[0], recorder.now_s(), episode.instruction,
                                              result.success))
             _print_progress(len(results), len(episodes), result)
+    _report_problem(video)
     draw_timeline(recorder.trace, arguments.out / 'timeline.png')
     report = build_report(results, gate.open_threshold)
     save_report({'suite': 'demo', 'checkpoint': str(arguments.checkpoint), 'ros': True,
@@ -127,6 +129,12 @@ def _carry_out(arguments: argparse.Namespace, window: bool) -> int:
     print(f'{good} of {len(results)} commands carried out. Video, timeline and report: '
           f'{arguments.out}/', flush=True)
     return 0 if good == len(episodes) else 1
+
+
+def _report_problem(video: Video) -> None:
+    if video.problem:
+        print(f'warning: {video.problem}. The commands were carried out all the same.',
+              file=sys.stderr, flush=True)
 
 
 def _print_progress(number: int, total: int, result: EpisodeResult) -> None:
@@ -170,6 +178,7 @@ def _interactive(arguments: argparse.Namespace, window: bool) -> int:
                     break
                 recorder.instruction = line.strip()
                 director.say(line.strip())
+    _report_problem(video)
     print(f'Video: {arguments.out}/interactive.mp4', flush=True)
     return 0
 

@@ -39,9 +39,16 @@ class Caption:
 
 
 class Video:
-    """Writes an H.264 file, frame by frame. Use as a context manager."""
+    """Writes an H.264 file, frame by frame. Use as a context manager.
+
+    Attributes:
+        problem: Why the file ends early, such as a full disk; empty where it does not. What is
+            recorded goes on.
+    """
 
     def __init__(self, path: Path, frames_per_second: int = 10) -> None:
+        self.problem = ''
+        self._path = path
         self._container = av.open(str(path), 'w')
         self._stream = self._container.add_stream('libx264', rate=Fraction(frames_per_second))
         self._stream.width, self._stream.height = 2 * VIEW[0], VIEW[1] + _BAR
@@ -52,8 +59,7 @@ class Video:
             caption: Caption) -> NDArray[np.uint8]:
         """Append one frame from two RGB views [H, W, 3]; returns the frame as drawn."""
         frame = compose(camera, outside, caption)
-        for packet in self._stream.encode(av.VideoFrame.from_ndarray(frame, format='rgb24')):
-            self._container.mux(packet)
+        self._write(av.VideoFrame.from_ndarray(frame, format='rgb24'))
         return frame
 
     def __enter__(self) -> Video:
@@ -61,9 +67,24 @@ class Video:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        for packet in self._stream.encode():
-            self._container.mux(packet)
-        self._container.close()
+        self._write(None)
+        try:
+            self._container.close()
+        except OSError as failure:
+            self._end(failure)
+
+    def _write(self, frame: av.VideoFrame | None) -> None:
+        """Encode a frame; None for what the encoder still holds."""
+        if self.problem:
+            return
+        try:
+            for packet in self._stream.encode(frame):
+                self._container.mux(packet)
+        except OSError as error:
+            self._end(error)
+
+    def _end(self, error: OSError) -> None:
+        self.problem = self.problem or f'{self._path} ends early: {error.strerror}'
 
 
 def compose(camera: NDArray[np.uint8], outside: NDArray[np.uint8],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -180,9 +181,10 @@ class ProcessGroup:
                 process.wait()
         for reader in self._readers:
             reader.join(1.0)
-        if self._log is not None:
-            self._log.close()
-            self._log = None
+        with self._lock:
+            if self._log is not None:
+                self._log.close()
+                self._log = None
 
     def _collect(self, name: str, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
@@ -192,11 +194,26 @@ class ProcessGroup:
     def _write(self, name: str, line: str) -> None:
         with self._lock:
             text = f'[{name}] {line}'
-            if self._log is not None and not self._log.closed:
-                self._log.write(text + '\n')
-                self._log.flush()
+            if self._log is not None:
+                self._record(self._log, text)
             if self._echo is not None:
                 self._echo(text)
+
+    def _record(self, log: IO[str], text: str) -> None:
+        """Append a line; where that fails, the record ends with a report and the graph goes on.
+
+        Its output is still read: a node that nobody listens to would come to a halt in `print`.
+        """
+        try:
+            log.write(text + '\n')
+            log.flush()
+        except OSError as error:
+            self._log = None
+            with contextlib.suppress(OSError):  # once more the same error, for what it held back
+                log.close()
+            report = (f'[graph] {self._log_path}: {error.strerror}. The record of this run ends '
+                      'here; the run goes on.')
+            (self._echo or _to_stderr)(report)
 
 
 def run_graph(deployment: Deployment, log_path: Path) -> None:
@@ -210,6 +227,10 @@ def run_graph(deployment: Deployment, log_path: Path) -> None:
         signal.signal(number, lambda *_: stopping.set())
     with ProcessGroup(graph(deployment), log_path) as group:
         group.wait(stopping.is_set)
+
+
+def _to_stderr(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _command(entry: NodeEntry) -> list[str]:
