@@ -305,7 +305,8 @@ class GraphUnderTest:
         self.wait_for(lambda: self.task.startswith(('IDLE', 'DONE: stop')), 'the task has ended')
         if self.safety.startswith('ESTOP'):
             self.wait_for(lambda: self.reset()[0], 'the reset is accepted')
-        self.wait_for(lambda: self.safety.startswith('HOLD') and self.is_at_rest(), 'it holds')
+        self.wait_for(lambda: self.safety.startswith('HOLD') and 'reset' not in self.safety
+                      and self.is_at_rest(), 'it holds')
 
     def forget(self) -> None:
         """Begin to record anew; what was last said of task and safety stays."""
