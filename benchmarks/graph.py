@@ -141,13 +141,14 @@ def _drive(side: RobotSide, group: ProcessGroup, setting: Setting, acts: Any) ->
 
 
 def _measure(side: RobotSide, group: ProcessGroup, setting: Setting) -> None:
-    side.forget()
+    side.note(True)
     _pause(side, group, setting.ticks / POLICY_HZ + 0.2)
     # On a machine that is far too slow, go on until there is something to speak of.
     proposed = side.stamped['gated']
     side.spin_until(lambda: len(side.arrivals) >= FEWEST
                     and (not proposed or len({s for s, _ in proposed}) >= FEWEST), 60.0,
                     f'{FEWEST} commands', group.check)
+    side.note(False)  # what follows, without a camera, is another matter
 
 
 def _pause(side: RobotSide, group: ProcessGroup, seconds: float) -> None:

@@ -76,6 +76,7 @@ class RobotSide:
         self.health: dict[str, Mapping[str, str]] = {}
         self.reports: dict[str, int] = {}
         self.task_state = ''
+        self._noting = True
         self._frames = [rgb_to_msg(0, 'head_camera', frame) for frame in frames]
         self._positions = {j.name: j.home for j in robot.joints}
         self._twist = np.zeros(3)
@@ -116,8 +117,11 @@ class RobotSide:
         """How many listen to the camera, and to commands in words."""
         return self._camera.get_subscription_count(), self._words.get_subscription_count()
 
-    def forget(self) -> None:
-        """Forget what was noted so far."""
+    def note(self, is_on: bool) -> None:
+        """Begin to note arrivals and stamps anew, or note no more."""
+        self._noting = is_on
+        if not is_on:
+            return
         self.arrivals.clear()
         for times in self.stamped.values():
             times.clear()
@@ -169,7 +173,8 @@ class RobotSide:
         subscribe(JointState, '/vla/action_gated', self._on_gated, deep)
 
     def _on_cmd_vel(self, msg: Twist, info: Mapping[str, int]) -> None:
-        self.arrivals.append((info['source_timestamp'], info['received_timestamp']))
+        if self._noting:
+            self.arrivals.append((info['source_timestamp'], info['received_timestamp']))
         self._twist = twist_from_msg(msg)
 
     def _on_joint_commands(self, msg: JointState) -> None:
@@ -179,10 +184,14 @@ class RobotSide:
         self.task_state = msg.data
 
     def _on_proposal(self, msg: JointState, info: Mapping[str, int]) -> None:
-        self.stamped['proposal'].append((to_ns(msg.header.stamp), info['source_timestamp']))
+        self._note_stamp('proposal', msg, info)
 
     def _on_gated(self, msg: JointState, info: Mapping[str, int]) -> None:
-        self.stamped['gated'].append((to_ns(msg.header.stamp), info['source_timestamp']))
+        self._note_stamp('gated', msg, info)
+
+    def _note_stamp(self, which: str, msg: JointState, info: Mapping[str, int]) -> None:
+        if self._noting:
+            self.stamped[which].append((to_ns(msg.header.stamp), info['source_timestamp']))
 
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
         for status in msg.status:
