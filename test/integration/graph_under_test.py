@@ -257,10 +257,12 @@ class GraphUnderTest:
                       and self._button.get_subscription_count() == 1, 'discovery')
 
     def wait_until_restarted(self) -> None:
-        """As `wait_until_ready`, where a task may be left over."""
-        self.wait_for(lambda: self.task, 'the controller speaks')
-        self.wait_for(lambda: self._words.get_subscription_count() == 1
-                      and self._button.get_subscription_count() == 1, 'discovery')
+        """As `wait_until_ready`, where a task, or what a dead process offered, may be left."""
+        def hears() -> bool:
+            self.say('stop')
+            self.pause(0.1)
+            return self.task.startswith('DONE: stop')
+        self.wait_for(hears, 'the controller hears')
         self.settle()
 
     def say(self, words: str) -> None:

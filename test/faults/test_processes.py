@@ -1,0 +1,225 @@
+"""Faults 42 to 51 and 65: processes that die, stall and return, and what is between them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fault_report import Fault
+from geometry_msgs.msg import Twist
+from graph_under_test import GraphUnderTest
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import String
+
+from vla_humanoid_control.nodes import qos
+
+T_S = 0.3
+
+
+def killed(graph: GraphUnderTest, fault: Fault, name: str) -> None:
+    """Kill a node in motion; the robot stops, and walks again once the node is back."""
+    graph.walk_on()
+    since = time.monotonic()
+    graph.kill(name)
+    fault.stops(graph, since, T_S)
+    fault.happened(graph.safety)
+    graph.processes.processes[name].wait()
+    graph.task_states.clear()
+    graph.start(name)
+    graph.wait_until_restarted()
+    graph.walk_on()
+    fault.happened('walked again after a restart of the node')
+
+
+def test_fault_42_killed_controller(graph: GraphUnderTest, fault: Fault) -> None:
+    """`kill -9` of vla_controller in motion."""
+    killed(graph, fault, 'vla_controller')
+
+
+def test_fault_43_killed_confidence_monitor(graph: GraphUnderTest, fault: Fault) -> None:
+    """`kill -9` of confidence_monitor in motion."""
+    killed(graph, fault, 'confidence_monitor')
+
+
+def test_fault_44_killed_safety_monitor(domain_id: int, tmp_path: Path, fault: Fault) -> None:
+    """`kill -9` of safety_monitor in motion; the simulated robot has a watchdog of its own."""
+    pytest.importorskip('mujoco')
+    with GraphUnderTest(domain_id, tmp_path, simulated=True) as graph:
+        truth: list[tuple[float, float]] = []
+        graph.node.create_subscription(
+            String, '/humanoid_sim/task_truth', lambda m: truth.append(
+                (time.monotonic(), abs(json.loads(m.data)['twist'][0]))), qos.STREAM)
+        graph.wait_until_ready()
+        graph.walk()
+        graph.wait_for(lambda: truth and truth[-1][1] > 0.2, 'the base moves')
+        since = time.monotonic()
+        graph.kill('safety_monitor')
+        graph.wait_for(lambda: truth[-1][1] < 0.01, 'the base has stopped', 4.0)
+        top = max(s for t, s in truth if t > since - 0.2)
+        fault.stopped_after(max(t for t, s in truth if s > top - 0.02) - since, 0.5)
+        fault.happened("stopped by the robot's own watchdog")
+
+
+def test_fault_45_suspended_safety_monitor(graph: GraphUnderTest, fault: Fault) -> None:
+    """SIGSTOP of safety_monitor for 2 s in motion, then SIGCONT."""
+    graph.walk_on()
+    graph.kill('safety_monitor', signal.SIGSTOP)
+    graph.pause(2.0)
+    before, resumed = len(graph.twists), time.monotonic()
+    graph.kill('safety_monitor', signal.SIGCONT)
+    graph.wait_for(lambda: len(graph.twists) > before + 20, 'commands again')
+    after = graph.twists[before:]
+    # At most one was under way when it was suspended; then it begins from rest.
+    assert np.abs(next(v for t, v in after if t >= resumed)).max() < 0.05
+    burst = max(sum(t <= u < t + 0.1 for u, _ in after) for t, _ in after)
+    assert burst <= 8
+    fault.happened(f'resumed from rest; at most {burst} commands within 0.1 s')
+
+
+def test_fault_46_restart_while_latched(graph: GraphUnderTest, fault: Fault) -> None:
+    """safety_monitor is killed and started again while an emergency stop is latched."""
+    graph.walk_on()
+    graph.press(True)
+    graph.wait_for(lambda: graph.safety.startswith('ESTOP'), 'it is latched')
+    graph.kill('safety_monitor')
+    graph.processes.processes['safety_monitor'].wait()
+    graph.press(False)
+    graph.safety_states.clear()
+    graph.twists.clear()
+    graph.start('safety_monitor')
+    graph.wait_for(lambda: graph.safety, 'it speaks again')
+    assert graph.safety.startswith('ESTOP')
+    fault.happened(f'came up as {graph.safety}')
+    graph.say('walk endlessly')
+    graph.pause(0.7)
+    assert graph.safety.startswith('ESTOP')
+    assert not any(v.any() for _, v in graph.twists)
+
+
+def test_fault_47_late_joiner(graph: GraphUnderTest, fault: Fault) -> None:
+    """A node that joins after the last change of state."""
+    graph.press(True)
+    graph.wait_for(lambda: graph.safety.startswith('ESTOP'), 'it is latched')
+    graph.wait_for(lambda: graph.task == 'IDLE', 'the task has ended')
+    heard: dict[str, str] = {}
+    joined = time.monotonic()
+    for topic in ('/vla/task_state', '/safety/state'):
+        graph.node.create_subscription(
+            String, topic, lambda m, t=topic: heard.setdefault(t, m.data), qos.STATE)
+    graph.wait_for(lambda: len(heard) == 2, 'both states', 5.0)
+    assert heard['/vla/task_state'] == 'IDLE' and heard['/safety/state'].startswith('ESTOP')
+    fault.happened(f'learned both states within {time.monotonic() - joined:.2f} s')
+
+
+def test_fault_48_qos_mismatch(graph: GraphUnderTest, fault: Fault) -> None:
+    """A best-effort publisher on a topic whose subscriber asks for reliable."""
+    publisher = graph.node.create_publisher(String, '/vla_command', qos.SENSOR_INPUT)
+    try:
+        graph.wait_for(lambda: 'QoS mismatch on /vla_command' in graph.health('vla_controller'),
+                       'reported')
+        fault.happened(graph.health('vla_controller'))
+    finally:
+        graph.node.destroy_publisher(publisher)
+
+
+@pytest.mark.parametrize(('topic', 'kind'), [('/cmd_vel', Twist), ('/joint_commands', JointState)],
+                         ids=['cmd_vel', 'joint_commands'])
+def test_fault_49_foreign_publisher(graph: GraphUnderTest, fault: Fault, topic: str,
+                                    kind: type) -> None:
+    """Another publisher on a topic of the robot, in motion."""
+    graph.walk_on()
+    since = time.monotonic()
+    publisher = graph.node.create_publisher(kind, topic, qos.STREAM)
+    try:
+        fault.stops(graph, since, 0.1)
+        assert graph.safety.startswith('STOP') and topic in graph.safety
+        graph.wait_for(lambda: topic in graph.health('safety_monitor'), 'reported')
+        fault.happened(graph.safety)
+    finally:
+        graph.node.destroy_publisher(publisher)
+    graph.wait_for(lambda: not graph.safety.startswith('STOP'), 'free again')
+
+
+@contextmanager
+def busy_cores() -> Iterator[None]:
+    """Two processes for each core that do nothing but work."""
+    work = [sys.executable, '-c', 'while True: pass']
+    hogs = [subprocess.Popen(work) for _ in range(2 * (os.cpu_count() or 1))]
+    try:
+        yield
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.wait()
+
+
+def test_fault_50_loaded_cores(graph: GraphUnderTest, fault: Fault) -> None:
+    """Two busy processes on each core, in motion."""
+    stamps: list[tuple[float, int]] = []
+    subscription = graph.node.create_subscription(
+        JointState, '/vla/action_gated', lambda m: stamps.append(
+            (time.monotonic(), m.header.stamp.sec * 10**9 + m.header.stamp.nanosec)), 100)
+    graph.walk_on()
+    with busy_cores():
+        began = time.monotonic()
+        graph.pause(4.0)
+        ended = time.monotonic()
+    graph.node.destroy_subscription(subscription)
+    graph.assert_within_limits()
+    times = [t for t, _ in graph.twists if began <= t <= ended]
+    gap = max(np.diff([began, *times, ended]))
+    late = sorted({s: t for t, s in reversed(stamps)}.values())  # when each frame first showed
+    frames = max(np.diff([began, *(t for t in late if began <= t <= ended), ended]))
+    stopped = any(s.startswith('STOP') for t, s in graph.safety_states if t >= began)
+    # Met: proposals came within their deadline. Else it stopped.
+    assert frames < T_S + 0.1 or stopped
+    assert gap < 0.5, 'the robot would have stopped by its own watchdog'
+    fault.happened(f'commands at most {gap * 1e3:.0f} ms apart, new proposals at most '
+                   f'{frames * 1e3:.0f} ms; ' + ('stopped' if stopped else 'deadline met'))
+    graph.settle()
+    graph.walk_on()
+
+
+def test_fault_51_log_flood(graph: GraphUnderTest, fault: Fault) -> None:
+    """Bad images at 30 Hz, bad joint states at 50 Hz, bad scans, and 200 bad commands a second."""
+    def bad_image(image: Image) -> Image:
+        image.encoding = 'rgb9'
+        return image
+
+    graph.walk_on()
+    graph.robot.spoil = bad_image
+    graph.robot.spoil_joints = lambda msg: JointState(header=msg.header, name=list(msg.name))
+    graph.robot.spoil_scan = lambda msg: type(msg)(header=msg.header)
+    graph.log.clear()
+    began = time.monotonic()
+    for _ in range(400):
+        graph.say('\x07')
+        time.sleep(0.005)  # the rate is what is tested
+    seconds = time.monotonic() - began
+    graph.wait_for(lambda: graph.count('vla_controller', 'commands_rejected') > 100, 'they came')
+    lines = len(graph.log)
+    assert 0 < lines < 10 * seconds + 10
+    fault.happened(f'about 290 errors a second became {lines / seconds:.1f} lines a second')
+
+
+def test_fault_65_deactivation_in_motion(graph: GraphUnderTest, fault: Fault) -> None:
+    """Lifecycle deactivation of safety_monitor in motion."""
+    graph.walk_on()
+    assert graph.change_state('safety_monitor', 'deactivate')
+    graph.wait_for(lambda: not graph.twists[-1][1].any(), 'the last command is zero', 2.0)
+    graph.assert_within_limits()
+    count = len(graph.twists)
+    graph.pause(0.3)
+    assert len(graph.twists) == count
+    fault.happened('braked to zero within limits, and fell silent')
+    assert graph.change_state('safety_monitor', 'activate')
+    graph.wait_for(lambda: len(graph.twists) > count + 10, 'commands again')
