@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,8 +91,7 @@ class SharedGraph:
     def __init__(self, create: Bringup, folders: pytest.TempPathFactory) -> None:
         self._create, self._folders = create, folders
         self._graph: GraphUnderTest | None = None
-        self._domain = claimed_domain()
-        self._number = self._domain.__enter__()
+        self._domain = ExitStack()
 
     def fresh(self) -> GraphUnderTest:
         """The graph at rest, with nothing recorded."""
@@ -100,21 +100,18 @@ class SharedGraph:
                 self._graph.processes.check()
                 self._graph.settle()
             except Exception:  # whatever a test left behind, the next one begins anew
-                self.close_graph()
+                self.close()
         if self._graph is None:
-            graph = self._create(self._number, self._folders.mktemp('graph'))
+            number = self._domain.enter_context(claimed_domain())
+            graph = self._create(number, self._folders.mktemp('graph'))
             self._graph = graph.__enter__()
             graph.wait_until_ready()
         self._graph.forget()
         return self._graph
 
-    def close_graph(self) -> None:
+    def close(self) -> None:
         """Take the graph down."""
         if self._graph is not None:
             graph, self._graph = self._graph, None
             graph.__exit__(None, None, None)
-
-    def close(self) -> None:
-        """Take everything down."""
-        self.close_graph()
-        self._domain.__exit__(None, None, None)
+            self._domain.close()

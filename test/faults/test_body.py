@@ -171,7 +171,7 @@ class Impostor:
 
     def __init__(self, graph: GraphUnderTest) -> None:
         self.speed: float | None = 0.0
-        self._publisher = graph.node.create_publisher(JointState, '/vla/action_gated', qos.STREAM)
+        self.publisher = graph.node.create_publisher(JointState, '/vla/action_gated', qos.STREAM)
         self._clock = graph.node.get_clock()
         self.timer = graph.node.create_timer(0.05, self._speak)
 
@@ -181,7 +181,7 @@ class Impostor:
             msg = JointState(name=names, position=[0.0, 0.0, 0.0, 0.9, 0.1, 1.0],
                              velocity=[self.speed, 0.0, 0.0, 0.0, 0.0, 0.0])
             msg.header.stamp = self._clock.now().to_msg()
-            self._publisher.publish(msg)
+            self.publisher.publish(msg)
 
 
 def test_fault_63_reset_while_a_command_stands(graph: GraphUnderTest, fault: Fault) -> None:
@@ -213,7 +213,7 @@ def test_fault_63_reset_while_a_command_stands(graph: GraphUnderTest, fault: Fau
         graph.wait_for(lambda: graph.speed > 0.25, 'a new command moves it')
     finally:
         impostor.timer.cancel()
-        graph.node.destroy_publisher(impostor._publisher)
+        graph.drop(impostor.publisher)
         graph.kill('confidence_monitor', signal.SIGCONT)
 
 
@@ -239,7 +239,7 @@ def test_fault_64_lost_heartbeat(graph: GraphUnderTest, fault: Fault) -> None:
     finally:
         graph.set('safety_monitor', 'safety.heartbeat_timeout_s', 0.0)
         timer.cancel()
-        graph.node.destroy_publisher(publisher)
+        graph.drop(publisher)
     assert graph.set('safety_monitor', 'safety.heartbeat_timeout_s', 0.0)[0]
 
 

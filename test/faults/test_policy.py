@@ -78,7 +78,7 @@ def false_proposals(graph: GraphUnderTest, message: JointState, until: Callable[
     try:
         graph.wait_for(done, 'what proposals lead to', 10.0)
     finally:
-        graph.node.destroy_publisher(publisher)
+        graph.drop(publisher)
 
 
 def rejected_whole(graph: GraphUnderTest, fault: Fault, message: JointState, reason: str) -> None:
@@ -210,7 +210,7 @@ def test_fault_38_stale_confidence(graph: GraphUnderTest, fault: Fault) -> None:
         fault.stops(graph, suspended, T_S)
     finally:
         graph.kill('vla_controller', signal.SIGCONT)
-        graph.node.destroy_subscription(subscription)
+        graph.drop(subscription)
 
 
 def test_fault_40_retries_exhausted(graph: GraphUnderTest, fault: Fault) -> None:

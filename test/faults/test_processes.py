@@ -128,7 +128,7 @@ def test_fault_48_qos_mismatch(graph: GraphUnderTest, fault: Fault) -> None:
                        'reported')
         fault.happened(graph.health('vla_controller'))
     finally:
-        graph.node.destroy_publisher(publisher)
+        graph.drop(publisher)
 
 
 @pytest.mark.parametrize(('topic', 'kind'), [('/cmd_vel', Twist), ('/joint_commands', JointState)],
@@ -145,7 +145,7 @@ def test_fault_49_foreign_publisher(graph: GraphUnderTest, fault: Fault, topic: 
         graph.wait_for(lambda: topic in graph.health('safety_monitor'), 'reported')
         fault.happened(graph.safety)
     finally:
-        graph.node.destroy_publisher(publisher)
+        graph.drop(publisher)
     graph.wait_for(lambda: not graph.safety.startswith('STOP'), 'free again')
 
 
@@ -173,7 +173,7 @@ def test_fault_50_loaded_cores(graph: GraphUnderTest, fault: Fault) -> None:
         began = time.monotonic()
         graph.pause(4.0)
         ended = time.monotonic()
-    graph.node.destroy_subscription(subscription)
+    graph.drop(subscription)
     graph.assert_within_limits()
     times = [t for t, _ in graph.twists if began <= t <= ended]
     gap = max(np.diff([began, *times, ended]))
@@ -181,8 +181,9 @@ def test_fault_50_loaded_cores(graph: GraphUnderTest, fault: Fault) -> None:
     frames = max(np.diff([began, *(t for t in late if began <= t <= ended), ended]))
     stopped = any(s.startswith('STOP') for t, s in graph.safety_states if t >= began)
     # Met: proposals came within their deadline. Else it stopped.
-    assert frames < T_S + 0.1 or stopped
-    assert gap < 0.5, 'the robot would have stopped by its own watchdog'
+    slack_s = graph.slack_s(began)  # this process, too, had to wait for what it measures
+    assert frames < T_S + slack_s or stopped
+    assert gap < 0.5 + slack_s, 'the robot would have stopped by its own watchdog'
     fault.happened(f'commands at most {gap * 1e3:.0f} ms apart, new proposals at most '
                    f'{frames * 1e3:.0f} ms; ' + ('stopped' if stopped else 'deadline met'))
     graph.settle()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import signal
 import sys
@@ -24,7 +25,9 @@ from nav_msgs.msg import Odometry
 from rcl_interfaces.srv import SetParameters
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
+from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, Imu, JointState, LaserScan
 from std_msgs.msg import Bool, Float32, String
@@ -50,11 +53,18 @@ HERE = Path(__file__).resolve().parent
 PERIOD_S = 0.02
 
 
+_claims = itertools.count()
+
+
 @contextmanager
 def claimed_domain() -> Iterator[int]:
-    """A ROS domain that no other test on this machine uses at the same time."""
+    """A ROS domain that no other test on this machine uses at the same time.
+
+    Another one each time: what a killed process leaves in shared memory harms nobody there.
+    """
+    first = os.getpid() + 7 * next(_claims)
     for offset in range(100):
-        number = 1 + (os.getpid() + offset) % 100  # up to 101 keeps clear of ephemeral ports
+        number = 1 + (first + offset) % 100  # up to 101 keeps clear of ephemeral ports
         with (Path(tempfile.gettempdir()) / f'vla_test_domain_{number}.lock').open('w') as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -240,6 +250,7 @@ class GraphUnderTest:
         """Wait until a condition holds; gives the time that it took [s]."""
         began = time.monotonic()
         while not condition():
+            assert self._thread.is_alive(), 'the probe has come to an end; its error is above'
             if time.monotonic() - began > timeout_s:
                 raise AssertionError(f'{what}: not within {timeout_s} s. Safety: {self.safety!r}, '
                                      f'task: {self.task!r}. Log:\n' + '\n'.join(self.log[-30:]))
@@ -340,6 +351,15 @@ class GraphUnderTest:
         self.wait_for(future.done, name)
         self.node.destroy_client(client)
         return future.result()
+
+    def drop(self, entity: Publisher | Subscription) -> None:
+        """Destroy a publisher or subscription of the probe, in the thread that spins it.
+
+        In another thread it might vanish while rclpy waits for it, which ends the spinning.
+        """
+        destroy = self.node.destroy_publisher if isinstance(entity, Publisher) \
+            else self.node.destroy_subscription
+        self.wait_for(self._executor.create_task(destroy, entity).done, 'it is destroyed')
 
     def reset(self) -> tuple[bool, str]:
         """Call `/safety/reset`."""

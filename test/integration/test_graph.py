@@ -153,7 +153,7 @@ def test_foreign_publisher_stops_the_robot_until_it_is_gone(
     graph.wait_for(lambda: graph.safety.startswith('STOP') and topic in graph.safety, 'stopped')
     graph.wait_for(graph.is_at_rest, 'the base is at rest', 10.0)
     graph.wait_for(lambda: topic in graph.health('safety_monitor'), 'reported')
-    graph.node.destroy_publisher(intruder)
+    graph.drop(intruder)
     graph.wait_for(lambda: not graph.safety.startswith('STOP'), 'free again')
 
 
