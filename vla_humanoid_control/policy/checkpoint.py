@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from vla_humanoid_control.learning.transforms import (
     restore_actions,
 )
 from vla_humanoid_control.models.vla import ModelInput, ModelOutput
+from vla_humanoid_control.perception.plausibility import implausible
 from vla_humanoid_control.policy.protocol import PolicySpec
 from vla_humanoid_control.robot import RobotSpec
 from vla_humanoid_control.types import ActionChunk, Observation
@@ -76,7 +78,7 @@ class CheckpointPolicy:
         self._words = (torch.from_numpy(tokens[:, :length]), torch.from_numpy(mask[:, :length]))
 
     def infer(self, observation: Observation) -> ActionChunk:
-        """One forward pass.
+        """One forward pass. The confidence is 0 where the image cannot be a view of anything.
 
         Args:
             observation: With the image of `spec.cameras[0]` and all joints of `spec.joint_names`.
@@ -91,7 +93,11 @@ class CheckpointPolicy:
         with torch.inference_mode():
             output = self._model(inputs)
             logit = self._model.confidence(output)
-            return self._chunk(output, float(logit[0]))
+            chunk = self._chunk(output, float(logit[0]))
+        # A blind policy may well succeed in walking a metre, and says so: it must not try.
+        if implausible(observation.images[self.spec.cameras[0]]):
+            return replace(chunk, confidence=0.0)
+        return chunk
 
     def _inputs(self, observation: Observation, words: torch.Tensor, mask: torch.Tensor
                 ) -> ModelInput:
