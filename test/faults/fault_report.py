@@ -55,7 +55,7 @@ class Fault:
 
     def stops(self, graph: GraphUnderTest, since: float, deadline_s: float) -> None:
         """The walking base is brought to rest within limits; `since` is the time of the fault."""
-        graph.wait_for(graph.is_at_rest, 'the base is at rest', deadline_s + 3.0)
+        graph.wait_for(graph.is_at_rest, 'the base is at rest')
         self.stopped_after(graph.stopping_began_after(since), deadline_s)
         graph.assert_within_limits()
 
