@@ -240,10 +240,9 @@ class VlaController(ManagedNode):
         self._watch_for_hang(now)
         self._after_change(now)
         # The loop says when; the next frame starts it, so that no action is computed from a frame
-        # that has waited for the loop. If none came since the last tick, the newest has to do.
+        # that has waited for the loop. Where none came since the last tick, none is: a proposal
+        # from an old frame would only put off the moment at which safety stops for want of one.
         late = self._due
-        if late:
-            self._start_inference(now)
         self._due = self._task.wording is not None
         # An inference that runs or is about to is proposed as soon as its result comes.
         if late or self._fault or not self._due or self._worker.busy_s(now) > 0.05:
