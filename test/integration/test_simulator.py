@@ -96,6 +96,7 @@ def test_killed_safety_monitor_stops_by_the_robots_own_watchdog(
     with GraphUnderTest(domain_id, tmp_path, simulated=True) as graph:
         heard = Listener(graph)
         graph.wait_until_ready()
+        graph.wait_for(lambda: '/humanoid_sim/task_truth' in heard.last, 'the simulator speaks')
         graph.walk()
         graph.kill('safety_monitor')
         killed = time.monotonic()

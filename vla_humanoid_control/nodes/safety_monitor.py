@@ -323,11 +323,14 @@ class SafetyMonitor(ManagedNode):
         if news == before and now - at_s < STATE_PERIOD_S:
             return
         self._announced = (news, now)
-        self._states.publish(String(data=line))
-        if command.state is not self._state:
+        changed = command.state is not self._state
+        if changed:
             self._state = command.state
-            self.tell('state', line)
+            # First, so that nobody hears of a latch that a crash could still undo.
             self._remember(line if self._state is SafetyState.ESTOP else '')
+        self._states.publish(String(data=line))
+        if changed:
+            self.tell('state', line)
 
     def _remember(self, latch: str) -> None:
         if self._latch_file is None:
