@@ -7,6 +7,7 @@ that the robot file has not (a planar base) as long as it has all of the robot f
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -47,7 +48,6 @@ class PostureChecker:
 
     def __init__(self, robot: RobotSpec, config: SafetyConfig,
                  model_path: Path | None = None) -> None:
-        self.config = config
         self._mujoco = _import_mujoco(robot)
         self._model, path = self._load(robot, model_path)
         self._data = self._mujoco.MjData(self._model)
@@ -55,10 +55,37 @@ class PostureChecker:
         feet = [self._body(name, path) for name in FEET]
         self._foot_geoms = [g for g in range(self._model.ngeom)
                             if self._model.geom_bodyid[g] in feet]
+        # Corners of each sole in the frame of its geom: the lower face of its box, [G, 4, 3].
+        boxes = self._model.geom_aabb[self._foot_geoms]
+        self._soles: Array = boxes[:, None, :3] + _SOLE * boxes[:, None, 3:]
         # Contacts are reported a little before they happen, for clearance to be measured.
         self._model.geom_margin[:] = _SIGHT
-        self._home: dict[tuple[int, int], float] = {}
-        self._home = self._distances(robot.home)
+        self._pose(robot.home)
+        contact = self._data.contact
+        self._home: Array = np.full((self._model.ngeom, self._model.ngeom), np.inf)
+        for (first, second), distance in zip(contact.geom.tolist(), contact.dist.tolist()):
+            self._home[first, second] = min(self._home[first, second], distance)
+        self._home = np.minimum(self._home, self._home.T)
+        self._configure(config)
+
+    @property
+    def config(self) -> SafetyConfig:
+        """Clearance and margin; may be set anew at any time."""
+        return self._config
+
+    @config.setter
+    def config(self, config: SafetyConfig) -> None:
+        self._configure(config)
+
+    def _configure(self, config: SafetyConfig) -> None:
+        self._config = config
+        # The least distance that each pair must keep, [geoms, geoms]: no more than it has at home.
+        # Nothing is asked of pairs that touch there, nor of what is not part of the robot.
+        self._allowed: Array = np.minimum(config.self_clearance_m, self._home - _SLACK)
+        foreign = self._model.geom_bodyid == 0
+        self._allowed[(self._home <= 0) | foreign | foreign[:, None]] = -np.inf
+        # No need to see further than that.
+        self._model.geom_margin[:] = min(config.self_clearance_m + _SLACK, _SIGHT)
 
     def problem(self, positions: Array, present: Array, graze_m: float = 0.0) -> str:
         """Why a posture is unsafe.
@@ -73,7 +100,7 @@ class PostureChecker:
         """
         if touch := self.touch(positions, present, graze_m):
             return touch
-        balance, margin = self.balance_m(positions), self.config.balance_margin_m
+        balance, margin = self.balance_m(positions), self._config.balance_margin_m
         if balance >= margin or balance >= self.balance_m(present):
             return ''
         return f'the centre of mass would be {-balance:.3f} m outside the feet' if balance < 0 \
@@ -81,10 +108,15 @@ class PostureChecker:
 
     def touch(self, positions: Array, present: Array, graze_m: float = 0.0) -> str:
         """As `problem`, but asks only whether the body touches itself."""
-        near = {pair: distance for pair, distance in self._distances(positions).items()
-                if distance < self._allowed(pair) - graze_m}
-        before = self._distances(present) if near else {}
-        for pair, distance in near.items():
+        pairs, distances = self._contacts(positions)
+        near = distances < self._allowed[pairs[:, 0], pairs[:, 1]] - graze_m
+        if not near.any():
+            return ''
+        found = _listed(pairs[near], distances[near])  # a copy: the next posture overwrites them
+        before: dict[tuple[int, int], float] = {}
+        for pair, distance in _listed(*self._contacts(present)):
+            before[pair] = min(distance, before.get(pair, np.inf))
+        for pair, distance in found:
             # No tolerance here: bit by bit it would add up.
             if distance < before.get(pair, np.inf):
                 return f'{self._name(pair[0])} would touch {self._name(pair[1])}'
@@ -92,37 +124,31 @@ class PostureChecker:
 
     def balance_m(self, positions: Array) -> float:
         """Distance from the centre of mass to the edge of the support; negative outside [m]."""
-        self._pose(positions)
-        return self._balance()
+        data = self._data
+        data.qpos[self._places] = positions
+        self._mujoco.mj_kinematics(self._model, data)
+        self._mujoco.mj_comPos(self._model, data)
+        turns = data.geom_xmat[self._foot_geoms].reshape(-1, 3, 3)
+        corners = self._soles @ turns.transpose(0, 2, 1) + data.geom_xpos[self._foot_geoms, None]
+        return distance_inside(convex_hull(corners[:, :, :2].reshape(-1, 2)),
+                               data.subtree_com[0, :2])
 
     # ---- details
 
     def _pose(self, positions: Array) -> None:
+        """Put the body into a posture and find what is near each other."""
         self._data.qpos[self._places] = positions
         self._mujoco.mj_kinematics(self._model, self._data)
-        self._mujoco.mj_comPos(self._model, self._data)
-
-    def _allowed(self, pair: tuple[int, int]) -> float:
-        """The least distance that a pair must keep: no more than it has at home [m]."""
-        return min(self.config.self_clearance_m, self._home.get(pair, np.inf) - _SLACK)
-
-    def _distances(self, positions: Array) -> dict[tuple[int, int], float]:
-        """Pairs of the robot's own geoms that are near each other, with their distance [m]."""
-        self._pose(positions)
         self._mujoco.mj_collision(self._model, self._data)
-        contact = self._data.contact
-        result: dict[tuple[int, int], float] = {}
-        for (first, second), distance in zip(contact.geom.tolist(), contact.dist.tolist()):
-            pair = (min(first, second), max(first, second))
-            on_robot = self._model.geom_bodyid[pair[0]] != 0
-            if on_robot and self._home.get(pair, np.inf) > 0:
-                result[pair] = min(distance, result.get(pair, np.inf))
-        return result
 
-    def _balance(self) -> float:
-        corners = np.concatenate([_footprint(self._model, self._data, g)
-                                  for g in self._foot_geoms])
-        return distance_inside(convex_hull(corners), self._data.subtree_com[0, :2])
+    def _contacts(self, positions: Array) -> tuple[NDArray[np.int32], Array]:
+        """Pairs of geoms that are near each other, [C, 2], and their distances, [C] [m].
+
+        Valid until the next posture.
+        """
+        self._pose(positions)
+        contact = self._data.contact
+        return contact.geom, contact.dist
 
     def _name(self, geom: int) -> str:
         body = self._model.geom_bodyid[geom]
@@ -163,12 +189,10 @@ def _import_mujoco(robot: RobotSpec) -> ModuleType:
     return module
 
 
-def _footprint(model: Any, data: Any, geom: int) -> Array:
-    """Corners of the sole: the lower face of a geom's bounding box, float64 [4, 2]."""
-    centre, half = model.geom_aabb[geom, :3], model.geom_aabb[geom, 3:]
-    corners = (centre + _SOLE * half) @ data.geom_xmat[geom].reshape(3, 3).T
-    result: Array = (corners + data.geom_xpos[geom])[:, :2]
-    return result
+def _listed(pairs: NDArray[np.int32], distances: Array) -> list[tuple[tuple[int, int], float]]:
+    """Pairs, the lower number first, with their distances."""
+    return [((min(a, b), max(a, b)), d)
+            for (a, b), d in zip(pairs.tolist(), distances.tolist())]
 
 
 def convex_hull(points: Array) -> Array:
@@ -202,11 +226,13 @@ def distance_inside(hull: Array, point: Array) -> float:
         point: float64 [2].
     """
     if len(hull) < 3:
-        return -np.inf
-    edges = np.roll(hull, -1, axis=0) - hull
-    offset = point - hull
-    left = edges[:, 0] * offset[:, 1] - edges[:, 1] * offset[:, 0]
-    return float(np.min(left / np.hypot(edges[:, 0], edges[:, 1])))
+        return -math.inf
+    corners, (x, y) = hull.tolist(), point.tolist()  # so few that plain numbers are faster
+    least = math.inf
+    for (ax, ay), (bx, by) in zip(corners, corners[1:] + corners[:1]):
+        left = (bx - ax) * (y - ay) - (by - ay) * (x - ax)
+        least = min(least, left / math.hypot(bx - ax, by - ay))
+    return least
 
 
 def _turn(a: tuple[float, ...], b: tuple[float, ...], c: tuple[float, ...]) -> float:
