@@ -96,7 +96,8 @@ def short_training(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training configuration with few phrasings."""
     path = tmp_path_factory.mktemp('train') / 'short.yaml'
     settings = yaml.safe_load(config_path('train', 'bc.yaml').read_text(encoding='utf-8'))
-    settings |= {'phrasings_per_task': 2, 'batch_size': 16, 'out_of_scope_per_batch': 2,
+    settings |= {'phrasings_per_task': 2, 'batch_size': 16, 'texts_per_batch': 4,
+                 'out_of_scope_per_batch': 2,
                  'warmup_steps': 5, 'validate_every': 4, 'validation_samples': 32,
                  'average': 0.9, 'learning_rate': 0.003}
     path.write_text(yaml.safe_dump(settings), encoding='utf-8')

@@ -102,6 +102,15 @@ def test_an_interrupted_run_goes_on_exactly(demo_data: Path, small_model: Path, 
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
+def test_two_processes_learn_as_one_model(demo_data: Path, small_model: Path, tmp_path: Path,
+                                          short_training: Path) -> None:
+    assert bc(demo_data, tmp_path, small_model, short_training, '--steps', '60',
+              '--threads', '2') == 0
+    lines = [json.loads(x) for x in (tmp_path / 'log.jsonl').read_text().splitlines()]
+    validated = [x for x in lines if 'val/action' in x]
+    assert validated[-1]['val/instruction'] < 0.8 * validated[0]['val/instruction']
+
+
 class _Clock:
     """A steady clock that runs an hour between two looks."""
 

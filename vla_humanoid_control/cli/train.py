@@ -37,7 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--learning-rate', type=float, help='instead of the configured one')
     parser.add_argument('--alpha', type=float, help='confidence: promised share of false stops')
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--threads', type=int, default=os.cpu_count() or 1)
+    parser.add_argument('--threads', type=int, default=os.cpu_count() or 1,
+                        help='cores to use')
     parser.add_argument('--float32', action='store_true',
                         help='bc: do not compute in bfloat16, which is faster on recent CPUs')
 

@@ -1,9 +1,9 @@
 """Free English for every task, and requests outside the robot's abilities.
 
 A task key is `family:argument...`, for instance `move:left` or `go_to:red:box`. The templates are
-data (`config/phrasings.yaml`); here they are expanded into sentences, drawn with a fixed seed,
-with the case, punctuation and typing errors that people produce. The splits 'train' and 'test'
-share no sentence, and 'test' uses words that 'train' never does.
+data (`config/phrasings/<split>.yaml`); here they are expanded into sentences, drawn with a fixed
+seed, with the case, punctuation and typing errors that people produce. The splits were written
+apart, and share no sentence: training leaves out what the others say.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, Literal
 
 import yaml
@@ -19,7 +19,7 @@ import yaml
 from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.resources import config_path
 
-Split = Literal['train', 'test']
+Split = Literal['train', 'val', 'test']
 
 COLOURS = ('red', 'green', 'blue', 'yellow')
 SHAPES = ('box', 'ball', 'cup', 'cone')
@@ -39,9 +39,10 @@ TASK_KEYS: tuple[str, ...] = tuple(
     for family, arguments in FAMILIES.items() for argument in (arguments or ('',)))
 """All 47 task keys, in a fixed order."""
 
-_COUNT = {'train': 700, 'test': 60}
-_OUT_OF_SCOPE_COUNT = {'train': 5000, 'test': 200}
-_TYPO = {'train': 0.08, 'test': 0.05}
+_COUNT = {'train': 1500, 'val': 100, 'test': 60}
+_OUT_OF_SCOPE_COUNT = {'train': 12000, 'val': 500, 'test': 200}
+_LATER: Mapping[Split, tuple[Split, ...]] = {'train': ('val', 'test'), 'val': ('test',), 'test': ()}
+_TYPO = {'train': 0.08, 'val': 0.05, 'test': 0.05}
 _FIXED_WORDS = frozenset(('left', 'right', *COLOURS, *SHAPES))  # a typo here may change meaning
 _CHOICE = re.compile(r'\(([^()]*)\)')
 
@@ -60,14 +61,14 @@ def phrasings(task_key: str, split: Split) -> list[str]:
 
     Args:
         task_key: One of `TASK_KEYS`.
-        split: 'train' or 'test'.
+        split: 'train' to learn from, 'val' to validate and to calibrate with, 'test' to evaluate.
 
     Returns:
-        Distinct sentences, always the same ones in the same order: up to 700 for 'train', up to 60
-        for 'test'. No sentence of one split is in the other, whatever its case and punctuation.
+        Distinct sentences, always the same ones in the same order: up to 1500, 100 and 60. No
+        sentence of one split is in another, whatever its case and punctuation.
     """
     family = family_of(task_key)
-    data = _data()[split]
+    data = _data(split)
     colour, _, shape = task_key.partition(':')[2].partition(':')
     by_object = family in ('go_to', 'reach')
     entry = family if by_object else task_key
@@ -85,44 +86,22 @@ def phrasings(task_key: str, split: Split) -> list[str]:
             text = text.replace('{object}', name.replace('{shape}', rng.choice(words[shape])))
         return str(rng.choice(data['frames']).replace('{}', text)) if framable else text
 
-    taken = frozenset[str]() if split == 'train' else _normalised(task_key)
+    taken = {normalise(t) for other in _LATER[split] for t in phrasings(task_key, other)}
     return _collect(draw, rng, split, _COUNT[split], taken)
 
 
 @cache
 def out_of_scope(split: Split) -> list[str]:
-    """Requests that the robot cannot carry out, and must not try to: 'train' or 'test' split."""
-    data = _data()[split]
+    """Requests that the robot cannot carry out, and must not try to; splits as in `phrasings`."""
+    data = _data(split)
     rng = random.Random(f'out_of_scope/{split}')
 
     def draw() -> str:
         text = _expand(rng.choice(data['out_of_scope']), rng)
         return str(rng.choice(data['frames']).replace('{}', text))
 
-    taken = frozenset[str]() if split == 'train' else frozenset(
-        normalise(t) for t in out_of_scope('train'))
+    taken = {normalise(t) for other in _LATER[split] for t in out_of_scope(other)}
     return _collect(draw, rng, split, _OUT_OF_SCOPE_COUNT[split], taken)
-
-
-class _OutOfScope(Mapping[str, list[str]]):
-    """Lets `OUT_OF_SCOPE[split]` read the file when it is needed, not at import."""
-
-    def __getitem__(self, split: str) -> list[str]:
-        if split == 'train':
-            return out_of_scope('train')
-        if split == 'test':
-            return out_of_scope('test')
-        raise KeyError(split)
-
-    def __iter__(self) -> Any:
-        return iter(('train', 'test'))
-
-    def __len__(self) -> int:
-        return 2
-
-
-OUT_OF_SCOPE: Mapping[str, list[str]] = _OutOfScope()
-"""Split to requests outside the robot's abilities."""
 
 
 def normalise(text: str) -> str:
@@ -131,7 +110,7 @@ def normalise(text: str) -> str:
 
 
 def _collect(draw: Any, rng: random.Random, split: Split, count: int,
-             taken: frozenset[str]) -> list[str]:
+             taken: set[str]) -> list[str]:
     """Draw until `count` distinct texts are there, or no new ones turn up."""
     result: list[str] = []
     seen = set(taken)
@@ -194,13 +173,8 @@ def _mistype(text: str, rng: random.Random) -> str:
 
 
 @cache
-def _normalised(task_key: str) -> frozenset[str]:
-    return frozenset(normalise(t) for t in phrasings(task_key, 'train'))
-
-
-@lru_cache(maxsize=1)
-def _data() -> dict[str, Any]:
-    path = config_path('phrasings.yaml')
+def _data(split: Split) -> dict[str, Any]:
+    path = config_path(f'phrasings/{split}.yaml')
     try:
         document = yaml.safe_load(path.read_text(encoding='utf-8'))
     except (OSError, yaml.YAMLError) as error:

@@ -13,6 +13,7 @@ from torch import Tensor
 from vla_humanoid_control.language.phrasings import FAMILIES, TASK_KEYS
 from vla_humanoid_control.learning.augment import AugmentConfig, augment_images
 from vla_humanoid_control.learning.dataset import ShardSet, iterate, make_batch
+from vla_humanoid_control.learning.parallel import Team
 from vla_humanoid_control.learning.texts import TaskTexts
 from vla_humanoid_control.learning.transforms import (
     Statistics,
@@ -27,8 +28,8 @@ from vla_humanoid_control.models.vla import ModelInput, ModelOutput, VlaModel
 from vla_humanoid_control.types import BASE_CHANNELS
 
 _FAMILY_OF_TASK = np.array([list(FAMILIES).index(k.split(':')[0]) for k in TASK_KEYS])
-_LABELS = torch.tensor([instruction_labels(k) for k in TASK_KEYS])
-_NO_TASK = torch.tensor(instruction_labels(None))
+_LABELS = torch.tensor([instruction_labels(k) for k in (*TASK_KEYS, None)])
+"""Answers for every task and, last, for a request outside the abilities."""
 _FREE_OF_TIME = np.isin(_FAMILY_OF_TASK, [list(FAMILIES).index(f) for f in ('go_to', 'reach')])
 _SMALLEST_STD = {'base': 0.05, 'gripper': 0.005, 'joint': 0.05}
 
@@ -47,6 +48,7 @@ class BcConfig:
     clip_norm: float
     average: float
     phrasings_per_task: int
+    texts_per_batch: int
     out_of_scope_per_batch: int
     losses: Mapping[str, float]
     base_weight: float
@@ -66,7 +68,8 @@ class BcBatch:
         inputs: For the model.
         actions: [B, H, A], normalised. progress: [B]. target: [B, 4]. labels: int64 [B, S].
         weight: [B], of each sample.
-        other_words, other_mask: Requests outside the abilities, [O, L, 384] and [O, L].
+        spoken, spoken_mask, spoken_labels: Instructions without an image, requests outside the
+            abilities among them: [O, L, 384], [O, L] and int64 [O, S].
     """
 
     inputs: ModelInput
@@ -75,8 +78,9 @@ class BcBatch:
     target: Tensor
     labels: Tensor
     weight: Tensor
-    other_words: Tensor
-    other_mask: Tensor
+    spoken: Tensor
+    spoken_mask: Tensor
+    spoken_labels: Tensor
 
 
 def measure(shards: ShardSet) -> Statistics:
@@ -119,6 +123,8 @@ def prepare(shards: ShardSet, rows: NDArray[np.int64], texts: TaskTexts, statist
     target = torch.from_numpy(samples.target[rows].copy())
     joints = torch.from_numpy(shards.joints[samples.frame[rows]])
     words, mask = texts.draw(task, rng)
+    spoken, spoken_mask, spoken_task = texts.draw_any(
+        config.texts_per_batch, config.out_of_scope_per_batch, rng)
     known = torch.ones(len(rows))
     if augment:
         options = config.augment
@@ -131,9 +137,8 @@ def prepare(shards: ShardSet, rows: NDArray[np.int64], texts: TaskTexts, statist
             rng.standard_normal((len(rows), 3)).astype(np.float32))
         withheld = (rng.random(len(rows)) < options.withhold_time) & _FREE_OF_TIME[task]
         known = torch.from_numpy((~withheld).astype(np.float32))
-        words = words + options.word_noise * rng.standard_normal(
-            words.shape, np.float32) * mask[..., None]
-    other_words, other_mask = texts.draw_out_of_scope(config.out_of_scope_per_batch, rng)
+        words = _with_noise(words, mask, options.word_noise, rng)
+        spoken = _with_noise(spoken, spoken_mask, options.word_noise, rng)
     weights = np.array([config.families[f] for f in FAMILIES], np.float32)
     return BcBatch(
         ModelInput(images.contiguous(memory_format=torch.channels_last),
@@ -142,8 +147,13 @@ def prepare(shards: ShardSet, rows: NDArray[np.int64], texts: TaskTexts, statist
                    torch.from_numpy(mask)),
         normalise_actions(torch.from_numpy(samples.actions[rows]), statistics),
         torch.from_numpy(samples.progress[rows]).clamp(0, 1), target, _LABELS[task],
-        torch.from_numpy(weights[_FAMILY_OF_TASK[task]]), torch.from_numpy(other_words),
-        torch.from_numpy(other_mask))
+        torch.from_numpy(weights[_FAMILY_OF_TASK[task]]), torch.from_numpy(spoken),
+        torch.from_numpy(spoken_mask), _LABELS[spoken_task])
+
+
+def _with_noise(words: NDArray[np.float32], mask: NDArray[np.bool_], level: float,
+                rng: np.random.Generator) -> NDArray[np.float32]:
+    return words + level * rng.standard_normal(words.shape, np.float32) * mask[..., None]
 
 
 def losses(model: VlaModel, output: ModelOutput, batch: BcBatch, config: BcConfig,
@@ -169,18 +179,19 @@ def losses(model: VlaModel, output: ModelOutput, batch: BcBatch, config: BcConfi
 
 
 def train_step(model: VlaModel, optimizer: torch.optim.Optimizer, batch: BcBatch,
-               config: BcConfig, bases: int, bfloat16: bool) -> dict[str, float]:
+               config: BcConfig, bases: int, bfloat16: bool, team: Team) -> dict[str, float]:
     """One step of gradient descent; the loss of each head before it, and the gradient norm."""
     device = batch.actions.device.type
     with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
         output = model(batch.inputs)
-        other = model.instruction_logits(batch.other_words, batch.other_mask)
+        spoken = model.instruction_logits(batch.spoken, batch.spoken_mask)
     parts = losses(model, output, batch, config, bases)
-    unable = model.instruction_head.loss(other, _NO_TASK.expand(len(other), -1).to(other.device))
-    parts['instruction'] = parts['instruction'] + 0.1 * unable.mean()
+    read = model.instruction_head.loss(spoken, batch.spoken_labels)
+    parts['instruction'] = parts['instruction'] + read.mean()
     total = torch.stack([config.losses[name] * value for name, value in parts.items()]).sum()
     optimizer.zero_grad(set_to_none=True)
     total.backward()
+    team.average(model.parameters())
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
     optimizer.step()
     return {**{name: float(value.detach()) for name, value in parts.items()},

@@ -65,10 +65,16 @@ class TaskTexts:
         first, end = self._first[tasks], self._first[tasks + 1]
         return self._bank.gather(first + (rng.random(len(tasks)) * (end - first)).astype(np.int64))
 
-    def draw_out_of_scope(self, count: int, rng: np.random.Generator
-                          ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Random requests that the robot cannot carry out."""
-        return self.draw(np.full(count, self._out_of_scope, np.int64), rng)
+    def draw_any(self, known: int, others: int, rng: np.random.Generator
+                 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]]:
+        """Phrasings of `known` random tasks, and `others` that the robot cannot carry out.
+
+        Returns:
+            As `draw`, and the task of each, int64; the one after the last task: out of scope.
+        """
+        tasks = np.r_[rng.integers(self._out_of_scope, size=known),
+                      np.full(others, self._out_of_scope)]
+        return *self.draw(tasks, rng), tasks
 
 
 def _encode_all(texts: Sequence[str]) -> tuple[NDArray[np.float16], NDArray[np.int64]]:

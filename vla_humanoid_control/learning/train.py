@@ -12,6 +12,7 @@ import math
 import os
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,7 @@ from vla_humanoid_control.learning.checkpoint import (
     write_atomically,
 )
 from vla_humanoid_control.learning.dataset import DataSpec, ShardSet, epoch_batches, find_shards
+from vla_humanoid_control.learning.parallel import Team, lead
 from vla_humanoid_control.learning.progress import JsonLog, ProgressLine
 from vla_humanoid_control.learning.texts import TaskTexts
 from vla_humanoid_control.models.config import load_model_config
@@ -59,7 +61,7 @@ class BcOptions:
         steps: Length; by default the epochs of the configuration.
         time_budget_min: End after this time [min], with the rate cooled down in time.
         seed: Source of all chance.
-        threads: For PyTorch.
+        processes: Each with one core and its share of every batch.
         bfloat16: Compute in bfloat16 where it does no harm.
     """
 
@@ -70,7 +72,7 @@ class BcOptions:
     steps: int | None
     time_budget_min: float | None
     seed: int
-    threads: int
+    processes: int
     bfloat16: bool
 
 
@@ -210,70 +212,118 @@ def run_bc(options: BcOptions, config: BcConfig) -> Path:
     Returns:
         The checkpoint folder.
     """
-    torch.set_num_threads(options.threads)
-    keep_freed_memory()
-    run = BcRun(options, config)
+    run = _open(options, config)
     log = JsonLog(options.output / 'log.jsonl')
-    keys = list(TASK_KEYS)
+    parameters = sum(p.numel() for p in run.model.parameters())
     print(f'{len(run.train.samples)} samples on {run.train.frame_count()} frames, '
-          f'{sum(p.numel() for p in run.model.parameters()) / 1e6:.2f} M parameters, '
-          f'{run.total_steps()} steps; encoding phrasings ...', file=sys.stderr, flush=True)
-    texts = TaskTexts(keys, 'train', config.phrasings_per_task)
-    test_texts = None if run.validation is None else TaskTexts(
-        keys, 'test', min(60, config.phrasings_per_task))
-    _loop(run, texts, test_texts, log)
+          f'{parameters / 1e6:.2f} M parameters, {run.total_steps()} steps; '
+          f'encoding phrasings ...', file=sys.stderr, flush=True)
+    texts = _texts(config)
+    # The helpers read what was encoded above; they do not encode it again.
+    with lead(_help, (options, config), options.processes, parameters) as team:
+        _loop(run, texts, team, log)
     return options.output / 'checkpoint'
 
 
-def _loop(run: BcRun, texts: TaskTexts, test_texts: TaskTexts | None, log: JsonLog) -> None:
+def _open(options: BcOptions, config: BcConfig) -> BcRun:
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    return BcRun(options, config)
+
+
+def _texts(config: BcConfig) -> TaskTexts:
+    return TaskTexts(list(TASK_KEYS), 'train', config.phrasings_per_task)
+
+
+def _help(team: Team, options: BcOptions, config: BcConfig) -> None:
+    _loop(_open(options, config), _texts(config), team, None)
+
+
+def _loop(run: BcRun, texts: TaskTexts, team: Team, log: JsonLog | None) -> None:
+    """Step until the end; the leader, who has a log, also reports, validates and saves."""
     options, config, total = run.options, run.config, run.total_steps()
     budget_s = math.inf if options.time_budget_min is None else options.time_budget_min * 60
-    line = ProgressLine('bc')
-    began, saved, spent_before, first = time.monotonic(), time.monotonic(), run.spent_s, run.step
-    smooth: dict[str, float] = {}
-    seen = 0
-    while run.step < total and run.spent_s < budget_s:
-        share = max(run.step / total, run.spent_s / budget_s)
+    report = None if log is None else _Report(run, total, budget_s, log)
+    while True:
+        share = team.follow(max(run.step / total, run.spent_s / budget_s))
+        if share >= 1.0:
+            break
         for group in run.optimizer.param_groups:
             group['lr'] = config.learning_rate * rate_factor(share, run.step, config)
-        rows = run.rows(run.step)
-        torch.manual_seed(options.seed * 1_000_003 + run.step)
+        rows = np.array_split(run.rows(run.step), team.size)[team.rank]
+        torch.manual_seed(options.seed * 1_000_003 + run.step * team.size + team.rank)
         batch = prepare(run.train, rows, texts, run.statistics, config,
-                        (options.seed, 2, run.step), True)
-        values = train_step(run.model, run.optimizer, batch, config, run.bases, options.bfloat16)
+                        (options.seed, 2, run.step, team.rank), True)
+        values = train_step(run.model, run.optimizer, batch, config, run.bases, options.bfloat16,
+                            team)
         if not all(math.isfinite(v) for v in values.values()):
             raise UserError(f'Training diverged at step {run.step}: {values}. Lower the learning '
                             f'rate; {options.output} holds the last good state.')
-        run.average.update(run.model, run.step)
         run.step += 1
-        seen += len(rows)
+        if report is not None:
+            run.average.update(run.model, run.step)
+            report.note(values, len(rows) * team.size)
+    if report is not None:
+        report.finish()
+
+
+class _Report:
+    """Keeps the time, shows and logs progress, validates now and then, and saves."""
+
+    def __init__(self, run: BcRun, total: int, budget_s: float, log: JsonLog) -> None:
+        self._run, self._total, self._budget_s, self._log = run, total, budget_s, log
+        self._texts = None if run.validation is None else TaskTexts(
+            list(TASK_KEYS), 'val', min(60, run.config.phrasings_per_task))
+        self._line = ProgressLine('bc')
+        self._began = self._saved = time.monotonic()
+        self._spent_before, self._first, self._seen = run.spent_s, run.step, 0
+        self._smooth: dict[str, float] = {}
+
+    def note(self, values: Mapping[str, float], samples: int) -> None:
+        """One step is done, with these losses."""
+        run = self._run
+        self._seen += samples
         now = time.monotonic()
-        run.spent_s = spent_before + now - began
+        run.spent_s = self._spent_before + now - self._began
         for name, value in values.items():
-            smooth[name] = 0.98 * smooth.get(name, value) + 0.02 * value
-        share = max(run.step / total, run.spent_s / budget_s)
-        pace = (now - began) / max(1, run.step - first)
-        left = min((total - run.step) * pace, budget_s - run.spent_s)
-        note = ' '.join(f'{n} {v:.4f}' for n, v in smooth.items())
-        line.show(share, seen / (now - began), 'samples', left, f'step {run.step} {note}')
+            self._smooth[name] = 0.98 * self._smooth.get(name, value) + 0.02 * value
+        share = max(run.step / self._total, run.spent_s / self._budget_s)
+        pace = (now - self._began) / max(1, run.step - self._first)
+        left = min((self._total - run.step) * pace, self._budget_s - run.spent_s)
+        note = ' '.join(f'{n} {v:.4f}' for n, v in self._smooth.items())
+        self._line.show(share, self._seen / (now - self._began), 'samples', left,
+                        f'step {run.step} {note}')
         if run.step % 50 == 0:
-            log.write({'step': run.step, 'spent_s': run.spent_s,
-                       'rate': run.optimizer.param_groups[0]['lr'], **smooth})
-        ended = run.step >= total or run.spent_s >= budget_s
-        if test_texts is not None and (ended or run.step % config.validate_every == 0):
-            assert run.validation is not None
-            result = validate(run.averaged_model(), run.validation, test_texts, run.statistics,
-                              config, run.bases)
-            log.write({'step': run.step, 'spent_s': run.spent_s,
-                       **{f'val/{n}': v for n, v in result.items()}})
-            print(f'\nvalidation at step {run.step}: '
-                  + ' '.join(f'{n} {v:.4f}' for n, v in result.items()), file=sys.stderr,
-                  flush=True)
-        if ended or time.monotonic() - saved > config.save_every_s:
-            run.spent_s = spent_before + time.monotonic() - began
-            run.save()
-            saved = time.monotonic()
-    line.close()
+            self._log.write({'step': run.step, 'spent_s': run.spent_s,
+                             'rate': run.optimizer.param_groups[0]['lr'], **self._smooth})
+        if run.step % run.config.validate_every == 0:
+            self._validate()
+        if time.monotonic() - self._saved > run.config.save_every_s:
+            self._save()
+
+    def finish(self) -> None:
+        """The run is over."""
+        if self._run.step % self._run.config.validate_every:
+            self._validate()
+        self._save()
+        self._line.close()
+
+    def _validate(self) -> None:
+        run = self._run
+        if self._texts is None or run.validation is None:
+            return
+        result = validate(run.averaged_model(), run.validation, self._texts, run.statistics,
+                          run.config, run.bases)
+        self._log.write({'step': run.step, 'spent_s': run.spent_s,
+                         **{f'val/{n}': v for n, v in result.items()}})
+        print(f'\nvalidation at step {run.step}: '
+              + ' '.join(f'{n} {v:.4f}' for n, v in result.items()), file=sys.stderr,
+              flush=True)
+
+    def _save(self) -> None:
+        self._run.spent_s = self._spent_before + time.monotonic() - self._began
+        self._run.save()
+        self._saved = time.monotonic()
 
 
 if __name__ == '__main__':

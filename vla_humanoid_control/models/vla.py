@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from vla_humanoid_control.language.phrasings import TASK_KEYS
 from vla_humanoid_control.models.config import ModelConfig
 from vla_humanoid_control.models.encoders import TEXT_WIDTH
 from vla_humanoid_control.models.fusion import Grounding, LanguageQuery
@@ -33,6 +34,7 @@ from vla_humanoid_control.models.heads import (
     ProgressHead,
     TargetHead,
 )
+from vla_humanoid_control.models.novelty import Novelty
 from vla_humanoid_control.models.registry import build
 
 
@@ -108,6 +110,8 @@ class VlaModel(nn.Module):
         self.progress_head = ProgressHead(width, config.heads_hidden)
         self.target_head = TargetHead(self.vision.grid)
         self.instruction_head = InstructionHead(width)
+        self.image_novelty = Novelty(2 * width)
+        self.instruction_novelty = Novelty(width, len(TASK_KEYS))
         evidence = 9 * width + TEXT_WIDTH + len(INSTRUCTION_SLOTS) + 1 + 8
         self.confidence_head = ConfidenceHead(evidence, config.heads_hidden)
 
@@ -143,6 +147,16 @@ class VlaModel(nn.Module):
     def confidence(self, output: ModelOutput) -> Tensor:
         """Success logits [B]; gradients reach the confidence head alone."""
         return self.confidence_head(output.evidence)
+
+    def novelty(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """How far image and instruction lie from what training knew, [B] each.
+
+        Args:
+            features: [B, F], see `ModelOutput.features`.
+        """
+        split = len(self.image_novelty.centres[0])
+        return self.image_novelty(features[:, :split]), \
+            self.instruction_novelty(features[:, split:])
 
     def _evidence(self, inputs: ModelInput, features: Tensor, tokens: Tensor, queries: Tensor,
                   body: Tensor, grounding: Grounding, said: Tensor, progress: Tensor,

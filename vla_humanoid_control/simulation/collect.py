@@ -92,12 +92,12 @@ class Collector:
             scene_seed = int(rng.integers(2 ** 31))
             kind = rng.random()
             if self._driver is not None:
-                self._episode(shard, rng, scene_seed, _random_task(rng, (.50, .35, .15)))
-            elif kind < 0.45:
+                self._episode(shard, rng, scene_seed, _random_task(rng, (.42, .34, .24)))
+            elif kind < 0.40:
                 self._placed(shard, rng, scene_seed)
-            elif kind < 0.60:
+            elif kind < 0.54:
                 self._episode(shard, rng, scene_seed, _random_task(rng, (1, 0, 0)))
-            elif kind < 0.88:
+            elif kind < 0.82:
                 self._episode(shard, rng, scene_seed, _random_task(rng, (0, 1, 0)))
             else:
                 self._episode(shard, rng, scene_seed, _random_task(rng, (0, 0, 1)))
@@ -188,7 +188,7 @@ class Collector:
             if other.family in ('move', 'turn'):
                 self._label(shard, other, rng.uniform(0, 6), _travelled_for(rng, other))
             elif other.family == 'gesture':
-                self._label(shard, other, rng.uniform(0, 6.5), _random_travelled(rng))
+                self._label(shard, other, rng.uniform(0, 9), _random_travelled(rng))
             else:
                 self._label(shard, other, rng.uniform(0, 15), _random_travelled(rng))
         return done
@@ -239,11 +239,15 @@ class Collector:
                 posture[f'{side}_shoulder_pitch'] = float(rng.uniform(-2.8, .3))
                 posture[f'{side}_elbow'] = float(rng.uniform(-1.2, -.1))
                 posture[f'{side}_shoulder_roll'] = float(sign * rng.uniform(.05, .7))
+        if rng.random() < 0.15:  # in the middle of a wave
+            posture['right_shoulder_pitch'] = float(rng.uniform(-2.6, -1.9))
+            posture['right_shoulder_roll'] = float(-rng.uniform(-.05, .85))
+            posture['right_elbow'] = float(rng.uniform(-.7, -.4))
         return posture
 
     def _vary_table_pose(self, rng: np.random.Generator) -> None:
         x, y, yaw = self._world.layout.tables[0]
-        back = TABLE_HALF_M[0] + TABLE_STANDOFF_M + rng.uniform(-.03, .05)
+        back = TABLE_HALF_M[0] + TABLE_STANDOFF_M + rng.uniform(-.03, .02)
         side = rng.uniform(-.08, .08)
         self._world.place_base(np.array([x - np.cos(yaw) * back - np.sin(yaw) * side,
                                          y - np.sin(yaw) * back + np.cos(yaw) * side,
@@ -277,11 +281,12 @@ def _random_task(rng: np.random.Generator, weights: tuple[float, float, float]) 
     if family != 'other':
         return Task(str(family), (str(rng.choice(COLOURS)), str(rng.choice(SHAPES))))
     kind = rng.random()
-    if kind < 0.3:
+    if kind < 0.25:
         return Task('move', (str(rng.choice(list(MOVES))),))
-    if kind < 0.5:
+    if kind < 0.45:
         return Task('turn', (str(rng.choice(TURNS)),))
-    return Task('gesture', (str(rng.choice(GESTURES)),))
+    # A wave takes three times as long to learn as a posture: it is a motion.
+    return Task('gesture', ('wave' if kind < 0.60 else str(rng.choice(GESTURES)),))
 
 
 def _random_travelled(rng: np.random.Generator) -> NDArray[np.float64]:

@@ -25,8 +25,9 @@ STAND_OFF_M = 0.66
 """Distance from the base to a `go_to` object at which the expert stands [m]."""
 REACHABLE_M = 0.75
 """Farther from the base than this no hand comes [m]."""
-WAVE_S = 5.0
-WAVE_HZ = 0.8
+WAVE_S = 6.0
+WAVE_HZ = 0.5
+"""A period that the policy's time features have: it cannot keep time with another."""
 SEARCH_RAD_S = 0.8
 
 _READY = {'shoulder_pitch': 0.60, 'shoulder_roll': 0.35, 'shoulder_yaw': 0.0, 'elbow': -2.15,
@@ -192,13 +193,14 @@ class Expert:
         top = target.position + np.array([0, 0, target.height / 2])
         offset = top[:2] - hand[:2]
         lateral = float(np.hypot(*offset))
-        goal = top + np.array([0, 0, 0.025])
+        goal = top + np.array([0, 0, 0.02])
         near = lateral < 0.05
         if hand[2] < TABLE_HEIGHT_M + 0.06 and not near and not self._folded(state, side):
             # Fold the arm first: straight forward would run the hand into the table's edge.
             joints.update(_for_side(_READY, side))
             return ExpertAction(np.zeros(3), joints, 0.05)
-        clearance = 0.12 if lateral > 0.04 else 0.12 * lateral / 0.04
+        # Down only over the object; the servos leave a hand off by a centimetre or two.
+        clearance = 0.12 * float(np.clip((lateral - 0.03) / 0.02, 0, 1))
         waypoint = goal + np.array([0, 0, clearance])
         if not near:
             waypoint[2] = max(waypoint[2], TABLE_HEIGHT_M + 0.20)
@@ -208,7 +210,7 @@ class Expert:
         joints.update(self._arms.towards(state.joints, side, waypoint,
                                          _for_side(_REACHING, side)))
         remaining = float(np.linalg.norm(goal - hand))
-        progress = _progress(remaining < 0.05, max(0.05, 1 - remaining / 0.5))
+        progress = _progress(remaining < 0.04, max(0.05, 1 - remaining / 0.5))
         return ExpertAction(np.zeros(3), joints, progress)
 
     def _folded(self, state: ExpertState, side: str) -> bool:

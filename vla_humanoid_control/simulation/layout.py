@@ -127,7 +127,7 @@ def _free_table_spot(rng: np.random.Generator,
                      local: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     """In the table's frame, within reach of a robot that stands at the middle of its edge."""
     for attempt in range(10000):
-        spot = np.array([rng.uniform(-TABLE_HALF_M[0] + .06, -TABLE_HALF_M[0] + .17),
+        spot = np.array([rng.uniform(-TABLE_HALF_M[0] + .06, -TABLE_HALF_M[0] + .15),
                          rng.uniform(-.34, .34)])
         if all(np.linalg.norm(spot - o) > max(.15 - attempt * 1e-5, .13) for o in local):
             return spot
@@ -148,7 +148,7 @@ def _sample_pose(rng: np.random.Generator, task: Task | None, target: tuple[str,
     family = None if task is None else task.family
     if family == 'reach':
         x, y, yaw = tables[0]
-        back = TABLE_HALF_M[0] + TABLE_STANDOFF_M + rng.uniform(-.02, .03)
+        back = TABLE_HALF_M[0] + TABLE_STANDOFF_M + rng.uniform(-.02, .01)
         side = rng.uniform(-.05, .05)
         side_yaw = yaw + rng.uniform(-.08, .08)
         return np.array([x - np.cos(yaw) * back - np.sin(yaw) * side,
