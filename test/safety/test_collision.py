@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from vla_humanoid_control.safety.collision import (
@@ -33,10 +33,27 @@ def test_time_to_a_wall_ahead() -> None:
     assert time_to_collision(wall(1.0), FORWARD, ZONE) == pytest.approx((1.0 - 0.3) / 0.5, abs=0.1)
 
 
-def test_time_is_never_overestimated() -> None:
-    """The motion is sampled, and rounded down."""
-    for distance in np.linspace(0.35, 1.2, 50):
-        assert time_to_collision(wall(distance), FORWARD, ZONE) <= (distance - 0.3) / 0.5 + 2e-3
+@given(st.floats(-1.5, 1.5), st.floats(-1.5, 1.5), st.floats(-0.7, 0.7), st.floats(-0.7, 0.7),
+       st.one_of(st.floats(-4, 4), st.floats(-2e-3, 2e-3), st.just(0.0)))
+@settings(max_examples=200, deadline=None)
+def test_time_is_that_of_going_there_in_small_steps(x: float, y: float, vx: float, vy: float,
+                                                    turn: float) -> None:
+    """For every motion, from a straight line to turning in a small circle."""
+    point, twist = np.array([x, y]), np.array([vx, vy, turn])
+    t = np.linspace(0, ZONE.slow_ttc_s, 20_001)
+    half = 0.5 * turn * t
+    chord = t * np.sinc(half / np.pi)
+    way = np.stack([chord * (vx * np.cos(half) - vy * np.sin(half)),
+                    chord * (vx * np.sin(half) + vy * np.cos(half))], axis=1)
+    distance = np.hypot(*(way - point).T)
+    assume(distance[0] > ZONE.radius_m + 1e-3 and math.hypot(vx, vy) > 2e-3)
+    found = time_to_collision(np.stack([point] * 3), twist, ZONE)
+    if distance.min() > ZONE.radius_m + 1e-3:
+        assert found == math.inf
+    elif distance.min() < ZONE.radius_m - 1e-3:
+        # Between a millimetre outside and a millimetre inside, however flat the approach.
+        assert t[np.argmax(distance < ZONE.radius_m + 1e-3)] - 1e-3 <= found
+        assert found <= t[np.argmax(distance < ZONE.radius_m - 1e-3)] + 1e-3
 
 
 @pytest.mark.parametrize('points', [wall(-1.0), wall(0.9, 0.5), wall(5.0), wall(0.9, count=2),
@@ -111,10 +128,31 @@ def test_depth_without_measurements_is_unknown(bad: float) -> None:
     assert see(np.zeros((0, 0))) is None
 
 
+@pytest.mark.parametrize('intrinsics', [(math.nan, 100.0, 60.0, 40.0), (0.0, 100.0, 60.0, 40.0),
+                                        (100.0, -1.0, 60.0, 40.0), (100.0, 100.0, math.inf, 40.0)])
+def test_depth_with_impossible_intrinsics_is_unknown(
+        intrinsics: tuple[float, float, float, float]) -> None:
+    """Regression: intrinsics that are not numbers made every obstacle vanish."""
+    assert depth_points(depth_image(0.0), intrinsics, CAMERA, (0.1, 1.4), 5.0, 0.5) is None
+
+
+@pytest.mark.parametrize('factor', [1, 4, 8, 20])
+def test_a_large_depth_image_costs_no_more_than_a_small_one(factor: int) -> None:
+    """Regression: a wall that filled 640 x 480 pixels took several ticks to look at."""
+    fx, fy, cx, cy = (factor * v for v in INTRINSICS)
+    points = depth_points(np.full((80 * factor, 120 * factor), 1.5), (fx, fy, cx, cy), CAMERA,
+                          (0.1, 1.4), 5.0, 0.5)
+    assert points is not None
+    assert 500 < len(points) <= 5000
+    assert np.ptp(points[:, 1]) == pytest.approx(1.8, abs=0.1)  # still all of the wall
+
+
 def test_floor_and_ceiling_are_no_obstacles() -> None:
     points = depth_points(depth_image(0.0), INTRINSICS, CAMERA, (0.9, 1.0), 5.0, 0.5)
     assert points is not None
-    assert len(points) < 0.2 * 20 * 30
+    seen = see(depth_image(0.0))
+    assert seen is not None
+    assert 0 < len(points) < 0.2 * len(seen)
 
 
 def test_an_obstacle_in_one_scan_of_three_is_none() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vla_humanoid_control.robot import MotionLimits, RobotSpec
-from vla_humanoid_control.safety.limits import JointLimiter, TwistLimiter
+from vla_humanoid_control.safety.limits import JointLimiter, Plan, TwistLimiter
 
 DT = 0.02
 UNIT = MotionLimits(2.0, 10.0, 150.0)
@@ -149,3 +149,19 @@ def test_all_joints_of_the_robot_at_once(robot: RobotSpec) -> None:
         for _ in range(200):
             limiter.step(target)
         assert limiter.position == pytest.approx(target, abs=1e-8)
+
+
+@given(st.floats(-2, 2), st.floats(-10, 10))
+@settings(max_examples=200, deadline=None)
+def test_stop_position_is_where_braking_leads(velocity: float, acceleration: float) -> None:
+    """The closed form of the way to rest agrees with going it."""
+    limiter = joint_limiter(lower=-9.0, upper=9.0)
+    limiter.velocity, limiter.acceleration = np.array([velocity]), np.array([acceleration])
+    plan = limiter.plan(np.array([np.nan]))
+    moving = Plan(np.array([[0.0], [velocity], [acceleration]]), plan.stop)
+    path = limiter.brake_path(moving, np.array([0.0, 10.0]))
+    for _ in range(100):
+        limiter.step(None)
+    assert not limiter.velocity.any()
+    assert path[:, 0] == pytest.approx([0.0, limiter.position[0]], abs=1e-9)
+    assert limiter._stop(moving.state) == pytest.approx(path[1], abs=1e-9)

@@ -235,10 +235,12 @@ class Body:
         if self._posture is None or self._limiter is None:
             return ''
         present = self._whole(self._limiter.stop_position)
-        problem = self._posture.problem(self._whole(plan.stop), present)
+        if problem := self._posture.problem(self._whole(plan.stop), present):
+            return problem
         for positions in self._limiter.brake_path(plan, _LOOK_S):
-            problem = problem or self._posture.touch(self._whole(positions), present)
-        return problem
+            if problem := self._posture.touch(self._whole(positions), present):
+                return problem
+        return ''
 
     def _whole(self, controlled: Array) -> Array:
         """The measured posture with the controlled joints replaced."""

@@ -20,7 +20,10 @@ from vla_humanoid_control.types import ScanReading
 Array = NDArray[np.float64]
 
 _CLOSING_MPS = 1e-3  # slower approach to a point inside the zone counts as none
-_SAMPLES = 24
+_STRAIGHT_RAD = 1e-3  # an arc that turns by less than this is straight to less than a millimetre
+_TINY_M = 1e-9
+_LEAST_SHARE = 0.05  # a smaller share of the speed is none
+_DEPTH_PIXELS = 5000  # as many of a depth image are looked at, whatever its size
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def scan_points(reading: ScanReading, reach_m: float) -> Array:
 
 def depth_points(depth_m: Array, intrinsics: tuple[float, float, float, float],
                  base_from_camera: Array, heights_m: tuple[float, float], reach_m: float,
-                 min_valid_fraction: float, stride: int = 4) -> Array | None:
+                 min_valid_fraction: float) -> Array | None:
     """Points that a depth image saw, in the base frame.
 
     Args:
@@ -82,12 +85,15 @@ def depth_points(depth_m: Array, intrinsics: tuple[float, float, float, float],
         heights_m: Only points between these heights above the ground are obstacles [m].
         reach_m: Points further away are of no interest [m].
         min_valid_fraction: With a smaller share of measurements nothing is known.
-        stride: Only every so many rows and columns are used.
 
     Returns:
-        float64 [M, 2] [m], or None: the state of obstacles is unknown, and unknown means stop.
+        float64 [M, 2] [m], or None: the state of obstacles is unknown, and unknown means stop. So
+        it is with intrinsics that cannot be, as they would make every obstacle vanish.
     """
     fx, fy, cx, cy = intrinsics
+    if not (all(map(math.isfinite, intrinsics)) and fx > 0 and fy > 0):
+        return None
+    stride = math.isqrt(max(depth_m.size // _DEPTH_PIXELS, 0)) + 1
     z = np.asarray(depth_m[::stride, ::stride], dtype=np.float64)
     valid = np.isfinite(z) & (z > 0)
     if z.size == 0 or float(valid.mean()) < min_valid_fraction:
@@ -113,31 +119,60 @@ def time_to_collision(points: Array, twist: Array, zone: Zone) -> float:
     Returns:
         Seconds, 0 where it moves deeper into its zone, inf where nothing is met in time.
     """
-    vx, vy, turn = float(twist[0]), float(twist[1]), float(twist[2])
-    speed = math.hypot(vx, vy)
-    horizon = zone.slow_ttc_s
+    vx, vy, turn = twist.tolist()
+    speed, horizon = math.hypot(vx, vy), zone.slow_ttc_s
     if len(points) < zone.min_points or speed < _CLOSING_MPS:
         return math.inf
-    distance = np.hypot(points[:, 0], points[:, 1])
-    near = distance <= zone.radius_m + speed * horizon
-    points, distance = points[near], distance[near]
-    if len(points) < zone.min_points:
-        return math.inf
-    inside = distance < zone.radius_m
-    closing = points @ np.array([vx, vy]) > _CLOSING_MPS * distance
-    # Centre of the footprint at sample times, [K, 2]: the arc of a constant twist.
-    t = np.linspace(horizon / _SAMPLES, horizon, _SAMPLES)
-    angle = turn * t
-    half = 0.5 * angle
-    chord = t * np.sinc(half / np.pi)
-    centre = np.stack([chord * (vx * np.cos(half) - vy * np.sin(half)),
-                       chord * (vx * np.sin(half) + vy * np.cos(half))], axis=1)
-    # Squared distance of every point from every centre, [K, M].
-    squared = (centre ** 2).sum(axis=1)[:, None] - 2 * centre @ points.T + distance ** 2
-    hit = squared < zone.radius_m ** 2
-    first = np.where(hit.any(axis=0), t[hit.argmax(axis=0)] - horizon / _SAMPLES, np.inf)
-    first = np.where(inside, np.where(closing, 0.0, np.inf), first)
-    return float(np.partition(first, zone.min_points - 1)[zone.min_points - 1])
+    x, y = points[:, 0], points[:, 1]
+    along = (x * vx + y * vy) / speed
+    if abs(turn) * horizon < _STRAIGHT_RAD:
+        first = _time_straight(along, (y * vx - x * vy) / speed, speed, zone.radius_m)
+    else:
+        first = _time_on_arc(x, y, np.array([-vy, vx]) / turn, turn, zone.radius_m)
+    distance = np.hypot(x, y)
+    closing = along * speed > _CLOSING_MPS * distance
+    first = np.where(distance < zone.radius_m, np.where(closing, 0.0, np.inf), first)
+    time_s = float(np.partition(first, zone.min_points - 1)[zone.min_points - 1])
+    return time_s if time_s <= horizon else math.inf
+
+
+def _time_straight(along: Array, across: Array, speed: float, radius_m: float) -> Array:
+    """When a circle that moves straight on first touches points outside it.
+
+    Args:
+        along: float64 [M], how far the points are ahead of the centre [m].
+        across: float64 [M], how far they are beside its way [m].
+        speed: Of the circle [m/s].
+        radius_m: Of the circle [m].
+
+    Returns:
+        float64 [M] [s], inf for a point that is not on the way.
+    """
+    times = np.full(len(along), np.inf)
+    hit = np.flatnonzero((np.abs(across) < radius_m) & (along > 0))
+    times[hit] = (along[hit] - np.sqrt(radius_m ** 2 - across[hit] ** 2)) / speed
+    return times
+
+
+def _time_on_arc(x: Array, y: Array, pivot: Array, turn: float, radius_m: float) -> Array:
+    """As `_time_straight`, for a circle that turns about a pivot [2] at `turn` [rad/s].
+
+    Seen from the pivot, a point is touched when it is nearer to the circle's centre than the angle
+    at which the triangle of both with side `radius_m` closes (law of cosines).
+    """
+    px, py = pivot.tolist()
+    arc_m = math.hypot(px, py)
+    x, y = x - px, y - py
+    from_pivot = np.hypot(x, y)
+    times = np.full(len(x), np.inf)
+    hit = np.flatnonzero(np.abs(from_pivot - arc_m) < radius_m)
+    x, y, from_pivot = x[hit], y[hit], np.maximum(from_pivot[hit], _TINY_M)
+    cosine = (arc_m ** 2 + from_pivot ** 2 - radius_m ** 2) / (2 * arc_m * from_pivot)
+    # Angle from the centre, at the origin, to the point, in the sense of the turn.
+    ahead = np.arctan2(x * py - y * px, -(x * px + y * py)) * math.copysign(1.0, turn)
+    angle = ahead % (2 * math.pi) - np.arccos(np.clip(cosine, -1.0, 1.0))
+    times[hit] = np.maximum(angle, 0.0) / abs(turn)
+    return times
 
 
 @dataclass(frozen=True)
@@ -166,21 +201,24 @@ class Surroundings:
     def time_to_collision(self, twist: Array, pose: Array, zone: Zone) -> float:
         """As `time_to_collision`, as most of the last sightings see it."""
         recent = list(self._sightings)[-(2 * zone.debounce - 1):]
-        times = sorted(time_to_collision(_moved(s, pose), twist, zone) for s in recent)
+        reach_m = zone.radius_m + math.hypot(twist[0], twist[1]) * zone.slow_ttc_s
+        times = sorted(time_to_collision(_moved(s, pose, reach_m), twist, zone) for s in recent)
         # Right after start fewer sightings are there than the debounce asks for: then all count.
         return times[min(zone.debounce, len(times)) - 1] if len(times) >= zone.debounce \
             else min(times, default=math.inf)
 
 
-def _moved(sighting: _Sighting, pose: Array) -> Array:
-    """Points of a sighting in the base frame at `pose`, [M, 2]."""
-    dx, dy, dyaw = pose - sighting.pose
-    if dx == 0 and dy == 0 and dyaw == 0:
-        return sighting.points
-    cos, sin = math.cos(sighting.pose[2]), math.sin(sighting.pose[2])
-    offset = np.array([dx * cos + dy * sin, dy * cos - dx * sin])  # in the frame of the sighting
-    cos, sin = math.cos(dyaw), math.sin(dyaw)
-    turned: Array = (sighting.points - offset) @ np.array([[cos, -sin], [sin, cos]])
+def _moved(sighting: _Sighting, pose: Array, reach_m: float) -> Array:
+    """Points of a sighting that are within reach, in the base frame at `pose`, [M, 2]."""
+    (x0, y0, yaw0), (x1, y1, yaw1) = sighting.pose.tolist(), pose.tolist()
+    cos, sin = math.cos(yaw0), math.sin(yaw0)
+    dx, dy = x1 - x0, y1 - y0
+    # From where the base is now, first in the frame of the sighting.
+    x = sighting.points[:, 0] - (dx * cos + dy * sin)
+    y = sighting.points[:, 1] - (dy * cos - dx * sin)
+    near = np.flatnonzero(x * x + y * y <= reach_m * reach_m)
+    cos, sin = math.cos(yaw1 - yaw0), math.sin(yaw1 - yaw0)
+    turned: Array = np.stack([x[near], y[near]], axis=1) @ np.array([[cos, -sin], [sin, cos]])
     return turned
 
 
@@ -190,4 +228,6 @@ def allowed_share(ttc_s: float, speed: float, zone: Zone) -> float:
         return 1.0
     by_time = (ttc_s - zone.stop_ttc_s) / (zone.slow_ttc_s - zone.stop_ttc_s)
     by_braking = zone.safe_speed(ttc_s * speed) / speed if speed > 0 else 1.0
-    return min(max(min(by_time, by_braking), 0.0), 1.0)
+    share = min(by_time, by_braking, 1.0)
+    # Else it would approach the place where it has to stop for ever slower, and never stop.
+    return share if share > _LEAST_SHARE else 0.0

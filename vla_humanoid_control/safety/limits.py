@@ -29,55 +29,78 @@ from vla_humanoid_control.robot import MotionLimits
 
 Array = NDArray[np.float64]
 
-_TINY = 1e-12
+_TINY = 1e-12  # keeps divisors above zero
 _SETTLED = 1e-10  # a stop position this near to its target has arrived [rad; m]
 _GRID = np.linspace(0.0, 1.0, 9)[:, None]
+_BRAKE_OR_GO = np.array([[0.0], [1.0]])
 
 
 class _Pulse:
     """Acceleration pulses that bring relative velocities `v` [...] and accelerations `a` to zero.
 
-    Attributes:
-        distance: How far each axis travels on the way [unit].
+    These few lines run several times a tick on a handful of numbers, where each NumPy call costs
+    more than its arithmetic: so there are as few as possible.
     """
 
-    __slots__ = ('_a', '_jerk', '_peak', '_sign', '_t1', '_t2', '_t3', '_v')
+    __slots__ = ('_a', '_end2', '_end3', '_jerk', '_sign', '_t1', '_v')
 
     def __init__(self, v: Array, a: Array, acceleration: Array, jerk: Array) -> None:
-        # Velocity that would remain if acceleration were simply ramped to zero: decides the side.
-        self._sign = np.where(v + a * np.abs(a) / (2 * jerk) < 0, -1.0, 1.0)
-        self._v = v = v * self._sign
-        self._a = a = a * self._sign
+        self._sign = sign = _side(v, a, jerk)
+        self._v = v = v * sign
+        self._a = a = a * sign
         self._jerk = jerk
         square = np.maximum(jerk * v + 0.5 * a * a, 0.0)
-        self._peak = peak = np.minimum(np.sqrt(square), acceleration)
-        self._t1 = np.maximum(a + peak, 0.0) / jerk
-        self._t2 = (square - peak * peak) / (jerk * np.maximum(peak, _TINY))
-        self._t3 = peak / jerk
+        peak = np.minimum(np.sqrt(square), acceleration)
+        self._t1 = t1 = np.maximum(a + peak, 0.0) / jerk
+        self._end2 = t1 + (square - peak * peak) / (jerk * np.maximum(peak, _TINY))
+        self._end3 = self._end2 + peak / jerk
 
-    @property
-    def distance(self) -> Array:
-        t1, t2, peak, jerk = self._t1, self._t2, self._peak, self._jerk
-        v1 = self._v + t1 * (self._a - 0.5 * jerk * t1)
-        travelled = t1 * (self._v + t1 * (0.5 * self._a - jerk * t1 / 6))
-        travelled += t2 * (v1 - 0.5 * peak * t2) + peak * self._t3 * self._t3 / 6
-        result: Array = travelled * self._sign
-        return result
-
-    def after(self, t: float | Array) -> tuple[Array, Array, Array]:
-        """Distance travelled, velocity and acceleration after `t` seconds, which may broadcast."""
-        jerk, end2 = self._jerk, self._t1 + self._t2
-        t1 = np.minimum(self._t1, t)
-        t2 = np.minimum(np.maximum(t - self._t1, 0.0), self._t2)
-        t3 = np.minimum(np.maximum(t - end2, 0.0), self._t3)
-        a1 = self._a - jerk * t1
-        v1 = self._v + t1 * (self._a - 0.5 * jerk * t1)
-        v2 = v1 + a1 * t2
-        x = t1 * (self._v + t1 * (0.5 * self._a - jerk * t1 / 6))
-        x += t2 * (v1 + 0.5 * a1 * t2) + t3 * (v2 + t3 * (0.5 * a1 + jerk * t3 / 6))
-        moving = np.where(t < end2 + self._t3, self._sign, 0.0)  # exactly at rest when done
+    def after(self, t: float) -> tuple[Array, Array, Array]:
+        """Distance travelled, velocity and acceleration after `t` seconds."""
+        x, v2, a1, t3 = self._parts(t)
+        jerk = self._jerk
+        moving = np.where(t < self._end3, self._sign, 0.0)  # exactly at rest when done
         return (x * self._sign, (v2 + t3 * (a1 + 0.5 * jerk * t3)) * moving,
                 (a1 + jerk * t3) * moving)
+
+    def travelled(self, t: Array) -> Array:
+        """Distance travelled after `t` seconds, which may broadcast."""
+        result: Array = self._parts(t)[0] * self._sign
+        return result
+
+    def _parts(self, t: float | Array) -> tuple[Array, Array, Array, Array]:
+        """Distance, and of the third piece velocity, acceleration and time so far."""
+        jerk = self._jerk
+        t1 = np.minimum(self._t1, t)
+        t2 = np.maximum(np.minimum(self._end2, t) - self._t1, 0.0)
+        t3 = np.maximum(np.minimum(self._end3, t) - self._end2, 0.0)
+        ramp = jerk * t1
+        a1 = self._a - ramp
+        v1 = self._v + t1 * (self._a - 0.5 * ramp)
+        v2 = v1 + a1 * t2
+        x = t1 * (self._v + t1 * (0.5 * self._a - ramp / 6))
+        x += t2 * (v1 + 0.5 * a1 * t2) + t3 * (v2 + t3 * (0.5 * a1 + jerk * t3 / 6))
+        return x, v2, a1, t3
+
+
+def _side(v: Array, a: Array, jerk: Array) -> Array:
+    """-1 where a pulse must accelerate, else 1: by what velocity remains if `a` is ramped out."""
+    return np.where(2.0 * jerk * v + a * np.abs(a) < 0.0, -1.0, 1.0)
+
+
+def _braking_distance(v: Array, a: Array, acceleration: Array, jerk: Array) -> Array:
+    """How far axes travel on a pulse to rest: `_Pulse` to its end, in closed form.
+
+    With q = j v + a²/2 and the peak p = min(√q, A), the three pieces sum up to
+    (q (a + p/2 + q/2p) - a³/6) / j².
+    """
+    sign = _side(v, a, jerk)
+    a = a * sign
+    square = np.maximum(jerk * v * sign + 0.5 * a * a, 0.0)
+    peak = np.maximum(np.minimum(np.sqrt(square), acceleration), _TINY)
+    result: Array = (square * (a + 0.5 * (peak + square / peak)) - a * a * a / 6) \
+        * (sign / (jerk * jerk))
+    return result
 
 
 class _Axes:
@@ -114,7 +137,7 @@ class TwistLimiter(_Axes):
         Returns:
             float64 [n], the velocities to command now [unit/s].
         """
-        target = np.clip(target, -self.max_velocity, self.max_velocity)
+        target = np.minimum(np.maximum(target, -self.max_velocity), self.max_velocity)
         pulse = _Pulse(self.velocity - target, self.acceleration, self._acceleration, self._jerk)
         _, velocity, self.acceleration = pulse.after(self.dt_s)
         self.velocity = velocity + target
@@ -173,16 +196,15 @@ class JointLimiter(_Axes):
 
     def plan(self, target: Array) -> Plan:
         """What `step(target)` would do."""
-        target = np.clip(np.where(np.isnan(target), self.stop_position, target),
-                         self.lower, self.upper)
+        target = np.where(np.isnan(target), self.stop_position, target)
+        target = np.minimum(np.maximum(target, self.lower), self.upper)
         gap = target - self.stop_position
         side = np.where(np.abs(gap) < _SETTLED, 0.0, np.sign(gap))
-        # Two ways to spend the tick, stacked [2, n]: brake, or full effort towards the target.
-        wanted = np.stack([np.zeros_like(side), side * self.max_velocity])
-        pulses = _Pulse(self.velocity - wanted, np.broadcast_to(self.acceleration, wanted.shape),
-                        self._acceleration, self._jerk)
+        # Two ways to spend the tick, [2, n]: brake, or full effort towards the target.
+        wanted = _BRAKE_OR_GO * (side * self.max_velocity)
+        pulses = _Pulse(self.velocity - wanted, self.acceleration, self._acceleration, self._jerk)
         distance, velocity, acceleration = pulses.after(self.dt_s)
-        states = np.stack([self.position + distance + wanted * self.dt_s, velocity + wanted,
+        states = np.array([self.position + distance + wanted * self.dt_s, velocity + wanted,
                            acceleration])  # [3 of x v a, 2 ways, n]
         return self._blend(states[:, 0], states[:, 1] - states[:, 0], target, side)
 
@@ -195,7 +217,7 @@ class JointLimiter(_Axes):
     def brake_path(self, plan: Plan, times_s: Array) -> Array:
         """Where braking after a plan leads: positions [K, n] at K times after the plan's tick."""
         pulse = _Pulse(plan.state[1], plan.state[2], self._acceleration, self._jerk)
-        path: Array = plan.state[0] + pulse.after(times_s[:, None])[0]
+        path: Array = plan.state[0] + pulse.travelled(times_s[:, None])
         return path
 
     def halt(self) -> None:
@@ -205,8 +227,8 @@ class JointLimiter(_Axes):
 
     def _stop(self, state: Array) -> Array:
         """Where braking from a state [3, ...] would end."""
-        distance = _Pulse(state[1], state[2], self._acceleration, self._jerk).distance
-        result: Array = state[0] + distance
+        result: Array = state[0] + _braking_distance(state[1], state[2], self._acceleration,
+                                                     self._jerk)
         return result
 
     def _blend(self, brake: Array, difference: Array, target: Array, side: Array) -> Plan:
@@ -218,22 +240,19 @@ class JointLimiter(_Axes):
             target: float64 [n].
             side: +1 where the target lies above the stop position, -1 below, 0 where it is there.
         """
-        # past[k]: by how much the stop position passes the target at share k / 8, [9, n].
-        past = side * (self._stop(brake[:, None] + _GRID * difference[:, None]) - target)
-        good = np.logical_and.accumulate(past <= 0, axis=0)
-        low = np.maximum(good.sum(axis=0) - 1, 0)
+        # Where braking would end at share k / 8, and by how much that passes the target, [9, n].
+        stops = self._stop(brake[:, None] + _GRID * difference[:, None])
+        past = side * (stops - target)
+        low = np.maximum(np.logical_and.accumulate(past <= 0, axis=0).sum(axis=0) - 1, 0)
         axes = np.arange(len(target))
         below, above = past[low, axes], past[np.minimum(low + 1, len(_GRID) - 1), axes]
         known = low / (len(_GRID) - 1)
         # Between two shares of the grid, interpolate; if that passes the target, stay below.
         span = np.maximum(above - below, _TINY) * (len(_GRID) - 1)
         share = np.minimum(known + np.maximum(-below, 0.0) / span, 1.0)
-        state = brake + share * difference
-        stop = self._stop(state)
-        bad = (side * (stop - target) > 0) | (side == 0)
-        if bad.any():
-            share = np.where(side == 0, 0.0, np.where(bad, known, share))
-            state = brake + share * difference
-            # The brake leaves the stop position where it is.
-            stop = np.where(share == 0, self.stop_position, self._stop(state))
-        return Plan(state, stop)
+        stop = self._stop(brake + share * difference)
+        bad = side * (stop - target) > 0
+        share, stop = np.where(bad, known, share), np.where(bad, stops[low, axes], stop)
+        # The brake leaves the stop position where it is.
+        share = np.where(side == 0, 0.0, share)
+        return Plan(brake + share * difference, np.where(share == 0, self.stop_position, stop))
