@@ -61,6 +61,11 @@ class NodeEntry:
         if not self.module:
             object.__setattr__(self, 'module', f'vla_humanoid_control.nodes.{self.name}')
 
+    @property
+    def enclave(self) -> str:
+        """Whose rights in config/sros2/policy.xml it has, where ROS enforces them."""
+        return f'/vla_humanoid_control/{self.name}'
+
 
 def graph(deployment: Deployment) -> tuple[NodeEntry, ...]:
     """The nodes, in the order in which they are stopped: whoever moves the robot goes last."""
@@ -234,7 +239,7 @@ def _to_stderr(text: str) -> None:
 
 
 def _command(entry: NodeEntry) -> list[str]:
-    command = [sys.executable, '-m', entry.module, '--ros-args',
+    command = [sys.executable, '-m', entry.module, '--ros-args', '--enclave', entry.enclave,
                '--params-file', str(entry.parameter_file)]
     for name, value in entry.parameters.items():
         command += ['-p', f'{name}:={_yaml(value)}']

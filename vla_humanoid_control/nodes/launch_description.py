@@ -29,6 +29,7 @@ def describe(simulated: bool) -> LaunchDescription:
         *(SetEnvironmentVariable(name, value) for name, value in environment().items()),
         *(Node(package='vla_humanoid_control', executable=entry.name, name=entry.name,
                parameters=[str(entry.parameter_file), dict(entry.parameters)],
-               remappings=list(entry.remappings.items()), output='both', on_exit=Shutdown())
+               remappings=list(entry.remappings.items()),
+               ros_arguments=['--enclave', entry.enclave], output='both', on_exit=Shutdown())
           for entry in entries),
     ])
