@@ -41,7 +41,7 @@ faults: setup
 	$(PY) -m pytest test/faults --fault-table=out/faults.md
 
 fuzz: setup
-	$(PY) test/safety/fuzz.py --steps $(STEPS)
+	$(PY) -m vla_humanoid_control.safety.fuzz --steps $(STEPS)
 
 soak: setup
 	$(PY) benchmarks/soak.py --seconds $(SECONDS)

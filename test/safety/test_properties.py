@@ -1,11 +1,14 @@
 """For every sequence of messages, clock jumps, parameter changes and restarts: no promise breaks.
 
-`fuzz.World` does the things, `fuzz.Watcher` judges what is commanded; here hypothesis chooses.
+`fuzz_world.World` does the things, `fuzz_watcher.Watcher` judges what is commanded; here
+hypothesis chooses.
 `python -m vla_humanoid_control.safety.fuzz` does the same at random, for as long as one likes.
 """
 
 from __future__ import annotations
 
+import dataclasses
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -16,10 +19,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from vla_humanoid_control.robot import RobotSpec, load_robot
-from vla_humanoid_control.safety import fuzz, supervisor
+from vla_humanoid_control.safety import config, fuzz, supervisor
+from vla_humanoid_control.safety.config import SafetyConfig
+from vla_humanoid_control.safety.fuzz_watcher import ViolationError
+from vla_humanoid_control.safety.fuzz_world import World
 from vla_humanoid_control.safety.latch import Latch
 from vla_humanoid_control.safety.limits import JointLimiter, TwistLimiter
-from vla_humanoid_control.safety.watchdogs import Watchdog
+from vla_humanoid_control.safety.watchdogs import FrozenCheck, Watchdog
+from vla_humanoid_control.types import SafetyState
 
 
 class EverySequence(RuleBasedStateMachine):
@@ -30,9 +37,9 @@ class EverySequence(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         EverySequence.robot = EverySequence.robot or load_robot('humanoid')
-        self.world = fuzz.World(EverySequence.robot, np.random.default_rng(0))
+        self.world = World(EverySequence.robot, np.random.default_rng(0))
 
-    @rule(kind=st.sampled_from(sorted(fuzz.World.ACTIONS)), chance=st.integers(0, 2**32))
+    @rule(kind=st.sampled_from(sorted(World.ACTIONS)), chance=st.integers(0, 2**32))
     def anything(self, kind: str, chance: int) -> None:
         self.world.act(kind, np.random.default_rng(chance))
 
@@ -48,13 +55,46 @@ TestEverySequence.settings = settings(max_examples=10, stateful_step_count=25, d
 
 
 @pytest.mark.parametrize('seed', [11, 12])
-def test_random_walks_through_everything(robot: RobotSpec, seed: int,
-                                         capsys: pytest.CaptureFixture[str]) -> None:
-    assert fuzz.fuzz(robot, 2500, seed) == 0
+def test_random_walks_through_everything(seed: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fuzz.fuzz('humanoid', 4000, seed) == 0
     out = capsys.readouterr().out
-    assert '0 violations' in out
+    assert f'0 violations, seed {seed}' in out
     moving = float(out.split('moving ')[1].split('%')[0])
     assert moving > 20, out  # or else nothing was tested
+
+
+def test_everything_happens(robot: RobotSpec) -> None:
+    """Two rounds, one of them with a depth camera, leave nothing out that can be done."""
+    counts = sum((fuzz.play(robot, 3, number, 4000).counts for number in (0, 1)), Counter())
+    assert set(World.ACTIONS) <= set(counts), set(World.ACTIONS) - set(counts)
+    assert {f'in {state.name}' for state in SafetyState} <= set(counts)
+
+
+def test_a_broken_promise_is_reported_and_can_be_played_again(
+        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(TwistLimiter, 'step', _step_change)
+    assert fuzz.main(['--steps', '4000', '--seed', '5', '--jobs', '1']) == 1
+    out = capsys.readouterr().out
+    assert '2 violations, seed 5' in out
+    told = out.split('VIOLATION in round 1, ')[1].splitlines()[0]
+    again = out.split('--round 1')[0].split('fuzz ')[-1].split()
+    assert fuzz.main([*again, '--round', '1']) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == told
+
+
+def test_an_exception_is_a_broken_promise(robot: RobotSpec,
+                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(self: Latch, is_motion: bool) -> None:
+        raise ZeroDivisionError
+    monkeypatch.setattr(Latch, 'on_command', crash)
+    assert 'ZeroDivisionError' in fuzz.play(robot, 0, 0).violation
+
+
+@pytest.mark.parametrize('arguments', [['--robot', 'nobody'], ['--steps', '0'], ['--jobs', '0'],
+                                       ['--round', '-1']])
+def test_bad_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert fuzz.main(arguments) == 2
+    assert capsys.readouterr().err
 
 
 # ---- the watcher itself: it must see when a promise is broken
@@ -79,6 +119,22 @@ def _jump(self: JointLimiter, plan: Any) -> None:
     self.position = plan.stop
 
 
+def _never_frozen(self: FrozenCheck, *_: Any) -> None:
+    del self
+
+
+def _any_number(where: str, value: Any, lower: float, upper: float) -> Any:
+    del where, lower, upper
+    return value
+
+
+def _forget_latch(self: Latch, config: SafetyConfig) -> None:
+    _latch_init(self, dataclasses.replace(config, start_latched=False))
+
+
+_latch_init = Latch.__init__
+
+
 def _any_stamp(self: Watchdog, *_: Any) -> str:
     return ''
 
@@ -86,18 +142,20 @@ def _any_stamp(self: Watchdog, *_: Any) -> str:
 @pytest.mark.parametrize(('place', 'name', 'sabotage'), [
     (TwistLimiter, 'step', _step_change), (Watchdog, 'stale', _never_stale),
     (Watchdog, '_problem', _any_stamp), (Latch, 'reset', _always_reset),
-    (JointLimiter, 'commit', _jump), (supervisor, '_EARLY', 2.0)],
-    ids=['steps', 'stale', 'stamps', 'reset', 'jumps', 'bursts'])
+    (Latch, '__init__', _forget_latch), (FrozenCheck, 'offer', _never_frozen),
+    (config, '_number', _any_number), (JointLimiter, 'commit', _jump),
+    (supervisor, '_EARLY', 2.0)],
+    ids=['steps', 'stale', 'stamps', 'reset', 'restart', 'frozen', 'bounds', 'jumps', 'bursts'])
 def test_sabotage_is_noticed(robot: RobotSpec, monkeypatch: pytest.MonkeyPatch, place: Any,
                              name: str, sabotage: Callable[..., Any] | float) -> None:
     monkeypatch.setattr(place, name, sabotage)
     noise = np.random.default_rng(5)
-    world = fuzz.World(robot, noise)
-    kinds = (*fuzz.World.ACTIONS, *fuzz.World.COMMON * 2)
+    world = World(robot, noise)
+    kinds = (*World.ACTIONS, *World.COMMON * 2)
 
     def everything() -> None:
-        for _ in range(500):
+        for _ in range(1000):
             world.act(str(noise.choice(kinds)), noise)
 
-    with pytest.raises(fuzz.ViolationError):
+    with pytest.raises(ViolationError):
         everything()

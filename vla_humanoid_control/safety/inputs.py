@@ -48,7 +48,7 @@ def imu_problem(reading: ImuReading) -> str:
     for what, values, size in parts:
         if np.shape(values) != (size,) or not np.isfinite(values).all():
             return f'the {what} is not {size} finite numbers'
-    if abs(float(np.linalg.norm(reading.orientation_xyzw)) - 1.0) > 0.05:
+    if abs(math.hypot(*reading.orientation_xyzw) - 1.0) > 0.05:
         return 'the orientation is no unit quaternion'
     return ''
 
