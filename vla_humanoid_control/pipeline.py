@@ -18,7 +18,7 @@ from vla_humanoid_control.robot import RobotSpec
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
 from vla_humanoid_control.task import TaskManager
 
-Look = Callable[[], Mapping[str, NDArray[np.uint8]]]  # camera name to uint8 [H, W, 3]
+Look = Callable[[], Mapping[str, NDArray[np.uint8]]]  # camera to uint8 [H, W, 3]; {}: none good
 
 
 @dataclass
@@ -41,8 +41,7 @@ class Pipeline:
 
     def say(self, text: str, now_s: float) -> Instruction | Rejection:
         """A person gives a command in plain English."""
-        parsed = parse_command(text)
-        if isinstance(parsed, Instruction):
+        if isinstance(parsed := parse_command(text), Instruction):
             self.task.command(parsed, now_s)
             self._next_policy_s = now_s
         return parsed
@@ -64,17 +63,18 @@ class Pipeline:
         self._odometer.on_command(command.twist, now_s)
         return command
 
-    def _propose(self, now_s: float, look: Look, joints: t.JointReading) -> t.Proposal:
+    def _propose(self, now_s: float, look: Look, joints: t.JointReading) -> t.Proposal | None:
         self._next_policy_s = max(self._next_policy_s, now_s - 0.02) + self.policy.spec.dt_s
         stamp_ns = int(now_s * 1e9)
         self._follow_task()
         if self.task.is_active:
+            if not (images := look()):
+                return None  # gate and safety see the last proposal grow stale
             positions = np.array([joints.positions[n] for n in self.policy.spec.joint_names])
-            self._infer(t.Observation(stamp_ns, look(), positions, self.task.elapsed_s(now_s),
+            self._infer(t.Observation(stamp_ns, images, positions, self.task.elapsed_s(now_s),
                                       self._odometer.travelled(now_s)), now_s)
             self._follow_task()
-        action = self._playback.action_at(stamp_ns)
-        if action is None or self.chunk is None:
+        if (action := self._playback.action_at(stamp_ns)) is None or self.chunk is None:
             return t.Proposal(stamp_ns, t.Action.hold(), 0.0, 0.0)
         return t.Proposal(stamp_ns, action, self.chunk.confidence, self.chunk.progress)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vla_humanoid_control.confidence.gate import GateConfig
 from vla_humanoid_control.evaluation.report import (
     EARLY_S,
     build_report,
@@ -24,6 +25,7 @@ from vla_humanoid_control.simulation.tasks import Task
 from vla_humanoid_control.types import ActionChunk, Observation
 
 ROBOT = load_robot('humanoid')
+GATE = GateConfig(open_threshold=0.6, close_threshold=0.45, min_dwell_s=0.0)
 
 
 @pytest.fixture(scope='module')
@@ -115,7 +117,7 @@ def result(success: bool, confidence: float, task: str = 'move', seconds: float 
 
 
 def test_report_counts_and_judges() -> None:
-    report = build_report([result(True, 0.9), result(True, 0.8, 'turn'), result(False, 0.2)], 0.6)
+    report = build_report([result(True, 0.9), result(True, 0.8, 'turn'), result(False, 0.2)], GATE)
     assert report['families']['move'] == {
         'n': 2, 'successes': 1, 'wilson_low': pytest.approx(0.0945, abs=1e-4),
         'wilson_high': pytest.approx(0.9055, abs=1e-4)}
@@ -134,7 +136,7 @@ def test_confidence_that_only_reports_the_outcome_at_the_end_gains_nothing() -> 
     late = [(t, 0.75) for t in np.arange(0, EARLY_S, 0.1)] + [(EARLY_S + 1, 0.0)] * 50
     failed = result(False, 0.4, confidences=tuple(late))
     assert early_confidence(failed) == 0.75
-    assert build_report([result(True, 0.75), failed], 0.6)['auroc'] == 0.5
+    assert build_report([result(True, 0.75), failed], GATE)['auroc'] == 0.5
 
 
 def test_false_stops_and_detection_time_follow_the_gate() -> None:
@@ -144,14 +146,134 @@ def test_false_stops_and_detection_time_follow_the_gate() -> None:
     report = build_report([
         result(True, 0.8, confidences=tuple(dips)),
         result(True, 0.8, confidences=tuple(starts_low)),
-        result(False, 0.5, confidences=tuple(drops)), result(False, 0.9)], 0.6, 0.45)
+        result(False, 0.5, confidences=tuple(drops)), result(False, 0.9)], GATE)
     assert report['false_stop_rate'] == 0.5
     assert report['detected_rate'] == 0.5
-    assert report['detection_s'] == 1.5
+    assert report['detection_s'] == {'median': 1.5, 'p95': 1.5}
+
+
+def test_a_gate_that_had_not_opened_yet_stopped_nothing() -> None:
+    """Between the two thresholds an open gate stays open, but a closed one does not open."""
+    hesitant = [(0.1, 0.5), (0.2, 0.4), (0.3, 0.9), (0.4, 0.5)]
+    report = build_report([result(True, 0.8, confidences=tuple(hesitant))], GATE)
+    assert report['false_stop_rate'] == 0.0
+
+
+def test_confidence_by_time_leaves_out_what_is_over() -> None:
+    report = build_report([result(True, 0.9, seconds=0.7), result(True, 0.9, seconds=1.5),
+                           result(False, 0.2, seconds=9.0)], GATE)
+    rows = {row['time_s']: row for row in report['by_time']}
+    assert [rows[t]['n'] for t in (0.5, 1.0, 2.0, 4.0)] == [3, 2, 1, 1]
+    assert rows[1.0]['auroc'] == 1.0
+    assert rows[1.0]['auprc_failure'] == 1.0
+    assert rows[2.0]['auroc'] is None
+
+
+def held(success: bool, held_s: float | None, task: str = 'broken_camera', acted: bool = True,
+         **fields: object) -> EpisodeResult:
+    return result(success, 0.9, task, acted=acted, held_s=held_s, **fields)
+
+
+def test_what_must_not_be_done_is_counted_apart(tmp_path: Path) -> None:
+    report = build_report([
+        result(True, 0.9), result(False, 0.2),
+        held(True, 0.1, camera='black'), held(True, 0.3, camera='black'),
+        held(True, 0.0, camera='frozen', acted=False), held(False, None, camera='frozen'),
+        held(True, 0.0, 'out_of_scope', acted=False)], GATE)
+    assert report['n_judged'] == 2
+    assert report['auroc'] == 1.0
+    broken = report['families']['broken_camera']
+    counts = [broken[name] for name in ('n', 'successes', 'acted', 'acted_held')]
+    assert counts == [4, 3, 3, 2]
+    assert broken['kinds']['black']['detection_s'] == {'median': 0.1, 'p95': 0.3}
+    assert broken['kinds']['frozen']['detection_s'] == {'median': None, 'p95': None}
+    assert broken['kinds']['frozen']['successes'] == 1
+    assert report['families']['out_of_scope']['acted'] == 0
+    assert report['families']['move']['n'] == 2
+    lines = table(report)
+    assert re.search('frozen +2 +50', lines)
+    assert 'never' in lines
+    assert json.loads(json.dumps(report)) == report
+
+
+def test_a_report_of_nothing_but_holding_needs_no_calibration(tmp_path: Path) -> None:
+    report = build_report([held(True, 0.0, 'out_of_scope', acted=False)], GATE)
+    assert 'AUROC' not in table(report)
+    assert save_report(report, tmp_path / 'report.json') is None
+
+
+# --- what the robot must not do -------------------------------------------------------------
+
+
+def broken(kind: str, instruction: str = 'walk forward', key: str = 'move:forward') -> Episode:
+    return Episode('e', instruction, Task.from_key(key), 3, kind)
+
+
+class _Careful(ScriptedPolicy):
+    """Has no confidence in a black image."""
+
+    def infer(self, observation: Observation) -> ActionChunk:
+        chunk = super().infer(observation)
+        sees = all(image.any() for image in observation.images.values())
+        return chunk if sees else ActionChunk(chunk.channels, chunk.actions, chunk.dt_s, 0.0,
+                                              chunk.progress)
+
+
+def test_a_request_out_of_scope_is_held(rollout: Rollout) -> None:
+    outcome = rollout.run(episode('file my taxes', 'out_of_scope'))
+    assert outcome.success, outcome.reason
+    assert (outcome.task, outcome.acted, outcome.held_s) == ('out_of_scope', False, 0.0)
+    assert outcome.retries >= 1
+    assert outcome.seconds == pytest.approx(3.0, abs=0.05)
+
+
+@pytest.mark.parametrize(('instruction', 'says'), [
+    ('walk forward', 'gate was open after 1.0 s'), ('stop', 'declared done')])
+def test_doing_something_about_it_is_not_held(rollout: Rollout, instruction: str,
+                                              says: str) -> None:
+    outcome = rollout.run(episode(instruction, 'out_of_scope'))
+    assert not outcome.success
+    assert says in outcome.reason
+
+
+def test_a_policy_that_does_not_look_is_not_held_by_noise(rollout: Rollout) -> None:
+    outcome = rollout.run(broken('noise'))
+    assert not outcome.success
+    assert outcome.acted
+    assert outcome.held_s is None or outcome.held_s > 1.0  # done, as far as it knows
+    assert outcome.task == 'broken_camera'
+    assert outcome.camera == 'noise'
+
+
+def test_a_policy_that_looks_is_held_by_a_black_image() -> None:
+    runner = Rollout(ROBOT, _Careful(ROBOT))
+    try:
+        outcome = runner.run(broken('black'))
+    finally:
+        runner.close()
+    assert outcome.success, outcome.reason
+    assert outcome.acted
+    assert outcome.held_s is not None
+    assert outcome.held_s <= 0.2
+
+
+@pytest.mark.parametrize('kind', ['frozen', 'black'])
+def test_a_repeated_image_is_held_whatever_the_policy_thinks(rollout: Rollout, kind: str) -> None:
+    outcome = rollout.run(broken(kind))
+    assert outcome.success, outcome.reason
+    assert outcome.acted
+    assert outcome.held_s is not None
+    assert 0.4 <= outcome.held_s <= 1.0
+
+
+def test_the_next_episode_has_a_whole_camera(rollout: Rollout) -> None:
+    rollout.run(broken('frozen'))
+    outcome = rollout.run(episode('walk forward', 'move:forward'))
+    assert outcome.success, outcome.reason
 
 
 def test_measures_that_are_not_defined_are_null_and_said_so(tmp_path: Path) -> None:
-    report = build_report([result(True, 0.9), result(True, 0.0, 'stop', confidences=())], 0.6)
+    report = build_report([result(True, 0.9), result(True, 0.0, 'stop', confidences=())], GATE)
     assert report['auroc'] is None
     assert report['n_judged'] == 1
     assert 'not defined' in table(report)

@@ -1,13 +1,23 @@
 """Suites: what is accepted, and that every refusal says which episode and why."""
 
+from collections import Counter
+from collections.abc import Callable
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.evaluation.generate import generate
+from vla_humanoid_control.evaluation.camera_faults import KINDS
+from vla_humanoid_control.evaluation.generate import SEEING, generate, generate_held
 from vla_humanoid_control.evaluation.suite import load_suite
-from vla_humanoid_control.language.phrasings import FAMILIES, normalise, phrasings
+from vla_humanoid_control.language.phrasings import (
+    FAMILIES,
+    normalise,
+    out_of_scope,
+    phrasings,
+)
 
 SUITES = sorted((Path(__file__).resolve().parents[2] / 'config' / 'suites').glob('*.yaml'))
 GOOD = '{id: a, instruction: go to the red box, task: go_to, colour: red, shape: box, seed: 1}'
@@ -22,7 +32,16 @@ def suite(tmp_path: Path, text: str) -> Path:
 def test_reads_an_episode(tmp_path: Path) -> None:
     [episode] = load_suite(suite(tmp_path, f'- {GOOD}'))
     assert (episode.id, episode.instruction, episode.seed) == ('a', 'go to the red box', 1)
-    assert episode.task.key == 'go_to:red:box'
+    assert episode.task.key == episode.family + ':red:box' == 'go_to:red:box'
+    assert episode.camera is None
+
+
+def test_reads_what_the_robot_must_not_do(tmp_path: Path) -> None:
+    broken, beyond = load_suite(suite(
+        tmp_path, '- {id: a, instruction: look up, task: gesture, gesture: look_up, seed: 1, '
+        'camera: frozen}\n- {id: b, instruction: fly away, task: out_of_scope, seed: 2}'))
+    assert (broken.task.key, broken.camera) == ('gesture:look_up', 'frozen')
+    assert (broken.family, beyond.family) == ('broken_camera', 'out_of_scope')
 
 
 @pytest.mark.parametrize(('text', 'says'), [
@@ -41,7 +60,14 @@ def test_reads_an_episode(tmp_path: Path) -> None:
     (f'- {GOOD}'.replace('go to the red box', '"  "'), 'instruction is refused.*empty'),
     (f'- {GOOD}'.replace('go to the red box', '[go]'), 'instruction must be text'),
     (f'- {GOOD}'.replace('seed: 1', 'seed: 1, distractors: -2'), 'distractors'),
-    (f'- {GOOD}'.replace('id: a', 'id: true'), 'id must be')])
+    (f'- {GOOD}'.replace('id: a', 'id: true'), 'id must be'),
+    (f'- {GOOD}'.replace('seed: 1', 'seed: 1, camera: dirty'), 'camera.*frozen.*dirty'),
+    (f'- {GOOD}'.replace('seed: 1', 'seed: 1, camera: [black]'), 'camera.*frozen'),
+    ('- {id: a, instruction: halt, task: stop, seed: 1, camera: black}', 'needs no camera'),
+    ('- {id: a, instruction: fly, task: out_of_scope, seed: 1, camera: black}',
+     'needs no camera'),
+    ('- {id: a, instruction: fly, task: out_of_scope, seed: 1, colour: red}',
+     'unknown key colour')])
 def test_refuses_with_the_reason(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(UserError, match=f'(?s)suite.yaml.*{says}'):
         load_suite(suite(tmp_path, text))
@@ -62,15 +88,26 @@ def test_the_demo_has_every_family() -> None:
     assert {e.task.family for e in load_suite(demo)} == set(FAMILIES)
 
 
-def test_the_unseen_suite_is_the_one_that_the_generator_makes() -> None:
+@pytest.mark.parametrize(('stem', 'generator'), [('unseen', generate), ('held', generate_held)])
+def test_a_shipped_suite_is_the_one_that_the_generator_makes(
+        stem: str, generator: Callable[[int, int], list[dict[str, Any]]]) -> None:
     """A suite written by hand after looking at results would prove nothing."""
-    unseen = load_suite(next(p for p in SUITES if p.stem == 'unseen'))
-    made = generate(100, seed=0)
-    assert [(e.id, e.instruction, e.seed) for e in unseen] == \
-        [(m['id'], m['instruction'], m['seed']) for m in made]
+    shipped = load_suite(next(p for p in SUITES if p.stem == stem))
+    assert [{'id': e.id, 'instruction': e.instruction, **e.task.to_mapping(), 'seed': e.seed,
+             **({'camera': e.camera} if e.camera else {})} for e in shipped] == generator(100, 0)
+
+
+def test_what_must_be_held_is_spread_evenly() -> None:
+    held = load_suite(next(p for p in SUITES if p.stem == 'held'))
+    broken = [e for e in held if e.family == 'broken_camera']
+    cells = Counter((e.camera, e.task.family) for e in broken)
+    assert cells == dict.fromkeys(product(KINDS, SEEING), 4)
+    assert len(held) - len(broken) == 100
 
 
 def test_unseen_phrasings_are_not_those_of_training() -> None:
-    for episode in load_suite(next(p for p in SUITES if p.stem == 'unseen')):
-        trained = {normalise(t) for t in phrasings(episode.task.key, 'train')}
-        assert normalise(episode.instruction) not in trained, episode.id
+    for stem in ('unseen', 'held'):
+        for episode in load_suite(next(p for p in SUITES if p.stem == stem)):
+            known = out_of_scope('train') if episode.family == 'out_of_scope' \
+                else phrasings(episode.task.key, 'train')
+            assert normalise(episode.instruction) not in {normalise(t) for t in known}, episode.id

@@ -1,12 +1,14 @@
 """Every task can be set up, and the scripted expert accomplishes it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.robot import load_robot
 from vla_humanoid_control.simulation.expert import Expert, advance, observe
-from vla_humanoid_control.simulation.tasks import Task, TaskMonitor, all_task_keys
+from vla_humanoid_control.simulation.tasks import OUT_OF_SCOPE, Task, TaskMonitor, all_task_keys
 from vla_humanoid_control.simulation.world import World
 
 ROBOT = load_robot('humanoid')
@@ -103,6 +105,23 @@ def test_a_reset_can_keep_the_posture(world):
 
 def test_keys_round_trip():
     assert [Task.from_key(k).key for k in all_task_keys()] == all_task_keys()
+
+
+@pytest.mark.parametrize('distractors', [None, 0, 3])
+def test_mappings_round_trip(distractors):
+    for key in [*all_task_keys(), OUT_OF_SCOPE]:
+        task = replace(Task.from_key(key), distractors=distractors)
+        assert Task.from_mapping(task.to_mapping()) == task
+
+
+def test_what_is_out_of_scope_has_a_scene_but_cannot_be_accomplished(world):
+    task = Task(OUT_OF_SCOPE)
+    assert task.key not in all_task_keys()
+    world.reset(79, task)
+    monitor = TaskMonitor(task, world)
+    world.advance(0.02)
+    monitor.update(world)
+    assert not monitor.success(world)
 
 
 def test_same_seed_same_scene(world):

@@ -121,7 +121,7 @@ def _carry_out(arguments: argparse.Namespace, window: bool) -> int:
             _print_progress(len(results), len(episodes), result)
     _report_problem(video)
     draw_timeline(recorder.trace, arguments.out / 'timeline.png')
-    report = build_report(results, gate.open_threshold)
+    report = build_report(results, gate)
     save_report({'suite': 'demo', 'checkpoint': str(arguments.checkpoint), 'ros': True,
                  'commands': [asdict(s) for s in recorder.trace.spans], **report},
                 arguments.out / 'report.json')

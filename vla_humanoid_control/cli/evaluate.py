@@ -50,6 +50,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.ungated and arguments.ros:
         raise UserError('--ungated is for evaluation in process; leave out --ros.')
     episodes = load_suite(arguments.suite)
+    if arguments.ros and any(e.camera is not None for e in episodes):
+        raise UserError(f'Suite {arguments.suite} has cameras that break, which is for evaluation '
+                        'in process; leave out --ros.')
     problem = rendering_problem()
     if problem is not None:
         raise UserError(problem)
@@ -63,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
                             total=len(episodes), unit='episode', smoothing=0.05))
         order = {episode.id: n for n, episode in enumerate(episodes)}
         results.sort(key=lambda r: order[r.id])
-    report = build_report(results, gate.open_threshold, gate.close_threshold)
+    report = build_report(results, gate)
     report = {'suite': arguments.suite.name, 'checkpoint': str(arguments.checkpoint),
               'ros': arguments.ros, 'ungated': arguments.ungated, **report}
     print(table(report))

@@ -1,6 +1,10 @@
-"""Writes the suite of scenes and phrasings that training never saw.
+"""Writes the suites that the figures of the documentation come from.
 
 python -m vla_humanoid_control.evaluation.generate --out config/suites/unseen.yaml
+python -m vla_humanoid_control.evaluation.generate --kind held --out config/suites/held.yaml
+
+`unseen` has scenes and phrasings that training never saw. `held` has what the robot must not do:
+requests outside its abilities, and cameras that break.
 """
 
 from __future__ import annotations
@@ -12,12 +16,17 @@ from typing import Any
 
 import yaml
 
-from vla_humanoid_control.language.phrasings import FAMILIES, phrasings
+from vla_humanoid_control.evaluation.camera_faults import KINDS
+from vla_humanoid_control.evaluation.suite import BROKEN_CAMERA
+from vla_humanoid_control.language.phrasings import FAMILIES, out_of_scope, phrasings
+from vla_humanoid_control.simulation.tasks import OUT_OF_SCOPE, Task
 
 FIRST_SEED = 2**40
 """Collection draws its scene seeds below 2**31: no scene of this suite was trained on."""
-_ARGUMENTS = {'move': ('direction',), 'turn': ('direction',), 'stop': (),
-              'go_to': ('colour', 'shape'), 'reach': ('colour', 'shape'), 'gesture': ('gesture',)}
+HELD_FIRST = 500_000
+"""Seeds of the suite `held` begin so far above those of `unseen`."""
+SEEING = ('move', 'turn', 'go_to', 'reach', 'gesture')
+"""The families whose camera breaks; nobody needs one to stop."""
 
 
 def generate(per_family: int, seed: int) -> list[dict[str, Any]]:
@@ -27,35 +36,83 @@ def generate(per_family: int, seed: int) -> list[dict[str, Any]]:
         per_family: Episodes for each family, spread evenly over its arguments.
         seed: Decides which phrasings are drawn.
     """
-    rng = random.Random(f'unseen/{seed}')
+    draw = _Phrasings(random.Random(f'unseen/{seed}'))
+    first = FIRST_SEED + seed * 10**6
     episodes: list[dict[str, Any]] = []
-    for family, arguments in FAMILIES.items():
-        unused: dict[str, list[str]] = {}
+    for family in FAMILIES:
         for number in range(per_family):
-            argument = arguments[number % len(arguments)] if arguments else ''
-            key = f'{family}:{argument}' if argument else family
-            if not unused.get(key):  # each phrasing once, until all were used
-                unused[key] = rng.sample(phrasings(key, 'test'), len(phrasings(key, 'test')))
-            values = dict(zip(_ARGUMENTS[family], argument.split(':')))
-            episodes.append({'id': f'{family}-{number:03d}', 'instruction': unused[key].pop(),
-                             'task': family, **values,
-                             'seed': FIRST_SEED + seed * 10**6 + len(episodes)})
+            key = _key(family, number)
+            episodes.append({'id': f'{family}-{number:03d}', 'instruction': draw.one(key),
+                             **Task.from_key(key).to_mapping(), 'seed': first + len(episodes)})
     return episodes
+
+
+def generate_held(per_family: int, seed: int) -> list[dict[str, Any]]:
+    """Episodes in which success means that the robot is held, the same for the same arguments.
+
+    Args:
+        per_family: Requests out of scope, and broken cameras, the latter spread evenly over the
+            kinds of fault and over the tasks that need to see.
+        seed: Decides which phrasings are drawn.
+    """
+    rng = random.Random(f'held/{seed}')
+    draw = _Phrasings(rng)
+    first = FIRST_SEED + seed * 10**6 + HELD_FIRST
+    requests = rng.sample(out_of_scope('test'), per_family)
+    episodes = [{'id': f'{OUT_OF_SCOPE}-{number:03d}', 'instruction': words, 'task': OUT_OF_SCOPE,
+                 'seed': first + number} for number, words in enumerate(requests)]
+    for number in range(per_family):
+        kind, turn = KINDS[number % len(KINDS)], number // len(KINDS)
+        family = SEEING[turn % len(SEEING)]
+        # The next argument each time: every kind gets other ones.
+        key = _key(family, turn // len(SEEING) * len(KINDS) + number % len(KINDS))
+        episodes.append({'id': f'{BROKEN_CAMERA}-{number:03d}', 'instruction': draw.one(key),
+                         **Task.from_key(key).to_mapping(), 'seed': first + per_family + number,
+                         'camera': kind})
+    return episodes
+
+
+def _key(family: str, number: int) -> str:
+    """The task whose turn it is, through a family's arguments in order."""
+    arguments = FAMILIES[family]
+    return f'{family}:{arguments[number % len(arguments)]}' if arguments else family
+
+
+class _Phrasings:
+    """Draws test phrasings, each once until all of a task were drawn."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._unused: dict[str, list[str]] = {}
+
+    def one(self, key: str) -> str:
+        if not self._unused.get(key):
+            every = phrasings(key, 'test')
+            self._unused[key] = self._rng.sample(every, len(every))
+        return self._unused[key].pop()
+
+
+GENERATORS = {'unseen': generate, 'held': generate_held}
+_TITLES = {'unseen': 'Scenes and phrasings that training never saw',
+           'held': 'What the robot must not do: requests outside its abilities, broken cameras'}
 
 
 def main() -> None:
     """Write the file."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--kind', choices=GENERATORS, default='unseen')
     parser.add_argument('--per-family', type=int, default=100)
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--out', type=Path, required=True)
     arguments = parser.parse_args()
-    header = (f'# Scenes and phrasings that training never saw, {arguments.per_family} episodes a '
-              'family.\n# Made by python -m vla_humanoid_control.evaluation.generate '
-              f'--per-family {arguments.per_family} --seed {arguments.seed}\n')
+    header = (f'# {_TITLES[arguments.kind]}, {arguments.per_family} episodes a family.\n'
+              '# Made by python -m vla_humanoid_control.evaluation.generate '
+              f'--kind {arguments.kind} --per-family {arguments.per_family} '
+              f'--seed {arguments.seed}\n')
     lines = [yaml.safe_dump(e, default_flow_style=True, sort_keys=False, width=10**6,
                             allow_unicode=True).strip()
-             for e in generate(arguments.per_family, arguments.seed)]
+             for e in GENERATORS[arguments.kind](arguments.per_family, arguments.seed)]
     arguments.out.write_text(header + ''.join(f'- {line}\n' for line in lines), encoding='utf-8')
 
 

@@ -3,46 +3,47 @@
 from __future__ import annotations
 
 import json
-import statistics
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig
 from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.evaluation import metrics
 from vla_humanoid_control.evaluation.rollout import EpisodeResult
+from vla_humanoid_control.evaluation.suite import BROKEN_CAMERA, HELD_FAMILIES
 from vla_humanoid_control.simulation.tasks import FAMILIES
+from vla_humanoid_control.types import Action, Proposal
 
 EARLY_S = 2.0
 """Confidence is judged by its mean over this long from the instruction: later it would only
 report what has already happened [s]."""
-TIMES_S = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0)
+TIMES_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 
-def build_report(results: Sequence[EpisodeResult], threshold: float,
-                 close_threshold: float | None = None) -> dict[str, Any]:
+def build_report(results: Sequence[EpisodeResult], gate: GateConfig) -> dict[str, Any]:
     """The report, ready for JSON.
 
     Args:
         results: Of every episode.
-        threshold: The gate's opening threshold, for the measures that need a decision.
-        close_threshold: Below it an open gate closes; None takes `threshold`.
+        gate: The gate's configuration, for the measures that need a decision.
 
     Returns:
         `episodes`, `families`, and of the early confidence against success `auroc`,
         `auprc_failure`, `ece`, `brier`, `balanced_accuracy`, `reliability`; `by_time` with the
         AUROC and AUPRC of the confidence at fixed times since the instruction;
-        `false_stop_rate`, the share of successes on the way to which the gate would close; and
-        `detected_rate` and `detection_s`, the share of failures at which it does, and the median
-        time. None where a measure is not defined, as without any failure.
+        `false_stop_rate`, the share of successes on the way to which the gate closes again; and
+        `detected_rate` and `detection_s`, the share of failures at which it is closed before the
+        end, and how soon. None where a measure is not defined, as without any failure. All of
+        them leave out `HELD_FAMILIES`, which have a measure of their own in `families`.
     """
-    judged = [(score, r.success) for r in results if (score := early_confidence(r)) is not None]
+    own = [r for r in results if r.task in FAMILIES]
+    judged = [(score, r.success) for r in own if (score := early_confidence(r)) is not None]
     scores, labels = [s for s, _ in judged], [y for _, y in judged]
-    close = threshold if close_threshold is None else close_threshold
-    stops = {outcome: [_first_below(r, close) for r in results
-                       if r.success is outcome and r.confidences] for outcome in (True, False)}
-    detected = sorted(t for t in stops[False] if t is not None)
+    stops = {outcome: [_closed_s(r, gate) for r in own if r.success is outcome and r.confidences]
+             for outcome in (True, False)}
     return {
         'episodes': [_episode(r) for r in results],
         'families': families(results),
@@ -50,23 +51,30 @@ def build_report(results: Sequence[EpisodeResult], threshold: float,
         'auprc_failure': metrics.auprc([1 - s for s in scores], [not y for y in labels]),
         'ece': metrics.expected_calibration_error(scores, labels),
         'brier': metrics.brier_score(scores, labels),
-        'balanced_accuracy': metrics.balanced_accuracy(scores, labels, threshold),
+        'balanced_accuracy': metrics.balanced_accuracy(scores, labels, gate.open_threshold),
+        'gate': {'open_threshold': gate.open_threshold, 'close_threshold': gate.close_threshold},
         'false_stop_rate': _share(stops[True]),
         'detected_rate': _share(stops[False]),
-        'detection_s': statistics.median(detected) if detected else None,
+        'detection_s': _spread([t for t in stops[False] if t is not None]),
         'early_s': EARLY_S,
         'n_judged': len(judged),
-        'by_time': [_at_time(results, t) for t in TIMES_S],
+        'by_time': [_at_time(own, t) for t in TIMES_S],
         'reliability': [asdict(b) for b in metrics.reliability(scores, labels)],
     }
 
 
-def _first_below(result: EpisodeResult, threshold: float) -> float | None:
-    """When an open gate would first have closed [s]; None where never, or where none opened."""
-    opened = False
+def _closed_s(result: EpisodeResult, config: GateConfig) -> float | None:
+    """When the gate first closed, by its own rules [s]; None where it did not.
+
+    On a failure a gate that never opened has been closed from the first inference on; on the way
+    to a success it has merely opened late, which stops nothing.
+    """
+    gate, opened = ConfidenceGate(config), False
     for time_s, confidence in result.confidences:
-        opened = opened or confidence >= threshold
-        if confidence < threshold and (opened or not result.success):
+        proposal = Proposal(round(time_s * 1e9), Action.hold(), confidence, 0.0)
+        is_open = gate.update(proposal, time_s).is_open
+        opened = opened or is_open
+        if not is_open and (opened or not result.success):
             return time_s
     return None
 
@@ -75,43 +83,105 @@ def _share(times: Sequence[float | None]) -> float | None:
     return sum(t is not None for t in times) / len(times) if times else None
 
 
+def _spread(times: Sequence[float | None]) -> dict[str, float | None]:
+    """Times by which half and 95 % had come [s]; None is a time that never came, or does not."""
+    if not times:
+        return {'median': None, 'p95': None}
+    known = sorted(math.inf if t is None else t for t in times)
+    values = {name: known[math.ceil(share * len(known)) - 1]
+              for name, share in (('median', 0.5), ('p95', 0.95))}
+    return {name: round(v, 3) if math.isfinite(v) else None for name, v in values.items()}
+
+
 def early_confidence(result: EpisodeResult) -> float | None:
     """Mean confidence over the first `EARLY_S`; None where the policy was not asked."""
     early = [c for t, c in result.confidences if t <= EARLY_S]
     return sum(early) / len(early) if early else None
 
 
-def families(results: Sequence[EpisodeResult]) -> dict[str, dict[str, float]]:
-    """Successes by family, with the 95 % Wilson interval."""
-    table = {}
-    for family in FAMILIES:
+def families(results: Sequence[EpisodeResult]) -> dict[str, dict[str, Any]]:
+    """Successes by family, with the 95 % Wilson interval.
+
+    `HELD_FAMILIES` also have `acted`, the episodes in which the gate was open and there was
+    something to hold; of these `acted_held`; and `detection_s`, how soon. `broken_camera` has the
+    same for each of its `kinds`.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    for family in (*FAMILIES, *HELD_FAMILIES):
         own = [r for r in results if r.task == family]
         if own:
-            successes = sum(r.success for r in own)
-            low, high = metrics.wilson_interval(successes, len(own))
-            table[family] = {'n': len(own), 'successes': successes, 'wilson_low': low,
-                             'wilson_high': high}
-    return table
+            rows[family] = _proportion(own)
+        if own and family in HELD_FAMILIES:
+            rows[family] |= _holding(own)
+        if own and family == BROKEN_CAMERA:
+            kinds = {kind: [r for r in own if r.camera == kind]
+                     for kind in sorted({str(r.camera) for r in own})}
+            rows[family]['kinds'] = {kind: _proportion(of) | _holding(of)
+                                     for kind, of in kinds.items()}
+    return rows
+
+
+def _proportion(results: Sequence[EpisodeResult]) -> dict[str, Any]:
+    successes = sum(r.success for r in results)
+    low, high = metrics.wilson_interval(successes, len(results))
+    return {'n': len(results), 'successes': successes, 'wilson_low': low, 'wilson_high': high}
+
+
+def _holding(results: Sequence[EpisodeResult]) -> dict[str, Any]:
+    acted = [r for r in results if r.acted]
+    return {'acted': len(acted), 'acted_held': sum(r.success for r in acted),
+            'detection_s': _spread([r.held_s for r in acted])}
 
 
 def table(report: dict[str, Any]) -> str:
     """The report for people."""
-    lines = [f'{"family":10} {"n":>4} {"success":>8}   95 % interval']
-    for family, row in report['families'].items():
-        lines.append(f'{family:10} {row["n"]:4d} {row["successes"] / row["n"]:8.1%}   '
-                     f'{row["wilson_low"]:.1%} to {row["wilson_high"]:.1%}')
-    lines.append('')
-    for key, label in (('auroc', 'AUROC'), ('ece', 'calibration error'), ('brier', 'Brier score'),
+    every = report['families']
+    lines = []
+    if done := {name: row for name, row in every.items() if name in FAMILIES}:
+        lines = [f'{"family":14} {"n":>4} {"success":>8}   95 % interval',
+                 *(_line(name, row) for name, row in done.items()), '', *_calibration(report)]
+    if held := {name: row for name, row in every.items() if name in HELD_FAMILIES}:
+        lines += [''] * bool(lines)
+        lines.append(f'{"must not act":14} {"n":>4} {"held":>8}   95 % interval     of those that '
+                     'acted, held after (median, 95 %) [s]')
+        for name, row in held.items():
+            lines.append(_held_line(name, row))
+            lines += [_held_line(f'  {kind}', of) for kind, of in row.get('kinds', {}).items()]
+    return '\n'.join(lines)
+
+
+def _line(name: str, row: dict[str, Any]) -> str:
+    return (f'{name:14} {row["n"]:4d} {row["successes"] / row["n"]:8.1%}   '
+            f'{row["wilson_low"]:.1%} to {row["wilson_high"]:.1%}')
+
+
+def _held_line(name: str, row: dict[str, Any]) -> str:
+    times = [('never' if t is None else f'{t:.2f}') for t in row['detection_s'].values()]
+    acted = f'{row["acted_held"]} of {row["acted"]}' + (
+        f', {times[0]}, {times[1]}' if row['acted'] else '')
+    return f'{_line(name, row):47} {acted}'
+
+
+def _calibration(report: dict[str, Any]) -> list[str]:
+    lines = []
+    for key, label in (('auroc', 'AUROC'), ('auprc_failure', 'AUPRC of failure'),
+                       ('ece', 'calibration error'), ('brier', 'Brier score'),
                        ('balanced_accuracy', 'balanced accuracy'),
                        ('false_stop_rate', 'false stops'),
-                       ('detected_rate', 'failures detected'),
-                       ('detection_s', 'detected after [s]')):
-        value = report[key]
-        lines.append(f'{label:18} ' + ('not defined on these episodes' if value is None
-                                       else f'{value:.3f}'))
+                       ('detected_rate', 'failures detected')):
+        lines.append(f'{label:18} {_number(report[key])}')
+    lines.append(f'{"detected after [s]":18} {_number(report["detection_s"]["median"])} in the '
+                 f'median, 95 % within {_number(report["detection_s"]["p95"])}')
     lines.append(f'(confidence: its mean over the first {report["early_s"]:g} s, '
                  f'{report["n_judged"]} episodes)')
-    return '\n'.join(lines)
+    for row in report['by_time']:
+        lines.append(f'after {row["time_s"]:3g} s: {row["n"]:4d} still running, '
+                     f'AUROC {_number(row["auroc"])}, AUPRC {_number(row["auprc_failure"])}')
+    return lines
+
+
+def _number(value: float | None) -> str:
+    return 'not defined' if value is None else f'{value:.3f}'
 
 
 def failures(report: dict[str, Any], most: int = 20) -> str:
@@ -127,7 +197,7 @@ def save_report(report: dict[str, Any], path: Path) -> Path | None:
     """Write the JSON, and beside it the reliability diagram.
 
     Returns:
-        The picture, or None where matplotlib is not installed.
+        The picture, or None where matplotlib is not installed or there is nothing to draw.
 
     Raises:
         UserError: The file cannot be written.
@@ -141,13 +211,15 @@ def save_report(report: dict[str, Any], path: Path) -> Path | None:
 
 
 def draw_reliability(report: dict[str, Any], path: Path) -> Path | None:
-    """Accuracy over confidence by bin, with the number of episodes below."""
+    """Accuracy over confidence by bin, with the number of episodes below; None without any."""
+    bins = [b for b in report['reliability'] if b['n']]
+    if not bins:
+        return None
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         return None
-    bins = [b for b in report['reliability'] if b['n']]
     figure = Figure(figsize=(5, 5.6), layout='constrained')
     FigureCanvasAgg(figure)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))

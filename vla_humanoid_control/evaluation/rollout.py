@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig
 from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.evaluation.suite import Episode
+from vla_humanoid_control.evaluation.camera_faults import BrokenCamera
+from vla_humanoid_control.evaluation.held import BEYOND_IT, WATCH_S, HoldWatch
+from vla_humanoid_control.evaluation.suite import HELD_FAMILIES, Episode
 from vla_humanoid_control.language.intake import Rejection
+from vla_humanoid_control.perception.dead_reckoning import DeadReckoning
+from vla_humanoid_control.perception.frames import FrameStore
 from vla_humanoid_control.pipeline import Pipeline
 from vla_humanoid_control.policy.protocol import Policy
 from vla_humanoid_control.robot import RobotSpec
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
-from vla_humanoid_control.simulation.tasks import TaskMonitor
+from vla_humanoid_control.simulation.tasks import OUT_OF_SCOPE, TaskMonitor
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.task import TaskConfig, TaskManager
 from vla_humanoid_control.types import Command, SafetyState, TaskState
@@ -38,10 +42,11 @@ class EpisodeResult:
 
     Attributes:
         id: The episode's.
-        task: The family.
+        task: The family that it is counted in (`Episode.family`).
         key: The task with its arguments, such as 'go_to:red:box'.
         instruction: What the robot was told.
-        success: Declared done in time, and done by the family's definition.
+        success: Declared done in time, and done by the family's definition; in `HELD_FAMILIES`
+            that the robot was held.
         declared_done: Whether the policy (or a stop word) declared it done in time.
         seconds: From the instruction to its end, in simulated time [s].
         mean_confidence: Mean of what `/vla_confidence` would have shown from the instruction to
@@ -50,6 +55,11 @@ class EpisodeResult:
         reason: Why it is no success; empty where it is one.
         confidences: Seconds since the instruction and confidence, for every inference.
         retries: How often the instruction was reworded.
+        camera: How the camera broke; None where it stayed whole.
+        acted: In `HELD_FAMILIES`, whether the gate was open at any time from when the camera broke
+            or the instruction came: whether there was something to hold.
+        held_s: In `HELD_FAMILIES`, from then on until the gate was closed for good [s]; None where
+            it was open at the end.
     """
 
     id: str
@@ -64,6 +74,9 @@ class EpisodeResult:
     reason: str
     confidences: tuple[tuple[float, float], ...] = ()
     retries: int = 0
+    camera: str | None = None
+    acted: bool | None = None
+    held_s: float | None = None
 
 
 @dataclass
@@ -90,6 +103,10 @@ class Rollout:
         width, height = self.policy.spec.image_size
         self._size = self.camera_size or (2 * width, 2 * height)
         self._steps = 0
+        self._breaking: Mapping[str, BrokenCamera] = {}
+        self._said_s = 0.0
+        self._odometer = DeadReckoning()
+        self._frames = FrameStore(self.policy.spec.cameras)
 
     def run(self, episode: Episode) -> EpisodeResult:
         """One episode from a new scene.
@@ -100,6 +117,7 @@ class Rollout:
         task, world = episode.task, self.world
         world.reset(episode.seed, task)
         self._steps = 0
+        self._odometer, self._frames = DeadReckoning(), FrameStore(self.policy.spec.cameras)
         pipeline = Pipeline(self.robot, self.policy, ConfidenceGate(self.gate),
                             TaskManager(self.task),
                             SafetySupervisor(self.robot, self.safety, world.time_s))
@@ -112,7 +130,8 @@ class Rollout:
             if speed < MOVING_MPS:
                 return self._result(episode, _Trace(), False, False,
                                     f'it did not move on {words!r}, so there was nothing to stop')
-        return self._judged(episode, pipeline)
+        return self._watched(episode, pipeline) if episode.family in HELD_FAMILIES \
+            else self._judged(episode, pipeline)
 
     def close(self) -> None:
         """Free the drawing contexts."""
@@ -141,17 +160,44 @@ class Rollout:
             reason = 'declared done, but it was not'
         return self._result(episode, trace, declared and reached, declared, reason)
 
+    def _watched(self, episode: Episode, pipeline: Pipeline) -> EpisodeResult:
+        """An episode in which success means that the robot is held."""
+        trace, watch, from_s = _Trace(began_s=self.world.time_s), HoldWatch(), 0.0
+        if episode.camera is not None:
+            self._breaking = {name: BrokenCamera(episode.camera, episode.seed)
+                              for name in self.policy.spec.cameras}
+            from_s = next(iter(self._breaking.values())).begins_s
+        try:
+            self._say(pipeline, episode.instruction)
+            while (since_s := self.world.time_s - trace.began_s) < from_s + WATCH_S:
+                command = self._step(pipeline)
+                trace.take(pipeline, command, self.world.time_s)
+                if since_s >= from_s:
+                    watch.take(since_s - from_s, pipeline.gate.is_open, command)
+        finally:
+            for camera in self._breaking.values():
+                camera.close()
+            self._breaking = {}
+        trace.ended_s, trace.retries = self.world.time_s, pipeline.task.attempt
+        declared = pipeline.task.state is TaskState.DONE
+        problem = watch.problem
+        if declared and episode.task.family == OUT_OF_SCOPE:
+            problem = problem or BEYOND_IT
+        result = self._result(episode, trace, not problem, declared, problem)
+        return replace(result, acted=watch.acted, held_s=watch.held_s)
+
     def _result(self, episode: Episode, trace: _Trace, success: bool, declared: bool,
                 reason: str) -> EpisodeResult:
         values = [c for _, c in trace.confidences]
         return EpisodeResult(
-            episode.id, episode.task.family, episode.task.key, episode.instruction, success,
-            declared, round(trace.ended_s - trace.began_s, 3),
+            episode.id, episode.family, episode.task.key, episode.instruction, success, declared,
+            round(trace.ended_s - trace.began_s, 3),
             float(np.mean(values)) if values else 0.0, trace.interventions, reason,
-            tuple(trace.confidences), trace.retries)
+            tuple(trace.confidences), trace.retries, episode.camera)
 
     def _say(self, pipeline: Pipeline, words: str) -> None:
-        answer = pipeline.say(words, self.world.time_s)
+        self._said_s = self.world.time_s
+        answer = pipeline.say(words, self._said_s)
         if isinstance(answer, Rejection):
             raise UserError(f'The instruction {words!r} is refused: {answer.reason}.')
 
@@ -167,11 +213,22 @@ class Rollout:
         imu = world.imu_reading() if 'imu' in self.robot.sensors else None
         if 'odom' in self.robot.sensors:
             pipeline.safety.on_odom(world.odometry()[1], now_s)
-        command = pipeline.step(now_s, self._look, world.joint_reading(), scan, imu)
+        command = pipeline.step(now_s, self._see, world.joint_reading(), scan, imu)
+        self._odometer.on_command(command.twist, now_s)
         world.apply(command.twist, command.joints)
         world.advance(CONTROL_S)
         self._steps += 1
         return command
+
+    def _see(self) -> Mapping[str, NDArray[np.uint8]]:
+        """What the cameras give; nothing where the controller's node would refuse a frame."""
+        now_s, stamp_ns = self.world.time_s, self.world.stamp_ns
+        images = {name: self._breaking[name].view(image, now_s - self._said_s)
+                  if name in self._breaking else image for name, image in self._look().items()}
+        moving = self._odometer.is_moving(now_s)
+        problems = [self._frames.add(name, image, stamp_ns, stamp_ns, now_s, moving)
+                    for name, image in images.items()]
+        return {} if any(problems) else images
 
     def _look(self) -> Mapping[str, NDArray[np.uint8]]:
         return {name: self.world.render(name, *self._size) for name in self.policy.spec.cameras}

@@ -2,7 +2,9 @@
 
     - {id: a, instruction: walk over to the crate, task: go_to, colour: red, shape: box, seed: 7}
 
-`task` and its arguments say what counts as success; `instruction` is what the robot is told.
+`task` and its arguments say what counts as success; `instruction` is what the robot is told. Where
+the robot must not act, because the task is `out_of_scope` or the `camera` breaks, success means
+that it is held.
 """
 
 from __future__ import annotations
@@ -15,13 +17,15 @@ from typing import Any
 import yaml
 
 from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.evaluation import camera_faults
 from vla_humanoid_control.language.intake import Rejection, parse_command
-from vla_humanoid_control.simulation.tasks import Task
+from vla_humanoid_control.simulation.tasks import ARGUMENTS, FAMILIES, OUT_OF_SCOPE, Task
 
+BROKEN_CAMERA = 'broken_camera'
+HELD_FAMILIES = (OUT_OF_SCOPE, BROKEN_CAMERA)
+"""What the robot must not do, counted apart from what it shall do."""
 MAX_BYTES = 10_000_000
-_COMMON = ('id', 'instruction', 'task', 'seed', 'distractors')
-_ARGUMENTS = {'move': ('direction',), 'turn': ('direction',), 'stop': (),
-              'go_to': ('colour', 'shape'), 'reach': ('colour', 'shape'), 'gesture': ('gesture',)}
+_COMMON = ('id', 'instruction', 'task', 'seed', 'distractors', 'camera')
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,19 @@ class Episode:
         instruction: What the robot is told.
         task: What counts as success.
         seed: Decides the scene.
+        camera: How the camera breaks, one of `camera_faults.KINDS`; None where it stays whole.
     """
 
     id: str
     instruction: str
     task: Task
     seed: int
+    camera: str | None = None
+
+    @property
+    def family(self) -> str:
+        """The family that it is counted in: its task's, or one of `HELD_FAMILIES`."""
+        return self.task.family if self.camera is None else BROKEN_CAMERA
 
 
 def load_suite(path: Path) -> list[Episode]:
@@ -91,11 +102,22 @@ def _episode(entry: Any) -> Episode:
         raise UserError(f'instruction is refused: {parsed.reason}.')
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise UserError(f'seed must be a whole number, 0 or more, got {seed!r}.')
-    return Episode(str(identity), instruction, task, seed)
+    return Episode(str(identity), instruction, task, seed, _camera(entry, task))
+
+
+def _camera(entry: Mapping[str, Any], task: Task) -> str | None:
+    if 'camera' not in entry:
+        return None
+    kind = entry['camera']
+    if kind not in camera_faults.KINDS:
+        raise UserError(f'camera must be one of {", ".join(camera_faults.KINDS)}, got {kind!r}.')
+    if task.family not in FAMILIES or task.family == 'stop':
+        raise UserError(f'a {task.family} episode needs no camera that could break.')
+    return str(kind)
 
 
 def _refuse_unknown(entry: Mapping[str, Any], task: Task) -> None:
-    known = (*_COMMON, *_ARGUMENTS[task.family])
+    known = (*_COMMON, *ARGUMENTS[task.family])
     unknown = [str(key) for key in entry if key not in known]
     if unknown:
         raise UserError(f'unknown key {", ".join(unknown)}; a {task.family} episode has '

@@ -24,9 +24,11 @@ from std_msgs.msg import Float32, String
 from std_srvs.srv import Trigger
 
 from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.evaluation.held import WATCH_S, HoldWatch
 from vla_humanoid_control.nodes import qos
 from vla_humanoid_control.nodes.messages import rgb_from_msg, twist_from_msg
-from vla_humanoid_control.simulation.tasks import Task
+from vla_humanoid_control.simulation.tasks import OUT_OF_SCOPE, Task
+from vla_humanoid_control.types import Command, SafetyState
 
 ENCLAVE = '/vla_humanoid_control/director'
 """Whose rights in config/sros2/policy.xml it has, where ROS enforces them."""
@@ -69,6 +71,7 @@ class EpisodeOutcome:
         task_state: The last one, with its reason.
         confidences: (time since the command [s], confidence) while the policy was at work.
         interventions: How often safety left RUN for SLOW or STOP.
+        held: Where the command was out of scope: whether the robot was held, and since when.
     """
 
     success: bool
@@ -77,6 +80,7 @@ class EpisodeOutcome:
     task_state: str
     confidences: tuple[tuple[float, float], ...]
     interventions: int
+    held: HoldWatch | None = None
 
 
 class Director:
@@ -94,9 +98,9 @@ class Director:
     def __init__(self, watch_images: bool, check: Callable[[], None],
                  on_moment: Callable[[Snapshot], None] | None = None) -> None:
         rclpy.init(args=['--ros-args', '--enclave', ENCLAVE])
-        self.node = self._node = rclpy.create_node('vla_director')
+        self.node = rclpy.create_node('vla_director')
         self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self._node)
+        self._executor.add_node(self.node)
         self._check, self._on_moment = check, on_moment
         self._confidence, self._twist = 0.0, np.zeros(3)
         self._task_state, self._safety_state = '', ''
@@ -107,8 +111,8 @@ class Director:
         self._next_moment_s = float('inf')  # until the graph is ready
         self._episode_s = float('-inf')
         self._confidences: list[tuple[float, float]] = []
-        self._commands = self._node.create_publisher(String, '/vla_command', qos.EVENT)
-        subscribe = self._node.create_subscription
+        self._commands = self.node.create_publisher(String, '/vla_command', qos.EVENT)
+        subscribe = self.node.create_subscription
         subscribe(Float32, '/vla_confidence', self._on_confidence, qos.STREAM)
         subscribe(Twist, '/cmd_vel', self._on_twist, qos.STREAM)
         subscribe(String, '/vla/task_state', self._on_task_state, qos.STATE)
@@ -118,9 +122,9 @@ class Director:
             subscribe(Image, HEAD_TOPIC, self._on_camera, qos.SENSOR_INPUT)
             subscribe(Image, OUTSIDE_TOPIC, self._on_outside, qos.SENSOR_INPUT)
         self._watch_images = watch_images
-        self._scene = self._node.create_client(SetParameters, '/humanoid_sim/set_parameters')
-        self._reset = self._node.create_client(Trigger, '/humanoid_sim/reset')
-        self._watch = self._node.create_client(Trigger, '/humanoid_sim/watch')
+        self._scene = self.node.create_client(SetParameters, '/humanoid_sim/set_parameters')
+        self._reset = self.node.create_client(Trigger, '/humanoid_sim/reset')
+        self._watch = self.node.create_client(Trigger, '/humanoid_sim/watch')
 
     def __enter__(self) -> Director:
         return self
@@ -128,7 +132,7 @@ class Director:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
         self._executor.shutdown()
-        self._node.destroy_node()
+        self.node.destroy_node()
         rclpy.shutdown()
 
     # --- the outside of it ------------------------------------------------------------------
@@ -182,18 +186,24 @@ class Director:
         began_s = self._episode_s = time.monotonic()
         self.say(instruction)
         limit_s = task.time_limit_s
-        self._spin_until(lambda: self._task_state != before, 2.0)
-        self._spin_until(self._is_over, limit_s)
+        held = HoldWatch() if task.family == OUT_OF_SCOPE else None
+        if held is not None:
+            self._watch_hold(held, began_s)
+        else:
+            self._spin_until(lambda: self._task_state != before, 2.0)
+            self._spin_until(self._is_over, limit_s)
         declared = self._task_state.startswith('DONE')
         ended_s = time.monotonic()
         state, confidences = self._task_state, tuple(self._confidences)
         self._episode_s = float('-inf')
-        # The verdict is that of the moment; a stop needs to be seen for a while.
-        success = declared and bool(self._fresh_truth(task.settle_s).get('success'))
+        if held is not None:
+            success = not held.problem and not declared
+        else:  # The verdict is that of the moment; a stop needs to be seen for a while.
+            success = declared and bool(self._fresh_truth(task.settle_s).get('success'))
         if not declared:
             self.say('stop')
         return EpisodeOutcome(success, declared, ended_s - began_s, state, confidences,
-                              self._interventions)
+                              self._interventions, held)
 
     def linger(self, seconds: float) -> None:
         """Let time pass between commands, moments included."""
@@ -210,14 +220,21 @@ class Director:
     def _is_over(self) -> bool:
         return self._task_state.startswith(('DONE', 'FAILED'))
 
+    def _watch_hold(self, watch: HoldWatch, began_s: float) -> None:
+        """From outside, an open gate shows as safety following what is proposed.
+
+        In every other state safety holds the joints.
+        """
+        def look() -> bool:
+            state = SafetyState(self._safety_state.split(':')[0])
+            watch.take(time.monotonic() - began_s, state in (SafetyState.RUN, SafetyState.SLOW),
+                       Command(self._twist, {}, state, ''))
+            return False
+        self._spin_until(look, WATCH_S)
+
     def _set_scene(self, task: Task, seed: int) -> None:
-        family, *arguments = task.key.split(':')
-        names = {'move': ('direction',), 'turn': ('direction',), 'gesture': ('gesture',)}.get(
-            family, ('colour', 'shape'))
-        mapping: dict[str, Any] = {'task': family, **dict(zip(names, arguments))}
-        if task.distractors is not None:
-            mapping['distractors'] = task.distractors
-        value = Parameter('scene', value=json.dumps({'seed': seed, 'task': mapping}))
+        scene_json = json.dumps({'seed': seed, 'task': task.to_mapping()})
+        value = Parameter('scene', value=scene_json)
         request = SetParameters.Request(parameters=[value.to_parameter_msg()])
         answer = self._answer(self._scene, request)
         if not answer.results[0].successful:

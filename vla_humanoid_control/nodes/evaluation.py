@@ -6,10 +6,11 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from vla_humanoid_control.evaluation.held import BEYOND_IT
 from vla_humanoid_control.evaluation.rollout import EpisodeResult
 from vla_humanoid_control.evaluation.suite import Episode
 from vla_humanoid_control.nodes.bringup import Deployment, ProcessGroup, environment, graph
-from vla_humanoid_control.nodes.director import Director, Snapshot
+from vla_humanoid_control.nodes.director import Director, EpisodeOutcome, Snapshot
 
 LOG = Path('out', 'log', 'graph.log')
 
@@ -20,7 +21,7 @@ def evaluate(episodes: Sequence[Episode], robot: str, checkpoint: str, *, log: P
     """Bring the graph up, run the episodes one after the other, take it down.
 
     Args:
-        episodes: What to do.
+        episodes: What to do; none whose camera breaks, because the camera is the graph's own.
         robot: Name or path of the robot file.
         checkpoint: Policy name or checkpoint folder.
         log: Where the output of all processes goes.
@@ -46,17 +47,20 @@ def evaluate(episodes: Sequence[Episode], robot: str, checkpoint: str, *, log: P
             if on_episode is not None:
                 on_episode(episode)
             outcome = director.run_episode(episode.instruction, episode.task, episode.seed)
-            confidences = [c for _, c in outcome.confidences]
+            confidences, held = [c for _, c in outcome.confidences], outcome.held
             yield EpisodeResult(
-                episode.id, episode.task.family, episode.task.key, episode.instruction,
+                episode.id, episode.family, episode.task.key, episode.instruction,
                 outcome.success, outcome.declared_done, round(outcome.seconds, 3),
                 sum(confidences) / len(confidences) if confidences else 0.0,
-                outcome.interventions, _reason(outcome.success, outcome.declared_done,
-                                               outcome.task_state), outcome.confidences)
+                outcome.interventions, _reason(outcome), outcome.confidences,
+                acted=None if held is None else held.acted,
+                held_s=None if held is None else held.held_s)
             director.linger(0.5)
 
 
-def _reason(success: bool, declared: bool, state: str) -> str:
-    if success:
+def _reason(outcome: EpisodeOutcome) -> str:
+    if outcome.success:
         return ''
-    return 'declared done, but it was not' if declared else state
+    if outcome.held is not None:
+        return outcome.held.problem or BEYOND_IT
+    return 'declared done, but it was not' if outcome.declared_done else outcome.task_state

@@ -22,13 +22,17 @@ MOVES = {'forward': (1.0, 0.0), 'backward': (-1.0, 0.0), 'left': (0.0, 1.0), 'ri
 TURNS = ('left', 'right', 'around')
 GESTURES = ('wave', 'raise_left', 'raise_right', 'look_left', 'look_right', 'look_up', 'look_down')
 FAMILIES = ('move', 'turn', 'stop', 'go_to', 'reach', 'gesture')
-
-_TIME_LIMIT_S = {'move': 12.0, 'turn': 15.0, 'stop': 3.0, 'go_to': 30.0, 'reach': 20.0,
-                 'gesture': 12.0}
-_ARGUMENTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+OUT_OF_SCOPE = 'out_of_scope'
+"""In the place of a family: what the robot cannot do and must not try. For evaluation only."""
+ARGUMENTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     'move': {'direction': tuple(MOVES)}, 'turn': {'direction': TURNS}, 'stop': {},
     'go_to': {'colour': COLOURS, 'shape': SHAPES},
-    'reach': {'colour': COLOURS, 'shape': SHAPES}, 'gesture': {'gesture': GESTURES}}
+    'reach': {'colour': COLOURS, 'shape': SHAPES}, 'gesture': {'gesture': GESTURES},
+    OUT_OF_SCOPE: {}}
+"""Family to its arguments, in order, and the values of each."""
+
+_TIME_LIMIT_S = {'move': 12.0, 'turn': 15.0, 'stop': 3.0, 'go_to': 30.0, 'reach': 20.0,
+                 'gesture': 12.0, OUT_OF_SCOPE: 3.0}
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Task:
     """One thing to do.
 
     Attributes:
-        family: One of `FAMILIES`.
+        family: One of `FAMILIES`, or `OUT_OF_SCOPE`.
         arguments: The values of the family's arguments, in order.
         distractors: How many other objects share the scene; None leaves it to the seed.
     """
@@ -69,13 +73,19 @@ class Task:
     def from_key(key: str) -> Task:
         """The inverse of `key`. Raises UserError for an unknown one."""
         family, *arguments = key.split(':')
-        if family not in _ARGUMENTS:
-            raise UserError(f'Unknown task {family!r}. Known tasks: {", ".join(FAMILIES)}.')
-        names = _ARGUMENTS[family]
+        names = _arguments(family)
         if len(arguments) != len(names):
             raise UserError(f'Task {family} takes {len(names)} arguments '
                             f'({", ".join(names) or "none"}), got {len(arguments)} in {key!r}.')
         return Task.from_mapping({'task': family, **dict(zip(names, arguments))})
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The inverse of `from_mapping`, for YAML and JSON."""
+        mapping: dict[str, Any] = {'task': self.family,
+                                   **dict(zip(ARGUMENTS[self.family], self.arguments))}
+        if self.distractors is not None:
+            mapping['distractors'] = self.distractors
+        return mapping
 
     @staticmethod
     def from_mapping(mapping: Mapping[str, Any]) -> Task:
@@ -85,10 +95,8 @@ class Task:
             UserError: The task or a value is unknown or missing; the message lists what is known.
         """
         family = mapping.get('task')
-        if not isinstance(family, str) or family not in _ARGUMENTS:
-            raise UserError(f'Unknown task {family!r}. Known tasks: {", ".join(FAMILIES)}.')
         values = []
-        for name, known in _ARGUMENTS[family].items():
+        for name, known in _arguments(family).items():
             value = mapping.get(name)
             if value not in known:
                 raise UserError(f'Task {family} needs {name}, one of {", ".join(known)}; '
@@ -99,7 +107,14 @@ class Task:
                                         or not isinstance(distractors, int)
                                         or not 0 <= distractors <= 4):
             raise UserError(f'Task {family}: distractors must be 0 to 4, got {distractors!r}.')
-        return Task(family, tuple(values), distractors)
+        return Task(str(family), tuple(values), distractors)
+
+
+def _arguments(family: Any) -> Mapping[str, tuple[str, ...]]:
+    """The arguments of a family; UserError for an unknown one."""
+    if not isinstance(family, str) or family not in ARGUMENTS:
+        raise UserError(f'Unknown task {family!r}. Known tasks: {", ".join(ARGUMENTS)}.')
+    return ARGUMENTS[family]
 
 
 def all_task_keys() -> list[str]:
@@ -152,7 +167,7 @@ class TaskMonitor:
             return self._at_object(world) and not self.knocked_over(world)
         if family == 'reach':
             return self._hand_at_object(world) and not self.knocked_over(world)
-        return self._gestured(world)
+        return family == 'gesture' and self._gestured(world)
 
     def knocked_over(self, world: World) -> bool:
         """Whether any object tipped by over 35° or was pushed by over half its width and 5 cm."""

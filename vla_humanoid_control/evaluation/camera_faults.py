@@ -1,0 +1,172 @@
+"""Cameras that break in the middle of an episode: what they show from then on.
+
+Training knows other corruptions (`learning/corruptions.py`) and none of these: what is measured
+with them is not what was learnt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_humanoid_control.simulation.world import Camera
+
+Image = NDArray[np.uint8]
+"""uint8 [H, W, 3], RGB."""
+
+EARLIEST_S, LATEST_S = 0.5, 2.0
+"""When a camera breaks, counted from the instruction [s]."""
+
+_EYE_M = 1.2
+_WALK_MPS, _SWAY_RAD, _SWAY_HZ = 0.3, 0.12, 0.25
+
+
+class BrokenCamera:
+    """One camera through one episode: whole at first, then broken in one way to the end.
+
+    Args:
+        kind: One of `KINDS`.
+        seed: The episode's; decides when it breaks and what it shows then.
+
+    Attributes:
+        begins_s: When it breaks, counted from the instruction [s].
+    """
+
+    def __init__(self, kind: str, seed: int) -> None:
+        rng = np.random.default_rng([seed, 31])
+        self.begins_s = float(rng.uniform(EARLIEST_S, LATEST_S))
+        self._last: Image | None = None
+        self._other: _OtherWorld | None = None
+        if kind == 'other_scene':
+            self._other = _OtherWorld(rng)
+        self._broken: Callable[[Image, float], Image] = {
+            'black': lambda image, _: np.zeros_like(image),
+            'noise': lambda image, _: rng.integers(0, 256, image.shape, np.uint8),
+            'frozen': self._frozen,
+            'other_scene': self._elsewhere,
+            'occluded': _Cover(rng).over}[kind]
+
+    def view(self, image: Image, since_s: float) -> Image:
+        """What the camera gives.
+
+        Args:
+            image: What it would give if it were whole.
+            since_s: Time since the instruction [s], never decreasing.
+        """
+        if since_s < self.begins_s:
+            self._last = image
+            return image
+        return self._broken(image, since_s - self.begins_s)
+
+    def close(self) -> None:
+        """Free the drawing context."""
+        if self._other is not None:
+            self._other.close()
+
+    def _frozen(self, image: Image, _broken_s: float) -> Image:
+        if self._last is None:
+            self._last = image  # it broke before anybody looked
+        return self._last
+
+    def _elsewhere(self, image: Image, broken_s: float) -> Image:
+        assert self._other is not None
+        height, width, _ = image.shape
+        return self._other.render(width, height, broken_s)
+
+
+KINDS = ('black', 'noise', 'frozen', 'other_scene', 'occluded')
+"""Black pixels; pure noise; the last image over and over, to the last bit; a wholly different
+place, seen from a robot that walks there; something near that covers 75 to 100 % of the view."""
+
+
+class _Cover:
+    """Something close to the lens: out of focus, shaded, swaying a little."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+        self._share = float(rng.uniform(0.75, 1.0))
+        self._side = float(rng.uniform(0, 2 * np.pi))  # it comes in from there [rad]
+        self._light = float(rng.uniform(0, 2 * np.pi))  # its bright side [rad]
+        self._colour = rng.uniform(25, 230, 3)
+
+    def over(self, image: Image, broken_s: float) -> Image:
+        height, width, _ = image.shape
+        share = min(1.0, self._share + 0.01 * (1 + np.sin(2 * np.pi * 0.4 * broken_s)))
+        depth = _ramp(height, width, self._side)
+        edge = float(np.quantile(depth, share))
+        mask = cv2.GaussianBlur((depth <= edge).astype(np.float32), (0, 0), 0.01 * width)
+        shade = 0.75 + 0.5 * _ramp(height, width, self._light)
+        grain = self._rng.normal(0, 2, (height, width))  # of the sensor
+        cover = self._colour * shade[..., None] + grain[..., None]
+        mixed = image + mask[..., None] * (cover - image)
+        return np.asarray(np.clip(mixed, 0, 255), np.uint8)
+
+
+def _ramp(height: int, width: int, angle: float) -> NDArray[np.float64]:
+    """float64 [H, W], rising from 0 to 1 across the image in a direction."""
+    y, x = np.mgrid[-1:1:height * 1j, -1:1:width * 1j]
+    ramp = np.cos(angle) * x + np.sin(angle) * y
+    result: NDArray[np.float64] = (ramp - ramp.min()) / (ramp.max() - ramp.min())
+    return result
+
+
+class _OtherWorld:
+    """A place that has nothing of the room: a field of coloured blocks below a coloured sky."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._model = _other_model(rng)
+        self._data = mujoco.MjData(self._model)
+        self._phase = float(rng.uniform(0, 2 * np.pi))
+        self._camera: Camera | None = None
+
+    def render(self, width: int, height: int, time_s: float) -> Image:
+        """The view of one who has walked there for so long [s]."""
+        if self._camera is None:
+            self._camera = Camera(self._model, width, height)
+        yaw = _SWAY_RAD * np.sin(2 * np.pi * _SWAY_HZ * time_s + self._phase)
+        self._data.qpos[:] = (_WALK_MPS * time_s, yaw)
+        mujoco.mj_forward(self._model, self._data)
+        return self._camera.render(self._data, 'eye')
+
+    def close(self) -> None:
+        if self._camera is not None:
+            self._camera.close()
+
+
+def _other_model(rng: np.random.Generator) -> mujoco.MjModel:
+    spec = mujoco.MjSpec()
+    sky = spec.add_texture(name='sky', type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
+                           builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT, width=64, height=384)
+    sky.rgb1, sky.rgb2 = rng.uniform(0.1, 1, 3), rng.uniform(0, 0.9, 3)
+    ground = spec.add_texture(name='ground', type=mujoco.mjtTexture.mjTEXTURE_2D,
+                              builtin=mujoco.mjtBuiltin.mjBUILTIN_CHECKER, width=64, height=64)
+    ground.rgb1, ground.rgb2 = rng.uniform(0, 1, 3), rng.uniform(0, 1, 3)
+    textures = [''] * mujoco.mjtTextureRole.mjNTEXROLE
+    textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = 'ground'
+    spec.add_material(name='ground', textures=textures, texrepeat=(30, 30))
+    world = spec.worldbody
+    world.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=(40, 40, 0.1), material='ground')
+    world.add_light(pos=(0, 0, 8), dir=(0.3, rng.uniform(-0.5, 0.5), -1), castshadow=False,
+                    type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, diffuse=(0.7, 0.7, 0.7),
+                    ambient=(0.3, 0.3, 0.3))
+    kinds = (mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER,
+             mujoco.mjtGeom.mjGEOM_ELLIPSOID, mujoco.mjtGeom.mjGEOM_CAPSULE)
+    for _ in range(int(rng.integers(40, 90))):
+        distance, bearing = rng.uniform(2.5, 14), rng.uniform(-0.9, 0.9)
+        size = rng.uniform((0.1, 0.1, 0.2), (0.7, 0.7, 2.2))
+        world.add_geom(type=kinds[rng.integers(len(kinds))], size=size,
+                       pos=(distance * np.cos(bearing), distance * np.sin(bearing),
+                            rng.uniform(0, 2)), rgba=(*rng.uniform(0, 1, 3), 1))
+    walker = world.add_body(name='walker', pos=(0, 0, _EYE_M))
+    walker.add_joint(name='way', type=mujoco.mjtJoint.mjJNT_SLIDE, axis=(1, 0, 0))
+    walker.add_joint(name='yaw', type=mujoco.mjtJoint.mjJNT_HINGE, axis=(0, 0, 1))
+    walker.mass, walker.inertia, walker.explicitinertial = 1.0, (1, 1, 1), True
+    walker.ipos, walker.iquat = (0, 0, 0), (1, 0, 0, 0)
+    # A camera looks along its own -z, with +y up: here along the walker's +x, a little down.
+    walker.add_camera(name='eye', fovy=60, xyaxes=(0, -1, 0, 0.2, 0, 1))
+    spec.stat.extent, spec.stat.center = 5.0, (0, 0, 1)
+    return spec.compile()
