@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,6 +26,7 @@ from benchmarks.robot_side import RobotSide
 from benchmarks.tracing import TRACE
 from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.nodes.bringup import Deployment, NodeEntry, ProcessGroup, graph
+from vla_humanoid_control.nodes.domain import claimed_domain
 from vla_humanoid_control.resources import config_path
 from vla_humanoid_control.robot import RobotSpec
 
@@ -198,23 +196,8 @@ def _stages(commands: NDArray[np.int64], messages: Mapping[str, NDArray[np.int64
 def _running(entries: tuple[NodeEntry, ...], setting: Setting, notes: Path
              ) -> Iterator[tuple[ProcessGroup, RobotSide]]:
     notes.unlink(missing_ok=True)
-    with free_domain() as domain_id:
+    with claimed_domain() as domain_id:
         extra = {'ROS_DOMAIN_ID': str(domain_id), TRACE: str(notes.resolve())}
         with ProcessGroup(entries, setting.out / 'graph.log', None, extra) as group, \
                 RobotSide(setting.robot, setting.frames, domain_id) as side:
             yield group, side
-
-
-@contextmanager
-def free_domain() -> Iterator[int]:
-    """A ROS domain that no other measurement or test on this machine uses at the same time."""
-    for offset in range(100):
-        number = 1 + (os.getpid() + offset) % 100  # up to 101 keeps clear of ephemeral ports
-        with (Path(tempfile.gettempdir()) / f'vla_test_domain_{number}.lock').open('w') as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            yield number
-            return
-    raise UserError('All ROS domains are in use by other measurements or tests.')

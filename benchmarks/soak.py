@@ -259,14 +259,14 @@ def soak(given: argparse.Namespace) -> int:
     from vla_humanoid_control.robot import load_robot
     os.environ.update(environment())  # before torch is loaded, which reads from it
     load_policy(given.checkpoint, load_robot(given.robot))
-    from benchmarks.graph import free_domain
     from vla_humanoid_control.nodes.director import Director
+    from vla_humanoid_control.nodes.domain import claimed_domain
     given.out.mkdir(parents=True, exist_ok=True)
     log = given.out / 'graph.log'
     log.unlink(missing_ok=True)
     cores = os.cpu_count() or 1
     entries = graph(Deployment(robot=given.robot, policy=given.checkpoint))
-    with free_domain() as domain_id:
+    with claimed_domain() as domain_id:
         os.environ['ROS_DOMAIN_ID'] = str(domain_id)
         with ProcessGroup(entries, log, None) as group, Director(False, group.check) as director:
             director.wait_until_ready(START_S)

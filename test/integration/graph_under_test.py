@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import itertools
 import os
 import signal
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +32,7 @@ from std_srvs.srv import Trigger
 from vla_humanoid_control.nodes import qos
 from vla_humanoid_control.nodes.bringup import Deployment, NodeEntry, ProcessGroup
 from vla_humanoid_control.nodes.bringup import graph as nodes_of
+from vla_humanoid_control.nodes.domain import claimed_domain as claimed_domain
 from vla_humanoid_control.nodes.messages import (
     imu_to_msg,
     joints_to_msg,
@@ -51,28 +48,6 @@ from vla_humanoid_control.types import BASE_CHANNELS, ImuReading, ScanReading
 ROBOT = load_robot('humanoid')
 HERE = Path(__file__).resolve().parent
 PERIOD_S = 0.02
-
-
-_claims = itertools.count()
-
-
-@contextmanager
-def claimed_domain() -> Iterator[int]:
-    """A ROS domain that no other test on this machine uses at the same time.
-
-    Another one each time: what a killed process leaves in shared memory harms nobody there.
-    """
-    first = os.getpid() + 7 * next(_claims)
-    for offset in range(100):
-        number = 1 + (first + offset) % 100  # up to 101 keeps clear of ephemeral ports
-        with (Path(tempfile.gettempdir()) / f'vla_test_domain_{number}.lock').open('w') as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            yield number
-            return
-    raise RuntimeError('all ROS domains are in use by other tests')
 
 
 def _unspoilt(message: Any) -> Any:

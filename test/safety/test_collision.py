@@ -14,6 +14,7 @@ from vla_humanoid_control.safety.collision import (
     Zone,
     allowed_share,
     depth_points,
+    mounted,
     scan_points,
     time_to_collision,
 )
@@ -126,6 +127,37 @@ def test_depth_finds_the_wall_through_missing_pixels(fraction: float) -> None:
 def test_depth_without_measurements_is_unknown(bad: float) -> None:
     assert see(np.full((80, 120), bad)) is None
     assert see(np.zeros((0, 0))) is None
+
+
+def test_a_level_camera_looks_ahead() -> None:
+    np.testing.assert_allclose(mounted((0.1, 0.0, 1.0, 0.0, 0.0, 0.0)), CAMERA, atol=1e-12)
+
+
+@pytest.mark.parametrize(('angles', 'seen'), [
+    ((0.0, math.pi / 2, 0.0), (0.2, 0.0, -1.0)), ((0.0, 0.0, math.pi / 2), (0.2, 2.0, 1.0)),
+    ((0.3, 0.0, 0.0), (2.2, 0.0, 1.0)), ((0.0, 0.3, 0.0), (0.2 + 2 * math.cos(0.3), 0.0,
+                                                           1.0 - 2 * math.sin(0.3)))],
+    ids=['down', 'left', 'rolled', 'nodding'])
+def test_mount_of_a_camera(angles: tuple[float, float, float],
+                           seen: tuple[float, float, float]) -> None:
+    """What is 2 m ahead of the lens, in the frame of the base."""
+    point = mounted((0.2, 0.0, 1.0, *angles)) @ np.array([0.0, 0.0, 2.0, 1.0])
+    assert point[:3] == pytest.approx(np.array(seen))
+
+
+def test_the_floor_before_a_nodding_camera_is_no_obstacle() -> None:
+    """Every pixel of a camera that looks down on an empty floor, and a box in the middle."""
+    down, height = 0.8, 1.2
+    rows, columns = np.mgrid[:80, :120]
+    x, y = (columns - 60.0) / 100, (rows - 40.0) / 100
+    floor = height / (math.sin(down) + y * math.cos(down))
+    at = mounted((0.0, 0.0, height, 0.0, down, 0.0))
+    empty = depth_points(floor, INTRINSICS, at, (0.05, 1.5), 5.0, 0.5)
+    assert empty is not None and len(empty) == 0
+    box = np.where((np.abs(x) < 0.1) & (np.abs(y) < 0.1), floor - 0.4, floor)
+    points = depth_points(box, INTRINSICS, at, (0.05, 1.5), 5.0, 0.5)
+    assert points is not None and len(points) > 20
+    assert time_to_collision(points, np.array([0.8, 0.0, 0.0]), ZONE) < 2
 
 
 @pytest.mark.parametrize('intrinsics', [(math.nan, 100.0, 60.0, 40.0), (0.0, 100.0, 60.0, 40.0),

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, Image, Imu, JointState, LaserScan
@@ -38,7 +37,7 @@ from vla_humanoid_control.nodes.messages import (
 from vla_humanoid_control.nodes.parameters import Parameters, fixed
 from vla_humanoid_control.perception.image_decoding import ImageError
 from vla_humanoid_control.robot import load_robot
-from vla_humanoid_control.safety.collision import depth_points
+from vla_humanoid_control.safety.collision import depth_points, mounted
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
 from vla_humanoid_control.types import Command, SafetyState
@@ -118,7 +117,7 @@ class SafetyMonitor(ManagedNode):
         self._joint_names = frozenset(j.name for j in robot.controlled)
         self._latch_file = LatchFile.of(robot.name, self.context) if p.remember_latch else None
         self._period_s = 1.0 / config.rate_hz
-        self._intrinsics: tuple[float, float, float, float] | None = None
+        self._camera_info: CameraInfo | None = None
         self._announced: tuple[str, float] = ('', 0.0)
         self._state = SafetyState.STOP
         self._counts = {'ticks': 0, 'deadlines_missed': 0}
@@ -228,22 +227,23 @@ class SafetyMonitor(ManagedNode):
         self.supervisor.on_odom(twist_from_msg(msg.twist.twist), self._now())
 
     def _on_camera_info(self, msg: CameraInfo) -> None:
-        self._intrinsics = (msg.k[0], msg.k[4], msg.k[2], msg.k[5])
+        self._camera_info = msg
 
     def _on_depth(self, msg: Image) -> None:
-        now, p, config = self._now(), self._settings.value, self.supervisor.config
-        if self._intrinsics is None or min(self._intrinsics[:2]) <= 0.0:
-            self._reject('depth', MessageError('no camera_info yet'), now)
-            return
+        now, p, info = self._now(), self._settings.value, self._camera_info
         try:
+            if info is None:
+                raise MessageError('no camera_info yet')
+            if (info.width, info.height) != (msg.width, msg.height):
+                raise MessageError(f'camera_info is of {info.width} x {info.height} pixels, the '
+                                   f'image has {msg.width} x {msg.height}')
             depth_m = depth_from_msg(msg)
-        except ImageError as error:
+        except (ImageError, MessageError) as error:
             self._reject('depth', error, now)
             return
-        reach_m = 1.0 + config.slow_ttc_s * max(m.velocity for m in self._robot.base.values())
-        points = depth_points(depth_m, self._intrinsics, _mounted(p.depth_mount),
-                              (p.depth_heights[0], p.depth_heights[1]), reach_m,
-                              config.min_valid_fraction)
+        points = depth_points(depth_m, (info.k[0], info.k[4], info.k[2], info.k[5]),
+                              mounted(p.depth_mount), (p.depth_heights[0], p.depth_heights[1]),
+                              self.supervisor.reach_m, self.supervisor.config.min_valid_fraction)
         self.supervisor.on_depth(points, to_ns(msg.header.stamp), now)
 
     def _on_camera(self, camera: str, msg: Image) -> None:
@@ -348,20 +348,6 @@ class SafetyMonitor(ManagedNode):
         values.update(self._counts, worst_check_ms=self._worst_check_s * 1e3)
         text = f"{values['state']}: {values['reason']}" if values['reason'] else values['state']
         return Health(LEVELS[SafetyState(values['state'])], text, values)
-
-
-def _mounted(mount: Sequence[float]) -> np.ndarray:
-    """[4, 4] from the optical frame (x right, y down, z ahead) of a mounted camera to the base."""
-    x, y, z, roll, pitch, yaw = mount
-    cr, sr, cp, sp, cy, sy = (f(a) for a in (roll, pitch, yaw) for f in (np.cos, np.sin))
-    body = np.array([[cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
-                     [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
-                     [-sp, cp * sr, cp * cr]])
-    optical = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
-    transform = np.eye(4)
-    transform[:3, :3] = body @ optical
-    transform[:3, 3] = (x, y, z)
-    return transform
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,6 +107,27 @@ def depth_points(depth_m: Array, intrinsics: tuple[float, float, float, float],
     keep &= np.hypot(base[:, 0], base[:, 1]) <= reach_m
     points: Array = base[keep, :2]
     return points
+
+
+def mounted(mount: Sequence[float]) -> Array:
+    """Where a camera on the base looks.
+
+    Args:
+        mount: x, y, z [m], then roll, pitch, yaw [rad] of its body (x ahead, y left, z up).
+
+    Returns:
+        float64 [4, 4], from its optical frame (x right, y down, z ahead) to the base.
+    """
+    x, y, z, roll, pitch, yaw = mount
+    cr, sr, cp, sp, cy, sy = (f(a) for a in (roll, pitch, yaw) for f in (math.cos, math.sin))
+    body = np.array([[cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
+                     [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
+                     [-sp, cp * sr, cp * cr]])
+    optical = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+    transform = np.eye(4)
+    transform[:3, :3] = body @ optical
+    transform[:3, 3] = (x, y, z)
+    return transform
 
 
 def time_to_collision(points: Array, twist: Array, zone: Zone) -> float:

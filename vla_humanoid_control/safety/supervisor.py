@@ -58,11 +58,15 @@ class SafetySupervisor:
         robot: The robot and its limits.
         config: Thresholds.
         now_s: The steady clock now [s].
+
+    Attributes:
+        reach_m: Obstacles further away than this are of no interest [m].
     """
 
     def __init__(self, robot: RobotSpec, config: SafetyConfig, now_s: float) -> None:
         self.robot = robot
         self.config = config
+        self.reach_m = 0.0
         self._now_s = now_s
         self._monitors = Monitors(robot, config)
         self._latch = Latch(config)
@@ -149,7 +153,7 @@ class SafetySupervisor:
             watchdog.reject(problem, now_s)
         elif self._monitors.offer(watchdog, reading.stamp_ns, now_s):
             self._scan_rays = self._scan_rays or len(reading.ranges_m)
-            points = scan_points(reading, self._reach_m)
+            points = scan_points(reading, self.reach_m)
             # With nothing in sight all scans are alike: their stamp tells them apart.
             alike = np.isfinite(reading.ranges_m).any()
             self._monitors.content(watchdog, reading.ranges_m.tobytes() if alike
@@ -440,7 +444,7 @@ class SafetySupervisor:
                           min(m.jerk for m in base[:2]), config.reaction_s, config.min_points,
                           config.debounce_scans)
         top = float(np.hypot(base[0].velocity, base[1].velocity))
-        self._reach_m = self._zone.radius_m + top * (config.slow_ttc_s + 1.0)
+        self.reach_m = self._zone.radius_m + top * (config.slow_ttc_s + 1.0)
 
 
 def _integrate(pose: NDArray[np.float64], twist: NDArray[np.float64],
