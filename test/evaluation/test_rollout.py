@@ -266,6 +266,13 @@ def test_a_repeated_image_is_held_whatever_the_policy_thinks(rollout: Rollout, k
     assert 0.4 <= outcome.held_s <= 1.0
 
 
+def test_a_frozen_image_is_held_while_the_base_stands(rollout: Rollout) -> None:
+    """Only the arm waves: what shows that the camera hangs is that its noise is gone."""
+    outcome = rollout.run(broken('frozen', 'wave', 'gesture:wave'))
+    assert outcome.success, outcome.reason
+    assert outcome.acted
+
+
 def test_the_next_episode_has_a_whole_camera(rollout: Rollout) -> None:
     rollout.run(broken('frozen'))
     outcome = rollout.run(episode('walk forward', 'move:forward'))

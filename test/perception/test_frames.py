@@ -49,6 +49,16 @@ def test_frozen_picture_counts_only_while_moving_and_clears_with_a_new_one() -> 
     assert feed(2, 5.7, True) == ''
 
 
+def test_frozen_at_rest_for_cameras_that_have_noise() -> None:
+    frames = FrameStore(('head',), FrameLimits(frozen_at_rest=True))
+    problems = []
+    for tick in range(7):
+        stamp = NOW_NS + tick * 10**8
+        problems.append(frames.add('head', picture(1), stamp, stamp, tick / 10, moving=False))
+    assert not any(problems[:5])
+    assert all('has not changed' in p for p in problems[5:])
+
+
 def test_cameras_too_far_apart_are_no_pair() -> None:
     frames = store('head', 'wrist')
     assert frames.matching(0.0)[1] == 'camera head: no frame yet'

@@ -170,8 +170,9 @@ def _calibration(report: dict[str, Any]) -> list[str]:
                        ('false_stop_rate', 'false stops'),
                        ('detected_rate', 'failures detected')):
         lines.append(f'{label:18} {_number(report[key])}')
-    lines.append(f'{"detected after [s]":18} {_number(report["detection_s"]["median"])} in the '
-                 f'median, 95 % within {_number(report["detection_s"]["p95"])}')
+    after = report['detection_s']
+    lines.append(f'{"detected after [s]":18} {_number(after["median"])}' + (
+        '' if after['p95'] is None else f' in the median, 95 % within {after["p95"]:.3f}'))
     lines.append(f'(confidence: its mean over the first {report["early_s"]:g} s, '
                  f'{report["n_judged"]} episodes)')
     for row in report['by_time']:

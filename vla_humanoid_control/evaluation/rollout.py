@@ -15,12 +15,13 @@ from vla_humanoid_control.evaluation.held import BEYOND_IT, WATCH_S, HoldWatch
 from vla_humanoid_control.evaluation.suite import HELD_FAMILIES, Episode
 from vla_humanoid_control.language.intake import Rejection
 from vla_humanoid_control.perception.dead_reckoning import DeadReckoning
-from vla_humanoid_control.perception.frames import FrameStore
+from vla_humanoid_control.perception.frames import FrameLimits, FrameStore
 from vla_humanoid_control.pipeline import Pipeline
 from vla_humanoid_control.policy.protocol import Policy
 from vla_humanoid_control.robot import RobotSpec
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
+from vla_humanoid_control.simulation.camera_noise import CameraNoise
 from vla_humanoid_control.simulation.tasks import OUT_OF_SCOPE, TaskMonitor
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.task import TaskConfig, TaskManager
@@ -105,8 +106,8 @@ class Rollout:
         self._steps = 0
         self._breaking: Mapping[str, BrokenCamera] = {}
         self._said_s = 0.0
-        self._odometer = DeadReckoning()
-        self._frames = FrameStore(self.policy.spec.cameras)
+        self._odometer, self._frames = DeadReckoning(), self._new_frames()
+        self._noise = CameraNoise(0)
 
     def run(self, episode: Episode) -> EpisodeResult:
         """One episode from a new scene.
@@ -117,7 +118,8 @@ class Rollout:
         task, world = episode.task, self.world
         world.reset(episode.seed, task)
         self._steps = 0
-        self._odometer, self._frames = DeadReckoning(), FrameStore(self.policy.spec.cameras)
+        self._odometer, self._frames = DeadReckoning(), self._new_frames()
+        self._noise = CameraNoise(episode.seed)
         pipeline = Pipeline(self.robot, self.policy, ConfidenceGate(self.gate),
                             TaskManager(self.task),
                             SafetySupervisor(self.robot, self.safety, world.time_s))
@@ -231,7 +233,11 @@ class Rollout:
         return {} if any(problems) else images
 
     def _look(self) -> Mapping[str, NDArray[np.uint8]]:
-        return {name: self.world.render(name, *self._size) for name in self.policy.spec.cameras}
+        return {name: self._noise.on(self.world.render(name, *self._size))
+                for name in self.policy.spec.cameras}
+
+    def _new_frames(self) -> FrameStore:
+        return FrameStore(self.policy.spec.cameras, FrameLimits(frozen_at_rest=True))
 
 
 @dataclass

@@ -33,6 +33,7 @@ from vla_humanoid_control.nodes.messages import (
 )
 from vla_humanoid_control.nodes.parameters import Parameters, bounded, fixed
 from vla_humanoid_control.robot import load_robot
+from vla_humanoid_control.simulation.camera_noise import CameraNoise
 from vla_humanoid_control.simulation.tasks import Task, TaskMonitor
 from vla_humanoid_control.simulation.world import Camera, World
 
@@ -295,7 +296,7 @@ class HumanoidSim(ManagedNode):
             return
         finally:
             ready.set()
-        data = mujoco.MjData(self._world.model)
+        data, noise = mujoco.MjData(self._world.model), CameraNoise(0)
         due = dict.fromkeys(self._views, time.monotonic())
         try:
             while not self._ending.is_set():
@@ -309,8 +310,10 @@ class HumanoidSim(ManagedNode):
                 with self._lock:
                     mujoco.mj_copyData(data, self._world.model, self._world.data)
                     stamp_ns = self._stamp_ns()
-                publisher.publish(rgb_to_msg(stamp_ns, f'{name}_camera',
-                                             camera.render(data, name)))
+                image = camera.render(data, name)
+                if name != 'outside':  # which is no sensor of the robot
+                    image = noise.on(image)
+                publisher.publish(rgb_to_msg(stamp_ns, f'{name}_camera', image))
                 self._counts['frames'] += 1
         finally:
             camera.close()

@@ -17,8 +17,10 @@ class FrameLimits:
         max_age_s: Stamps older than this against the robot's clock are refused [s].
         max_ahead_s: Stamps further ahead of the robot's clock are refused [s].
         max_skew_s: Frames of several cameras further apart are no pair [s].
-        frozen_after_s: Identical pixels for this long while the robot moves mean that the camera
-            hangs [s]. At rest they may be honest: a simulated camera has no noise.
+        frozen_after_s: Identical pixels for this long while the base moves mean that the camera
+            hangs [s].
+        frozen_at_rest: They mean that too while the base stands. For cameras with noise, as real
+            ones have; others may honestly repeat themselves then.
 
     Raises:
         ValueError: A limit is not greater than 0.
@@ -28,10 +30,11 @@ class FrameLimits:
     max_ahead_s: float = 0.5
     max_skew_s: float = 0.1
     frozen_after_s: float = 0.4
+    frozen_at_rest: bool = False
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not 0.0 < value < float('inf'):
+            if name != 'frozen_at_rest' and not 0.0 < value < float('inf'):
                 raise ValueError(f'{name} must be finite and > 0, got {value}')
 
 
@@ -54,7 +57,7 @@ class Frame:
 class _Camera:
     newest: Frame | None = None
     seen_s: float = 0.0  # when the last frame with a good stamp came
-    frozen_s: float = 0.0  # for how long the pixels did not change although the robot moved
+    frozen_s: float = 0.0  # for how long the pixels did not change although they should have
     frozen: bool = False
     problem: str = ''
     rejected: int = 0
@@ -98,7 +101,7 @@ class FrameStore:
         if not problem:
             if not _same(state.newest, pixels):
                 state.frozen_s, state.frozen = 0.0, False
-            elif moving:
+            elif moving or self.limits.frozen_at_rest:
                 state.frozen_s += now_s - state.seen_s
             frozen_s = state.frozen_s
             state.seen_s = now_s
