@@ -105,6 +105,8 @@ class ActionChunk:
         progress: How far the task has come, in [0, 1]; near 1 means that it is done.
         features: float32 [F], the policy's own image and language features, for the
             out-of-distribution check; None where a policy has none to give.
+        signals: What the confidence is made of: name to the confidence that this signal alone
+            would give; empty where a policy does not say.
     """
 
     channels: tuple[str, ...]
@@ -113,6 +115,7 @@ class ActionChunk:
     confidence: float
     progress: float
     features: NDArray[np.float32] | None = None
+    signals: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ def recorded(tmp_path_factory):
     """Three episodes of the scripted policy, saved and read again as training does."""
     folder = tmp_path_factory.mktemp('rollouts')
     policy = ScriptedPolicy(ROBOT)
-    *_, (count, shard) = RolloutRecorder(ROBOT, policy).shard(1, 3)
+    *_, (count, shard) = RolloutRecorder(ROBOT, policy, 'train').shard(1, 3)
     assert count == 3
     shard.save(folder / 'shard_00000', policy, 'train', 1)
     return shard, ShardSet(find_shards([folder])['train'], rollouts=True)

@@ -60,7 +60,7 @@ class FaultyPolicy(ScriptedPolicy):
             'alternate': np.full_like(actions, sign * 100.0)}[self._fault])
 
 
-registry.NAMED['scripted'] = FaultyPolicy
+registry.NAMED['scripted'] = lambda robot, signals: FaultyPolicy(robot)
 
 if __name__ == '__main__':
     vla_controller.main()

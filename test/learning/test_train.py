@@ -11,9 +11,11 @@ import torch
 from safetensors.torch import load_file
 
 from vla_humanoid_control.cli.main import main as vla
+from vla_humanoid_control.confidence.score import SIGNALS, subsets
 from vla_humanoid_control.learning import train
 from vla_humanoid_control.learning.checkpoint import load_checkpoint
 from vla_humanoid_control.policy.checkpoint import CheckpointPolicy
+from vla_humanoid_control.policy.registry import gate_config
 from vla_humanoid_control.robot import load_robot
 from vla_humanoid_control.types import Observation
 
@@ -157,17 +159,23 @@ def test_the_confidence_head_learns_which_rollouts_succeed(
                        str(tmp_path), '--checkpoint', str(trained / 'checkpoint'), '--threads',
                        '1', '--config', str(short_confidence)])
     assert code == 0
-    report = json.loads((tmp_path / 'log.jsonl').read_text().splitlines()[-1])
-    assert report['auroc'] > 0.8
-    assert report['ece_after'] < 0.15
+    reports = {r['signals']: r for r in map(json.loads, (tmp_path / 'log.jsonl').open())}
+    assert set(reports) == {'+'.join(s) for s in subsets()}
+    together = reports['+'.join(SIGNALS)]
+    assert together['auroc'] > 0.8
+    assert together['ece'] < 0.15
+    assert together['auroc'] > reports['agreement']['auroc']
     after = load_file(tmp_path / 'checkpoint' / 'model.safetensors')
     changed = {n.split('.')[0] for n in before if not torch.equal(before[n], after[n])}
-    assert changed == {'confidence_head'}
-    statistics = load_checkpoint(tmp_path / 'checkpoint').statistics
-    assert statistics.calibration['kind'] in ('temperature', 'isotonic')
-    assert 0 <= statistics.threshold['value'] <= 1
+    assert changed == {'confidence_head', 'image_novelty', 'instruction_novelty'}
+    gate = gate_config(str(tmp_path / 'checkpoint'))
+    assert gate.close_threshold == pytest.approx(max(1e-6, together['threshold']))
     policy = CheckpointPolicy.load(tmp_path / 'checkpoint', ROBOT)
-    assert policy.threshold == statistics.threshold['value']
+    policy.reset('turn left')
+    image = np.full((96, 128, 3), 200, np.uint8)
+    chunk = policy.infer(Observation(0, {'head': image}, ROBOT.home))
+    assert set(chunk.signals) == set(SIGNALS)
+    assert all(0 <= v <= 1 for v in (chunk.confidence, *chunk.signals.values()))
 
 
 def test_demonstrations_are_no_rollouts(trained: Path, demo_data: Path, tmp_path: Path,

@@ -29,7 +29,7 @@ def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
 
 def test_a_policy_for_another_robot_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     from vla_humanoid_control.policy import registry
-    monkeypatch.setitem(registry.NAMED, 'foreign', lambda robot: ScriptedPolicy(ROBOT))
+    monkeypatch.setitem(registry.NAMED, 'foreign', lambda robot, signals: ScriptedPolicy(ROBOT))
     armless = replace(ROBOT, joints=tuple(j for j in ROBOT.joints if 'elbow' not in j.name))
     with pytest.raises(UserError, match='left_elbow'):
         load_policy('foreign', armless)

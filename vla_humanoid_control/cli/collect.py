@@ -122,7 +122,7 @@ def _rollouts(arguments: argparse.Namespace, indices: list[int]) -> Iterator[int
     _one_core()
     robot = load_robot(arguments.robot)
     policy = load_policy(arguments.policy, robot)
-    recorder = RolloutRecorder(robot, policy)
+    recorder = RolloutRecorder(robot, policy, arguments.split)
     for index in indices:
         seed = _SPLIT_SEEDS[arguments.split] + arguments.seed + index
         for _, shard in recorder.shard(seed, SHARD_EPISODES):  # noqa: B007 - the last one

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from vla_humanoid_control.confidence.gate import GateConfig
 from vla_humanoid_control.evaluation.rollout import Rollout
 from vla_humanoid_control.evaluation.suite import Episode
-from vla_humanoid_control.language.phrasings import out_of_scope, phrasings
+from vla_humanoid_control.language.phrasings import rehearsed
 from vla_humanoid_control.learning.transforms import resize_image
 from vla_humanoid_control.policy.protocol import Policy
 from vla_humanoid_control.robot import RobotSpec
@@ -35,7 +35,7 @@ from vla_humanoid_control.types import ActionChunk, Observation
 OPEN_GATE = GateConfig(open_threshold=1e-9, close_threshold=1e-9, min_dwell_s=0.0)
 HOPELESS_S = 6.0
 """How long an episode without a chance of success is watched [s]."""
-_WEIGHTS = {'move': .10, 'turn': .08, 'stop': .02, 'go_to': .40, 'reach': .28, 'gesture': .12}
+_WEIGHTS = {'move': .13, 'turn': .11, 'stop': .04, 'go_to': .28, 'reach': .24, 'gesture': .20}
 
 
 class RecordingPolicy:
@@ -116,8 +116,9 @@ class RolloutShard:
 class RolloutRecorder:
     """Records episodes of one policy. One recorder a process."""
 
-    def __init__(self, robot: RobotSpec, policy: Policy) -> None:
-        """Make one. Words are training phrasings throughout: test phrasings stay unseen."""
+    def __init__(self, robot: RobotSpec, policy: Policy, split: Literal['train', 'val']) -> None:
+        """Make one; the words are those of `phrasings.rehearsed`."""
+        self._split: Literal['train', 'val'] = split
         self._policy = RecordingPolicy(policy)
         self._fair = DisturbedRollout(robot, self._policy, OPEN_GATE, TaskConfig(max_retries=0))
         self._hopeless = DisturbedRollout(robot, self._policy, OPEN_GATE,
@@ -133,12 +134,12 @@ class RolloutRecorder:
 
     def _episode(self, shard: RolloutShard, rng: np.random.Generator) -> None:
         task, kind = _draw_task(rng), rng.random()
-        words = str(rng.choice(phrasings(task.key, 'train')))
+        words = str(rng.choice(rehearsed(task.key, self._split)))
         rollout = self._fair
         if kind < 0.14:
-            words, rollout = str(rng.choice(out_of_scope('train'))), self._hopeless
+            words, rollout = str(rng.choice(rehearsed(None, self._split))), self._hopeless
         elif kind < 0.24:
-            task, words = _absent(rng)
+            task, words = _absent(rng, self._split)
             rollout = self._hopeless
         episode = Episode('recorded', words, task, int(rng.integers(2 ** 31)))
         rollout.disturb = mild_disturbance(rng) if rng.random() < 0.25 else None
@@ -168,14 +169,14 @@ def _draw_task(rng: np.random.Generator) -> Task:
     return Task.from_key(str(rng.choice(keys)))
 
 
-def _absent(rng: np.random.Generator) -> tuple[Task, str]:
+def _absent(rng: np.random.Generator, split: Literal['train', 'val']) -> tuple[Task, str]:
     """A scene for one object, and words about another that is most likely not in it."""
     family = str(rng.choice(['go_to', 'reach']))
     pairs = [(c, s) for c in COLOURS for s in SHAPES]
     present, absent = rng.choice(len(pairs), 2, replace=False)
     key = ':'.join((family, *pairs[absent]))
     return (Task(family, pairs[present], distractors=0),
-            str(rng.choice(phrasings(key, 'train'))))
+            str(rng.choice(rehearsed(key, split))))
 
 
 class DisturbedRollout(Rollout):

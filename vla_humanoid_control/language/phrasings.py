@@ -41,7 +41,8 @@ TASK_KEYS: tuple[str, ...] = tuple(
 
 _COUNT = {'train': 1500, 'val': 100, 'test': 60}
 _OUT_OF_SCOPE_COUNT = {'train': 12000, 'val': 500, 'test': 200}
-_LATER: Mapping[Split, tuple[Split, ...]] = {'train': ('val', 'test'), 'val': ('test',), 'test': ()}
+_LATER: Mapping[Split, tuple[Split, ...]] = {
+    'train': ('val', 'test'), 'val': ('test',), 'test': ()}
 _TYPO = {'train': 0.08, 'val': 0.05, 'test': 0.05}
 _FIXED_WORDS = frozenset(('left', 'right', *COLOURS, *SHAPES))  # a typo here may change meaning
 _CHOICE = re.compile(r'\(([^()]*)\)')
@@ -102,6 +103,24 @@ def out_of_scope(split: Split) -> list[str]:
 
     taken = {normalise(t) for other in _LATER[split] for t in out_of_scope(other)}
     return _collect(draw, rng, split, _OUT_OF_SCOPE_COUNT[split], taken)
+
+
+def rehearsed(task_key: str | None, split: Literal['train', 'val']) -> list[str]:
+    """What is said in rollouts, from which the confidence learns (train) and is calibrated (val).
+
+    A policy misreads next to nothing that it was trained on. So that its confidence sees it
+    misread, half of the validation phrasings are said in training rollouts as well, as often as
+    those of training; calibration has the other half to itself.
+
+    Args:
+        task_key: One of `TASK_KEYS`; None for requests out of scope.
+        split: Of the rollouts.
+    """
+    apart = out_of_scope('val') if task_key is None else phrasings(task_key, 'val')
+    if split == 'val':
+        return apart[1::2]
+    known = out_of_scope('train') if task_key is None else phrasings(task_key, 'train')
+    return known[:len(apart)] + apart[::2] * 2
 
 
 def normalise(text: str) -> str:

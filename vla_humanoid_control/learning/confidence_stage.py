@@ -1,7 +1,10 @@
-"""The confidence head learns success from rollouts, with the rest of the network frozen.
+"""The confidence learns success from rollouts, with the rest of the network frozen.
 
-Because the rest is frozen, what the head sees (`ModelOutput.evidence`) is computed once, and the
-head itself then trains in seconds. Calibration uses episodes that no stage ever saw.
+First what is known: mean and covariance of image and instruction features. Then the confidence
+head: because the rest is frozen, what it sees (`ModelOutput.evidence`) is computed once, and the
+head itself trains in seconds. Then, on episodes that no stage ever saw, the four signals are
+combined and calibrated (`confidence/score.py`): one half of those episodes fits, the other half
+sets the thresholds and says how good it is.
 """
 
 from __future__ import annotations
@@ -10,34 +13,45 @@ import dataclasses
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
 
 from vla_humanoid_control.confidence.calibration import (
     Calibration,
-    Isotonic,
-    Temperature,
-    calibration_from_dict,
     conformal_threshold,
     cross_entropy,
     expected_calibration_error,
     fit_isotonic,
     fit_temperature,
 )
+from vla_humanoid_control.confidence.score import (
+    SIGNALS,
+    Combination,
+    Combinations,
+    badness,
+    columns,
+    disagreement,
+    smooth,
+    subsets,
+)
 from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.language.phrasings import Split, out_of_scope
+from vla_humanoid_control.language.phrasings import TASK_KEYS, out_of_scope, rehearsed
 from vla_humanoid_control.learning.augment import AugmentConfig, augment_images
 from vla_humanoid_control.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from vla_humanoid_control.learning.corruptions import corrupt
 from vla_humanoid_control.learning.dataset import ShardSet, find_shards, iterate, make_batch
 from vla_humanoid_control.learning.progress import JsonLog, ProgressLine
-from vla_humanoid_control.learning.texts import TextBank
+from vla_humanoid_control.learning.texts import TaskTexts, TextBank
 from vla_humanoid_control.learning.transforms import (
+    Statistics,
     normalise_images,
     normalise_joints,
     normalise_time,
@@ -57,6 +71,7 @@ class ConfidenceConfig:
     corrupted_share: float
     out_of_scope_share: float
     out_of_scope_texts: int
+    known_phrasings: int
     held_out_share: float
     epochs: int
     batch_size: int
@@ -74,16 +89,18 @@ class Evidence:
 
     Attributes:
         values: float32 [M, E]. success: float32 [M]. episode: int64 [M], -1 for samples that are
-            no part of a rollout.
+            no part of a rollout. distances: float32 [M, 2], of image and instruction.
     """
 
     values: NDArray[np.float32]
     success: NDArray[np.float32]
     episode: NDArray[np.int64]
+    distances: NDArray[np.float32]
 
     def select(self, mask: NDArray[np.bool_]) -> Evidence:
         """The samples where mask, bool [M], is true."""
-        return Evidence(self.values[mask], self.success[mask], self.episode[mask])
+        return Evidence(self.values[mask], self.success[mask], self.episode[mask],
+                        self.distances[mask])
 
 
 @dataclass(frozen=True)
@@ -94,10 +111,11 @@ class Rollouts:
     bank: TextBank
 
     @staticmethod
-    def open(paths: Sequence[Path], split: Split, others: int) -> Rollouts:
+    def open(paths: Sequence[Path], split: str, others: int) -> Rollouts:
         """Open shards with rollout columns; `others` requests out of scope join the texts."""
         shards = ShardSet(paths, rollouts=True)
-        return Rollouts(shards, TextBank([*shards.texts, *out_of_scope(split)[:others]]))
+        requests = rehearsed(None, 'val') if split == 'val' else out_of_scope('train')[:others]
+        return Rollouts(shards, TextBank([*shards.texts, *requests]))
 
 
 class EvidenceMaker:
@@ -120,12 +138,14 @@ class EvidenceMaker:
             augment: Strength of variation.
             title: For the progress line.
         """
-        parts = []
+        parts, distances = [], []
         line, began = ProgressLine(title), time.monotonic()
         for block in iterate(len(rows), 128):
             inputs = self._inputs(rollouts, rows[block], kind, augment, int(block[0]))
             with torch.inference_mode():
-                parts.append(self._model(inputs).evidence.numpy())
+                output = self._model(inputs)
+                parts.append(output.evidence.numpy())
+                distances.append(torch.stack(self._model.novelty(output.features), 1).numpy())
             done, spent = int(block[-1]) + 1, time.monotonic() - began
             line.show(done / len(rows), done / spent, 'samples',
                       spent / done * (len(rows) - done), '')
@@ -136,7 +156,28 @@ class EvidenceMaker:
             np.concatenate(parts),
             columns['success'][rows].astype(np.float32) if plain else np.zeros(len(rows),
                                                                                np.float32),
-            columns['episode'][rows] if plain else np.full(len(rows), -1, np.int64))
+            columns['episode'][rows] if plain else np.full(len(rows), -1, np.int64),
+            np.concatenate(distances))
+
+    def learn_what_is_known(self, rollouts: Rollouts, rows: NDArray[np.int64],
+                            config: ConfidenceConfig) -> None:
+        """Fit the model's distances: images to those of rollouts, instructions to training's."""
+        features = []
+        for block in iterate(len(rows), 128):
+            inputs = self._inputs(rollouts, rows[block], 'rollout', _PLAIN, int(block[0]))
+            with torch.inference_mode():
+                features.append(self._model(inputs).features)
+        image = self._model.image_novelty
+        image.fit(torch.cat(features)[:, :image.centres.shape[1]])
+        texts = TaskTexts(list(TASK_KEYS), 'train', config.known_phrasings)
+        vectors, kinds = [], []
+        for task in range(len(TASK_KEYS)):
+            words, mask = texts.all_of(task)
+            with torch.inference_mode():
+                vectors.append(self._model.language(torch.from_numpy(words),
+                                                    torch.from_numpy(mask))[0])
+            kinds += [task] * len(words)
+        self._model.instruction_novelty.fit(torch.cat(vectors), torch.tensor(kinds))
 
     def _inputs(self, rollouts: Rollouts, rows: NDArray[np.int64], kind: str,
                 augment: AugmentConfig, block: int) -> ModelInput:
@@ -183,6 +224,7 @@ def run_confidence(checkpoint_path: Path, data: Sequence[Path], output: Path,
     checkpoint = load_checkpoint(checkpoint_path)
     train, held_out, held_rows, train_rows = _split(data, config, checkpoint, seed)
     maker = EvidenceMaker(checkpoint, seed)
+    maker.learn_what_is_known(train, _spread(train_rows, config.max_samples // 2, 0), config)
     parts = []
     for i in range(config.passes):
         rows = _spread(train_rows, config.max_samples, i)
@@ -195,9 +237,8 @@ def run_confidence(checkpoint_path: Path, data: Sequence[Path], output: Path,
         rows = rng.choice(train_rows, int(share * total))
         parts.append(maker.make(train, rows, kind, config.augment, kind))
     evidence = Evidence(*(np.concatenate([getattr(p, n) for p in parts])
-                          for n in ('values', 'success', 'episode')))
-    model = checkpoint.model
-    fit_head(model.confidence_head, evidence, config, seed)
+                          for n in ('values', 'success', 'episode', 'distances')))
+    fit_head(checkpoint.model.confidence_head, evidence, config, seed)
     log = JsonLog(output / 'log.jsonl')
     _calibrate(maker, checkpoint, held_out, held_rows, config, seed, output, log)
     return output / 'checkpoint'
@@ -209,8 +250,7 @@ def run_calibrate(checkpoint_path: Path, data: Sequence[Path], output: Path,
     torch.set_num_threads(threads)
     checkpoint = load_checkpoint(checkpoint_path)
     found = find_shards(data)
-    rollouts = Rollouts.open([*found['train'], *found['val']], 'test',
-                             config.out_of_scope_texts)
+    rollouts = Rollouts.open([*found['train'], *found['val']], 'val', config.out_of_scope_texts)
     _check_fits(rollouts, checkpoint)
     maker = EvidenceMaker(checkpoint, seed)
     rows = np.arange(len(rollouts.shards.samples))
@@ -302,41 +342,134 @@ def area_under_curve(scores: NDArray[np.float64], labels: NDArray[np.float64]) -
     return float((rank[positive].sum() - p * (p + 1) / 2) / (p * n))
 
 
+def signals_of(rollouts: Rollouts, rows: NDArray[np.int64], evidence: Evidence,
+               head: ConfidenceHead, statistics: Statistics) -> NDArray[np.float64]:
+    """The four signals of samples, [M, 4]; see `confidence/score.py`.
+
+    Args:
+        rollouts: Where the samples are from.
+        rows: int64 [M], sample numbers; whole episodes in order.
+        evidence: Theirs.
+        head: The confidence head.
+        statistics: For the channels' deviations.
+    """
+    samples = rollouts.shards.samples
+    actions, time_s = samples.actions[rows], samples.rollout['time_s'][rows]
+    assert rollouts.shards.spec is not None
+    agreement = np.full(len(rows), np.nan)
+    for i in range(1, len(rows)):
+        if evidence.episode[i] == evidence.episode[i - 1] >= 0:
+            agreement[i] = disagreement(actions[i - 1], actions[i],
+                                        float(time_s[i] - time_s[i - 1]),
+                                        rollouts.shards.spec.dt_s, statistics.action_std)
+    return np.column_stack([logits_of(head, evidence.values), evidence.distances, agreement])
+
+
+def fit_combination(signals: tuple[str, ...], values: NDArray[np.float64],
+                    success: NDArray[np.float64], weight: NDArray[np.float64]) -> Combination:
+    """Weights of some signals by logistic regression; none may speak for what looks bad.
+
+    Args:
+        signals: Which.
+        values: [N, 4].
+        success: [N], 0 or 1.
+        weight: [N].
+    """
+    bad = badness(values)[:, [SIGNALS.index(s) for s in signals]]
+    mean, std = np.nanmean(bad[success > 0.5], axis=0), np.nanstd(bad[success > 0.5], axis=0)
+    std = np.maximum(std, 1e-3)
+    x = torch.from_numpy(columns(signals, values, mean, std))
+    y, w = torch.from_numpy(success), torch.from_numpy(weight / weight.sum())
+    free = torch.zeros(x.shape[1] + 1, dtype=torch.double, requires_grad=True)
+    optimizer = torch.optim.LBFGS([free], max_iter=200, line_search_fn='strong_wolfe')
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        weights = functional.softplus(free[:-1])
+        logits = free[-1] - x @ weights
+        value = (w * functional.binary_cross_entropy_with_logits(logits, y, reduction='none')
+                 ).sum() + 1e-4 * (weights ** 2).sum()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        weights = functional.softplus(free[:-1])
+    return Combination(signals, tuple(mean.tolist()), tuple(std.tolist()),
+                       tuple(weights.tolist()), float(free[-1].detach()))
+
+
 def _calibrate(maker: EvidenceMaker, checkpoint: Checkpoint, rollouts: Rollouts,
                rows: NDArray[np.int64], config: ConfidenceConfig, seed: int, output: Path,
                log: JsonLog) -> None:
-    head = checkpoint.model.confidence_head
+    """Combine and calibrate every choice of signals, and write the checkpoint."""
+    head, statistics = checkpoint.model.confidence_head, checkpoint.statistics
     evidence = maker.make(rollouts, rows, 'rollout', _PLAIN, 'held-out rollouts')
-    logits, labels = logits_of(head, evidence.values), evidence.success.astype(np.float64)
-    calibration = choose_calibration(logits, labels, evidence.episode)
-    confidence = calibration(logits)
-    successful = np.unique(evidence.episode[labels > 0.5])
-    lowest = np.array([confidence[evidence.episode == e].min() for e in successful])
-    value = conformal_threshold(lowest, config.alpha)
-    rng = np.random.default_rng((seed, 9))
-    some = rng.choice(rows, min(2000, len(rows)))
-    held = {}
+    values = signals_of(rollouts, rows, evidence, head, statistics)
+    some = np.random.default_rng((seed, 9)).choice(rows, min(4000, len(rows)))
+    broken: dict[str, NDArray[np.float64]] = {}
     for kind in ('corrupted', 'out_of_scope'):
         other = maker.make(rollouts, some, kind, _PLAIN, f'held-out, {kind}')
-        held[kind] = float((calibration(logits_of(head, other.values)) < value).mean())
-    report = {
-        'kind': type(calibration).__name__, 'samples': len(labels),
-        'episodes': len(np.unique(evidence.episode)), 'successes': len(successful),
-        'auroc': area_under_curve(logits, labels),
-        'ece_before': expected_calibration_error(_sigmoid(logits), labels),
-        'ece_after': expected_calibration_error(confidence, labels),
-        'threshold': value, 'held_corrupted': held['corrupted'],
-        'held_out_of_scope': held['out_of_scope']}
-    log.write({'stage': 'calibrate', **report})
-    print(' '.join(f'{n} {v:.4f}' if isinstance(v, float) else f'{n} {v}'
-                   for n, v in report.items()), file=sys.stderr)
-    statistics = dataclasses.replace(
-        checkpoint.statistics, calibration=calibration.to_dict(),
-        threshold={'value': value, 'alpha': config.alpha, 'successful_episodes': len(successful)})
+        broken[kind] = signals_of(rollouts, some, other, head, statistics)
+    held_out = _HeldOut(evidence, values, rollouts.shards.samples.rollout['time_s'][rows], broken)
+    combinations, report = {}, {}
+    for signals in subsets():
+        combinations[signals], report['+'.join(signals)] = held_out.combine(signals, config)
+    for name, figures in report.items():
+        log.write({'stage': 'calibrate', 'signals': name, **figures})
+        print(f'{name:36s}' + ' '.join(f'{n} {v:.3f}' if isinstance(v, float) else f'{n} {v}'
+                                       for n, v in figures.items()), file=sys.stderr)
+    result = Combinations(combinations)
     # What is written must be readable: the same check as at loading.
-    assert isinstance(calibration_from_dict(statistics.calibration, 'new'),
-                      (Temperature, Isotonic))
+    assert Combinations.from_list(result.to_list(), 'new') == result
+    statistics = dataclasses.replace(statistics, confidence=tuple(result.to_list()))
     save_checkpoint(output / 'checkpoint', dataclasses.replace(checkpoint, statistics=statistics))
+
+
+@dataclass(frozen=True)
+class _HeldOut:
+    """Held-out rollouts, and held-out samples that are broken.
+
+    Attributes:
+        evidence: Of M samples. values: [M, 4], their signals. time_s: [M].
+        broken: Kind to signals [N, 4].
+    """
+
+    evidence: Evidence
+    values: NDArray[np.float64]
+    time_s: NDArray[np.float32]
+    broken: Mapping[str, NDArray[np.float64]]
+
+    def combine(self, signals: tuple[str, ...], config: ConfidenceConfig
+                ) -> tuple[Combination, dict[str, Any]]:
+        """Fit and calibrate on one half of the episodes; threshold and figures from the other."""
+        episode, labels = self.evidence.episode, self.evidence.success.astype(np.float64)
+        fit = (episode * 2654435761 >> 7) % 2 == 0
+        share = {'corrupted': config.corrupted_share, 'out_of_scope': config.out_of_scope_share}
+        others = np.concatenate([self.broken[k] for k in share])
+        weight = np.concatenate([np.ones(fit.sum()), *(
+            np.full(len(self.broken[k]), share[k] * fit.sum() / len(self.broken[k]))
+            for k in share)])
+        combination = fit_combination(
+            signals, np.concatenate([self.values[fit], others]),
+            np.concatenate([labels[fit], np.zeros(len(others))]), weight)
+        logits = smooth(combination.logits(self.values), episode,
+                        self.time_s.astype(np.float64))
+        calibration = choose_calibration(logits[fit], labels[fit], episode[fit])
+        confidence, judged = calibration(logits), ~fit
+        successful = np.unique(episode[judged & (labels > 0.5)])
+        lowest = np.array([confidence[episode == e].min() for e in successful])
+        threshold = conformal_threshold(lowest, config.alpha)
+        figures = {
+            'kind': type(calibration).__name__, 'samples': int(judged.sum()),
+            'episodes': len(np.unique(episode[judged])), 'successes': len(successful),
+            'auroc': area_under_curve(logits[judged], labels[judged]),
+            'ece': expected_calibration_error(confidence[judged], labels[judged]),
+            'threshold': threshold,
+            **{f'held_{kind}': float((calibration(combination.logits(values)) < threshold).mean())
+               for kind, values in self.broken.items()}}
+        return dataclasses.replace(combination, calibration=calibration,
+                                   threshold=threshold), figures
 
 
 def _split(data: Sequence[Path], config: ConfidenceConfig, checkpoint: Checkpoint, seed: int
@@ -349,14 +482,13 @@ def _split(data: Sequence[Path], config: ConfidenceConfig, checkpoint: Checkpoin
     _check_fits(train, checkpoint)
     all_rows = np.arange(len(train.shards.samples))
     if found['val']:
-        held = Rollouts.open(found['val'], 'test', config.out_of_scope_texts)
+        held = Rollouts.open(found['val'], 'val', config.out_of_scope_texts)
         _check_fits(held, checkpoint)
         return train, held, np.arange(len(held.shards.samples)), all_rows
     episodes = train.shards.samples.rollout['episode']
     aside = np.random.default_rng((seed, 5)).random(int(episodes.max()) + 1)
     mask = aside[episodes] < config.held_out_share
-    held = Rollouts(train.shards, TextBank(
-        [*train.shards.texts, *out_of_scope('test')[:config.out_of_scope_texts]]))
+    held = Rollouts(train.shards, TextBank([*train.shards.texts, *rehearsed(None, 'val')]))
     return train, held, all_rows[mask], all_rows[~mask]
 
 

@@ -1,7 +1,7 @@
-"""Data parallel training: processes with one core and a share of each batch, and one set of weights.
+"""Data parallel training: each process has a core and a share of the batch; the weights are one.
 
-Most of a step on a CPU is bound by memory and by one thread, so that two processes are nearly twice
-as fast as two threads. Gradients meet in shared memory: nothing listens on any network.
+Most of a step on a CPU is bound by memory and by one thread, so that two processes are faster than
+two threads. Gradients meet in shared memory: nothing listens on any network.
 """
 
 from __future__ import annotations

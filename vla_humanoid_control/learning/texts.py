@@ -65,6 +65,10 @@ class TaskTexts:
         first, end = self._first[tasks], self._first[tasks + 1]
         return self._bank.gather(first + (rng.random(len(tasks)) * (end - first)).astype(np.int64))
 
+    def all_of(self, task: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Every phrasing of one task."""
+        return self._bank.gather(np.arange(self._first[task], self._first[task + 1]))
+
     def draw_any(self, known: int, others: int, rng: np.random.Generator
                  ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]]:
         """Phrasings of `known` random tasks, and `others` that the robot cannot carry out.

@@ -124,7 +124,7 @@ class BcRun:
                 raise UserError(f'Checkpoint {options.init_from} was trained for other channels, '
                                 'joints, image size or rate than the data has.')
             self.model_config, self.model = start.model_config, start.model
-            self.statistics = dataclasses.replace(start.statistics, calibration={}, threshold={})
+            self.statistics = dataclasses.replace(start.statistics, confidence=())
         self.model = self.model.channels_last().train()
         trained = [p for n, p in self.model.named_parameters()
                    if not n.startswith('confidence_head.')]
@@ -218,7 +218,9 @@ def run_bc(options: BcOptions, config: BcConfig) -> Path:
     print(f'{len(run.train.samples)} samples on {run.train.frame_count()} frames, '
           f'{parameters / 1e6:.2f} M parameters, {run.total_steps()} steps; '
           f'encoding phrasings ...', file=sys.stderr, flush=True)
+    torch.set_num_threads(options.processes)
     texts = _texts(config)
+    torch.set_num_threads(1)
     # The helpers read what was encoded above; they do not encode it again.
     with lead(_help, (options, config), options.processes, parameters) as team:
         _loop(run, texts, team, log)

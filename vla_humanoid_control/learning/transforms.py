@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +28,15 @@ class Statistics:
     Attributes:
         joint_mean, joint_std: float32 [J] [rad; m].
         action_mean, action_std: float32 [A] [m/s, rad/s, rad, m].
-        calibration: How raw confidence becomes a probability (see `confidence/calibration.py`);
-            empty before the confidence stage.
-        threshold: Confidence below which an episode counts as failing, with how it was found;
-            empty before the confidence stage.
+        confidence: How signals become a probability, and below which an episode counts as failing
+            (see `confidence/score.py: Combinations`); empty before the confidence stage.
     """
 
     joint_mean: NDArray[np.float32]
     joint_std: NDArray[np.float32]
     action_mean: NDArray[np.float32]
     action_std: NDArray[np.float32]
-    calibration: Mapping[str, Any] = field(default_factory=dict)
-    threshold: Mapping[str, Any] = field(default_factory=dict)
+    confidence: Sequence[Mapping[str, Any]] = ()
 
     def to_json(self) -> str:
         """As text."""
@@ -54,8 +51,7 @@ class Statistics:
             data = json.loads(path.read_text(encoding='utf-8'))
             arrays = {key: np.asarray(data[key], np.float32) for key in
                       ('joint_mean', 'joint_std', 'action_mean', 'action_std')}
-            result = Statistics(**arrays, calibration=dict(data['calibration']),
-                                threshold=dict(data['threshold']))
+            result = Statistics(**arrays, confidence=tuple(data['confidence']))
         except OSError as error:
             raise UserError(f'Checkpoint statistics {path}: {error.strerror}. A checkpoint is a '
                             'folder with model.safetensors, config.json and statistics.json.'

@@ -17,6 +17,7 @@ from vla_humanoid_control.channels import (
     encode_gated,
 )
 from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig
+from vla_humanoid_control.confidence.score import SIGNALS, read_signals
 from vla_humanoid_control.nodes import qos
 from vla_humanoid_control.nodes.managed import ERROR, OK, WARN, Health, ManagedNode, run
 from vla_humanoid_control.nodes.messages import channels_from_msg, channels_to_msg
@@ -33,14 +34,18 @@ class MonitorParameters:
         robot: Name of a robot file in config/robots/, or its path.
         policy: Name of a policy, or the folder of a checkpoint, whose conformal threshold the
             gate takes; parameters below `gate.` go before it. Empty for the default one.
+        confidence_signals: What the controller's confidence is made of, for each choice has a
+            threshold of its own; see `confidence/score.py`.
         idle_rate_hz: How often a closed gate reports itself while no proposal comes [Hz].
     """
 
     robot: str = fixed('humanoid')
     policy: str = fixed('')
+    confidence_signals: tuple[str, ...] = fixed(SIGNALS)
     idle_rate_hz: float = fixed(10.0)
 
     def __post_init__(self) -> None:
+        read_signals(self.confidence_signals)
         if not 1.0 <= self.idle_rate_hz <= 100.0:
             raise ValueError(f'idle_rate_hz must be in [1, 100], got {self.idle_rate_hz:g}')
 
@@ -65,7 +70,8 @@ class ConfidenceMonitor(ManagedNode):
     def __init__(self) -> None:
         super().__init__('confidence_monitor')
         self._settings = Parameters(self, MonitorParameters)
-        asked = gate_config(self._settings.value.policy or DEFAULT_POLICY)
+        settings = self._settings.value
+        asked = gate_config(settings.policy or DEFAULT_POLICY, settings.confidence_signals)
         self._gate_config = Parameters(self, GateConfig, defaults=asked, prefix='gate.',
                                        veto=self._set_gate)
 

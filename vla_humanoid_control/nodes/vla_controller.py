@@ -18,6 +18,7 @@ from vla_humanoid_control.channels import (
     encode_fault,
     encode_proposal,
 )
+from vla_humanoid_control.confidence.score import SIGNALS, read_signals
 from vla_humanoid_control.language.intake import Rejection, parse_command
 from vla_humanoid_control.nodes import qos
 from vla_humanoid_control.nodes.inference import InferenceWorker, Outcome, Request
@@ -49,6 +50,7 @@ class ControllerParameters:
     Attributes:
         robot: Name of a robot file in config/robots/, or its path.
         policy: Name of a policy, or the folder of a checkpoint; empty for the default one.
+        confidence_signals: What the confidence is made of; see `confidence/score.py`.
         rate_hz: Proposals per second [Hz].
         compressed: Whether the cameras are read from their .../compressed topics.
         stamped_twist: Whether /cmd_vel is a TwistStamped.
@@ -59,6 +61,7 @@ class ControllerParameters:
 
     robot: str = fixed('humanoid')
     policy: str = fixed('')
+    confidence_signals: tuple[str, ...] = fixed(SIGNALS)
     rate_hz: float = fixed(10.0)
     compressed: bool = fixed(False)
     stamped_twist: bool = fixed(False)
@@ -67,6 +70,7 @@ class ControllerParameters:
     hang_timeout_s: float = bounded(1.0, 0.1, 60.0)
 
     def __post_init__(self) -> None:
+        read_signals(self.confidence_signals)
         if not 1.0 <= self.rate_hz <= 100.0:
             raise ValueError(f'rate_hz must be in [1, 100], got {self.rate_hz:g}')
 
@@ -110,7 +114,7 @@ class VlaController(ManagedNode):
     def configure(self) -> None:
         p = self._settings.value
         robot = load_robot(p.robot)
-        policy = load_policy(p.policy or DEFAULT_POLICY, robot)
+        policy = load_policy(p.policy or DEFAULT_POLICY, robot, p.confidence_signals)
         self._spec = policy.spec
         self._joint_names = frozenset(j.name for j in robot.controlled)
         self._frames = FrameStore(self._spec.cameras, self._limits.value)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from vla_humanoid_control.confidence.calibration import Calibration, calibration_from_dict
+from vla_humanoid_control.confidence.score import SIGNALS, Combinations, Score, disagreement
 from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.language.encoder import SentenceEncoder, default_encoder
 from vla_humanoid_control.learning.checkpoint import Checkpoint, load_checkpoint
@@ -34,27 +35,33 @@ class CheckpointPolicy:
         spec: What it needs and gives.
         feature_parts: Where the parts of `ActionChunk.features` lie: 'image', which knows nothing
             of the instruction, and 'instruction', which knows nothing of the image.
-        threshold: Confidence below which an episode counts as failing, found by conformal
-            prediction; None before calibration.
     """
 
-    def __init__(self, checkpoint: Checkpoint, encoder: SentenceEncoder, where: str) -> None:
+    def __init__(self, checkpoint: Checkpoint, encoder: SentenceEncoder, where: str,
+                 signals: Sequence[str] = SIGNALS) -> None:
         self.spec: PolicySpec = checkpoint.spec
         self._model = checkpoint.model.channels_last().eval()
         self._statistics = checkpoint.statistics
         self._encoder = encoder
-        self._calibration: Calibration = calibration_from_dict(checkpoint.statistics.calibration,
-                                                               where)
-        value = checkpoint.statistics.threshold.get('value')
-        self.threshold: float | None = None if value is None else float(value)
+        combinations = Combinations.from_list(list(checkpoint.statistics.confidence), where)
+        self._score = Score(combinations.choose(signals))
+        self._alone = {name: Score(combinations.choose([name])) for name in SIGNALS} \
+            if combinations.by_signals else {}
+        self._before: tuple[int, NDArray[np.float32]] | None = None
         width = checkpoint.model_config.width
         self.feature_parts: Mapping[str, slice] = {'image': slice(0, 2 * width),
                                                    'instruction': slice(2 * width, 3 * width)}
         self._words: tuple[torch.Tensor, torch.Tensor] | None = None
 
     @staticmethod
-    def load(path: Path | str, robot: RobotSpec) -> CheckpointPolicy:
+    def load(path: Path | str, robot: RobotSpec, signals: Sequence[str] = SIGNALS
+             ) -> CheckpointPolicy:
         """Load a checkpoint for a robot, and answer once, so that the first answer is no slower.
+
+        Args:
+            path: Its folder.
+            robot: Whose joints and cameras it is to use.
+            signals: What the confidence is made of, see `confidence/score.py`.
 
         Raises:
             UserError: The checkpoint is missing, damaged, or made for another robot; or the
@@ -63,7 +70,8 @@ class CheckpointPolicy:
         folder = Path(path)
         checkpoint = load_checkpoint(folder)
         _check_robot(checkpoint.spec, robot, folder)
-        policy = CheckpointPolicy(checkpoint, default_encoder(), str(folder / 'statistics.json'))
+        policy = CheckpointPolicy(checkpoint, default_encoder(), str(folder / 'statistics.json'),
+                                  signals)
         policy.reset('stop')
         width, height = policy.spec.image_size
         blank = {name: np.zeros((height, width, 3), np.uint8) for name in policy.spec.cameras}
@@ -76,6 +84,9 @@ class CheckpointPolicy:
         tokens, mask = self._encoder.encode([instruction])
         length = max(1, int(mask.sum()))
         self._words = (torch.from_numpy(tokens[:, :length]), torch.from_numpy(mask[:, :length]))
+        self._before = None
+        for score in (self._score, *self._alone.values()):
+            score.reset()
 
     def infer(self, observation: Observation) -> ActionChunk:
         """One forward pass. The confidence is 0 where the image cannot be a view of anything.
@@ -92,12 +103,23 @@ class CheckpointPolicy:
         inputs = self._inputs(observation, *self._words)
         with torch.inference_mode():
             output = self._model(inputs)
-            logit = self._model.confidence(output)
-            chunk = self._chunk(output, float(logit[0]))
+            chunk = self._chunk(output, observation.stamp_ns)
         # A blind policy may well succeed in walking a metre, and says so: it must not try.
         if implausible(observation.images[self.spec.cameras[0]]):
             return replace(chunk, confidence=0.0)
         return chunk
+
+    def _signals(self, output: ModelOutput, actions: NDArray[np.float32], stamp_ns: int
+                 ) -> NDArray[np.float64]:
+        """Values of `SIGNALS`, float64 [4]."""
+        image, instruction = self._model.novelty(output.features)
+        agreement = np.nan
+        if self._before is not None:
+            agreement = disagreement(self._before[1], actions, (stamp_ns - self._before[0]) / 1e9,
+                                     self.spec.dt_s, self._statistics.action_std)
+        self._before = stamp_ns, actions
+        return np.array([float(self._model.confidence(output)[0]), float(image[0]),
+                         float(instruction[0]), agreement])
 
     def _inputs(self, observation: Observation, words: torch.Tensor, mask: torch.Tensor
                 ) -> ModelInput:
@@ -122,14 +144,17 @@ class CheckpointPolicy:
             normalise_time(torch.tensor([observation.elapsed_s], dtype=torch.float32),
                            torch.from_numpy(travelled)[None]), words, mask)
 
-    def _chunk(self, output: ModelOutput, logit: float) -> ActionChunk:
+    def _chunk(self, output: ModelOutput, stamp_ns: int) -> ActionChunk:
         model = self._model
-        actions = restore_actions(model.action_head.predict(output.actions), self._statistics)
+        actions = restore_actions(model.action_head.predict(output.actions),
+                                  self._statistics)[0].numpy()
+        values, time_s = self._signals(output, actions, stamp_ns), stamp_ns / 1e9
         return ActionChunk(
-            channels=self.spec.channels, actions=actions[0].numpy(), dt_s=self.spec.dt_s,
-            confidence=float(self._calibration(np.array([logit]))[0]),
+            channels=self.spec.channels, actions=actions, dt_s=self.spec.dt_s,
+            confidence=self._score.update(values, time_s),
             progress=float(model.progress_head.predict(output.progress)[0]),
-            features=output.features[0].numpy())
+            features=output.features[0].numpy(),
+            signals={name: score.update(values, time_s) for name, score in self._alone.items()})
 
 
 def _check_robot(spec: PolicySpec, robot: RobotSpec, folder: Path) -> None:

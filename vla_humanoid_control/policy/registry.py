@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vla_humanoid_control.confidence.gate import GateConfig
+from vla_humanoid_control.confidence.score import SIGNALS, Combinations
 from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.policy.protocol import Policy
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
@@ -14,15 +15,16 @@ from vla_humanoid_control.resources import resource_path
 from vla_humanoid_control.robot import RobotSpec
 
 
-def _checkpoint(folder: Path, robot: RobotSpec) -> Policy:
+def _checkpoint(folder: Path, robot: RobotSpec, signals: Sequence[str]) -> Policy:
     # Imported when needed: a robot that runs the scripted policy needs no torch.
     from vla_humanoid_control.policy.checkpoint import CheckpointPolicy
-    return CheckpointPolicy.load(folder, robot)
+    return CheckpointPolicy.load(folder, robot, signals)
 
 
-NAMED: dict[str, Callable[[RobotSpec], Policy]] = {
-    'scripted': ScriptedPolicy,
-    'default': lambda robot: _checkpoint(resource_path('checkpoints', 'default'), robot),
+NAMED: dict[str, Callable[[RobotSpec, Sequence[str]], Policy]] = {
+    'scripted': lambda robot, signals: ScriptedPolicy(robot),
+    'default': lambda robot, signals: _checkpoint(resource_path('checkpoints', 'default'), robot,
+                                                  signals),
 }
 """Policy name to loader."""
 DEFAULT_POLICY = 'default'
@@ -30,20 +32,21 @@ HYSTERESIS = 0.05
 """Between closing and opening the gate, in confidence."""
 
 
-def load_policy(name_or_path: str, robot: RobotSpec) -> Policy:
+def load_policy(name_or_path: str, robot: RobotSpec, signals: Sequence[str] = SIGNALS) -> Policy:
     """A policy, ready for `reset`.
 
     Args:
         name_or_path: A name in `NAMED`, or the folder of a checkpoint.
         robot: The robot that it is to move; its channels and joints must be those of the policy.
+        signals: What a checkpoint's confidence is made of, see `confidence/score.py`.
 
     Raises:
         UserError: There is no such policy, or it does not fit the robot.
     """
     if name_or_path in NAMED:
-        policy = NAMED[name_or_path](robot)
+        policy = NAMED[name_or_path](robot, signals)
     elif Path(name_or_path).is_dir():
-        policy = _checkpoint(Path(name_or_path), robot)
+        policy = _checkpoint(Path(name_or_path), robot, signals)
     else:
         raise UserError(f'Policy {name_or_path!r} is neither a folder nor one of '
                         f'{", ".join(NAMED)}. Give a name or the folder of a checkpoint.')
@@ -51,8 +54,10 @@ def load_policy(name_or_path: str, robot: RobotSpec) -> Policy:
     return policy
 
 
-def gate_config(name_or_path: str) -> GateConfig:
+def gate_config(name_or_path: str, signals: Sequence[str] = SIGNALS) -> GateConfig:
     """The gate that a policy asks for: its checkpoint's conformal threshold, with hysteresis.
+
+    The threshold belongs to the signals that the policy's confidence is made of.
 
     Policies without one, such as 'scripted', get the defaults of `GateConfig`.
 
@@ -65,14 +70,15 @@ def gate_config(name_or_path: str) -> GateConfig:
     if name_or_path in NAMED and not path.exists():
         return GateConfig()
     try:
-        value = json.loads(path.read_text(encoding='utf-8'))['threshold'].get('value')
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+        confidence = json.loads(path.read_text(encoding='utf-8'))['confidence']
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f'{path} cannot be read ({error}). Give the folder of a checkpoint.') \
             from error
-    if value is None:
+    combinations = Combinations.from_list(confidence, str(path))
+    if not combinations.by_signals:
         return GateConfig()
     # Below the threshold an open gate closes; to open again takes clearly more.
-    value = min(1.0, max(1e-6, float(value)))  # a gate is never open to everything
+    value = max(1e-6, combinations.choose(signals).threshold)  # never open to everything
     return GateConfig(open_threshold=min(1.0, value + HYSTERESIS), close_threshold=value)
 
 
