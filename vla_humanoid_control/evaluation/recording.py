@@ -8,8 +8,6 @@ been held is seen to its end.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -24,6 +22,7 @@ from vla_humanoid_control.confidence.gate import GateConfig
 from vla_humanoid_control.evaluation.rollout import Rollout
 from vla_humanoid_control.evaluation.suite import Episode
 from vla_humanoid_control.language.phrasings import rehearsed
+from vla_humanoid_control.learning.dataset import write_shard
 from vla_humanoid_control.learning.transforms import resize_image
 from vla_humanoid_control.policy.protocol import Policy
 from vla_humanoid_control.robot import RobotSpec
@@ -94,23 +93,13 @@ class RolloutShard:
             self.joints.append(observation.joint_positions)
 
     def save(self, path: Path, policy: Policy, split: str, seed: int) -> None:
-        """Write the shard, atomically."""
+        """Write the shard."""
         spec = policy.spec
-        partial = path.with_name(path.name + '.partial')
-        partial.mkdir(parents=True, exist_ok=True)
-        np.save(partial / 'frames.npy', np.stack(self.frames))
-        np.save(partial / 'joints.npy', np.stack(self.joints).astype(np.float32))
-        whole = ('frame', 'task', 'text', 'episode')
-        arrays: dict[str, Any] = {
-            name: np.asarray(values, np.int32 if name in whole else np.float32)
-            for name, values in self.columns.items()}
-        np.savez(partial / 'samples.npz', **arrays)
-        meta = {'tasks': all_task_keys(), 'channels': list(spec.channels),
-                'joint_names': list(spec.joint_names), 'dt_s': spec.dt_s,
-                'image_size': list(spec.image_size), 'split': split, 'seed': seed,
-                'texts': self.texts}
-        (partial / 'meta.json').write_text(json.dumps(meta, indent=1), encoding='utf-8')
-        os.replace(partial, path)
+        write_shard(path, self.frames, self.joints, self.columns, {
+            'tasks': all_task_keys(), 'channels': list(spec.channels),
+            'joint_names': list(spec.joint_names), 'dt_s': spec.dt_s,
+            'image_size': list(spec.image_size), 'split': split, 'seed': seed,
+            'texts': self.texts})
 
 
 class RolloutRecorder:

@@ -17,6 +17,7 @@ Frames are read where they fit into half of the free memory, else mapped.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ _COLUMNS: Mapping[str, tuple[int, ...]] = {
     'progress': (), 'target': (4,)}
 _ROLLOUT_COLUMNS: Mapping[str, tuple[int, ...]] = {
     'success': (), 'text': (), 'episode': (), 'time_s': ()}
+_WHOLE = frozenset(('frame', 'task', 'text', 'episode'))
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,30 @@ def make_batch(samples: Samples, rows: NDArray[np.int64]) -> Batch:
     """Rows with their distinct frames."""
     frames, inverse = np.unique(samples.frame[rows], return_inverse=True)
     return Batch(rows, frames, inverse.astype(np.int64))
+
+
+def write_shard(path: Path, frames: Sequence[NDArray[np.uint8]],
+                joints: Sequence[NDArray[np.float64]], columns: Mapping[str, Sequence[Any]],
+                meta: Mapping[str, Any]) -> None:
+    """Write a shard, atomically: an interrupted one leaves nothing behind that counts.
+
+    Args:
+        path: Its folder; must not exist.
+        frames: N images, uint8 [H, W, 3].
+        joints: N joint positions, [J].
+        columns: Of the samples, by name; those that count something are written as integers.
+        meta: What `meta.json` says.
+    """
+    partial = path.with_name(path.name + '.partial')
+    partial.mkdir(parents=True, exist_ok=True)
+    np.save(partial / 'frames.npy', np.stack(frames))
+    np.save(partial / 'joints.npy', np.stack(joints).astype(np.float32))
+    arrays: dict[str, Any] = {
+        name: np.asarray(values, np.int32 if name in _WHOLE else np.float32)
+        for name, values in columns.items()}
+    np.savez(partial / 'samples.npz', **arrays)
+    (partial / 'meta.json').write_text(json.dumps(meta, indent=1), encoding='utf-8')
+    os.replace(partial, path)
 
 
 def find_shards(directories: Sequence[Path]) -> dict[str, list[Path]]:

@@ -10,8 +10,6 @@ different actions under different words.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_humanoid_control.learning.dataset import write_shard
 from vla_humanoid_control.robot import RobotSpec
 from vla_humanoid_control.simulation.expert import DT_S, Expert, advance, observe
 from vla_humanoid_control.simulation.layout import TABLE_STANDOFF_M, is_free
@@ -54,21 +53,12 @@ class Shard:
                      tuple[float, float, float, float]]] = field(default_factory=list)
 
     def save(self, path: Path, robot: RobotSpec, split: str, seed: int) -> None:
-        """Write the shard, atomically: an interrupted one leaves nothing behind that counts."""
-        partial = path.with_name(path.name + '.partial')
-        partial.mkdir(parents=True, exist_ok=True)
-        np.save(partial / 'frames.npy', np.stack(self.frames))
-        np.save(partial / 'joints.npy', np.stack(self.joints).astype(np.float32))
-        frame, task, elapsed, travelled, actions, progress, target = zip(*self.rows)
-        np.savez(partial / 'samples.npz', frame=np.array(frame, np.int32),
-                 task=np.array(task, np.int32), elapsed_s=np.array(elapsed, np.float32),
-                 travelled=np.array(travelled, np.float32), actions=np.stack(actions),
-                 progress=np.array(progress, np.float32), target=np.array(target, np.float32))
-        meta = {'tasks': all_task_keys(), 'channels': list(robot.action_channels),
-                'joint_names': list(robot.joint_names), 'dt_s': DT_S,
-                'image_size': list(IMAGE_SIZE), 'split': split, 'seed': seed}
-        (partial / 'meta.json').write_text(json.dumps(meta, indent=1), encoding='utf-8')
-        os.replace(partial, path)
+        """Write the shard."""
+        names = ('frame', 'task', 'elapsed_s', 'travelled', 'actions', 'progress', 'target')
+        write_shard(path, self.frames, self.joints, dict(zip(names, zip(*self.rows))), {
+            'tasks': all_task_keys(), 'channels': list(robot.action_channels),
+            'joint_names': list(robot.joint_names), 'dt_s': DT_S,
+            'image_size': list(IMAGE_SIZE), 'split': split, 'seed': seed})
 
 
 class Collector:
