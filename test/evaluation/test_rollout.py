@@ -131,6 +131,18 @@ def test_report_counts_and_judges() -> None:
     assert 'why' in failures(report)
 
 
+def test_each_signal_is_judged_on_its_own() -> None:
+    flat, honest = ((0.0, 0.5),), ((0.0, 1.0),)
+    report = build_report([
+        result(True, 0.9, signals={'head': honest, 'image': flat}),
+        result(False, 0.2, signals={'head': ((0.0, 0.0),), 'image': flat})], GATE)
+    assert report['signals']['head'] == {'auroc': 1.0, 'auprc_failure': 1.0, 'ece': 0.0,
+                                         'brier': 0.0}
+    assert report['signals']['image']['auroc'] == 0.5
+    assert report['signals']['image']['brier'] == 0.25
+    assert 'image alone: AUROC 0.500' in table(report)
+
+
 def test_confidence_that_only_reports_the_outcome_at_the_end_gains_nothing() -> None:
     """A confidence that drops once the failure is over would look perfect by its mean."""
     late = [(t, 0.75) for t in np.arange(0, EARLY_S, 0.1)] + [(EARLY_S + 1, 0.0)] * 50

@@ -14,7 +14,12 @@ from typing import Any
 from tqdm import tqdm
 
 from vla_humanoid_control.cli.prerequisites import rendering_problem
+from vla_humanoid_control.confidence.score import SIGNALS, read_signals
 from vla_humanoid_control.errors import UserError
+
+Signals = tuple[str, ...]
+Setup = tuple[str, str, Signals]
+"""Robot, checkpoint and confidence signals."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--ungated', action='store_true',
                         help='let every finite action pass the confidence gate, to see what it '
                              'withholds; not with --ros')
+    parser.add_argument('--signals', default=','.join(SIGNALS), metavar='NAMES',
+                        help='what the confidence is made of, separated by commas (default: all: '
+                             '%(default)s)')
     parser.add_argument('--robot', default='humanoid', help='name or path of the robot file')
     parser.add_argument('--workers', type=int, default=max(1, min(8, os.cpu_count() or 1)),
                         help='processes (default: %(default)s)')
@@ -56,9 +64,10 @@ def run(arguments: argparse.Namespace) -> int:
     problem = rendering_problem()
     if problem is not None:
         raise UserError(problem)
-    setup = (arguments.robot, arguments.checkpoint)
+    signals = read_signals([n for n in arguments.signals.split(',') if n])
+    setup = (arguments.robot, arguments.checkpoint, signals)
     _check(*setup)
-    gate = gate_config(arguments.checkpoint)
+    gate = gate_config(arguments.checkpoint, signals)
     if arguments.ros:
         results = _through_nodes(episodes, setup)
     else:
@@ -78,25 +87,24 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check(robot_name: str, checkpoint: str) -> None:
+def _check(robot_name: str, checkpoint: str, signals: Signals) -> None:
     """Load everything once, so that bad input is refused before anything starts."""
     from vla_humanoid_control.policy.registry import load_policy
     from vla_humanoid_control.robot import load_robot
-    load_policy(checkpoint, load_robot(robot_name))
+    load_policy(checkpoint, load_robot(robot_name), signals)
 
 
-def _through_nodes(episodes: Sequence[Any], setup: tuple[str, str]) -> list[Any]:
+def _through_nodes(episodes: Sequence[Any], setup: Setup) -> list[Any]:
     try:
         from vla_humanoid_control.nodes.evaluation import evaluate
     except ImportError as error:
         raise UserError(f'--ros needs ROS 2 ({error}). Run make setup, or source a ROS 2 '
                         'installation.') from error
-    robot, checkpoint = setup
-    return list(tqdm(evaluate(episodes, robot, checkpoint), total=len(episodes), unit='episode'))
+    return list(tqdm(evaluate(episodes, *setup), total=len(episodes), unit='episode'))
 
 
-def _in_processes(episodes: Sequence[Any], setup: tuple[str, str], ungated: bool,
-                  count: int) -> Iterator[Any]:
+def _in_processes(episodes: Sequence[Any], setup: Setup, ungated: bool, count: int)\
+        -> Iterator[Any]:
     """Results as they come, in no particular order."""
     jobs = [(*setup, ungated, episode) for episode in episodes]
     count = min(count, len(jobs))
@@ -112,13 +120,13 @@ def _ignore_interrupt() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the pool
 
 
-def _run(job: tuple[str, str, bool, Any]) -> Any:
-    robot_name, checkpoint, ungated, episode = job
-    return _rollout(robot_name, checkpoint, ungated).run(episode)
+def _run(job: tuple[str, str, Signals, bool, Any]) -> Any:
+    *setup, episode = job
+    return _rollout(*setup).run(episode)
 
 
 @cache  # one in each process
-def _rollout(robot_name: str, checkpoint: str, ungated: bool) -> Any:
+def _rollout(robot_name: str, checkpoint: str, signals: Signals, ungated: bool) -> Any:
     # Not in the pool's initialiser: an error there would start processes for ever.
     from vla_humanoid_control.confidence.gate import GateConfig
     from vla_humanoid_control.evaluation.rollout import Rollout
@@ -128,5 +136,5 @@ def _rollout(robot_name: str, checkpoint: str, ungated: bool) -> Any:
         import torch
         torch.set_num_threads(1)  # each process has one core to itself
     robot = load_robot(robot_name)
-    gate = GateConfig(1e-9, 1e-9, 0.0) if ungated else gate_config(checkpoint)
-    return Rollout(robot, load_policy(checkpoint, robot), gate)
+    gate = GateConfig(1e-9, 1e-9, 0.0) if ungated else gate_config(checkpoint, signals)
+    return Rollout(robot, load_policy(checkpoint, robot, signals), gate)

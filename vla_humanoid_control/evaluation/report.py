@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,31 +36,47 @@ def build_report(results: Sequence[EpisodeResult], gate: GateConfig) -> dict[str
         AUROC and AUPRC of the confidence at fixed times since the instruction;
         `false_stop_rate`, the share of successes on the way to which the gate closes again; and
         `detected_rate` and `detection_s`, the share of failures at which it is closed before the
-        end, and how soon. None where a measure is not defined, as without any failure. All of
-        them leave out `HELD_FAMILIES`, which have a measure of their own in `families`.
+        end, and how soon; `signals` with the AUROC, AUPRC, calibration error and Brier score of
+        each signal alone, as if the others were switched off. None where a measure is not
+        defined, as without any failure. All of them leave out `HELD_FAMILIES`, which have a
+        measure of their own in `families`.
     """
     own = [r for r in results if r.task in FAMILIES]
-    judged = [(score, r.success) for r in own if (score := early_confidence(r)) is not None]
-    scores, labels = [s for s, _ in judged], [y for _, y in judged]
     stops = {outcome: [_closed_s(r, gate) for r in own if r.success is outcome and r.confidences]
              for outcome in (True, False)}
+    scores, labels = _judged(own)
+    names = sorted({name for r in own for name in r.signals})
     return {
         'episodes': [_episode(r) for r in results],
         'families': families(results),
-        'auroc': metrics.auroc(scores, labels),
-        'auprc_failure': metrics.auprc([1 - s for s in scores], [not y for y in labels]),
-        'ece': metrics.expected_calibration_error(scores, labels),
-        'brier': metrics.brier_score(scores, labels),
+        **_quality(own),
         'balanced_accuracy': metrics.balanced_accuracy(scores, labels, gate.open_threshold),
         'gate': {'open_threshold': gate.open_threshold, 'close_threshold': gate.close_threshold},
         'false_stop_rate': _share(stops[True]),
         'detected_rate': _share(stops[False]),
         'detection_s': _spread([t for t in stops[False] if t is not None]),
         'early_s': EARLY_S,
-        'n_judged': len(judged),
+        'n_judged': len(scores),
         'by_time': [_at_time(own, t) for t in TIMES_S],
         'reliability': [asdict(b) for b in metrics.reliability(scores, labels)],
+        'signals': {name: _quality([replace(r, confidences=r.signals[name]) for r in own
+                                    if name in r.signals]) for name in names},
     }
+
+
+def _judged(results: Sequence[EpisodeResult]) -> tuple[list[float], list[bool]]:
+    """Early confidence and success of the episodes in which the policy was asked."""
+    judged = [(score, r.success) for r in results if (score := early_confidence(r)) is not None]
+    return [s for s, _ in judged], [y for _, y in judged]
+
+
+def _quality(results: Sequence[EpisodeResult]) -> dict[str, float | None]:
+    """How well early confidence tells success from failure, and how honest it is."""
+    scores, labels = _judged(results)
+    return {'auroc': metrics.auroc(scores, labels),
+            'auprc_failure': metrics.auprc([1 - s for s in scores], [not y for y in labels]),
+            'ece': metrics.expected_calibration_error(scores, labels),
+            'brier': metrics.brier_score(scores, labels)}
 
 
 def _closed_s(result: EpisodeResult, config: GateConfig) -> float | None:
@@ -178,6 +194,9 @@ def _calibration(report: dict[str, Any]) -> list[str]:
     for row in report['by_time']:
         lines.append(f'after {row["time_s"]:3g} s: {row["n"]:4d} still running, '
                      f'AUROC {_number(row["auroc"])}, AUPRC {_number(row["auprc_failure"])}')
+    for name, row in report['signals'].items():
+        lines.append(f'{name} alone: AUROC {_number(row["auroc"])}, '
+                     f'calibration error {_number(row["ece"])}')
     return lines
 
 
@@ -243,7 +262,7 @@ def draw_reliability(report: dict[str, Any], path: Path) -> Path | None:
 
 def _episode(result: EpisodeResult) -> dict[str, Any]:
     row = asdict(result)
-    del row['confidences']
+    del row['confidences'], row['signals']
     row['inferences'] = len(result.confidences)
     row['early_confidence'] = early_confidence(result)
     return row

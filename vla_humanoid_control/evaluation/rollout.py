@@ -55,6 +55,7 @@ class EpisodeResult:
         safety_interventions: How often safety went over to SLOW, STOP or ESTOP.
         reason: Why it is no success; empty where it is one.
         confidences: Seconds since the instruction and confidence, for every inference.
+        signals: The same for each signal that the confidence is made of, on its own.
         retries: How often the instruction was reworded.
         camera: How the camera broke; None where it stayed whole.
         acted: In `HELD_FAMILIES`, whether the gate was open at any time from when the camera broke
@@ -74,6 +75,7 @@ class EpisodeResult:
     safety_interventions: int
     reason: str
     confidences: tuple[tuple[float, float], ...] = ()
+    signals: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     retries: int = 0
     camera: str | None = None
     acted: bool | None = None
@@ -195,7 +197,9 @@ class Rollout:
             episode.id, episode.family, episode.task.key, episode.instruction, success, declared,
             round(trace.ended_s - trace.began_s, 3),
             float(np.mean(values)) if values else 0.0, trace.interventions, reason,
-            tuple(trace.confidences), trace.retries, episode.camera)
+            tuple(trace.confidences),
+            {name: tuple(values) for name, values in trace.signals.items()}, trace.retries,
+            episode.camera)
 
     def _say(self, pipeline: Pipeline, words: str) -> None:
         self._said_s = self.world.time_s
@@ -249,6 +253,7 @@ class _Trace:
     retries: int = 0
     interventions: int = 0
     confidences: list[tuple[float, float]] = field(default_factory=list)
+    signals: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     _state: SafetyState = SafetyState.HOLD
     _chunk: object = None
 
@@ -258,6 +263,8 @@ class _Trace:
             self.interventions += 1
         self._state = command.state
         if now_s is not None and pipeline.chunk is not None and pipeline.chunk is not self._chunk:
-            self.confidences.append((round(now_s - self.began_s, 3),
-                                     float(np.clip(pipeline.chunk.confidence, 0.0, 1.0))))
+            since_s = round(now_s - self.began_s, 3)
+            self.confidences.append((since_s, float(np.clip(pipeline.chunk.confidence, 0, 1))))
+            for name, confidence in pipeline.chunk.signals.items():
+                self.signals.setdefault(name, []).append((since_s, confidence))
         self._chunk = pipeline.chunk

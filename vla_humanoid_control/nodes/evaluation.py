@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from vla_humanoid_control.confidence.score import SIGNALS
 from vla_humanoid_control.evaluation.held import BEYOND_IT
 from vla_humanoid_control.evaluation.rollout import EpisodeResult
 from vla_humanoid_control.evaluation.suite import Episode
@@ -15,7 +16,8 @@ from vla_humanoid_control.nodes.director import Director, EpisodeOutcome, Snapsh
 LOG = Path('out', 'log', 'graph.log')
 
 
-def evaluate(episodes: Sequence[Episode], robot: str, checkpoint: str, *, log: Path = LOG,
+def evaluate(episodes: Sequence[Episode], robot: str, checkpoint: str,
+             signals: Sequence[str] = SIGNALS, *, log: Path = LOG,
              outside_rate_hz: float = 0.0, on_moment: Callable[[Snapshot], None] | None = None,
              on_episode: Callable[[Episode], None] | None = None) -> Iterator[EpisodeResult]:
     """Bring the graph up, run the episodes one after the other, take it down.
@@ -24,6 +26,7 @@ def evaluate(episodes: Sequence[Episode], robot: str, checkpoint: str, *, log: P
         episodes: What to do; none whose camera breaks, because the camera is the graph's own.
         robot: Name or path of the robot file.
         checkpoint: Policy name or checkpoint folder.
+        signals: What the confidence is made of.
         log: Where the output of all processes goes.
         outside_rate_hz: Images per second of the outside view; 0 for no images at all [Hz].
         on_moment: Called ten times a second with what the topics say.
@@ -39,6 +42,8 @@ def evaluate(episodes: Sequence[Episode], robot: str, checkpoint: str, *, log: P
     os.environ.update(environment())
     log.unlink(missing_ok=True)
     deployment = Deployment(robot=robot, policy=checkpoint, parameters={
+        'vla_controller': {'confidence_signals': list(signals)},
+        'confidence_monitor': {'confidence_signals': list(signals)},
         'humanoid_sim': {'outside_rate_hz': float(outside_rate_hz)}})
     with ProcessGroup(graph(deployment), log, echo=None) as group, \
             Director(outside_rate_hz > 0, group.check, on_moment) as director:
