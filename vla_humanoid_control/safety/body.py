@@ -159,8 +159,11 @@ class Body:
             return self._target_problem
         if np.array_equal(self._plan.stop, stop):
             return ''
-        problem = self._way_problem(self._plan)
-        return self._let_some_wait(self._limiter, self._plan, problem) if problem else ''
+        present, way = self._whole(stop), self._limiter.brake_path(self._plan, _LOOK_S)
+        problem = self._way_problem(self._posture, self._plan.stop, way, present)
+        if not problem:
+            return ''
+        return self._let_some_wait(self._limiter, self._posture, self._plan, way, problem)
 
     def move(self, follow: bool, yielding: bool) -> None:
         """Advance by one tick.
@@ -214,31 +217,41 @@ class Body:
         elif self._far_since_s is None:
             self._far_since_s = now_s
 
-    def _let_some_wait(self, limiter: JointLimiter, plan: Plan, problem: str) -> str:
-        """Plan anew with joints held whose waiting makes the plan safe; `problem` if none does."""
+    def _let_some_wait(self, limiter: JointLimiter, posture: PostureModel, plan: Plan, way: Array,
+                       problem: str) -> str:
+        """Plan anew with joints held whose waiting makes the plan safe; `problem` if none does.
+
+        Joints brake independently of each other, so the ways are put together from two.
+        """
         hold = limiter.plan(np.full(len(self.names), np.nan))
+        hold_way = limiter.brake_path(hold, _LOOK_S)
+        present = self._whole(limiter.stop_position)
         moving = np.flatnonzero(np.abs(plan.stop - hold.stop) > 1e-9)
         # One joint at a time; else more and more of them, from the trunk outwards.
         for waiting in (*moving[:, None], *(moving[:n] for n in range(2, len(moving)))):
             waits = np.zeros(len(self.names), dtype=bool)
             waits[waiting] = True
-            trial = Plan(np.where(waits, hold.state, plan.state),
-                         np.where(waits, hold.stop, plan.stop))
-            if not self._way_problem(trial):
+            stop = np.where(waits, hold.stop, plan.stop)
+            if not self._way_problem(posture, stop, np.where(waits, hold_way, way), present):
+                self._plan = Plan(np.where(waits, hold.state, plan.state), stop)
                 names = ', '.join(self.names[i] for i in waiting)
-                self._plan, self.waiting = trial, f'waiting: {names}; {problem}'
+                self.waiting = f'waiting: {names}; {problem}'
                 return ''
         return problem
 
-    def _way_problem(self, plan: Plan) -> str:
-        """Why a plan is unsafe: where braking after it would end, and where it would lead."""
-        if self._posture is None or self._limiter is None:
-            return ''
-        present = self._whole(self._limiter.stop_position)
-        if problem := self._posture.problem(self._whole(plan.stop), present):
+    def _way_problem(self, posture: PostureModel, stop: Array, way: Array, present: Array) -> str:
+        """Why a plan is unsafe: where braking after it would end, and where it would lead.
+
+        Args:
+            posture: Judges postures.
+            stop: float64 [n], controlled joints at the end of braking.
+            way: float64 [K, n], controlled joints at moments before.
+            present: float64 [J], the whole posture so far.
+        """
+        if problem := posture.problem(self._whole(stop), present):
             return problem
-        for positions in self._limiter.brake_path(plan, _LOOK_S):
-            if problem := self._posture.touch(self._whole(positions), present):
+        for positions in way:
+            if problem := posture.touch(self._whole(positions), present):
                 return problem
         return ''
 

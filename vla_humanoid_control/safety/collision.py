@@ -239,9 +239,10 @@ def _moved(sighting: _Sighting, pose: Array, reach_m: float) -> Array:
     x = sighting.points[:, 0] - (dx * cos + dy * sin)
     y = sighting.points[:, 1] - (dy * cos - dx * sin)
     near = np.flatnonzero(x * x + y * y <= reach_m * reach_m)
+    x, y = x[near], y[near]
     cos, sin = math.cos(yaw1 - yaw0), math.sin(yaw1 - yaw0)
-    turned: Array = np.stack([x[near], y[near]], axis=1) @ np.array([[cos, -sin], [sin, cos]])
-    return turned
+    # Written out: a matrix product may start threads, and wait for them.
+    return np.stack([x * cos + y * sin, y * cos - x * sin], axis=1)
 
 
 def allowed_share(ttc_s: float, speed: float, zone: Zone) -> float:

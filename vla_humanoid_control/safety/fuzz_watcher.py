@@ -79,6 +79,7 @@ class Watcher:
                                     for m in base + joints) / dt_s
         self._turn_ticks = 3 + max(m.acceleration / m.jerk for m in base) / dt_s
         self._ticks: int | None = None  # since there is a reason to stand still
+        self._joint_ticks = 0  # the same for the joints
         self._speed: Array = np.zeros(3)
         self._posture: Array | None = None
 
@@ -133,10 +134,11 @@ class Watcher:
         self._ticks = 0 if self._ticks is None else self._ticks + ticked
         if self._ticks > self._turn_ticks and (np.abs(twist) > np.abs(self._speed) + 1e-9).any():
             raise ViolationError(f'speeds up while it must stop: {self._speed} to {twist}')
-        if self._ticks > self._brake_ticks:
-            if twist.any():
-                raise ViolationError(f'moves {self._ticks} ticks after it must stop: {twist}')
-            yields = 'far from the command' in command.reason
-            if posture is not None and self._posture is not None and not yields \
-                    and not np.array_equal(posture, self._posture):
-                raise ViolationError(f'joints move {self._ticks} ticks after they must stop')
+        if self._ticks > self._brake_ticks and twist.any():
+            raise ViolationError(f'moves {self._ticks} ticks after it must stop: {twist}')
+        # Joints that do not follow are given way to, also in a stop; then they brake again.
+        yields = 'far from the command' in command.reason
+        self._joint_ticks = 0 if yields or self._ticks == 0 else self._joint_ticks + ticked
+        if self._joint_ticks > self._brake_ticks and posture is not None \
+                and self._posture is not None and not np.array_equal(posture, self._posture):
+            raise ViolationError(f'joints move {self._joint_ticks} ticks after they must stop')

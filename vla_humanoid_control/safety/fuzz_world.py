@@ -149,14 +149,17 @@ class World:
             and all(map(math.isfinite, (*action.twist.tolist(), *action.joints.values())))
         if not fits:
             self._broken_proposal = True
-        elif stamp_ns > self._newest_ns or not is_open:
+        elif not is_open or stamp_ns >= self._newest_ns:
             config, age_s = self.safety.config, (self._stamp_ns - stamp_ns) * 1e-9
+            timely = stamp_ns > 0 \
+                and -config.max_stamp_ahead_s <= age_s <= config.max_stamp_age_s
             # A broken proposal is forgiven only by one that may be used.
-            if abs(age_s) < 0.05 or not is_open:
+            if timely or not is_open or stamp_ns == self._newest_ns:
                 self._broken_proposal = False
-            if stamp_ns > 0 and -config.max_stamp_ahead_s <= age_s <= config.max_stamp_age_s:
+            if timely and stamp_ns > self._newest_ns:
                 self._newest_ns = stamp_ns
                 self._fresh_s['proposal'] = self.now_s
+        self.safety.on_clock(self._stamp_ns, self.now_s)  # as the node does with every message
         self.safety.on_gated(GatedProposal(Proposal(stamp_ns, action, confidence, 0.5), is_open,
                                            ''), self.now_s)
 

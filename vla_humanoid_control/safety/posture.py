@@ -79,6 +79,7 @@ class PostureChecker:
 
     def _configure(self, config: SafetyConfig) -> None:
         self._config = config
+        self._known_at, self._known = b'', dict[tuple[int, int], float]()
         # The least distance that each pair must keep, [geoms, geoms]: no more than it has at home.
         # Nothing is asked of pairs that touch there, nor of what is not part of the robot.
         self._allowed: Array = np.minimum(config.self_clearance_m, self._home - _SLACK)
@@ -113,9 +114,7 @@ class PostureChecker:
         if not near.any():
             return ''
         found = _listed(pairs[near], distances[near])  # a copy: the next posture overwrites them
-        before: dict[tuple[int, int], float] = {}
-        for pair, distance in _listed(*self._contacts(present)):
-            before[pair] = min(distance, before.get(pair, np.inf))
+        before = self._distances(present)
         for pair, distance in found:
             # No tolerance here: bit by bit it would add up.
             if distance < before.get(pair, np.inf):
@@ -149,6 +148,15 @@ class PostureChecker:
         self._pose(positions)
         contact = self._data.contact
         return contact.geom, contact.dist
+
+    def _distances(self, positions: Array) -> dict[tuple[int, int], float]:
+        """Pairs that are near each other, with their distance; the last answer is remembered."""
+        key = positions.tobytes()
+        if key != self._known_at:
+            self._known_at, self._known = key, {}
+            for pair, distance in _listed(*self._contacts(positions)):
+                self._known[pair] = min(distance, self._known.get(pair, np.inf))
+        return self._known
 
     def _name(self, geom: int) -> str:
         body = self._model.geom_bodyid[geom]
