@@ -29,6 +29,7 @@ from vla_humanoid_control.types import (
 
 TICK_S = 0.02
 WARM_UP = 25  # ticks of the supervisor that are not counted: it starts and recovers
+POSTURE_S = 1.5  # between two postures in the hard case
 WIDTH, HEIGHT = 640, 480
 _SWINGING = ('neck', 'shoulder_pitch', 'wrist')  # these can move without touching the body
 
@@ -89,10 +90,17 @@ class SafetyCheck:
     arms that move.
 
     Time is made up, as the supervisor allows: only the work is measured.
+
+    Args:
+        robot: The robot.
+        crowded: The hard case: a finer scan of walls that are near enough to slow down for, and
+            arms that are sent from one posture to the next, many of which are in their own way.
     """
 
-    def __init__(self, robot: RobotSpec) -> None:
+    def __init__(self, robot: RobotSpec, crowded: bool = False) -> None:
         self._robot = robot
+        self._rays, self._wall_m = (720, 0.65) if crowded else (180, 2.0)
+        self._crowded = crowded
         self._now_s = 1.0
         self._tick = 0
         self._rng = np.random.default_rng(0)
@@ -152,15 +160,24 @@ class SafetyCheck:
                           1e-4 * self._rng.standard_normal(3), np.array([0.0, 0.0, 9.81]))
 
     def _scan(self, stamp_ns: int) -> ScanReading:
-        return ScanReading(stamp_ns, -np.pi, 2 * np.pi / 180, 0.05, 8.0,
-                           2.0 + 0.01 * self._rng.standard_normal(180))
+        return ScanReading(stamp_ns, -np.pi, 2 * np.pi / self._rays, 0.05, 8.0,
+                           self._wall_m + 0.01 * self._rng.standard_normal(self._rays))
 
     def _gated(self, stamp_ns: int) -> GatedProposal:
+        if self._crowded:
+            return self._tangled(stamp_ns)
         phase = np.sin(2 * np.pi * 0.2 * self._now_s)
         joints = {j.name: float(np.clip(j.home + 0.2 * phase, j.lower, j.upper))
                   if any(part in j.name for part in _SWINGING) else j.home
                   for j in self._robot.controlled}
         action = Action(np.array([0.1, 0.0, 0.2 * phase]), joints)
+        return GatedProposal(Proposal(stamp_ns, action, 0.9, 0.5), True, '')
+
+    def _tangled(self, stamp_ns: int) -> GatedProposal:
+        chance = np.random.default_rng(int(self._now_s / POSTURE_S))  # the same until the next
+        joints = {j.name: j.home + 0.85 * (float(chance.uniform(j.lower, j.upper)) - j.home)
+                  for j in self._robot.controlled}
+        action = Action(np.array([0.3, 0.0, 0.2]), joints)
         return GatedProposal(Proposal(stamp_ns, action, 0.9, 0.5), True, '')
 
 

@@ -44,7 +44,9 @@ class LocalFigures:
         forward: One `Policy.infer` on a camera frame, resizing included, with its results.
         safety_step: One `SafetySupervisor.step` on one core.
         safety_tick: The same with all inputs that come in its period.
-        safety_moving: Share of those steps in which the robot was allowed to move.
+        safety_crowded: As `safety_tick`, near walls and with arms in each other's way.
+        safety_moving: Share of the steps of `safety_step` in which the robot was allowed
+            to move.
         physics_steps_per_s: Steps of the physics, and how much faster than real time that is.
         real_time_factor: Simulated seconds a second.
         frames_per_s: Camera images drawn a second.
@@ -53,6 +55,7 @@ class LocalFigures:
     forward: Summary
     safety_step: Summary
     safety_tick: Summary
+    safety_crowded: Summary
     safety_moving: float
     physics_steps_per_s: float
     real_time_factor: float
@@ -85,8 +88,8 @@ def goals(graph: GraphFigures, local: LocalFigures, camera_hz: float) -> list[Go
         Goal('no missed deadline, seen from outside or counted by the nodes', missed, 0, ''),
         Goal('all frames delivered: lost', graph.frames_published - graph.frames_delivered, 0, ''),
         Goal('a safety check, median, under', local.safety_step.median_ms, SAFETY_MS, 'ms'),
-        Goal('the whole safety tick with its inputs, p99, under', local.safety_tick.p99_ms,
-             SAFETY_P99_MS, 'ms'),
+        Goal('the whole safety tick with its inputs, p99 of the harder case, under',
+             max(local.safety_tick.p99_ms, local.safety_crowded.p99_ms), SAFETY_P99_MS, 'ms'),
     ]
 
 
@@ -102,6 +105,7 @@ def table(graph: GraphFigures, textbook: GraphFigures, local: LocalFigures,
         _row('(c) bare forward pass', local.forward),
         _row('safety check (SafetySupervisor.step)', local.safety_step, 3),
         _row('safety tick, inputs included', local.safety_tick, 3),
+        _row('      near walls, arms in the way', local.safety_crowded, 3),
     ]
     loops = [('', 'period', 'jitter', 'p99 off', 'longest', 'missed', 'ticks')]
     for who, figures in (('graph', graph), ('textbook', textbook)):

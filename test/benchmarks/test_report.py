@@ -15,7 +15,8 @@ GRAPH = GraphFigures(Summary(1000, 30.0, 52.0, 60.0),
                      {'/vla/action_proposal': EVEN, '/cmd_vel': replace(EVEN, period_ms=20.0)},
                      {'vla_controller': 0, 'safety_monitor': 0}, 1.0)
 LOCAL = LocalFigures(Summary(300, 10.0, 12.0, 13.0), Summary(5000, 0.3, 0.5, 1.0),
-                     Summary(5000, 0.4, 0.9, 1.0), 1.0, 3000.0, 6.0, 90.0)
+                     Summary(5000, 0.4, 0.9, 1.0), Summary(5000, 0.5, 0.95, 4.0), 1.0, 3000.0, 6.0,
+                     90.0)
 TEXTBOOK = replace(GRAPH, stages={}, loops={'/cmd_vel': EVEN}, missed_by_node={})
 
 
@@ -32,6 +33,7 @@ def test_all_met() -> None:
     (2, replace(GRAPH, frames_delivered=2999), LOCAL),
     (3, GRAPH, replace(LOCAL, safety_step=Summary(5000, 0.51, 0.6, 1.0))),
     (4, GRAPH, replace(LOCAL, safety_tick=Summary(5000, 0.4, 1.1, 2.0))),
+    (4, GRAPH, replace(LOCAL, safety_crowded=Summary(5000, 0.4, 1.1, 2.0))),
 ])
 def test_each_goal_can_be_missed(index: int, graph: GraphFigures, local: LocalFigures) -> None:
     reached = goals(graph, local, 30.0)

@@ -86,11 +86,12 @@ def _measure(arguments: argparse.Namespace, robot: Any, policy: Any, checkpoint:
     _say('Safety check, simulator and forward pass ...')
     check = local.SafetyCheck(robot)
     step, tick = check.measure(checks)
+    _, crowded = local.SafetyCheck(robot, crowded=True).measure(checks)
     steps_per_s, factor, frames_per_s = local.simulator_speed(robot, seconds)
     frames = local.record_frames(robot, 30)
     forward = local.forward_pass(policy, robot, frames, INSTRUCTION, passes)
-    here = report.LocalFigures(forward, step, tick, check.moving, steps_per_s, factor,
-                               frames_per_s)
+    here = report.LocalFigures(forward, step, tick, crowded, check.moving, steps_per_s,
+                               factor, frames_per_s)
     graph, textbook, camera_hz = _through_processes(arguments, robot, checkpoint, frames, ticks)
     reached = report.goals(graph, here, camera_hz)
     report.save_json(arguments.out / 'bench.json', graph, textbook, here, reached, about)
