@@ -78,6 +78,7 @@ class World:
         self._fresh_s: dict[str, float] = {}
         self._due_s = -math.inf
         self._broken_proposal = False
+        self._unfit: set[str] = set()  # sensors that said: tilted, or nothing to be seen
 
     # ---- time
 
@@ -115,7 +116,8 @@ class World:
         limits['proposal'] = config.proposal_timeout_s
         stale = any(self.now_s - self._fresh_s.get(name, -math.inf) > limit + 1e-9
                     for name, limit in limits.items())
-        return stale or self._latched or self._stop_requested or self._foreign \
+        unfit = any(getattr(config, f'watch_{name}') for name in self._unfit)
+        return stale or unfit or self._latched or self._stop_requested or self._foreign \
             or self._broken_proposal
 
     # ---- inputs
@@ -137,6 +139,7 @@ class World:
             safety.on_depth(self._depth(4.0), self._stamp_ns, now_s)
         for name in self.robot.sensors:
             self._fresh_s[name] = now_s
+        self._unfit.clear()
         self.propose(self._goal, proposal_stamp_ns)
 
     def propose(self, action: Action, stamp_ns: int | None = None, is_open: bool = True,
@@ -304,17 +307,20 @@ class World:
         changed = replace(scan, stamp_ns=scan.stamp_ns + 1, ranges_m=ranges)
         if noise.random() < 0.3:
             changed = replace(changed, ranges_m=ranges[:int(noise.integers(len(ranges)))])
-        before = self.safety.diagnostics(self.now_s)['accepted/scan']
+        before = self._accepted('scan')
         self.safety.on_scan(changed, self.now_s)
-        if self.safety.diagnostics(self.now_s)['accepted/scan'] != before:
+        if self._accepted('scan') != before:
             self._fresh_s['scan'] = self.now_s
         self.step()
 
     def _bad_depth(self, noise: Generator) -> None:
         """A depth image that shows nothing, or one of another time."""
         if noise.random() < 0.5:
+            before = self._accepted('depth')
             self.safety.on_depth(None, self._stamp_ns + 1, self.now_s)
-            self._fresh_s['depth'] = self.now_s
+            if self._accepted('depth') != before:
+                self._fresh_s['depth'] = self.now_s
+                self._unfit.add('depth')
         else:
             offset_ns = int(float(noise.choice([-2.0, 10.0])) * 1e9)
             self.safety.on_depth(self._depth(1.0), self._stamp_ns + offset_ns, self.now_s)
@@ -328,8 +334,9 @@ class World:
         readings[broken] = readings[broken].copy()
         readings[broken][noise.integers(3)] = bad
         self.safety.on_imu(ImuReading(self._stamp_ns + 1, *readings), self.now_s)
-        if math.isfinite(bad):
-            self._fresh_s['imu'] = self.now_s  # it may have been of use
+        if math.isfinite(bad):  # it may have been of use
+            self._fresh_s['imu'] = self.now_s
+            self._unfit.discard('imu')
         self.safety.on_odom(np.full(int(noise.choice([0, 2, 3, 4])), math.nan), self.now_s)
         self.step()
 
@@ -373,10 +380,19 @@ class World:
 
     def _tilt(self, noise: Generator) -> None:
         roll = float(noise.uniform(0, math.pi))
+        before = self._accepted('imu')
         self.safety.on_imu(ImuReading(self._stamp_ns + 1, np.array(
             [math.sin(roll / 2), 0, 0, math.cos(roll / 2)]), np.zeros(3), np.zeros(3)), self.now_s)
-        self._fresh_s['imu'] = self.now_s
+        if self._accepted('imu') != before:
+            self._fresh_s['imu'] = self.now_s
+            self._unfit.discard('imu')
+            if roll > self.robot.max_tilt_rad:
+                self._unfit.add('imu')
         self.step()
+
+    def _accepted(self, sensor: str) -> object:
+        """How many readings of a sensor the supervisor took; None where the robot has none."""
+        return self.safety.diagnostics(self.now_s).get(f'accepted/{sensor}')
 
     def _press(self, noise: Generator) -> None:
         source = str(noise.choice(['button', 'panel']))
