@@ -89,7 +89,8 @@ class SafetyCheck:
     Joints and IMU at 100 Hz, scan and proposals at 10 Hz; a base in motion in sight of walls, and
     arms that move.
 
-    Time is made up, as the supervisor allows: only the work is measured.
+    Time is made up, as the supervisor allows: only the work is measured, in processor time of this
+    thread. What other processes take from it shows in the deadlines of the graph.
 
     Args:
         robot: The robot.
@@ -133,7 +134,7 @@ class SafetyCheck:
         levels = [self._imu(stamp_ns - 10_000_000), self._imu(stamp_ns)]
         scan = self._scan(stamp_ns) if self._tick % 5 == 0 else None
         gated = self._gated(stamp_ns) if self._tick % 5 == 1 else None
-        began_ns = time.perf_counter_ns()
+        began_ns = time.thread_time_ns()
         supervisor.on_clock(stamp_ns, now_s)
         for reading, level in zip(readings, levels):
             supervisor.on_joint_states(reading, now_s)
@@ -143,9 +144,9 @@ class SafetyCheck:
             supervisor.on_scan(scan, now_s)
         if gated is not None:
             supervisor.on_gated(gated, now_s)
-        checked_ns = time.perf_counter_ns()
+        checked_ns = time.thread_time_ns()
         command = supervisor.step(now_s)
-        ended_ns = time.perf_counter_ns()
+        ended_ns = time.thread_time_ns()
         self.states.append(command.state)
         self._positions.update(command.joints)
         return (ended_ns - checked_ns) / 1e6, (ended_ns - began_ns) / 1e6

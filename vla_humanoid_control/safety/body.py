@@ -160,7 +160,8 @@ class Body:
         if np.array_equal(self._plan.stop, stop):
             return ''
         present, way = self._whole(stop), self._limiter.brake_path(self._plan, _LOOK_S)
-        problem = self._way_problem(self._posture, self._plan.stop, way, present)
+        problem = self._posture.problem(self._whole(self._plan.stop), present) \
+            or self._way_problem(self._posture, way, present)
         if not problem:
             return ''
         return self._let_some_wait(self._limiter, self._posture, self._plan, way, problem)
@@ -232,24 +233,16 @@ class Body:
             waits = np.zeros(len(self.names), dtype=bool)
             waits[waiting] = True
             stop = np.where(waits, hold.stop, plan.stop)
-            if not self._way_problem(posture, stop, np.where(waits, hold_way, way), present):
+            if not posture.problem(self._whole(stop), present) and not self._way_problem(
+                    posture, np.where(waits, hold_way, way), present):
                 self._plan = Plan(np.where(waits, hold.state, plan.state), stop)
                 names = ', '.join(self.names[i] for i in waiting)
                 self.waiting = f'waiting: {names}; {problem}'
                 return ''
         return problem
 
-    def _way_problem(self, posture: PostureModel, stop: Array, way: Array, present: Array) -> str:
-        """Why a plan is unsafe: where braking after it would end, and where it would lead.
-
-        Args:
-            posture: Judges postures.
-            stop: float64 [n], controlled joints at the end of braking.
-            way: float64 [K, n], controlled joints at moments before.
-            present: float64 [J], the whole posture so far.
-        """
-        if problem := posture.problem(self._whole(stop), present):
-            return problem
+    def _way_problem(self, posture: PostureModel, way: Array, present: Array) -> str:
+        """Why a way of braking is unsafe: controlled joints at K moments, float64 [K, n]."""
         for positions in way:
             if problem := posture.touch(self._whole(positions), present):
                 return problem
