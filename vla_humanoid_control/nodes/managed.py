@@ -14,7 +14,6 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType
-from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
@@ -25,6 +24,11 @@ from rclpy.timer import Timer
 from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.nodes import qos
 from vla_humanoid_control.nodes.messages import status
+
+try:
+    from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+except ImportError:  # Humble has them elsewhere
+    from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
@@ -140,7 +144,7 @@ class ManagedNode(LifecycleNode):
     # --- lifecycle --------------------------------------------------------------------------
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        return self._transition(super().on_configure, state, self.configure)
+        return self._transition(super().on_configure, state, self._configure)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         return self._transition(super().on_activate, state, self._activate)
@@ -154,6 +158,12 @@ class ManagedNode(LifecycleNode):
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         return self._transition(super().on_shutdown, state, self._shut_down)
 
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        # A defect, and not something that a person could put right: this node does not come back.
+        self.is_active = False
+        self._teardown()
+        return TransitionCallbackReturn.FAILURE
+
     def _transition(self, default: Callable[[LifecycleState], TransitionCallbackReturn],
                     state: LifecycleState, work: Callable[[], None]) -> TransitionCallbackReturn:
         # rclpy turns an exception in a transition into ERROR without a word.
@@ -161,16 +171,26 @@ class ManagedNode(LifecycleNode):
             work()
         except UserError as error:
             self.get_logger().error(str(error))
-            self._teardown()
             return TransitionCallbackReturn.FAILURE
         except Exception:
             self.get_logger().error(traceback.format_exc())
             return TransitionCallbackReturn.ERROR
         return default(state)
 
+    def _configure(self) -> None:
+        try:
+            self.configure()
+        except UserError:
+            self._teardown()
+            raise
+
     def _activate(self) -> None:
         self.is_active = True
-        self.activate()
+        try:
+            self.activate()
+        except UserError:  # still configured, so that it can be tried again
+            self.is_active = False
+            raise
 
     def _deactivate(self) -> None:
         self.deactivate()

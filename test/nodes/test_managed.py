@@ -1,0 +1,120 @@
+"""The lifecycle that all nodes share: what fails leaves nothing half done behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+pytest.importorskip('rclpy')
+
+import rclpy
+from rclpy.lifecycle import TransitionCallbackReturn
+from std_msgs.msg import String
+
+from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.nodes import qos
+from vla_humanoid_control.nodes.managed import ManagedNode
+
+pytestmark = pytest.mark.ros
+
+FAILURE, ERROR, SUCCESS = (TransitionCallbackReturn.FAILURE, TransitionCallbackReturn.ERROR,
+                           TransitionCallbackReturn.SUCCESS)
+
+
+class Example(ManagedNode):
+    """Fails where it is told to, once."""
+
+    def __init__(self, context: Any, **errors: Exception) -> None:
+        super().__init__('example', context=context, start_parameter_services=False)
+        self.errors = errors
+        self.done: list[str] = []
+
+    def configure(self) -> None:
+        self.advertise(String, '/example', qos.STATE)
+        self._do('configure')
+
+    def activate(self) -> None:
+        self._do('activate')
+
+    def deactivate(self) -> None:
+        self._do('deactivate')
+
+    def release(self) -> None:
+        self._do('release')
+
+    @property
+    def is_wired(self) -> bool:
+        return any(p.topic_name == '/example' for p in self.publishers)
+
+    def _do(self, what: str) -> None:
+        self.done.append(what)
+        if what in self.errors:
+            raise self.errors.pop(what)
+
+
+@pytest.fixture(scope='module')
+def context() -> Iterator[Any]:
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=101)
+    yield context
+    rclpy.shutdown(context=context)
+
+
+def test_refused_configuration_takes_down_what_was_wired(context: Any) -> None:
+    node = Example(context, configure=UserError('no such file'))
+    assert node.trigger_configure() == FAILURE
+    assert not node.is_wired
+    assert node.trigger_configure() == SUCCESS
+    assert node.is_wired
+
+
+def test_refused_activation_can_be_tried_again(context: Any) -> None:
+    """It used to take down everything and to count as active all the same."""
+    node = Example(context, activate=UserError('no library to draw with'))
+    node.trigger_configure()
+    assert node.trigger_activate() == FAILURE
+    assert not node.is_active
+    assert node.is_wired
+    assert node.trigger_activate() == SUCCESS
+    assert node.is_active
+
+
+@pytest.mark.parametrize('where', ['configure', 'activate', 'deactivate'])
+def test_a_defect_ends_the_node_with_nothing_left(context: Any, where: str) -> None:
+    """It used to stay wired, and active, in a state that said unconfigured."""
+    node = Example(context, **{where: RuntimeError('a defect')})
+    answers = [node.trigger_configure()]
+    if where != 'configure':
+        answers.append(node.trigger_activate())
+    if where == 'deactivate':
+        answers.append(node.trigger_deactivate())
+    assert answers == [SUCCESS] * (len(answers) - 1) + [ERROR]
+    assert not node.is_active
+    assert not node.is_wired
+    assert node.done[-1] == 'release'
+
+
+def test_a_node_runs_where_rclpy_keeps_its_event_callbacks_as_humble_does() -> None:
+    """Humble has no `rclpy.event_handler`: no node could be imported there."""
+    script = ('import sys, types, warnings\n'
+              'import rclpy, rclpy.node\n'
+              'from rclpy import event_handler\n'
+              'old = types.ModuleType("rclpy.qos_event")\n'
+              'old.PublisherEventCallbacks = event_handler.PublisherEventCallbacks\n'
+              'old.SubscriptionEventCallbacks = event_handler.SubscriptionEventCallbacks\n'
+              'sys.modules["rclpy.qos_event"] = old\n'
+              'sys.modules["rclpy.event_handler"] = None\n'
+              'sys.modules["rclpy.experimental"] = None\n'
+              'from vla_humanoid_control.nodes import managed\n'
+              'assert managed.SubscriptionEventCallbacks is old.SubscriptionEventCallbacks\n'
+              'rclpy.init(domain_id=101)\n'
+              'print(type(managed._executor()).__name__)\n'
+              'rclpy.shutdown()\n')
+    done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True,
+                          timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == 'SingleThreadedExecutor'
