@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip('launch_ros')
 
-from launch import LaunchContext
-from launch.actions import DeclareLaunchArgument
+from launch import LaunchContext, LaunchDescription, LaunchService
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, Shutdown, TimerAction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 
 from vla_humanoid_control.nodes.bringup import Deployment, graph
+from vla_humanoid_control.nodes.launch_description import describe
 
 pytestmark = pytest.mark.ros
 
@@ -37,3 +39,16 @@ def test_launch_file_lists_the_graph(path: Path) -> None:
     simulated = path.name == 'vla_demo.launch.py'
     assert [n.node_name.split('/')[-1] for n in nodes] \
         == [e.name for e in graph(Deployment(simulated=simulated))]
+
+
+@pytest.mark.parametrize(('script', 'status'), [('raise SystemExit(3)', 1), (
+    'import signal; signal.signal(signal.SIGINT, lambda *_: exit(0)); signal.pause()', 0)])
+def test_launch_fails_where_a_node_dies_and_only_there(script: str, status: int) -> None:
+    """A dead node used to end `ros2 launch` with status 0."""
+    on_exit = next(e for e in describe(simulated=False).entities
+                   if isinstance(e, Node))._ExecuteLocal__on_exit
+    service = LaunchService(argv=[])
+    service.include_launch_description(LaunchDescription([
+        ExecuteProcess(cmd=[sys.executable, '-c', script], on_exit=on_exit),
+        TimerAction(period=2.0, actions=[Shutdown()])]))
+    assert service.run() == status

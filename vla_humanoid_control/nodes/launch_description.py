@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from launch import LaunchDescription  # type: ignore[attr-defined]
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable, Shutdown
+from launch import LaunchContext, LaunchDescription  # type: ignore[attr-defined]
+from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -18,7 +19,7 @@ ARGUMENTS = {
 
 
 def describe(simulated: bool) -> LaunchDescription:
-    """All nodes with their environment; the end of any of them ends the launch."""
+    """All nodes with their environment; the end of any of them ends the launch with an error."""
     # Typed, as launch would read a path or an empty name as YAML.
     chosen = {name: ParameterValue(LaunchConfiguration(name), value_type=str)
               for name in ARGUMENTS}
@@ -30,6 +31,12 @@ def describe(simulated: bool) -> LaunchDescription:
         *(Node(package='vla_humanoid_control', executable=entry.name, name=entry.name,
                parameters=[str(entry.parameter_file), dict(entry.parameters)],
                remappings=list(entry.remappings.items()),
-               ros_arguments=['--enclave', entry.enclave], output='both', on_exit=Shutdown())
+               ros_arguments=['--enclave', entry.enclave], output='both', on_exit=_ended)
           for entry in entries),
     ])
+
+
+def _ended(event: ProcessExited, context: LaunchContext) -> None:
+    # `Shutdown` would end the launch as well, but as if all had been well.
+    if not context.is_shutdown:
+        raise RuntimeError(f'{event.process_name} has ended with status {event.returncode}')
