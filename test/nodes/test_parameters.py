@@ -123,3 +123,22 @@ def test_veto_is_asked_with_the_new_values_and_changes_nothing(context: Any) -> 
     parameters = Parameters(node := make(context), Example, veto=veto)
     assert change(node, count=4) == (False, 'not now')
     assert asked == [(4, frozenset({'count'}))] and parameters.value.count == 3
+
+
+def test_a_request_to_two_dataclasses_takes_effect_whole_or_not_at_all(context: Any) -> None:
+    """As thresholds of safety, and what else its node can be told, come in one request."""
+    heard: list[int] = []
+
+    def veto(new: Example, _names: frozenset[str]) -> str:
+        heard.append(new.count)
+        return ''
+
+    node = make(context)
+    first = Parameters(node, Example, prefix='a.', veto=veto)
+    second = Parameters(node, Example, prefix='b.', veto=veto)
+    assert not change(node, **{'b.count': 4, 'a.name': 'y'})[0]
+    assert not change(node, **{'a.count': 4, 'b.name': 'y'})[0]
+    assert first.value == second.value == Example()
+    assert not heard
+    assert change(node, **{'a.count': 4, 'b.count': 5}) == (True, '')
+    assert (first.value.count, second.value.count) == (4, 5)

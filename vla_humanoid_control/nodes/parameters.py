@@ -13,6 +13,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from rcl_interfaces.msg import (
@@ -76,21 +77,29 @@ class Parameters(Generic[T]):
             self.value: T = kind(**values)
         except (ValueError, UserError) as error:
             raise UserError(f'{node.get_name()}: {error}') from error
-        node.add_on_set_parameters_callback(self._on_set)
+        # One request may change several dataclasses of a node: all of them, or none.
+        groups: list[Parameters[Any]] = vars(node).setdefault('_parameter_groups', [])
+        if not groups:
+            node.add_on_set_parameters_callback(partial(_on_set, groups))
+        groups.append(self)
 
-    def _on_set(self, changes: list[Parameter]) -> SetParametersResult:
-        mine = {p.name: p.value for p in changes if p.name in self._fields}
+    def plan(self, changes: Mapping[str, Any]) -> tuple[T, frozenset[str]] | None:
+        """What a request makes of this dataclass, and of which fields; None where of none.
+
+        Raises:
+            ValueError, UserError: The request is nonsense; says why.
+        """
+        mine = {name: value for name, value in changes.items() if name in self._fields}
         if not mine:
-            return SetParametersResult(successful=True)
-        try:
-            new = self._changed(mine)
-        except (ValueError, UserError) as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        names = frozenset(self._fields[n].name for n in mine)
+            return None
+        return self._changed(mine), frozenset(self._fields[n].name for n in mine)
+
+    def take(self, new: T, names: frozenset[str]) -> str:
+        """Ask for a veto; without one, what `plan` gave takes effect. Gives the veto."""
         reason = self._veto(new, names) if self._veto else ''
         if not reason:
             self.value = new
-        return SetParametersResult(successful=not reason, reason=reason)
+        return reason
 
     def _changed(self, changes: Mapping[str, Any]) -> T:
         values = {}
@@ -101,6 +110,18 @@ class Parameters(Generic[T]):
             values[field.name] = _validated(name, field, getattr(self.value, field.name), value)
         # replace() runs __post_init__, where the conditions between fields are checked.
         return dataclasses.replace(self.value, **values)  # type: ignore[type-var]
+
+
+def _on_set(groups: list[Parameters[Any]], changes: list[Parameter]) -> SetParametersResult:
+    values = {p.name: p.value for p in changes}
+    try:  # every check of every dataclass comes before anything takes effect
+        plans = [(group, plan) for group in groups if (plan := group.plan(values))]
+    except (ValueError, UserError) as error:
+        return SetParametersResult(successful=False, reason=str(error))
+    for group, plan in plans:
+        if reason := group.take(*plan):
+            return SetParametersResult(successful=False, reason=reason)
+    return SetParametersResult(successful=True)
 
 
 def _checked(node: Node, name: str, field: dataclasses.Field[Any], default: Any,
