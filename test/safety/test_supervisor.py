@@ -289,6 +289,20 @@ def test_stamps_that_are_old_or_ahead_extend_nothing(running: Any, offset_s: flo
     assert running.now_s - start <= running.robot.sensors['scan'].timeout_s + 0.04
 
 
+@pytest.mark.parametrize('offset_s', [-2.0, 10.0, None])
+def test_odometry_with_bad_stamps_extends_nothing(running: Any, offset_s: float | None) -> None:
+    """None: the same stamp again and again."""
+    running.off = {'odom'}
+    first_ns, start = running.stamp_ns, running.now_s
+    while running.log[-1][1].state.name != 'STOP' and running.now_s - start < 2.0:
+        stamp_ns = first_ns if offset_s is None else running.stamp_ns + int(offset_s * 1e9)
+        running.safety.on_odom(np.zeros(3), running.now_s, stamp_ns)
+        running.step()
+    assert running.now_s - start <= running.robot.sensors['odom'].timeout_s + 0.04
+    assert 'odom stale' in running.log[-1][1].reason
+    assert running.safety.diagnostics(running.now_s)['rejected/odom'] > 10
+
+
 @pytest.mark.parametrize('jump_s', [-5.0, 3600.0, -0.3])
 def test_a_jump_of_the_clock_changes_nothing(running: Any, jump_s: float) -> None:
     running.clock_offset_s += jump_s
@@ -403,6 +417,23 @@ def test_depth_obstacles_and_unknown_depth(robot: RobotSpec, make_bench: Any) ->
     assert run(None) == 'STOP'
     assert 'depth' in bench.log[-1][1].reason
     assert run(np.zeros((0, 2))) == 'RUN'
+    bench.check_limits()
+
+
+def test_a_frozen_depth_image_stops_though_nothing_is_near(robot: RobotSpec,
+                                                           make_bench: Any) -> None:
+    sensors = {**robot.sensors, 'depth': SensorSpec('/depth', 0.5)}
+    bench = make_bench(replace(robot, sensors=sensors))
+    nothing = np.zeros((0, 2))
+    for digest in range(100):
+        bench.safety.on_depth(nothing, bench.stamp_ns, bench.now_s, digest)
+        bench.step()
+    assert bench.log[-1][1].state.name == 'RUN'
+    for _ in range(100):
+        bench.safety.on_depth(nothing, bench.stamp_ns, bench.now_s, 99)
+        bench.step()
+    assert bench.log[-1][1].state.name == 'STOP'
+    assert 'depth repeats itself' in bench.log[-1][1].reason
     bench.check_limits()
 
 
@@ -558,6 +589,19 @@ def test_a_lost_heartbeat_latches(robot: RobotSpec, make_bench: Any) -> None:
     assert bench.log[-1][1].state.name == 'ESTOP'
     assert bench.safety.reset(bench.now_s)[0]
     bench.check_limits()
+
+
+def test_reset_is_refused_while_the_heartbeat_was_never_heard(robot: RobotSpec,
+                                                              make_bench: Any) -> None:
+    """As after a restart of the process that a lost heartbeat had latched."""
+    bench = make_bench(robot, SafetyConfig(heartbeat_timeout_s=0.5, start_latched=True),
+                       is_open=False)
+    bench.run(0.5)
+    accepted, reason = bench.safety.reset(bench.now_s)
+    assert not accepted and 'heartbeat is missing' in reason
+    assert bench.run(0.1).state.name == 'ESTOP'
+    bench.safety.on_heartbeat(bench.now_s)
+    assert bench.safety.reset(bench.now_s)[0]
 
 
 def test_can_come_up_latched(robot: RobotSpec, make_bench: Any) -> None:

@@ -224,7 +224,8 @@ class SafetyMonitor(ManagedNode):
             self._reject('imu', error, now)
 
     def _on_odom(self, msg: Odometry) -> None:
-        self.supervisor.on_odom(twist_from_msg(msg.twist.twist), self._now())
+        self.supervisor.on_odom(twist_from_msg(msg.twist.twist), self._now(),
+                                to_ns(msg.header.stamp))
 
     def _on_camera_info(self, msg: CameraInfo) -> None:
         self._camera_info = msg
@@ -244,7 +245,7 @@ class SafetyMonitor(ManagedNode):
         points = depth_points(depth_m, (info.k[0], info.k[4], info.k[2], info.k[5]),
                               mounted(p.depth_mount), (p.depth_heights[0], p.depth_heights[1]),
                               self.supervisor.reach_m, self.supervisor.config.min_valid_fraction)
-        self.supervisor.on_depth(points, to_ns(msg.header.stamp), now)
+        self.supervisor.on_depth(points, to_ns(msg.header.stamp), now, zlib.crc32(msg.data))
 
     def _on_camera(self, camera: str, msg: Image) -> None:
         self.supervisor.on_camera(camera, to_ns(msg.header.stamp), zlib.crc32(msg.data),

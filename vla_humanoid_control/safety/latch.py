@@ -50,6 +50,8 @@ class Latch:
             return False, f'Refused: the emergency stop is still pressed ({self._sources}).'
         if self._heartbeat_lost(now_s):
             return False, 'Refused: the operator heartbeat is still lost.'
+        if self._heartbeat_missing:  # it may be what latched the process before this one
+            return False, 'Refused: the operator heartbeat is missing.'
         if motion_command_stands:
             return False, 'Refused: a motion command stands. Say stop first.'
         was_latched = bool(self.reason)
@@ -60,7 +62,7 @@ class Latch:
     def causes(self, now_s: float) -> Iterator[Cause]:
         """What the latch demands now. A lost heartbeat latches here."""
         timeout_s = self.config.heartbeat_timeout_s
-        if timeout_s > 0 and self._heartbeat_s is None:
+        if self._heartbeat_missing:
             yield Cause('missing', STOP, 'operator heartbeat missing')
         elif self._heartbeat_lost(now_s) and not self.reason:
             self.reason = f'operator heartbeat lost for more than {timeout_s:g} s'
@@ -74,6 +76,11 @@ class Latch:
     @property
     def _sources(self) -> str:
         return ', '.join(self._pressed_by)
+
+    @property
+    def _heartbeat_missing(self) -> bool:
+        """It is asked for, and was never heard."""
+        return self.config.heartbeat_timeout_s > 0 and self._heartbeat_s is None
 
     def _heartbeat_lost(self, now_s: float) -> bool:
         timeout_s = self.config.heartbeat_timeout_s

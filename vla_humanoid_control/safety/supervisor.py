@@ -160,8 +160,12 @@ class SafetySupervisor:
                                    else reading.stamp_ns, self._way, now_s)
             self._obstacles['scan'].see(points, self._pose)
 
-    def on_depth(self, points: NDArray[np.float64] | None, stamp_ns: int, now_s: float) -> None:
-        """Take what `collision.depth_points` made of a depth image; None stops the robot."""
+    def on_depth(self, points: NDArray[np.float64] | None, stamp_ns: int, now_s: float,
+                 digest: int | None = None) -> None:
+        """Take what `collision.depth_points` made of a depth image; None stops the robot.
+
+        `digest` is of the image's pixels: it tells a frozen image although no point is near.
+        """
         now_s = self._time(now_s)
         watchdog = self._monitors.sensors.get('depth')
         if watchdog is None or not self._monitors.offer(watchdog, stamp_ns, now_s):
@@ -170,8 +174,9 @@ class SafetySupervisor:
         if points is None:
             self._obstacles['depth'].forget()
             return
-        self._monitors.content(watchdog, points.tobytes() if len(points) else stamp_ns,
-                               self._way, now_s)
+        if digest is None:
+            digest = hash(points.tobytes()) if len(points) else stamp_ns
+        self._monitors.content(watchdog, digest, self._way, now_s)
         self._obstacles['depth'].see(points, self._pose)
 
     def on_imu(self, reading: ImuReading, now_s: float) -> None:
@@ -187,8 +192,9 @@ class SafetySupervisor:
             limit = self.robot.max_tilt_rad
             self._tilted = self._tilt_rad > (limit * _TILT_RETURN if self._tilted else limit)
 
-    def on_odom(self, twist: NDArray[np.float64], now_s: float) -> None:
-        """Take the measured base twist, float64 [3]."""
+    def on_odom(self, twist: NDArray[np.float64], now_s: float,
+                stamp_ns: int | None = None) -> None:
+        """Take the measured base twist, float64 [3]; without a stamp it counts as taken now."""
         now_s = self._time(now_s)
         watchdog = self._monitors.sensors.get('odom')
         if watchdog is None:
@@ -196,7 +202,10 @@ class SafetySupervisor:
         if np.shape(twist) != (3,) or not np.isfinite(twist).all():
             watchdog.reject('the twist is not three finite numbers', now_s)
             return
-        watchdog.touch(now_s)
+        if stamp_ns is None:
+            watchdog.touch(now_s)
+        elif not self._monitors.offer(watchdog, stamp_ns, now_s):
+            return
         self._odom = np.array(twist, dtype=np.float64)
 
     def on_camera(self, camera: str, stamp_ns: int, digest: int, now_s: float) -> None:
