@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -110,6 +112,53 @@ def test_image_round_trip() -> None:
     msg.step = 23
     with pytest.raises(ImageError, match='step'):
         m.rgb_from_msg(msg)
+
+
+class Bridge:
+    """Stands in for cv_bridge: grey where it was asked, so that a test sees who converted."""
+
+    error: Exception | None = None
+
+    def imgmsg_to_cv2(self, msg: Image, desired_encoding: str) -> np.ndarray:
+        assert desired_encoding == 'rgb8'
+        if self.error:
+            raise self.error
+        return np.full((msg.height, msg.width, 3), 128, np.uint8)
+
+
+def provide(monkeypatch: pytest.MonkeyPatch, kind: type) -> None:
+    module = ModuleType('cv_bridge')
+    module.CvBridge = kind
+    monkeypatch.setitem(sys.modules, 'cv_bridge', module)
+
+
+def test_cv_bridge_is_used_where_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    provide(monkeypatch, Bridge)
+    monkeypatch.setattr(m, 'BRIDGE', m.usable_bridge())
+    msg = m.rgb_to_msg(0, 'head', np.zeros((2, 4, 3), np.uint8))
+    assert np.all(m.rgb_from_msg(msg) == 128)
+    m.BRIDGE.error = TypeError('[rgb8] is no colour')  # CvBridgeError is one
+    with pytest.raises(ImageError, match='no colour'):
+        m.rgb_from_msg(msg)
+
+
+@pytest.mark.parametrize('error', [ImportError('numpy.core.multiarray failed to import'),
+                                   AttributeError('_ARRAY_API not found')])
+def test_cv_bridge_that_was_built_for_another_numpy_is_left_alone(
+        monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """It used to end the controller at the first image."""
+    provide(monkeypatch, type('Broken', (Bridge,), {'error': error}))
+    assert m.usable_bridge() is None
+
+
+@pytest.mark.parametrize(('encoding', 'big', 'padding'), [('rgb8', False, 2), ('mono16', True, 0)])
+def test_what_cv_bridge_mistakes_is_converted_here(
+        monkeypatch: pytest.MonkeyPatch, encoding: str, big: bool, padding: int) -> None:
+    monkeypatch.setattr(m, 'BRIDGE', Bridge())
+    row = b'\x00' * (12 if encoding == 'rgb8' else 8) + b'\x07' * padding
+    msg = Image(height=2, width=4, encoding=encoding, is_bigendian=big, step=len(row),
+                data=row * 2)
+    assert np.array_equal(m.rgb_from_msg(msg), np.zeros((2, 4, 3)))
 
 
 @pytest.mark.parametrize(('encoding', 'dtype', 'value', 'metres'), [

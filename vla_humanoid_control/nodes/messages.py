@@ -24,11 +24,24 @@ from vla_humanoid_control.perception.image_decoding import (
 )
 from vla_humanoid_control.types import ImuReading, JointReading, ScanReading
 
-try:  # comes with a ROS installation; the wheels have none
-    from cv_bridge import CvBridge, CvBridgeError
-except ImportError:
-    CvBridge = None
 
+def usable_bridge() -> Any:
+    """A `CvBridge` where ROS provides one that works here; None otherwise.
+
+    The wheels have none, and one that was built for NumPy 1 loads beside NumPy 2 all the same, to
+    fail at the first image.
+    """
+    pixel = Image(height=1, width=1, encoding='bgr8', step=3, data=[0, 0, 0])
+    try:
+        from cv_bridge import CvBridge
+        bridge = CvBridge()
+        bridge.imgmsg_to_cv2(pixel, desired_encoding='rgb8')
+    except (ImportError, AttributeError, RuntimeError, TypeError):
+        return None
+    return bridge
+
+
+BRIDGE = usable_bridge()
 MAX_JOINTS = 1000
 MAX_RAYS = 100_000
 
@@ -191,16 +204,22 @@ def raw_image(msg: Image) -> RawImage:
 def rgb_from_msg(msg: Image) -> NDArray[np.uint8]:
     """The image as RGB, uint8 [H, W, 3]: by cv_bridge where ROS provides it, else by `decode_rgb`.
 
+    Two kinds of images go to `decode_rgb` in any case, as cv_bridge mistakes them: in big-endian
+    order, which it cannot swap beside NumPy 2, and with rows that do not end on a whole pixel.
+
     Raises:
         ImageError: It cannot be used; the border checks are the same either way.
     """
     image = raw_image(msg)
-    if CvBridge is None:
+    if BRIDGE is None:
         return decode_rgb(image)
-    decode(image)  # the checks; makes at most a view or a byte swap
+    pixels = decode(image)  # the checks; makes at most a view or a byte swap
+    pixel_bytes = pixels.itemsize * (pixels.shape[2] if pixels.ndim == 3 else 1)
+    if image.is_bigendian or image.step % pixel_bytes:
+        return decode_rgb(image)
     try:
-        return np.asarray(CvBridge().imgmsg_to_cv2(msg, desired_encoding='rgb8'))
-    except CvBridgeError as error:
+        return np.asarray(BRIDGE.imgmsg_to_cv2(msg, desired_encoding='rgb8'))
+    except TypeError as error:  # which CvBridgeError is
         raise ImageError(str(error)) from error
 
 
