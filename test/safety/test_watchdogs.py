@@ -65,6 +65,22 @@ def test_a_small_jump_back_of_the_clock_keeps_the_input_alive(dog: Watchdog,
     assert dog.offer(99 * S + S // 2, clock, LIMITS, 10.1) == ''
 
 
+def test_a_clock_that_wavers_makes_no_old_stamp_new(dog: Watchdog, clock: RobotClock) -> None:
+    """A paused clock with two publishers, say: stamps halt, and the clock steps back and forth."""
+    assert dog.offer(100 * S, clock, LIMITS, 10.0) == ''
+    for k in range(10):
+        clock.set(100 * S - (k % 2) * S // 100)
+        assert dog.offer(100 * S, clock, LIMITS, 10.1) == 'stamp does not advance'
+    assert dog.stale(10.6)
+
+
+def test_old_stamps_by_turns_extend_nothing(dog: Watchdog, clock: RobotClock) -> None:
+    patient = StampLimits(max_age_s=5.0, max_ahead_s=0.1)
+    assert dog.offer(100 * S, clock, patient, 10.0) == ''
+    assert dog.offer(98 * S, clock, patient, 10.1) == 'stamp does not advance'
+    assert dog.offer(100 * S, clock, patient, 10.2) == 'stamp does not advance'
+
+
 def test_a_jump_ahead_of_the_clock_trusts_nothing_older(dog: Watchdog, clock: RobotClock) -> None:
     dog.offer(100 * S, clock, LIMITS, 10.0)
     clock.set(3700 * S)

@@ -6,7 +6,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 _JUMP_NS = 1_000_000_000
-"""A stamp further back than this is a jump of the robot's clock, not an old message [ns]."""
+"""While the robot's clock is unknown, a stamp further back than this means that it has jumped, and
+not that the message is old [ns]."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,20 @@ class RobotClock:
 
     def __init__(self) -> None:
         self.now_ns: int | None = None
-        self.jumps = 0
 
     def set(self, robot_now_ns: int) -> None:
-        """Take the clock's present reading; a step back is counted as a jump."""
-        if self.now_ns is not None and robot_now_ns < self.now_ns:
-            self.jumps += 1
+        """Take the clock's present reading."""
         self.now_ns = robot_now_ns
+
+    def has_jumped_back(self, last_ns: int, stamp_ns: int, limits: StampLimits) -> bool:
+        """Whether a stamp comes before the last accepted one because the clock went back.
+
+        Then the last one is so far ahead of the clock by now that it would be rejected. Smaller
+        steps back are waited out: a clock that wavers must not make an old stamp new.
+        """
+        if self.now_ns is None:
+            return last_ns - stamp_ns >= _JUMP_NS
+        return (last_ns - self.now_ns) * 1e-9 > limits.max_ahead_s
 
     def problem(self, stamp_ns: int, limits: StampLimits) -> str:
         """Why a stamp cannot be trusted; empty if it can, or if the clock is unknown."""
@@ -66,7 +74,6 @@ class Watchdog:
         self.last_rejection = ''
         self._arrival_s: float | None = None
         self._stamp_ns: int | None = None
-        self._jumps = 0
         self._rejected_s = 0.0
 
     @property
@@ -120,11 +127,12 @@ class Watchdog:
     def _problem(self, stamp_ns: int, clock: RobotClock, limits: StampLimits) -> str:
         if stamp_ns <= 0:
             return 'stamp is zero' if stamp_ns == 0 else 'stamp is negative'
-        if clock.jumps != self._jumps:
-            self._jumps, self._stamp_ns = clock.jumps, None
-        if self._stamp_ns is not None and 0 <= self._stamp_ns - stamp_ns < _JUMP_NS:
+        if problem := clock.problem(stamp_ns, limits):
+            return problem
+        if self._stamp_ns is not None and stamp_ns <= self._stamp_ns \
+                and not clock.has_jumped_back(self._stamp_ns, stamp_ns, limits):
             return 'stamp does not advance'
-        return clock.problem(stamp_ns, limits)
+        return ''
 
 
 class FrozenCheck:
