@@ -61,6 +61,23 @@ def test_bad_input_is_one_line_and_changes_nothing(
     assert sorted(tmp_path.rglob('*')) == before
 
 
+@pytest.mark.parametrize(('verb', 'change'), [
+    *((verb, change) for verb in ('demo', 'run') for change in (
+        {'--checkpoint': 'no-such-folder'}, {'--checkpoint': '.'}, {'--robot': 'no-such-robot'})),
+    ('demo', {'--suite': 'no-such.yaml'}), ('demo', {'--seed': '-1'})])
+def test_graph_is_not_begun_with_bad_input(verb: str, change: dict[str, str], tmp_path: Path,
+                                           monkeypatch: pytest.MonkeyPatch,
+                                           capsys: pytest.CaptureFixture[str]) -> None:
+    """The demo used to bring up the graph, and to say only that a node had ended."""
+    pytest.importorskip('rclpy')
+    monkeypatch.chdir(tmp_path)
+    given = {'--checkpoint': 'scripted', **change}
+    assert main([verb, *(part for pair in given.items() for part in pair)]) == 2
+    message = capsys.readouterr().err.strip()
+    assert len(message.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
 def test_eval_writes_the_report(suite: Path, tmp_path: Path,
                                 capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / 'report.json'

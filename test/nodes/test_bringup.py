@@ -53,6 +53,13 @@ def test_simulator_is_part_of_a_simulated_graph_only() -> None:
         == ['vla_controller', 'confidence_monitor', 'safety_monitor']
 
 
+@pytest.mark.parametrize('value', ["it's", 'on', '1', '', "['a']", True, 2.5, ['x', 'y']])
+def test_parameters_arrive_as_they_are(value: object) -> None:
+    node = NodeEntry('a', {'p': value}, Path('none.yaml'))
+    text = next(part for part in bringup._command(node) if part.startswith('p:='))
+    assert yaml.safe_load(text[3:]) == value
+
+
 def test_choices_reach_the_nodes_and_parameter_files_exist() -> None:
     deployment = Deployment(robot='other', policy='mine',
                             parameters={'vla_controller': {'rate_hz': 20.0}})

@@ -52,10 +52,25 @@ def run(arguments: argparse.Namespace) -> int:
     if importlib.util.find_spec('rclpy') is None:
         raise UserError('The demo runs on ROS 2, and there is no rclpy here. Run make setup, or '
                         'source a ROS 2 installation.')
+    _check(arguments)
     arguments.out.mkdir(parents=True, exist_ok=True)
     window = not arguments.headless and bool(os.environ.get('DISPLAY'))
     return _interactive(arguments, window) if arguments.interactive else _carry_out(arguments,
                                                                                     window)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Load everything once, so that bad input is refused before anything starts."""
+    from vla_humanoid_control.evaluation.suite import load_suite
+    from vla_humanoid_control.policy.registry import load_policy
+    from vla_humanoid_control.robot import load_robot
+    if arguments.seed < 0:
+        raise UserError(f'--seed must be 0 or more, got {arguments.seed}.')
+    if arguments.suite is not None:
+        episodes = load_suite(arguments.suite)
+        if any(e.camera is not None for e in episodes):
+            raise UserError(f'Suite {arguments.suite} has cameras that break; vla eval takes it.')
+    load_policy(arguments.checkpoint, load_robot(arguments.robot))
 
 
 class Recorder:
@@ -146,9 +161,11 @@ def _print_progress(number: int, total: int, result: EpisodeResult) -> None:
 
 def _interactive(arguments: argparse.Namespace, window: bool) -> int:
     from vla_humanoid_control.evaluation.video import Video
+    from vla_humanoid_control.language.intake import Rejection, parse_command
     from vla_humanoid_control.nodes.bringup import Deployment, ProcessGroup, environment, graph
     from vla_humanoid_control.nodes.director import Director
     from vla_humanoid_control.policy.registry import gate_config
+    from vla_humanoid_control.robot import load_robot
 
     os.environ.update(environment())
     log = arguments.out / 'graph.log'
@@ -161,7 +178,8 @@ def _interactive(arguments: argparse.Namespace, window: bool) -> int:
     with Video(arguments.out / 'interactive.mp4') as video, \
             ProcessGroup(graph(deployment), log, echo=None) as group:
         recorder = Recorder(video, gate.open_threshold, window)
-        with Director(True, group.check, recorder.take) as director:
+        with Director(True, group.check, recorder.take,
+                      load_robot(arguments.robot).cameras['head'].topic) as director:
             director.wait_until_ready()
             print('Ready. Type a command such as "turn left", "stop", or "quit".', flush=True)
             shown = ''
@@ -176,6 +194,9 @@ def _interactive(arguments: argparse.Namespace, window: bool) -> int:
                 line = lines.pop(0)
                 if line is None or line.strip().lower() in ('quit', 'exit'):
                     break
+                if isinstance(parsed := parse_command(line), Rejection):
+                    print(f'  not understood: {parsed.reason}', flush=True)
+                    continue
                 recorder.instruction = line.strip()
                 director.say(line.strip())
     _report_problem(video)

@@ -12,8 +12,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument('--robot', default='humanoid', help='name or path of the robot file')
     parser.add_argument('--checkpoint', default='', metavar='DIR',
-                        help='folder of a checkpoint, or a policy name (default: the one in '
-                             'config/params/robot.yaml)')
+                        help='folder of a checkpoint, or a policy name (default: the checkpoint '
+                             'that comes with the package)')
     parser.add_argument('--log', type=Path, default=Path('out/run/graph.log'),
                         help='file for the output of all nodes (default: %(default)s)')
 
@@ -22,10 +22,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Run until Ctrl-C.
 
     Raises:
-        UserError: The robot file is wrong, ROS 2 is missing, or a node ended by itself.
+        UserError: The robot file or the checkpoint is wrong, ROS 2 is missing, or a node ended by
+            itself.
     """
+    from vla_humanoid_control.policy.registry import DEFAULT_POLICY, gate_config
     from vla_humanoid_control.robot import load_robot
     load_robot(arguments.robot)
+    gate_config(arguments.checkpoint or DEFAULT_POLICY)
     try:
         from vla_humanoid_control.nodes.bringup import Deployment, run_graph
     except ImportError as error:

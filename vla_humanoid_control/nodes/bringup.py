@@ -251,8 +251,9 @@ def _command(entry: NodeEntry) -> list[str]:
 def _yaml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    # Quoted, so that a name such as 'on' or '1' stays a string.
-    return f"'{value}'" if isinstance(value, str) else str(value)
+    if isinstance(value, str):  # quoted, so that a name such as 'on' or '1' stays a string
+        return "'" + value.replace("'", "''") + "'"
+    return str(value)
 
 
 def _python_path() -> str:

@@ -90,13 +90,15 @@ class Director:
         watch_images: Subscribe to the camera and the outside view.
         check: Called while waiting; raises where a process of the graph has died.
         on_moment: Called with a snapshot ten times a second during episodes.
+        head_topic: Where the camera is.
 
     Attributes:
         node: Its node, to subscribe to more.
     """
 
     def __init__(self, watch_images: bool, check: Callable[[], None],
-                 on_moment: Callable[[Snapshot], None] | None = None) -> None:
+                 on_moment: Callable[[Snapshot], None] | None = None,
+                 head_topic: str = HEAD_TOPIC) -> None:
         rclpy.init(args=['--ros-args', '--enclave', ENCLAVE])
         self.node = rclpy.create_node('vla_director')
         self._executor = SingleThreadedExecutor()
@@ -119,7 +121,7 @@ class Director:
         subscribe(String, '/safety/state', self._on_safety_state, qos.STATE)
         subscribe(String, '/humanoid_sim/task_truth', self._on_truth, qos.STREAM)
         if watch_images:
-            subscribe(Image, HEAD_TOPIC, self._on_camera, qos.SENSOR_INPUT)
+            subscribe(Image, head_topic, self._on_camera, qos.SENSOR_INPUT)
             subscribe(Image, OUTSIDE_TOPIC, self._on_outside, qos.SENSOR_INPUT)
         self._watch_images = watch_images
         self._scene = self.node.create_client(SetParameters, '/humanoid_sim/set_parameters')

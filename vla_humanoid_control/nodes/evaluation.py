@@ -12,6 +12,7 @@ from vla_humanoid_control.evaluation.rollout import EpisodeResult
 from vla_humanoid_control.evaluation.suite import Episode
 from vla_humanoid_control.nodes.bringup import Deployment, ProcessGroup, environment, graph
 from vla_humanoid_control.nodes.director import Director, EpisodeOutcome, Snapshot
+from vla_humanoid_control.robot import load_robot
 
 LOG = Path('out', 'log', 'graph.log')
 
@@ -46,7 +47,8 @@ def evaluate(episodes: Sequence[Episode], robot: str, checkpoint: str,
         'confidence_monitor': {'confidence_signals': list(signals)},
         'humanoid_sim': {'outside_rate_hz': float(outside_rate_hz)}})
     with ProcessGroup(graph(deployment), log, echo=None) as group, \
-            Director(outside_rate_hz > 0, group.check, on_moment) as director:
+            Director(outside_rate_hz > 0, group.check, on_moment,
+                     load_robot(robot).cameras['head'].topic) as director:
         director.wait_until_ready()
         for episode in episodes:
             if on_episode is not None:

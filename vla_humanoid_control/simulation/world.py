@@ -26,6 +26,9 @@ class World:
     """A humanoid, a room, and objects. Not thread safe, but for `Camera`s made from it.
 
     Time advances only by `advance`. The same seed, task and commands give the same motion.
+
+    Raises:
+        UserError: The robot has a joint or a camera that the body in `resource/mjcf/` lacks.
     """
 
     def __init__(self, robot: RobotSpec) -> None:
@@ -36,6 +39,7 @@ class World:
         self.objects: tuple[Placed, ...] = ()
         self._nominal = scene.Nominal.of(self.model)
         names = robot.joint_names
+        self._check_fits()
         self._qpos = np.array([self.model.joint(n).qposadr[0] for n in names])
         self._qvel = np.array([self.model.joint(n).dofadr[0] for n in names])
         self._ctrl = {n: self.model.actuator(n).id for n in names}
@@ -44,6 +48,16 @@ class World:
         self._cameras: dict[tuple[int, int], Camera] = {}
         self.layout: Layout
         self.reset(0)
+
+    def _check_fits(self) -> None:
+        model, kinds = self.model, mujoco.mjtObj
+        for what, kind, names in (('joint', kinds.mjOBJ_JOINT, self.robot.joint_names),
+                                  ('camera', kinds.mjOBJ_CAMERA, tuple(self.robot.cameras))):
+            for name in names:
+                if mujoco.mj_name2id(model, kind, name) < 0:
+                    raise UserError(f'Robot {self.robot.name} has a {what} {name} that the '
+                                    'simulated body lacks. The simulator is for '
+                                    'config/robots/humanoid.yaml and files like it.')
 
     def reset(self, seed: int, task: Task | None = None,
               posture: Mapping[str, float] | None = None) -> None:
