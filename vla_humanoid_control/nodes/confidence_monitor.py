@@ -95,6 +95,7 @@ class ConfidenceMonitor(ManagedNode):
         self.subscribe(JointState, '/vla/action_proposal', self._on_proposal, qos.STREAM)
 
     def activate(self) -> None:
+        self._gate = ConfidenceGate(self._gate_config.value)  # closed, whatever was before
         self._timer = self.every(self._period_s, self._on_silence)
 
     def deactivate(self) -> None:

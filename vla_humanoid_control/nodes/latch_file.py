@@ -34,11 +34,16 @@ class LatchFile:
 
     @property
     def reason(self) -> str:
-        """Why the robot was latched when the file was written; empty if it was not."""
+        """Why the robot was latched when the file was written; empty if it was not.
+
+        A file that is there and cannot be read counts as a latch.
+        """
         try:
-            return self.path.read_text(encoding='utf-8') or 'reason lost'
+            return self.path.read_text(encoding='utf-8', errors='replace') or 'reason lost'
         except FileNotFoundError:
             return ''
+        except OSError as error:
+            return f'reason lost ({error.strerror})'
 
     def write(self, reason: str) -> None:
         """Remember a latch; an empty reason forgets it."""

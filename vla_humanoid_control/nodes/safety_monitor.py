@@ -109,6 +109,8 @@ class SafetyMonitor(ManagedNode):
             return ''
         changes = {name: getattr(config, name) for name in names}
         accepted, reason = self._supervisor.configure(changes, time.monotonic())
+        if accepted and config.watch_cameras:
+            self._watch_cameras()
         return '' if accepted else reason
 
     def configure(self) -> None:
@@ -116,6 +118,7 @@ class SafetyMonitor(ManagedNode):
         self._robot = robot = load_robot(p.robot)
         self._joint_names = frozenset(j.name for j in robot.controlled)
         self._latch_file = LatchFile.of(robot.name, self.context) if p.remember_latch else None
+        self._remembered = bool(self._latch_file and self._latch_file.reason)
         self._period_s = 1.0 / config.rate_hz
         self._camera_info: CameraInfo | None = None
         self._announced: tuple[str, float] = ('', 0.0)
@@ -156,10 +159,18 @@ class SafetyMonitor(ManagedNode):
         if 'depth' in sensors:
             info = sensors['depth'].topic.rpartition('/')[0] + '/camera_info'
             self.subscribe(CameraInfo, info, self._on_camera_info, qos.SENSOR_INPUT)
+        self._watches_cameras = False
         if config.watch_cameras:
-            for camera, sensor in self._robot.cameras.items():
-                self.subscribe(Image, sensor.topic, partial(self._on_camera, camera),
-                               qos.SENSOR_INPUT)
+            self._watch_cameras()
+
+    def _watch_cameras(self) -> None:
+        """Subscribe to the cameras, at start or when a person asks for it later."""
+        if self._watches_cameras:
+            return
+        self._watches_cameras = True
+        for camera, sensor in self._robot.cameras.items():
+            self.subscribe(Image, sensor.topic, partial(self._on_camera, camera),
+                           qos.SENSOR_INPUT)
 
     def activate(self) -> None:
         self.supervisor.resume(time.monotonic())
@@ -256,22 +267,28 @@ class SafetyMonitor(ManagedNode):
         self.supervisor.on_rejected(source, str(error), now)
 
     def _on_emergency_stop(self, msg: Bool) -> None:
-        self.supervisor.emergency_stop(msg.data, 'topic', time.monotonic())
+        self._press(msg.data, 'topic')
 
     def _on_heartbeat(self, _msg: Empty) -> None:
         self.supervisor.on_heartbeat(time.monotonic())
 
     def _on_stop_service(self, _request: Trigger.Request,
                          answer: Trigger.Response) -> Trigger.Response:
-        now = time.monotonic()
-        self.supervisor.emergency_stop(True, 'service', now)
+        self._press(True, 'service')
         # A call is a push of a button, and not a button that stays pushed.
-        self.supervisor.emergency_stop(False, 'service', now)
+        self._press(False, 'service')
         answer.success, answer.message = True, 'Latched; /safety/reset releases it.'
         return answer
 
+    def _press(self, pressed: bool, source: str) -> None:
+        self.supervisor.emergency_stop(pressed, source, time.monotonic())
+        if pressed:  # here too, as there may be no loop: the node need not be active
+            self._remember(f'{SafetyState.ESTOP.value}: emergency stop ({source})')
+
     def _on_reset(self, _request: Trigger.Request, answer: Trigger.Response) -> Trigger.Response:
         answer.success, answer.message = self.supervisor.reset(time.monotonic())
+        if answer.success:
+            self._remember('')
         self.get_logger().info(f'reset: {answer.message}')
         return answer
 
@@ -334,10 +351,11 @@ class SafetyMonitor(ManagedNode):
             self.tell('state', line)
 
     def _remember(self, latch: str) -> None:
-        if self._latch_file is None:
+        if self._latch_file is None or self._remembered == bool(latch):
             return
         try:
             self._latch_file.write(latch)
+            self._remembered = bool(latch)
         except OSError as error:  # a full disk is no reason to stop commanding
             self.get_logger().error(f'{self._latch_file.path}: {error.strerror}; an emergency '
                                     'stop will not outlive this process')

@@ -1,0 +1,74 @@
+"""The safety node by itself: what it remembers and listens to, in every state of its lifecycle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip('rclpy')
+
+import rclpy
+from rclpy.parameter import Parameter
+from std_msgs.msg import Bool
+from std_srvs.srv import Trigger
+
+from vla_humanoid_control.nodes.latch_file import LatchFile
+from vla_humanoid_control.nodes.safety_monitor import SafetyMonitor
+
+pytestmark = pytest.mark.ros
+
+
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SafetyMonitor]:
+    """A node that is configured, and not active."""
+    monkeypatch.setenv('ROS_HOME', str(tmp_path))
+    rclpy.init(domain_id=101)
+    node = SafetyMonitor()
+    node.trigger_configure()
+    yield node
+    node.destroy_node()
+    rclpy.shutdown()
+
+
+def begin_anew(node: SafetyMonitor) -> str:
+    """Lose the supervisor, as a restart does; gives what is latched then."""
+    node.trigger_cleanup()
+    node.trigger_configure()
+    return str(node.supervisor.diagnostics(0.0)['latched'])
+
+
+@pytest.mark.parametrize('by', ['topic', 'service'])
+def test_an_emergency_stop_is_remembered_though_the_node_is_not_active(node: SafetyMonitor,
+                                                                       by: str) -> None:
+    assert not begin_anew(node)
+    if by == 'topic':
+        node._on_emergency_stop(Bool(data=True))
+    else:
+        node._on_stop_service(Trigger.Request(), Trigger.Response())
+    assert begin_anew(node)
+    assert node._on_reset(Trigger.Request(), Trigger.Response()).success
+    assert not begin_anew(node)
+
+
+@pytest.mark.parametrize('damage', ['empty', 'no text', 'a folder'])
+def test_a_latch_file_that_cannot_be_read_counts_as_a_latch(node: SafetyMonitor,
+                                                            damage: str) -> None:
+    path = LatchFile.of('humanoid', node.context).path
+    if damage == 'a folder':
+        path.mkdir()
+    else:
+        path.write_bytes(b'' if damage == 'empty' else b'\xff\xfe')
+    assert begin_anew(node)
+
+
+def test_cameras_are_listened_to_once_a_person_asks_for_it(node: SafetyMonitor) -> None:
+    def topics() -> list[str]:
+        return [s.topic_name for s in node.subscriptions]
+
+    assert '/camera/rgb/image_raw' not in topics()
+    for _ in range(2):
+        answer = node.set_parameters_atomically([Parameter('safety.watch_cameras', value=True)])
+        assert answer.successful, answer.reason
+    assert topics().count('/camera/rgb/image_raw') == 1
