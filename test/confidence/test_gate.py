@@ -115,7 +115,8 @@ def test_whatever_comes_a_closed_gate_holds_and_an_open_one_passes_a_valid_propo
 @pytest.mark.parametrize('fields', [
     {'open_threshold': 0.3, 'close_threshold': 0.5}, {'open_threshold': math.nan},
     {'open_threshold': 1.2}, {'close_threshold': 0.0}, {'min_dwell_s': -1.0},
-    {'min_dwell_s': math.inf}, {'stale_after_s': 0.0}, {'stale_after_s': math.nan}])
+    {'min_dwell_s': math.inf}, {'min_dwell_s': 1e6}, {'stale_after_s': 0.0},
+    {'stale_after_s': math.nan}, {'stale_after_s': 1e6}])
 def test_nonsense_configuration_is_refused(fields: dict[str, float]) -> None:
     with pytest.raises(ValueError):
         GateConfig(**fields)

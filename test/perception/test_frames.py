@@ -77,7 +77,9 @@ def test_clock_that_jumps_back_is_followed() -> None:
     assert frames.matching(0.1)[0]['head'].stamp_ns == back
 
 
-@pytest.mark.parametrize('value', [0.0, -1.0, float('nan'), float('inf')])
+@pytest.mark.parametrize('value', [0.0, -1.0, 1e6, float('nan'), float('inf')])
 def test_limits_must_make_sense(value: float) -> None:
     with pytest.raises(ValueError, match='max_age_s'):
         FrameLimits(max_age_s=value)
+    with pytest.raises(ValueError, match='frozen_after_s'):
+        FrameLimits(frozen_after_s=value)

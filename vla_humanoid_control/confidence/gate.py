@@ -17,10 +17,11 @@ class GateConfig:
     Attributes:
         open_threshold: A closed gate opens at this confidence, in (0, 1].
         close_threshold: An open gate closes below this one; at most `open_threshold` (hysteresis).
-        min_dwell_s: At least this long between two transitions [s]. Closing on a stale or invalid
-            proposal does not wait for it.
+        min_dwell_s: At least this long between two transitions, at most 10 [s]. Closing on a stale
+            or invalid proposal does not wait for it.
         stale_after_s: Proposals that still come from the same camera frame after this long, or
-            that no longer come at all, are stale [s].
+            that no longer come at all, are stale; at most 2, so that nobody switches this watchdog
+            off in motion [s].
 
     Raises:
         ValueError: A value is not finite or out of range.
@@ -35,10 +36,10 @@ class GateConfig:
         if not 0.0 < self.close_threshold <= self.open_threshold <= 1.0:
             raise ValueError('need 0 < close_threshold <= open_threshold <= 1, got '
                              f'{self.close_threshold} and {self.open_threshold}')
-        if not (math.isfinite(self.min_dwell_s) and self.min_dwell_s >= 0.0):
-            raise ValueError(f'min_dwell_s must be finite and >= 0, got {self.min_dwell_s}')
-        if not (math.isfinite(self.stale_after_s) and self.stale_after_s > 0.0):
-            raise ValueError(f'stale_after_s must be finite and > 0, got {self.stale_after_s}')
+        if not 0.0 <= self.min_dwell_s <= 10.0:
+            raise ValueError(f'min_dwell_s must be in [0, 10], got {self.min_dwell_s}')
+        if not 0.0 < self.stale_after_s <= 2.0:
+            raise ValueError(f'stale_after_s must be in (0, 2], got {self.stale_after_s}')
 
 
 class ConfidenceGate:

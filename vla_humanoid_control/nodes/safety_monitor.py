@@ -102,7 +102,8 @@ class SafetyMonitor(ManagedNode):
         super().__init__('safety_monitor')
         self._supervisor: SafetySupervisor | None = None
         self._settings = Parameters(self, MonitorParameters)
-        self._thresholds = Parameters(self, SafetyConfig, prefix='safety.', veto=self._set_thresholds)
+        self._thresholds = Parameters(self, SafetyConfig, prefix='safety.',
+                                      veto=self._set_thresholds)
 
     def _set_thresholds(self, config: SafetyConfig, names: frozenset[str]) -> str:
         if self._supervisor is None:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+def _seconds(default: float, upper: float) -> Any:
+    """A time limit. What has no end could be switched off in motion by a value without end."""
+    return field(default=default, metadata={'lower': 0.01, 'upper': upper})
 
 
 @dataclass(frozen=True)
@@ -23,19 +29,21 @@ class FrameLimits:
             ones have; others may honestly repeat themselves then.
 
     Raises:
-        ValueError: A limit is not greater than 0.
+        ValueError: A limit is outside its bounds.
     """
 
-    max_age_s: float = 1.0
-    max_ahead_s: float = 0.5
-    max_skew_s: float = 0.1
-    frozen_after_s: float = 0.4
+    max_age_s: float = _seconds(1.0, 5.0)
+    max_ahead_s: float = _seconds(0.5, 5.0)
+    max_skew_s: float = _seconds(0.1, 1.0)
+    frozen_after_s: float = _seconds(0.4, 5.0)
     frozen_at_rest: bool = False
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if name != 'frozen_at_rest' and not 0.0 < value < float('inf'):
-                raise ValueError(f'{name} must be finite and > 0, got {value}')
+        for entry in fields(self):
+            value, bounds = getattr(self, entry.name), entry.metadata
+            if bounds and not bounds['lower'] <= value <= bounds['upper']:
+                raise ValueError(f"{entry.name} must be in [{bounds['lower']:g}, "
+                                 f"{bounds['upper']:g}] s, got {value}")
 
 
 @dataclass(frozen=True)
