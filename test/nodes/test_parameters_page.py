@@ -1,0 +1,81 @@
+"""docs/parameters.md lists every parameter of every node as the code declares it.
+
+`python test/nodes/test_parameters_page.py` brings its tables up to date.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip('rclpy')
+pytest.importorskip('mujoco')
+
+from vla_humanoid_control.confidence.gate import GateConfig
+from vla_humanoid_control.nodes import (
+    confidence_monitor,
+    humanoid_sim,
+    safety_monitor,
+    vla_controller,
+)
+from vla_humanoid_control.nodes.parameters import _descriptions
+from vla_humanoid_control.perception.frames import FrameLimits
+from vla_humanoid_control.safety.config import SafetyConfig
+from vla_humanoid_control.task import TaskConfig
+
+pytestmark = pytest.mark.ros
+
+PAGE = Path(__file__).resolve().parents[2] / 'docs' / 'parameters.md'
+NODES = {
+    'vla_controller': (('', vla_controller.ControllerParameters), ('frames.', FrameLimits),
+                       ('task.', TaskConfig)),
+    'confidence_monitor': (('', confidence_monitor.MonitorParameters), ('gate.', GateConfig)),
+    'safety_monitor': (('', safety_monitor.MonitorParameters), ('safety.', SafetyConfig)),
+    'humanoid_sim': (('', humanoid_sim.SimulatorParameters),),
+}
+
+
+def shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return '[' + ', '.join(map(str, value)) + ']'
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def row(prefix: str, field: dataclasses.Field, descriptions: dict[str, str]) -> str:
+    text = descriptions.get(field.name) or field.metadata['description']
+    lower, upper = field.metadata.get('lower'), field.metadata.get('upper')
+    bounds = '' if lower is None else f'{lower:g} to {upper:g}'
+    when = 'at start' if field.metadata.get('fixed') else 'any time'
+    default = f'`{shown(field.default)}`' if shown(field.default) else ''
+    return f'| `{prefix}{field.name}` | {default} | {bounds} | {when} | {text} |'
+
+
+def table(name: str) -> list[str]:
+    return ['| parameter | default | bounds | can be set | meaning |', '|---|---|---|---|---|',
+            *(row(prefix, field, _descriptions(kind)) for prefix, kind in NODES[name]
+              for field in dataclasses.fields(kind))]
+
+
+@pytest.mark.parametrize('name', NODES)
+def test_page_lists_the_parameters_of(name: str) -> None:
+    page = PAGE.read_text(encoding='utf-8')
+    assert f'\n## {name}\n' in page
+    assert section(page, name) == updated(section(page, name), name), __doc__
+
+
+def section(page: str, name: str) -> str:
+    return page.partition(f'\n## {name}\n')[2].partition('\n## ')[0]
+
+
+def updated(text: str, name: str) -> str:
+    """The section of a node with its table as it should be."""
+    return text.partition('\n| parameter ')[0] + '\n' + '\n'.join(table(name)) + '\n'
+
+
+if __name__ == '__main__':
+    written = PAGE.read_text(encoding='utf-8')
+    for node in NODES:
+        written = written.replace(section(written, node), updated(section(written, node), node))
+    PAGE.write_text(written, encoding='utf-8')
