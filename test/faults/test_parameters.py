@@ -67,13 +67,24 @@ def test_fault_53_array_of_the_wrong_size(graph: GraphUnderTest, fault: Fault) -
     fault.happened(f'refused, such as: {reason}')
 
 
+ENDLESS = (('vla_controller', 'frames.frozen_after_s'), ('vla_controller', 'frames.max_age_s'),
+           ('confidence_monitor', 'gate.stale_after_s'),
+           ('safety_monitor', 'safety.proposal_timeout_s'),
+           ('safety_monitor', 'safety.sensor_timeout_scale'),
+           ('safety_monitor', 'safety.frozen_after_s'))
+"""Time limits that would switch a watchdog off if they could be made very long."""
+
+
 def test_fault_54_watchdog_switched_off(graph: GraphUnderTest, fault: Fault) -> None:
-    """Each watchdog is to be switched off in motion."""
+    """Each watchdog is to be switched off in motion, by its switch or by a limit without end."""
     graph.walk_on()
     names = ('watch_scan', 'watch_imu', 'watch_odom', 'watch_frozen', 'watch_posture')
     for name in names:
         accepted, reason = graph.set('safety_monitor', f'safety.{name}', False)
         assert not accepted and 'moves' in reason
+    for node, name in ENDLESS:
+        accepted, why = graph.set(node, name, 1e9)
+        assert not accepted and why, name
     assert graph.speed > 0.2
     fault.happened(reason)
     graph.settle()

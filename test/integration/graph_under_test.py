@@ -423,7 +423,10 @@ class GraphUnderTest:
         return last_at_top - since
 
     def assert_within_limits(self) -> None:
-        """Every command that was published is finite and within velocity and acceleration."""
+        """Every command that was published is finite and within limits: base commands within
+        velocity and acceleration, joint commands within position and velocity.
+        """
+        self._assert_joints_within_limits()
         limits = [ROBOT.base[c] for c in BASE_CHANNELS]
         twists = np.array([t for _, t in self.twists])
         assert np.isfinite(twists).all()
@@ -436,6 +439,24 @@ class GraphUnderTest:
         span_s = np.maximum(2 * PERIOD_S, gaps + before)[:, None]
         assert (steps <= span_s * np.array([m.acceleration for m in limits]) + 1e-6).all()
         assert np.median(steps.max(axis=1)) <= max(m.acceleration for m in limits) * PERIOD_S
+
+    def _assert_joints_within_limits(self) -> None:
+        targets = list(self.targets)
+        if not targets:
+            return
+        joints = ROBOT.controlled
+        positions = np.array([[t[j.name] for j in joints] for _, t in targets])
+        # NaN is not between the limits either.
+        assert (positions >= np.array([j.lower for j in joints]) - 1e-9).all()
+        assert (positions <= np.array([j.upper for j in joints]) + 1e-9).all()
+        gaps = np.diff([t for t, _ in targets])
+        if len(gaps) < 4:
+            return
+        # As for the base: a listener that had to wait sees several periods at once.
+        before = np.max([np.roll(gaps, n) for n in (1, 2, 3)], axis=0)
+        span_s = np.maximum(2 * PERIOD_S, gaps + before)[:, None]
+        top = np.array([j.motion.velocity for j in joints])
+        assert (np.abs(np.diff(positions, axis=0)) <= span_s * top + 1e-6).all()
 
     def has_stopped_for(self, reason: str) -> bool:
         """Whether safety said STOP with this reason: on its topic, or in its log.
