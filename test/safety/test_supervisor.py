@@ -577,11 +577,13 @@ def test_after_a_reset_the_old_command_moves_nothing(running: Any) -> None:
 def test_a_lost_heartbeat_latches(robot: RobotSpec, make_bench: Any) -> None:
     bench = make_bench(robot, SafetyConfig(heartbeat_timeout_s=0.5))
     assert 'heartbeat missing' in bench.run(0.5).reason
+    assert bench.safety.diagnostics(bench.now_s)['age_s/heartbeat'] == math.inf
     for _ in range(50):
         bench.safety.on_heartbeat(bench.now_s)
         bench.step()
     assert bench.log[-1][1].state.name == 'RUN'
     assert bench.until('ESTOP') <= 0.54
+    assert bench.safety.diagnostics(bench.now_s)['age_s/heartbeat'] > 0.5
     bench.is_open = False
     bench.run(1.0)
     assert 'heartbeat is still lost' in bench.safety.reset(bench.now_s)[1]

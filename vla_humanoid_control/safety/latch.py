@@ -35,6 +35,10 @@ class Latch:
         """The operator is there."""
         self._heartbeat_s = now_s
 
+    def heartbeat_age_s(self, now_s: float) -> float:
+        """Time since the operator was last heard; infinite before the first time [s]."""
+        return float('inf') if self._heartbeat_s is None else max(now_s - self._heartbeat_s, 0.0)
+
     def request_stop(self, reason: str) -> None:
         """Stop without latching, until taken back with an empty reason."""
         self._requested = reason

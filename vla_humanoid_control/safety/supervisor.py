@@ -321,6 +321,7 @@ class SafetySupervisor:
                 'speed_share': round(self._share, 3),
                 'loop_hz': round(1 / self._interval_s, 1) if self._interval_s > 0 else 0.0,
                 'measured_speed_mps': round(float(np.hypot(*self._odom[:2])), 4),
+                'age_s/heartbeat': round(self._latch.heartbeat_age_s(now_s), 4),
                 **self._body.diagnostics(), **counts, **self._monitors.diagnostics(now_s)}
 
     # ---- how it decides
