@@ -64,7 +64,9 @@ def test_bad_input_is_one_line_and_changes_nothing(
 @pytest.mark.parametrize(('verb', 'change'), [
     *((verb, change) for verb in ('demo', 'run') for change in (
         {'--checkpoint': 'no-such-folder'}, {'--checkpoint': '.'}, {'--robot': 'no-such-robot'})),
-    ('demo', {'--suite': 'no-such.yaml'}), ('demo', {'--seed': '-1'})])
+    ('demo', {'--suite': 'no-such.yaml'}), ('demo', {'--seed': '-1'}),
+    ('run', {'--params': 'no-such.yaml'}),
+    ('run', {'--params': str(ROOT / 'config' / 'robots' / 'humanoid.yaml')})])
 def test_graph_is_not_begun_with_bad_input(verb: str, change: dict[str, str], tmp_path: Path,
                                            monkeypatch: pytest.MonkeyPatch,
                                            capsys: pytest.CaptureFixture[str]) -> None:

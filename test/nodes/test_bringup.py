@@ -53,6 +53,11 @@ def test_simulator_is_part_of_a_simulated_graph_only() -> None:
         == ['vla_controller', 'confidence_monitor', 'safety_monitor']
 
 
+def test_parameter_file_can_be_chosen() -> None:
+    assert {e.parameter_file for e in graph(Deployment(parameter_file=Path('mine.yaml')))} \
+        == {Path('mine.yaml')}
+
+
 @pytest.mark.parametrize('value', ["it's", 'on', '1', '', "['a']", True, 2.5, ['x', 'y']])
 def test_parameters_arrive_as_they_are(value: object) -> None:
     node = NodeEntry('a', {'p': value}, Path('none.yaml'))

@@ -41,6 +41,26 @@ def test_launch_file_lists_the_graph(path: Path) -> None:
         == [e.name for e in graph(Deployment(simulated=simulated))]
 
 
+@pytest.mark.parametrize('path', FILES, ids=lambda p: p.name)
+def test_launch_argument_chooses_the_parameter_file(path: Path, tmp_path: Path) -> None:
+    mine = tmp_path / 'mine.yaml'
+    mine.write_text('/**: {ros__parameters: {use_sim_time: false}}')
+    context = LaunchContext()
+    context.launch_configurations['params'] = str(mine)
+    description = PythonLaunchDescriptionSource(str(path)).get_launch_description(context)
+    for entity in description.entities:
+        if isinstance(entity, DeclareLaunchArgument):
+            entity.execute(context)
+    node = next(e for e in description.entities if isinstance(e, Node))
+    files = [name for name, is_file in evaluated(node, context) if is_file]
+    assert Path(files[0]).read_text() == mine.read_text()
+
+
+def evaluated(node: Node, context: LaunchContext) -> list[tuple[str, bool]]:
+    node._perform_substitutions(context)
+    return node._Node__expanded_parameter_arguments
+
+
 @pytest.mark.parametrize(('script', 'status'), [('raise SystemExit(3)', 1), (
     'import signal; signal.signal(signal.SIGINT, lambda *_: exit(0)); signal.pause()', 0)])
 def test_launch_fails_where_a_node_dies_and_only_there(script: str, status: int) -> None:

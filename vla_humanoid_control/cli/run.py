@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import yaml
+
 from vla_humanoid_control.errors import UserError
 
 
@@ -14,6 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--checkpoint', default='', metavar='DIR',
                         help='folder of a checkpoint, or a policy name (default: the checkpoint '
                              'that comes with the package)')
+    parser.add_argument('--params', type=Path, metavar='FILE',
+                        help='parameters of the nodes in YAML (default: config/params/robot.yaml)')
     parser.add_argument('--log', type=Path, default=Path('out/run/graph.log'),
                         help='file for the output of all nodes (default: %(default)s)')
 
@@ -22,18 +26,36 @@ def run(arguments: argparse.Namespace) -> int:
     """Run until Ctrl-C.
 
     Raises:
-        UserError: The robot file or the checkpoint is wrong, ROS 2 is missing, or a node ended by
-            itself.
+        UserError: The robot file, the checkpoint or the parameter file is wrong, ROS 2 is missing,
+            or a node ended by itself.
     """
     from vla_humanoid_control.policy.registry import DEFAULT_POLICY, gate_config
     from vla_humanoid_control.robot import load_robot
     load_robot(arguments.robot)
     gate_config(arguments.checkpoint or DEFAULT_POLICY)
+    if arguments.params is not None:
+        _check_parameters(arguments.params)
     try:
         from vla_humanoid_control.nodes.bringup import Deployment, run_graph
     except ImportError as error:
         raise UserError(f'ROS 2 is not here ({error}). Run make setup, or source a ROS 2 '
                         'installation.') from error
-    run_graph(Deployment(robot=arguments.robot, policy=arguments.checkpoint, simulated=False),
-              arguments.log)
+    run_graph(Deployment(robot=arguments.robot, policy=arguments.checkpoint, simulated=False,
+                         parameter_file=arguments.params or ''), arguments.log)
     return 0
+
+
+def _check_parameters(path: Path) -> None:
+    try:
+        document = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except OSError as error:
+        raise UserError(f'Parameter file {path}: {error.strerror}. Give the path of a YAML file '
+                        'like config/params/robot.yaml.') from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f'Parameter file {path} is not valid YAML: '
+                        f'{" ".join(str(error).split())}') from error
+    if not isinstance(document, dict) or not all(
+            isinstance(entry, dict) and isinstance(entry.get('ros__parameters'), dict)
+            for entry in document.values()):
+        raise UserError(f'Parameter file {path} must name nodes, each with ros__parameters below '
+                        'it, as in config/params/robot.yaml.')

@@ -30,12 +30,14 @@ class Deployment:
         robot: Name of a robot file in config/robots/, or its path.
         policy: Name of a policy or folder of a checkpoint; '' for the node's own default.
         simulated: Whether the built-in simulator stands in for the robot.
+        parameter_file: Parameters of the nodes in YAML; '' for the one in config/params/.
         parameters: Node name to parameters that go before those of the files.
     """
 
     robot: Any = 'humanoid'
     policy: Any = ''
     simulated: bool = True
+    parameter_file: Any = ''
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -46,14 +48,14 @@ class NodeEntry:
     Attributes:
         name: Name of node and executable.
         parameters: Its own parameters.
-        parameter_file: YAML read before them.
+        parameter_file: YAML read before them; a path, or a substitution of launch.
         remappings: Topic name in the code to topic name in the graph.
         module: Python module that is run; by default the one of that name below `nodes/`.
     """
 
     name: str
     parameters: Mapping[str, Any]
-    parameter_file: Path
+    parameter_file: Any
     remappings: Mapping[str, str] = field(default_factory=dict)
     module: str = ''
 
@@ -76,9 +78,14 @@ def graph(deployment: Deployment) -> tuple[NodeEntry, ...]:
         'safety_monitor': robot,
         **({'humanoid_sim': robot} if deployment.simulated else {}),
     }
-    file = config_path('params', 'demo.yaml' if deployment.simulated else 'robot.yaml')
+    file = deployment.parameter_file or default_parameters(deployment.simulated)
     return tuple(NodeEntry(name, {**values, **deployment.parameters.get(name, {})}, file)
                  for name, values in own.items())
+
+
+def default_parameters(simulated: bool) -> Path:
+    """The parameter file of a graph that is given no other."""
+    return config_path('params', 'demo.yaml' if simulated else 'robot.yaml')
 
 
 def environment() -> dict[str, str]:

@@ -9,7 +9,12 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from vla_humanoid_control.nodes.bringup import Deployment, environment, graph
+from vla_humanoid_control.nodes.bringup import (
+    Deployment,
+    default_parameters,
+    environment,
+    graph,
+)
 
 ARGUMENTS = {
     'robot': (Deployment.robot, 'Name of a robot file in config/robots/, or its path'),
@@ -23,13 +28,16 @@ def describe(simulated: bool) -> LaunchDescription:
     # Typed, as launch would read a path or an empty name as YAML.
     chosen = {name: ParameterValue(LaunchConfiguration(name), value_type=str)
               for name in ARGUMENTS}
-    entries = graph(Deployment(simulated=simulated, **chosen))
+    entries = graph(Deployment(simulated=simulated, parameter_file=LaunchConfiguration('params'),
+                               **chosen))
     return LaunchDescription([
         *(DeclareLaunchArgument(name, default_value=default, description=text)
           for name, (default, text) in ARGUMENTS.items()),
+        DeclareLaunchArgument('params', default_value=str(default_parameters(simulated)),
+                              description='Parameters of the nodes, a YAML file'),
         *(SetEnvironmentVariable(name, value) for name, value in environment().items()),
         *(Node(package='vla_humanoid_control', executable=entry.name, name=entry.name,
-               parameters=[str(entry.parameter_file), dict(entry.parameters)],
+               parameters=[entry.parameter_file, dict(entry.parameters)],
                remappings=list(entry.remappings.items()),
                ros_arguments=['--enclave', entry.enclave], output='both', on_exit=_ended)
           for entry in entries),
