@@ -142,11 +142,12 @@ def _any_stamp(self: Watchdog, *_: Any) -> str:
 @pytest.mark.parametrize(('place', 'name', 'sabotage'), [
     (TwistLimiter, 'step', _step_change), (Watchdog, 'stale', _never_stale),
     (Watchdog, '_problem', _any_stamp), (Latch, 'reset', _always_reset),
-    (Latch, '__init__', _forget_latch), (FrozenCheck, 'offer', _never_frozen),
+    (Latch, '_heartbeat_lost', lambda self, now_s: False), (Latch, '__init__', _forget_latch),
+    (FrozenCheck, 'offer', _never_frozen),
     (config, '_number', _any_number), (JointLimiter, 'commit', _jump),
     (supervisor, 'tilt_rad', lambda reading: 0.0), (supervisor, '_EARLY', 2.0)],
-    ids=['steps', 'stale', 'stamps', 'reset', 'restart', 'frozen', 'bounds', 'jumps', 'tilt',
-         'bursts'])
+    ids=['steps', 'stale', 'stamps', 'reset', 'heartbeat', 'restart', 'frozen', 'bounds', 'jumps',
+         'tilt', 'bursts'])
 def test_sabotage_is_noticed(robot: RobotSpec, monkeypatch: pytest.MonkeyPatch, place: Any,
                              name: str, sabotage: Callable[..., Any] | float) -> None:
     monkeypatch.setattr(place, name, sabotage)

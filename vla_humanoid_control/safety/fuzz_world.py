@@ -72,6 +72,7 @@ class World:
         self._period_s = 1.0 / config.rate_hz
         self._pressed: set[str] = set()
         self._latched = latched
+        self._heartbeat_s: float | None = None
         self._stop_requested = False
         self._foreign = False
         self._newest_ns = -1
@@ -97,6 +98,8 @@ class World:
         gap = ticked and math.isfinite(late) and late > self.safety.config.max_gap_s
         if ticked:
             self._due_s = self.now_s + period if late > period else self._due_s + period
+        # Once heard, it is missed after its time, and that latches.
+        self._latched |= self._heartbeat_s is not None and self._no_heartbeat()
         must_stop = self._must_stop()
         command = self.safety.step(self.now_s)
         self.steps += 1
@@ -120,6 +123,11 @@ class World:
         return stale or unfit or self._latched or self._stop_requested or self._foreign \
             or self._broken_proposal
 
+    def _no_heartbeat(self) -> bool:
+        timeout_s = self.safety.config.heartbeat_timeout_s
+        heard_s = -math.inf if self._heartbeat_s is None else self._heartbeat_s
+        return timeout_s > 0 and self.now_s - heard_s > timeout_s + 1e-9
+
     # ---- inputs
 
     @property
@@ -131,9 +139,10 @@ class World:
         safety, now_s = self.safety, self.now_s
         safety.on_clock(self._stamp_ns, now_s)
         safety.on_heartbeat(now_s)
+        self._heartbeat_s = now_s
         safety.on_joint_states(JointReading(self._stamp_ns, self._joints()), now_s)
         safety.on_imu(ImuReading(self._stamp_ns, _LEVEL, _STILL, _GRAVITY), now_s)
-        safety.on_odom(_STILL, now_s)
+        safety.on_odom(_STILL, now_s, self._stamp_ns)
         safety.on_scan(self._scan(4.0), now_s)
         if 'depth' in self.robot.sensors:
             safety.on_depth(self._depth(4.0), self._stamp_ns, now_s)
@@ -414,6 +423,8 @@ class World:
         ok, message = self.safety.reset(self.now_s)
         if ok and self._pressed:
             raise ViolationError(f'reset while pressed: {message}')
+        if ok and self._no_heartbeat():
+            raise ViolationError(f'reset without the operator: {message}')
         if ok:
             self._latched = self._stop_requested = False
         self.step()
@@ -459,6 +470,8 @@ class World:
             raise ViolationError(f'{changes} was refused ({reason}), and yet changed something')
         off = [n for n in changes if n.startswith('watch_') and getattr(before, n)
                and not getattr(after, n)]
+        off += ['heartbeat_timeout_s'] * (before.heartbeat_timeout_s > 0
+                                          and after.heartbeat_timeout_s == 0)
         if off and not at_rest:
             raise ViolationError(f'{off} was switched off in motion')
         for name in changes:
