@@ -107,10 +107,13 @@ def test_launch_file_parses(path: Path) -> None:
     assert module.generate_launch_description().entities
 
 
-def test_make_says_what_is_missing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(('library', 'package'), [
+    ('libEGL.so.1', 'libegl1'), ('libGL.so.1', 'libgl1'), ('libgthread-2.0.so.0', 'libglib2.0-0')])
+def test_make_says_what_is_missing(tmp_path: Path, library: str, package: str) -> None:
     """A machine without EGL used to end in a traceback from inside MuJoCo."""
     script = ('import ctypes, sys\n'
-              'def refuse(name): raise OSError(name)\n'
+              'def refuse(name):\n'
+              f'    if name == {library!r}: raise OSError(name)\n'
               'ctypes.CDLL = refuse\n'
               'sys.argv = ["prerequisites.py", "system"]\n'
               'from vla_humanoid_control.cli import prerequisites\n'
@@ -118,5 +121,5 @@ def test_make_says_what_is_missing(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True,
                           timeout=60, cwd=tmp_path, env={**os.environ, 'PYTHONPATH': str(ROOT)})
     assert done.returncode == 2
-    assert 'libegl1' in done.stderr
+    assert f'apt-get install {package}' in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

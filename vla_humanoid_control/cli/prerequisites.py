@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes
 import sys
 
-_LIBRARIES = {'libEGL.so.1': 'libegl1 libegl-mesa0 libgl1-mesa-dri', 'libGL.so.1': 'libgl1'}
+_LIBRARIES = {'libEGL.so.1': 'libegl1 libegl-mesa0 libgl1-mesa-dri', 'libGL.so.1': 'libgl1',
+              'libgthread-2.0.so.0': 'libglib2.0-0'}
+"""Library to its Debian packages; the last two are what OpenCV's wheel wants."""
 
 
 def system_problem() -> str | None:
@@ -24,12 +26,12 @@ def system_problem() -> str | None:
 
 
 def rendering_problem() -> str | None:
-    """Why MuJoCo could not render off screen; None where the libraries are there."""
+    """Why there could be no camera image; None where the libraries are there."""
     for library, packages in _LIBRARIES.items():
         try:
             ctypes.CDLL(library)
         except OSError:
-            return (f'{library} is missing, without which no camera image can be rendered: '
+            return (f'{library} is missing, without which there is no camera image: '
                     f'install the Debian package{"s" if " " in packages else ""} {packages} '
                     f'(sudo apt-get install {packages}).')
     return None
