@@ -7,7 +7,8 @@ one before has ended or after its time. Every core is kept busy by a process of 
 same priority as the nodes, unless `--no-load` is given. For every process it reports memory and
 its growth, open file handles and their growth, processor time, and missed deadlines; growth is the
 slope of a straight line through the second half of the run, so that what is loaded at the start
-does not count. Exits with 1 where a process died or the graph ceased to work, else with 0.
+does not count. Exits with 1 where a process died, a loop stood still or never told how often it
+ran, or the robot was never let move; else with 0.
 """
 
 from __future__ import annotations
@@ -137,6 +138,21 @@ def _count(number: int) -> str:
     return '-' if number < 0 else str(number)
 
 
+def idle(result: Mapping[str, Wear], states: Mapping[str, int]) -> str:
+    """What did not work though every process lived; '' where everything did.
+
+    Args:
+        result: Figures of every process.
+        states: How often safety was seen in each of its states.
+    """
+    still = [name for name, w in result.items() if name in TICKS and w.ticks <= 0]
+    if still:
+        return f'the loop of {", ".join(still)} did not run'
+    if not states.get('RUN', 0) + states.get('SLOW', 0):
+        return 'the robot was never let move; safety was in ' + ', '.join(sorted(states))
+    return ''
+
+
 @contextmanager
 def busy_cores(count: int) -> Iterator[None]:
     """Keep so many cores busy."""
@@ -171,6 +187,7 @@ class Soak:
         self._values: dict[str, dict[str, str]] = {}
         self._first: dict[str, dict[str, str]] = {}
         self.outcomes: dict[str, int] = {}
+        self.states: dict[str, int] = {}
         self.commands = 0
         director.node.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics,
                                           qos.EVENT)
@@ -205,7 +222,9 @@ class Soak:
         while (now := time.monotonic()) < until_s and now - command_s < COMMAND_S:
             self._look(now - began_s)
             self._director.linger(SAMPLE_S)
-            state = self._director.snapshot().task_state.split(':')[0]
+            seen = self._director.snapshot()
+            state, safety = (s.split(':')[0] for s in (seen.task_state, seen.safety_state))
+            self.states[safety] = self.states.get(safety, 0) + 1
             if state in ('DONE', 'FAILED'):
                 break
         self.outcomes[state or 'nothing'] = self.outcomes.get(state or 'nothing', 0) + 1
@@ -277,15 +296,18 @@ def soak(given: argparse.Namespace) -> int:
                 problem = run.run(given.seconds)
             result = run.wear()
     died = [name for name, w in result.items() if w.died]
+    problem = problem or idle(result, run.states)
     print(table(result))
     print(f'{run.commands} commands: '
           + ', '.join(f'{n} {state}' for state, n in sorted(run.outcomes.items())))
+    print('Seconds in each state of safety: '
+          + ', '.join(f'{state} {n * SAMPLE_S:g}' for state, n in sorted(run.states.items())))
     if problem:
-        print(f'Ended early: {problem}')
+        print(f'Did not work: {problem}')
     path = given.out / 'soak.json'
     path.write_text(json.dumps({
         'seconds': given.seconds, 'load': given.load, 'cores': cores, 'commands': run.commands,
-        'outcomes': run.outcomes, 'ended_early': problem,
+        'outcomes': run.outcomes, 'safety_states': run.states, 'problem': problem,
         'processes': {name: asdict(w) for name, w in result.items()}}, indent=1) + '\n',
         encoding='utf-8')
     print(f'Figures: {path}')

@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip('psutil')
 
-from benchmarks.soak import Samples, main, table, wear
+from benchmarks.soak import TICKS, Samples, idle, main, table, wear
 
 
 def samples(growth_mb_per_s: float, handles_per_s: float = 0.0) -> Samples:
@@ -43,6 +43,16 @@ def test_table_shows_the_dead() -> None:
                   'confidence_monitor': wear(samples(0.0), -1, -1, '')})
     assert 'status -9' in text and '30000' in text
     assert text.splitlines()[2].split()[-3:] == ['-', '-', 'no']
+
+
+def test_a_graph_that_lives_and_does_nothing_is_no_success() -> None:
+    """Every process lives, and safety never lets the robot move, or a loop stands still."""
+    well = {name: wear(samples(0.0), 6000, 0, '') for name in TICKS}
+    assert idle(well, {'HOLD': 100, 'RUN': 20}) == ''
+    assert 'HOLD, STOP' in idle(well, {'HOLD': 1, 'STOP': 500})
+    for ticks in (0, -1):
+        result = {**well, 'safety_monitor': wear(samples(0.0), ticks, 0, '')}
+        assert 'safety_monitor' in idle(result, {'RUN': 20})
 
 
 @pytest.mark.parametrize('seconds', ['0', '-5', 'nan'])
