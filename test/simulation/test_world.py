@@ -1,6 +1,10 @@
-"""The simulated body stands in for one robot, and says so to the file of another."""
+"""The simulated body stands in for one robot; what it cannot do, it says in one sentence."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -21,3 +25,20 @@ def test_robot_that_the_body_does_not_fit_is_refused(robot: RobotSpec, what: str
     """It used to end in a KeyError, or in a camera thread that died."""
     with pytest.raises(UserError, match=what):
         World(robot)
+
+
+def test_without_a_driver_it_says_what_to_install() -> None:
+    """EGL without a driver used to end in an ImportError from inside MuJoCo."""
+    script = ('from vla_humanoid_control.errors import UserError\n'
+              'from vla_humanoid_control.robot import load_robot\n'
+              'from vla_humanoid_control.simulation.world import World\n'
+              'try:\n'
+              '    World(load_robot("humanoid")).render("head", 64, 48)\n'
+              'except UserError as error:\n'
+              '    print(error)\n')
+    root = str(Path(__file__).resolve().parents[2])
+    done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True,
+                          timeout=60, env={**os.environ, 'PYTHONPATH': root, 'MUJOCO_GL': 'egl',
+                                           '__EGL_VENDOR_LIBRARY_DIRS': '/nonexistent'})
+    assert done.returncode == 0, done.stderr
+    assert 'apt-get install libegl1 libegl-mesa0' in done.stdout

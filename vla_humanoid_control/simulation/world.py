@@ -320,9 +320,9 @@ class Camera:
         model.vis.global_.offheight = max(model.vis.global_.offheight, height)
         try:
             self._renderer = mujoco.Renderer(model, height, width)
-        except (mujoco.FatalError, RuntimeError) as error:
-            raise UserError(f'Cannot draw off screen ({error}). Install EGL: '
-                            'apt-get install libegl1 libgl1-mesa-dri') from error
+        except (mujoco.FatalError, RuntimeError, ImportError) as error:
+            raise UserError(f'Cannot draw off screen ({error}). Install EGL with a driver: '
+                            'sudo apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri') from error
         for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
             self._renderer.scene.flags[flag] = 0
 
