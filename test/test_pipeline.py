@@ -58,6 +58,7 @@ class Bench:
         self.policy = Recorder()
         self.now_s = 100.0
         self.looks = 0
+        self.noise = np.random.default_rng(0)
         self.joints = {j.name: j.home for j in ROBOT.joints}
         self.commands: list[Command] = []
         self.pipeline = Pipeline(
@@ -69,6 +70,11 @@ class Bench:
         self.looks += 1
         return {'head': np.zeros((48, 64, 3), np.uint8)}
 
+    def measured(self) -> dict[str, float]:
+        """Encoders have noise."""
+        noise = self.noise.normal(size=len(self.joints)) * 1e-5
+        return {name: value + e for (name, value), e in zip(self.joints.items(), noise)}
+
     def run(self, seconds: float) -> None:
         for step in range(round(seconds / DT_S)):
             stamp_ns = int(self.now_s * 1e9)
@@ -77,7 +83,7 @@ class Bench:
                              np.array([0.0, 0, 9.81]))
             self.pipeline.safety.on_odom(np.zeros(3), self.now_s)
             command = self.pipeline.step(self.now_s, self.look, JointReading(
-                stamp_ns, {**self.joints}), scan if step % 5 == 0 else None, imu)
+                stamp_ns, self.measured()), scan if step % 5 == 0 else None, imu)
             self.joints.update(command.joints)
             self.commands.append(command)
             self.now_s += DT_S

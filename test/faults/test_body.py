@@ -73,6 +73,22 @@ def test_fault_57_frozen_joint_states(graph: GraphUnderTest, fault: Fault) -> No
     fault.happened(stop()[0][1])
 
 
+def test_fault_57_frozen_joint_states_in_walking(graph: GraphUnderTest, fault: Fault) -> None:
+    """/joint_states repeats itself to the last bit while the base walks, and with it the legs."""
+    graph.walk_on()
+    frozen = list(graph.robot.positions.values())
+
+    def freeze(msg: JointState) -> JointState:
+        msg.position = frozen
+        return msg
+
+    since = time.monotonic()
+    graph.robot.spoil_joints = freeze
+    fault.stops(graph, since, 0.5 + 0.1)  # it has to move 2 cm first
+    assert graph.safety.startswith('STOP') and 'joint_states repeats itself' in graph.safety
+    fault.happened(graph.safety)
+
+
 def test_fault_58_joint_beyond_its_limit(bench: Bench, fault: Fault) -> None:
     """An elbow measured 0.1 rad beyond its limit.
 

@@ -105,8 +105,10 @@ class Robot:
             self._clock_out.publish(Clock(clock=to_stamp(self.now_ns())))
         self._pose = self._pose + 0.02 * self.twist
         if self.joints_on:
+            noise = self._random.normal(size=len(self.positions)) * 1e-5
+            measured = {n: p + e for (n, p), e in zip(self.positions.items(), noise)}
             self._send(self._out['joint_states'],
-                       self.spoil_joints(joints_to_msg(stamp, self.positions)))
+                       self.spoil_joints(joints_to_msg(stamp, measured)))
         level = ImuReading(stamp, np.array([0.0, 0, 0, 1]), np.zeros(3), np.array([0, 0, 9.81]))
         self._send(self._out['imu'], self.spoil_imu(imu_to_msg(level, 'torso')))
         self._out['odom'].publish(odometry_to_msg(stamp, self._pose, self.twist))

@@ -238,6 +238,23 @@ def test_frozen_joint_readings_stop(running: Any) -> None:
     assert running.log[-1][1].state.name == 'STOP'
 
 
+@pytest.mark.parametrize('legs', [True, False])
+def test_frozen_joint_readings_stop_a_walking_robot(robot: RobotSpec, make_bench: Any,
+                                                    legs: bool) -> None:
+    """Legs move when the base does; a base on wheels may stand still above them."""
+    joints = robot.joints if legs else robot.controlled
+    bench = make_bench(replace(robot, joints=joints, mjcf=None))
+    bench.until('RUN')
+    reading = bench.joint_reading()
+    start = bench.now_s
+    while bench.now_s - start < 1.5:
+        bench.overrides['joint_states'] = replace(reading, stamp_ns=bench.stamp_ns)
+        bench.step()
+    assert bench.log[-1][1].state.name == ('STOP' if legs else 'RUN')
+    assert ('joint_states repeats itself' in bench.log[-1][1].reason) is legs
+    bench.check_limits()
+
+
 def test_a_frozen_scan_stops(running: Any) -> None:
     running.overrides['scan'] = running.scan()
     assert running.until('STOP') <= running.config.frozen_after_s + 0.3

@@ -79,6 +79,8 @@ class SafetySupervisor:
         self._tilt_rad = 0.0
         self._tilted = False
         self._odom = np.zeros(3)
+        # Joints that a walking controller has for its own move when the base does.
+        self._walks = len(robot.controlled) < len(robot.joints)
         self._pose = np.zeros(3)  # dead reckoning of the commanded twist: x, y, yaw
         self._way = 0.0  # how far commands have moved the base since start [m + rad]
         self._obstacles = {'scan': Surroundings(), 'depth': Surroundings()}
@@ -140,7 +142,8 @@ class SafetySupervisor:
             watchdog.reject(problem, now_s)
         elif self._monitors.offer(watchdog, reading.stamp_ns, now_s):
             content = tuple(reading.positions.values()), tuple(reading.velocities.values())
-            self._monitors.content(watchdog, content, self._body.way, now_s)
+            way = self._body.way + (self._way if self._walks else 0.0)
+            self._monitors.content(watchdog, content, way, now_s)
             self._body.measured(reading.positions, now_s)
 
     def on_scan(self, reading: ScanReading, now_s: float) -> None:
