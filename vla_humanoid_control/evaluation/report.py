@@ -242,7 +242,7 @@ def draw_reliability(report: dict[str, Any], path: Path) -> Path | None:
         return None
     figure = Figure(figsize=(5, 5.6), layout='constrained')
     FigureCanvasAgg(figure)
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw={'height_ratios': (4, 1)})
     width = 1 / metrics.ECE_BINS
     middles = [(b['low'] + b['high']) / 2 for b in bins]
     upper.bar(middles, [b['accuracy'] for b in bins], width * 0.92, color='#4c78a8',

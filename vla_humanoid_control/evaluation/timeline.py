@@ -57,7 +57,7 @@ def draw_timeline(trace: Trace, path: Path) -> None:
     """Write the picture as PNG."""
     figure = Figure(figsize=(16, 7.5), layout='constrained')
     commands, confidence, speed, safety = figure.subplots(
-        4, 1, sharex=True, height_ratios=(1.5, 2, 1.6, .6))
+        4, 1, sharex=True, gridspec_kw={'height_ratios': (1.5, 2, 1.6, .6)})
     times = [m.time_s for m in trace.moments]
     _draw_commands(commands, trace.spans)
     confidence.plot(times, [m.confidence for m in trace.moments], color='#2060b0', lw=1.2)
