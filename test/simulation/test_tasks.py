@@ -124,6 +124,23 @@ def test_what_is_out_of_scope_has_a_scene_but_cannot_be_accomplished(world):
     assert not monitor.success(world)
 
 
+@pytest.mark.parametrize(('key', 'here'), [
+    ('go_to:red:box', 4), ('reach:red:box', 3), ('turn:left', 5)])
+@pytest.mark.parametrize('distractors', [0, 3, 5, 8])
+def test_as_many_distractors_as_were_asked_for(world, key, here, distractors):
+    """More than four were refused, and a fourth one beside the target of `reach` was left out."""
+    task = replace(Task.from_key(key), distractors=distractors)
+    for seed in range(5):
+        world.reset(seed, task)
+        others = [p for p in world.objects if (p.colour, p.shape) != ('red', 'box')
+                  or task.family == 'turn']
+        on_table = [p for p in others if p.on_table is not None]
+        near = on_table if task.family == 'reach' else [p for p in others if p not in on_table]
+        assert len(near) == min(distractors, here)
+        if distractors > here:
+            assert len(others) == distractors
+
+
 def test_same_seed_same_scene(world):
     world.reset(11)
     first = (world.render('head', 64, 48), world.object_poses())

@@ -86,8 +86,11 @@ def _sample_objects(rng: np.random.Generator, task: Task | None,
     asked = None if task is None else task.distractors
     counts = {'floor': int(rng.integers(1, FLOOR_SLOTS)),
               'table': int(rng.integers(1, TABLE_SLOTS))}
-    if asked is not None:
-        counts['table' if family == 'reach' else 'floor'] = asked
+    if asked is not None:  # where the target is, as far as they fit; then on the other surface
+        here, there = ('table', 'floor') if family == 'reach' else ('floor', 'table')
+        slots = TABLE_SLOTS if family == 'reach' else FLOOR_SLOTS
+        counts[here] = min(asked, slots - (target is not None))
+        counts[there] = asked - counts[here] or counts[there]
     counts['floor'] = min(counts['floor'], FLOOR_SLOTS - (family == 'go_to'))
     counts['table'] = min(counts['table'], TABLE_SLOTS - (family == 'reach'))
     # The hard distractors come first in `pairs`: they go where the target is.

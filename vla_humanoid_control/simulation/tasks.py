@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.simulation.scene import COLOURS, SHAPES
+from vla_humanoid_control.simulation.scene import COLOURS, FLOOR_SLOTS, SHAPES, TABLE_SLOTS
 
 if TYPE_CHECKING:
     from vla_humanoid_control.simulation.world import World
@@ -31,6 +31,9 @@ ARGUMENTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     OUT_OF_SCOPE: {}}
 """Family to its arguments, in order, and the values of each."""
 
+MAX_DISTRACTORS = FLOOR_SLOTS + TABLE_SLOTS - 1
+"""A scene has room for so many objects beside the target."""
+
 _TIME_LIMIT_S = {'move': 12.0, 'turn': 15.0, 'stop': 3.0, 'go_to': 30.0, 'reach': 20.0,
                  'gesture': 12.0, OUT_OF_SCOPE: 3.0}
 
@@ -42,7 +45,9 @@ class Task:
     Attributes:
         family: One of `FAMILIES`, or `OUT_OF_SCOPE`.
         arguments: The values of the family's arguments, in order.
-        distractors: How many other objects share the scene; None leaves it to the seed.
+        distractors: How many other objects are where the target is: on the table for `reach`, else
+            on the floor. What does not fit there is on the other of the two, where otherwise the
+            seed decides. None leaves all of it to the seed.
     """
 
     family: str
@@ -105,8 +110,9 @@ class Task:
         distractors = mapping.get('distractors')
         if distractors is not None and (isinstance(distractors, bool)
                                         or not isinstance(distractors, int)
-                                        or not 0 <= distractors <= 4):
-            raise UserError(f'Task {family}: distractors must be 0 to 4, got {distractors!r}.')
+                                        or not 0 <= distractors <= MAX_DISTRACTORS):
+            raise UserError(f'Task {family}: distractors must be 0 to {MAX_DISTRACTORS}, got '
+                            f'{distractors!r}.')
         return Task(str(family), tuple(values), distractors)
 
 
