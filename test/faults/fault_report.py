@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,8 @@ from graph_under_test import GraphUnderTest, claimed_domain
 
 SLACK_S = 1.0
 """How much later than its deadline a stop may come before a test fails, on whatever machine [s].
-What is required, 0.1 s at the 99th percentile, is measured and stands below the table."""
+What is required at the 99th percentile is measured, and stands below the table."""
+REQUIRED_S = 0.1
 
 
 @dataclass
@@ -74,12 +75,17 @@ def table(records: list[FaultRecord]) -> str:
                      f'| {r.result} |')
     late = sorted(r.late_s for r in records if r.late_s is not None)
     lines += ['', f'{sum(r.result == "pass" for r in records)} of {len(records)} passed.']
-    if late:
-        p99 = late[math.ceil(0.99 * len(late)) - 1]
+    if (p99 := late_percentile(records)) is not None:
         lines += ['', f'Stops after T, n = {len(late)}: median {late[len(late) // 2] * 1e3:.0f} '
-                  f'ms, 99th percentile {p99 * 1e3:.0f} ms (required: 100 ms). Negative: before '
-                  'the deadline.']
+                  f'ms, 99th percentile {p99 * 1e3:.0f} ms (required: {REQUIRED_S * 1e3:.0f} ms). '
+                  'Negative: before the deadline.']
     return '\n'.join(lines) + '\n'
+
+
+def late_percentile(records: Iterable[FaultRecord]) -> float | None:
+    """99th percentile of stops after T [s]; None without any."""
+    late = sorted(r.late_s for r in records if r.late_s is not None)
+    return late[math.ceil(0.99 * len(late)) - 1] if late else None
 
 
 Bringup = Callable[[int, Path], GraphUnderTest]

@@ -12,7 +12,9 @@ import pytest
 from fault_report import Bringup, Fault
 from graph_under_test import GraphUnderTest
 
-T_S = 0.3
+from vla_humanoid_control.safety.config import SafetyConfig
+
+T_S = SafetyConfig().proposal_timeout_s
 
 
 @pytest.fixture(scope='module')

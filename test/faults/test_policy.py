@@ -20,9 +20,10 @@ from sensor_msgs.msg import JointState
 from vla_humanoid_control.channels import CONFIDENCE, GATE, PROGRESS
 from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig
 from vla_humanoid_control.nodes import qos
+from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.types import BASE_CHANNELS, Action, Proposal, TaskState
 
-T_S = 0.3
+T_S = SafetyConfig().proposal_timeout_s
 
 
 def misbehave(graph: GraphUnderTest, words: str) -> float:

@@ -21,8 +21,9 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 
 from vla_humanoid_control.nodes import qos
+from vla_humanoid_control.safety.config import SafetyConfig
 
-T_S = 0.3
+T_S = SafetyConfig().proposal_timeout_s
 
 
 def killed(graph: GraphUnderTest, fault: Fault, name: str) -> None:

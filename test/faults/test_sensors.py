@@ -26,8 +26,9 @@ from vla_humanoid_control.perception.image_decoding import (
     decode_compressed_rgb,
     decode_rgb,
 )
+from vla_humanoid_control.safety.config import SafetyConfig
 
-T_S = 0.3
+T_S = SafetyConfig().proposal_timeout_s
 """Of the proposal, and so of the camera frame that it comes from [s]."""
 
 

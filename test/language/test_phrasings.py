@@ -14,7 +14,6 @@ from vla_humanoid_control.language.phrasings import (
     phrasings,
 )
 
-
 SPLITS: tuple[Split, ...] = ('train', 'val', 'test')
 
 

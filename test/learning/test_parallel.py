@@ -13,7 +13,6 @@ import torch
 
 from vla_humanoid_control.learning.parallel import lead
 
-
 # In a module of its own, which new processes can import.
 _SOURCE = """
 import os

@@ -34,6 +34,19 @@ def test_stale_right_after_the_timeout(dog: Watchdog, clock: RobotClock) -> None
     assert dog.stale(10.51).startswith('scan stale for 0.51 s')
 
 
+def test_a_proposal_is_as_old_as_its_frame(clock: RobotClock) -> None:
+    dog = Watchdog('proposal', 0.4, from_stamp=True)
+    dog.offer(100 * S - S // 4, clock, LIMITS, 10.0)
+    assert dog.stale(10.14) == ''
+    assert dog.stale(10.16).startswith('proposal stale for 0.41 s')
+
+
+def test_a_stamp_ahead_lengthens_nothing(clock: RobotClock) -> None:
+    dog = Watchdog('proposal', 0.4, from_stamp=True)
+    assert dog.offer(100 * S + S // 20, clock, LIMITS, 10.0) == ''
+    assert dog.stale(10.41)
+
+
 @pytest.mark.parametrize(('stamp_s', 'reason'), [
     (98, 'stamp is 2.00 s old'), (110, 'stamp is 10.00 s ahead'), (0, 'stamp is zero'),
     (-1, 'stamp is negative')])

@@ -32,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--seed', type=int, default=0, help="first shard's seed")
     parser.add_argument('--workers', type=int, default=2, help='processes')
     parser.add_argument('--robot', default='humanoid', help='name or path of the robot file')
+    parser.add_argument('--tasks', nargs='+', metavar='KEY',
+                        help='demonstrations of these tasks alone, such as gesture:wave')
     parser.add_argument('--policy', help='checkpoint whose own states the expert is to label '
                                          '(DAgger); default: the expert acts, disturbed')
 
@@ -42,12 +44,16 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UserError: Arguments that make no sense, or a worker that failed.
     """
+    from vla_humanoid_control.simulation.tasks import Task
+
     if arguments.frames < 1 or arguments.workers < 1:
         raise UserError('vla collect: --frames and --workers must be 1 or more.')
     if arguments.rollouts is not None and (arguments.policy is None or arguments.rollouts < 1):
         raise UserError('vla collect: --rollouts takes 1 or more, and --policy says of what.')
     if arguments.policy is not None and not Path(arguments.policy).is_dir():
         raise UserError(f'vla collect: --policy {arguments.policy} is not a checkpoint directory.')
+    for key in arguments.tasks or ():
+        Task.from_key(key)  # refuses what there is not
     size, unit, total = ((SHARD_FRAMES, 'frame', arguments.frames) if arguments.rollouts is None
                          else (SHARD_EPISODES, 'episode', arguments.rollouts))
     shards = -(-total // size)
@@ -104,7 +110,7 @@ def _demonstrations(arguments: argparse.Namespace, indices: list[int]) -> Iterat
         from vla_humanoid_control.simulation.policy_driver import PolicyDriver
         _one_core()
         driver = PolicyDriver(arguments.policy, robot)
-    collector = Collector(robot, driver)
+    collector = Collector(robot, driver, arguments.tasks or ())
     for index in indices:
         seed = _SPLIT_SEEDS[arguments.split] + arguments.seed + index
         reported = 0

@@ -26,6 +26,7 @@ from vla_humanoid_control.learning.dataset import write_shard
 from vla_humanoid_control.learning.transforms import resize_image
 from vla_humanoid_control.policy.protocol import Policy
 from vla_humanoid_control.robot import RobotSpec
+from vla_humanoid_control.simulation.layout import sample_layout, scene_rng
 from vla_humanoid_control.simulation.scene import COLOURS, SHAPES
 from vla_humanoid_control.simulation.tasks import FAMILIES, Task, all_task_keys
 from vla_humanoid_control.task import TaskConfig
@@ -127,10 +128,11 @@ class RolloutRecorder:
         rollout = self._fair
         if kind < 0.14:
             words, rollout = str(rng.choice(rehearsed(None, self._split))), self._hopeless
-        elif kind < 0.24:
-            task, words = _absent(rng, self._split)
+        seed = int(rng.integers(2 ** 31))
+        if 0.14 <= kind < 0.24:
+            task, words = _absent(rng, self._split, seed)
             rollout = self._hopeless
-        episode = Episode('recorded', words, task, int(rng.integers(2 ** 31)))
+        episode = Episode('recorded', words, task, seed)
         rollout.disturb = mild_disturbance(rng) if rng.random() < 0.25 else None
         result = rollout.run(episode)
         seen = self._policy.take()
@@ -158,14 +160,16 @@ def _draw_task(rng: np.random.Generator) -> Task:
     return Task.from_key(str(rng.choice(keys)))
 
 
-def _absent(rng: np.random.Generator, split: Literal['train', 'val']) -> tuple[Task, str]:
-    """A scene for one object, and words about another that is most likely not in it."""
+def _absent(rng: np.random.Generator, split: Literal['train', 'val'], seed: int
+            ) -> tuple[Task, str]:
+    """The scene of a seed for one object, and words about another that is not in it."""
     family = str(rng.choice(['go_to', 'reach']))
     pairs = [(c, s) for c in COLOURS for s in SHAPES]
-    present, absent = rng.choice(len(pairs), 2, replace=False)
-    key = ':'.join((family, *pairs[absent]))
-    return (Task(family, pairs[present], distractors=0),
-            str(rng.choice(rehearsed(key, split))))
+    task = Task(family, pairs[int(rng.integers(len(pairs)))])
+    present = {(p.colour, p.shape) for p in sample_layout(scene_rng(seed), task).objects}
+    absent = [p for p in pairs if p not in present]
+    key = ':'.join((family, *absent[int(rng.integers(len(absent)))]))
+    return task, str(rng.choice(rehearsed(key, split)))
 
 
 class DisturbedRollout(Rollout):

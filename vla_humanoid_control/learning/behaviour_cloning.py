@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vla_humanoid_control.language.phrasings import FAMILIES, TASK_KEYS
+from vla_humanoid_control.language.phrasings import FAMILIES, TASK_KEYS, family_of
 from vla_humanoid_control.learning.augment import AugmentConfig, augment_images
 from vla_humanoid_control.learning.dataset import ShardSet, iterate, make_batch
 from vla_humanoid_control.learning.parallel import Team
@@ -54,6 +54,7 @@ class BcConfig:
     base_weight: float
     done_weight: float
     families: Mapping[str, float]
+    tasks: Mapping[str, float]
     validate_every: int
     validation_samples: int
     save_every_s: float
@@ -139,7 +140,8 @@ def prepare(shards: ShardSet, rows: NDArray[np.int64], texts: TaskTexts, statist
         known = torch.from_numpy((~withheld).astype(np.float32))
         words = _with_noise(words, mask, options.word_noise, rng)
         spoken = _with_noise(spoken, spoken_mask, options.word_noise, rng)
-    weights = np.array([config.families[f] for f in FAMILIES], np.float32)
+    weights = np.array([config.families[family_of(k)] * config.tasks.get(k, 1.0)
+                        for k in TASK_KEYS], np.float32)
     return BcBatch(
         ModelInput(images.contiguous(memory_format=torch.channels_last),
                    torch.from_numpy(batch.frame_of_row), normalise_joints(joints, statistics),
@@ -147,7 +149,7 @@ def prepare(shards: ShardSet, rows: NDArray[np.int64], texts: TaskTexts, statist
                    torch.from_numpy(mask)),
         normalise_actions(torch.from_numpy(samples.actions[rows]), statistics),
         torch.from_numpy(samples.progress[rows]).clamp(0, 1), target, _LABELS[task],
-        torch.from_numpy(weights[_FAMILY_OF_TASK[task]]), torch.from_numpy(spoken),
+        torch.from_numpy(weights[task]), torch.from_numpy(spoken),
         torch.from_numpy(spoken_mask), _LABELS[spoken_task])
 
 

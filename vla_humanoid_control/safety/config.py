@@ -36,7 +36,7 @@ class SafetyConfig:
     rate_hz: float = field(default=50.0, metadata={
         'description': 'Commands a second [Hz]', 'lower': 10.0, 'upper': 500.0, 'fixed': True})
     proposal_timeout_s: float = _value(
-        0.3, 0.05, 2.0, 'Stop when no proposal from a newer camera frame came for so long [s]')
+        0.4, 0.05, 2.0, 'Stop when the newest camera frame behind a proposal is so old [s]')
     max_stamp_age_s: float = _value(
         0.5, 0.05, 5.0, 'A reading or proposal with an older stamp is rejected [s]')
     max_stamp_ahead_s: float = _value(

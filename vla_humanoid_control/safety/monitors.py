@@ -30,7 +30,7 @@ class Monitors:
         self.sensors = {name: Watchdog(name, s.timeout_s) for name, s in robot.sensors.items()}
         self.cameras = {name: Watchdog(f'camera {name}', s.timeout_s)
                         for name, s in robot.cameras.items()}
-        self.proposal = Watchdog(PROPOSAL, config.proposal_timeout_s)
+        self.proposal = Watchdog(PROPOSAL, config.proposal_timeout_s, from_stamp=True)
         self._frozen = {name: FrozenCheck(threshold)
                         for name, threshold in _MUST_CHANGE_AFTER.items() if name in self.sensors}
         for camera in self.cameras.values():

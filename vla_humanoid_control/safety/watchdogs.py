@@ -42,6 +42,10 @@ class RobotClock:
             return last_ns - stamp_ns >= _JUMP_NS
         return (last_ns - self.now_ns) * 1e-9 > limits.max_ahead_s
 
+    def age_s(self, stamp_ns: int) -> float:
+        """How long ago a stamp was [s]; 0 for one that is ahead, or if the clock is unknown."""
+        return 0.0 if self.now_ns is None else max(0.0, (self.now_ns - stamp_ns) * 1e-9)
+
     def problem(self, stamp_ns: int, limits: StampLimits) -> str:
         """Why a stamp cannot be trusted; empty if it can, or if the clock is unknown."""
         if self.now_ns is None:
@@ -64,11 +68,15 @@ class Watchdog:
     Args:
         name: Shown to people.
         timeout_s: Without an accepted reading for longer than this, the input is stale [s].
+        from_stamp: The time counts from the stamp instead of the arrival: a proposal is as old as
+            the camera frame that it comes from. A clock that went wrong can shorten it so, and
+            never lengthen it.
     """
 
-    def __init__(self, name: str, timeout_s: float) -> None:
+    def __init__(self, name: str, timeout_s: float, from_stamp: bool = False) -> None:
         self.name = name
         self.timeout_s = timeout_s
+        self._from_stamp = from_stamp
         self.accepted = 0
         self.rejected = 0
         self.last_rejection = ''
@@ -92,7 +100,7 @@ class Watchdog:
             self.reject(problem, now_s)
         else:
             self._stamp_ns = stamp_ns
-            self.touch(now_s)
+            self.touch(now_s - clock.age_s(stamp_ns) if self._from_stamp else now_s)
         return problem
 
     def is_latest(self, stamp_ns: int) -> bool:

@@ -10,7 +10,7 @@ different actions under different words.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -64,8 +64,10 @@ class Shard:
 class Collector:
     """Fills shards. One collector a process."""
 
-    def __init__(self, robot: RobotSpec, driver: Driver | None = None) -> None:
-        """Make a collector; without a driver the disturbed expert acts."""
+    def __init__(self, robot: RobotSpec, driver: Driver | None = None,
+                 tasks: Sequence[str] = ()) -> None:
+        """Make a collector; without a driver the disturbed expert acts, without tasks all."""
+        self._tasks = [Task.from_key(key) for key in tasks]
         self._robot = robot
         self._world = World(robot)
         self._expert = Expert(robot)
@@ -81,7 +83,9 @@ class Collector:
             rng = np.random.default_rng([seed, episode, 7])
             scene_seed = int(rng.integers(2 ** 31))
             kind = rng.random()
-            if self._driver is not None:
+            if self._tasks:
+                self._episode(shard, rng, scene_seed, self._tasks[rng.integers(len(self._tasks))])
+            elif self._driver is not None:
                 self._episode(shard, rng, scene_seed, _random_task(rng, (.42, .34, .24)))
             elif kind < 0.40:
                 self._placed(shard, rng, scene_seed)

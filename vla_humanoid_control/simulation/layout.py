@@ -43,6 +43,11 @@ class Layout:
     objects: tuple[Placed, ...]
 
 
+def scene_rng(seed: int) -> np.random.Generator:
+    """All chance in the scene of a seed; its layout is drawn first."""
+    return np.random.default_rng([seed, 20])
+
+
 def sample_layout(rng: np.random.Generator, task: Task | None) -> Layout:
     """Draw a scene in which the task can be done and its words name one object only.
 

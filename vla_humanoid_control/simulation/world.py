@@ -12,7 +12,7 @@ from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.robot import RobotSpec
 from vla_humanoid_control.simulation import scene
 from vla_humanoid_control.simulation.gait import Gait
-from vla_humanoid_control.simulation.layout import Layout, sample_layout
+from vla_humanoid_control.simulation.layout import Layout, sample_layout, scene_rng
 from vla_humanoid_control.simulation.scene import Placed
 from vla_humanoid_control.simulation.tasks import Task
 from vla_humanoid_control.types import ImuReading, JointReading, ScanReading
@@ -68,7 +68,7 @@ class World:
             task: The scene is one in which this can be done; None for any scene.
             posture: Joint name to starting position [rad]; home for those absent.
         """
-        rng = np.random.default_rng([seed, 20])
+        rng = scene_rng(seed)
         self.layout = sample_layout(rng, task)
         self.objects = self.layout.objects
         mujoco.mj_resetData(self.model, self.data)
