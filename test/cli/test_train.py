@@ -11,7 +11,6 @@ from vla_humanoid_control.cli.main import main
     (['--stage', 'confidence'], '--checkpoint'),
     (['--epochs', '0'], '--epochs must be greater than 0'),
     (['--time-budget', '-3'], '--time-budget must be greater than 0'),
-    (['--alpha', '1.5'], '--alpha must lie between 0 and 1'),
     (['--config', 'no-such'], 'no-such.yaml'),
     ([], 'has no shards'),
 ])

@@ -27,7 +27,7 @@ from vla_humanoid_control.errors import UserError
 def combination(*signals: str) -> Combination:
     n = len(signals)
     return Combination(signals, (0.0,) * n, (1.0,) * n, (1.0,) * n + (2.0,) * n, 3.0,
-                       threshold=0.4)
+                       lowest=(0.2, 0.4, 0.6))
 
 
 GOOD = np.array([2.0, 1.0, 1.0, 0.1])
@@ -112,7 +112,7 @@ def test_before_the_confidence_stage_the_head_speaks_for_itself() -> None:
 
 
 @pytest.mark.parametrize('change', [
-    {'weights': [-1.0] * 8}, {'std': [0.0] * 4}, {'offset': math.nan}, {'threshold': 1.5},
+    {'weights': [-1.0] * 8}, {'std': [0.0] * 4}, {'offset': math.nan}, {'lowest': [0.1, 1.5]},
     {'signals': ['head', 'mood']}, {'mean': [0.0]}, {'calibration': {'kind': 'magic'}}])
 def test_a_damaged_score_is_refused(change: dict[str, object]) -> None:
     data = Combinations({s: combination(*s) for s in subsets()}).to_list()
@@ -132,8 +132,11 @@ def test_unknown_or_no_signals_are_refused() -> None:
             read_signals(names)
 
 
-def test_the_threshold_belongs_to_the_choice() -> None:
-    everything = Combinations({s: replace(combination(*s), threshold=len(s) / 10)
+def test_the_threshold_belongs_to_the_choice_and_to_alpha() -> None:
+    everything = Combinations({s: replace(combination(*s), lowest=(len(s) / 10,) * 20)
                                for s in subsets()})
-    assert everything.choose(['head']).threshold == 0.1
-    assert everything.choose(SIGNALS).threshold == 0.4
+    assert everything.choose(['head']).threshold(0.1) == 0.1
+    assert everything.choose(SIGNALS).threshold(0.1) == 0.4
+    assert everything.choose(SIGNALS).threshold(0.01) == 0.0  # twenty are too few to promise that
+    graded = replace(combination(*SIGNALS), lowest=tuple(np.linspace(0.3, 0.9, 99).tolist()))
+    assert graded.threshold(0.5) > graded.threshold(0.1) > graded.threshold(0.02) >= 0.3

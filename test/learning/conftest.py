@@ -109,8 +109,7 @@ def short_confidence(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A configuration of the confidence stage with few requests out of scope."""
     path = tmp_path_factory.mktemp('confidence') / 'short.yaml'
     settings = yaml.safe_load(config_path('train', 'confidence.yaml').read_text(encoding='utf-8'))
-    settings |= {'out_of_scope_texts': 50, 'known_phrasings': 2, 'epochs': 40, 'batch_size': 64,
-                 'alpha': 0.2}
+    settings |= {'out_of_scope_texts': 50, 'known_phrasings': 2, 'epochs': 40, 'batch_size': 64}
     path.write_text(yaml.safe_dump(settings), encoding='utf-8')
     return path
 

@@ -169,7 +169,7 @@ def test_the_confidence_head_learns_which_rollouts_succeed(
     changed = {n.split('.')[0] for n in before if not torch.equal(before[n], after[n])}
     assert changed == {'confidence_head', 'image_novelty', 'instruction_novelty'}
     gate = gate_config(str(tmp_path / 'checkpoint'))
-    assert gate.close_threshold == pytest.approx(max(1e-6, together['threshold']))
+    assert gate.open_threshold == pytest.approx(max(1e-6, together['threshold']), abs=1e-6)
     policy = CheckpointPolicy.load(tmp_path / 'checkpoint', ROBOT)
     policy.reset('turn left')
     image = np.full((96, 128, 3), 200, np.uint8)

@@ -14,12 +14,12 @@ from typing import Any
 from tqdm import tqdm
 
 from vla_humanoid_control.cli.prerequisites import rendering_problem
-from vla_humanoid_control.confidence.score import SIGNALS, read_signals
+from vla_humanoid_control.confidence.score import ALPHA, SIGNALS, read_signals
 from vla_humanoid_control.errors import UserError
 
 Signals = tuple[str, ...]
-Setup = tuple[str, str, Signals]
-"""Robot, checkpoint and confidence signals."""
+Setup = tuple[str, str, Signals, float]
+"""Robot, checkpoint, confidence signals and alpha."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--signals', default=','.join(SIGNALS), metavar='NAMES',
                         help='what the confidence is made of, separated by commas (default: all: '
                              '%(default)s)')
+    parser.add_argument('--alpha', type=float, default=ALPHA,
+                        help='share of successful episodes that the gate may stop; its threshold '
+                             'follows from it (default: %(default)s)')
     parser.add_argument('--robot', default='humanoid', help='name or path of the robot file')
     parser.add_argument('--workers', type=int, default=max(1, min(8, os.cpu_count() or 1)),
                         help='processes (default: %(default)s)')
@@ -65,9 +68,11 @@ def run(arguments: argparse.Namespace) -> int:
     if problem is not None:
         raise UserError(problem)
     signals = read_signals([n for n in arguments.signals.split(',') if n])
-    setup = (arguments.robot, arguments.checkpoint, signals)
+    if not 0 < arguments.alpha < 1:
+        raise UserError(f'--alpha must lie between 0 and 1, got {arguments.alpha:g}.')
+    setup = (arguments.robot, arguments.checkpoint, signals, arguments.alpha)
     _check(*setup)
-    gate = gate_config(arguments.checkpoint, signals)
+    gate = gate_config(arguments.checkpoint, signals, arguments.alpha)
     if arguments.ros:
         results = _through_nodes(episodes, setup)
     else:
@@ -87,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check(robot_name: str, checkpoint: str, signals: Signals) -> None:
+def _check(robot_name: str, checkpoint: str, signals: Signals, alpha: float) -> None:
     """Load everything once, so that bad input is refused before anything starts."""
     from vla_humanoid_control.policy.registry import load_policy
     from vla_humanoid_control.robot import load_robot
@@ -120,13 +125,14 @@ def _ignore_interrupt() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the pool
 
 
-def _run(job: tuple[str, str, Signals, bool, Any]) -> Any:
+def _run(job: tuple[str, str, Signals, float, bool, Any]) -> Any:
     *setup, episode = job
     return _rollout(*setup).run(episode)
 
 
 @cache  # one in each process
-def _rollout(robot_name: str, checkpoint: str, signals: Signals, ungated: bool) -> Any:
+def _rollout(robot_name: str, checkpoint: str, signals: Signals, alpha: float, ungated: bool
+             ) -> Any:
     # Not in the pool's initialiser: an error there would start processes for ever.
     from vla_humanoid_control.confidence.gate import GateConfig
     from vla_humanoid_control.evaluation.rollout import Rollout
@@ -136,5 +142,6 @@ def _rollout(robot_name: str, checkpoint: str, signals: Signals, ungated: bool) 
         import torch
         torch.set_num_threads(1)  # each process has one core to itself
     robot = load_robot(robot_name)
-    gate = GateConfig(1e-9, 1e-9, 0.0) if ungated else gate_config(checkpoint, signals)
+    gate = GateConfig(1e-9, 1e-9, 0.0) if ungated else gate_config(
+        checkpoint, signals, alpha)
     return Rollout(robot, load_policy(checkpoint, robot, signals), gate)

@@ -35,7 +35,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='bc: end after this time; the rate falls in time for it')
     parser.add_argument('--batch-size', type=int, help='instead of the configured one')
     parser.add_argument('--learning-rate', type=float, help='instead of the configured one')
-    parser.add_argument('--alpha', type=float, help='confidence: promised share of false stops')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--threads', type=int, default=os.cpu_count() or 1,
                         help='cores to use')
@@ -80,8 +79,7 @@ def _run_confidence(arguments: argparse.Namespace) -> Path:
 
     config = load_training_config(
         ConfidenceConfig, arguments.config or 'confidence', epochs=arguments.epochs,
-        batch_size=arguments.batch_size, learning_rate=arguments.learning_rate,
-        alpha=arguments.alpha)
+        batch_size=arguments.batch_size, learning_rate=arguments.learning_rate)
     keep_freed_memory()
     stage = run_confidence if arguments.stage == 'confidence' else run_calibrate
     return stage(arguments.checkpoint, arguments.data, arguments.output, config, arguments.seed,
@@ -96,5 +94,3 @@ def _check(arguments: argparse.Namespace) -> None:
         value = getattr(arguments, name)
         if value is not None and not value > 0:
             raise UserError(f'--{name.replace("_", "-")} must be greater than 0, got {value}.')
-    if arguments.alpha is not None and not 0 < arguments.alpha < 1:
-        raise UserError(f'--alpha must lie between 0 and 1, got {arguments.alpha}.')

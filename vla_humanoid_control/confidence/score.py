@@ -9,7 +9,8 @@
 
 Every choice of signals has weights, a calibration and a conformal threshold of its own, fitted on
 held-out rollouts (`learning/confidence_stage.py`) and stored in the checkpoint: with a signal
-switched off the confidence is calibrated still.
+switched off the confidence is calibrated still. The threshold follows from the share of false
+stops that a person allows, alpha.
 """
 
 from __future__ import annotations
@@ -28,12 +29,15 @@ from vla_humanoid_control.confidence.calibration import (
     Floats,
     Temperature,
     calibration_from_dict,
+    conformal_threshold,
 )
 from vla_humanoid_control.errors import UserError
 
 SIGNALS = ('head', 'image', 'instruction', 'agreement')
 SMOOTHING_S = 0.3
 """Time constant of the smoothing [s]: single bad inferences pass, a lost camera does not."""
+ALPHA = 0.02
+"""Share of successful episodes that the gate may stop, where a person says nothing else."""
 _HINGE = 1.5
 """Beyond this many deviations on the bad side a signal has a second weight: a veto."""
 
@@ -66,7 +70,7 @@ class Combination:
         weights: Non-negative, of each badness and of what exceeds the hinge, [2 S].
         offset: Logit at no badness.
         calibration: Of the smoothed logit.
-        threshold: Conformal: a successful episode falls below it with probability `alpha` at most.
+        lowest: The lowest confidence of each held-out episode that succeeded, rising.
     """
 
     signals: tuple[str, ...]
@@ -75,7 +79,14 @@ class Combination:
     weights: tuple[float, ...]
     offset: float
     calibration: Calibration = field(default_factory=Temperature)
-    threshold: float = 0.0
+    lowest: tuple[float, ...] = ()
+
+    def threshold(self, alpha: float) -> float:
+        """A successful episode falls below it with probability `alpha` at most.
+
+        Conformal prediction; 0 where there were too few episodes for such a promise.
+        """
+        return conformal_threshold(np.array(self.lowest), alpha)
 
     def logits(self, values: Floats) -> Floats:
         """Signals [N, 4], agreement NaN where unknown, to logits [N]."""
@@ -86,22 +97,24 @@ class Combination:
         """Plain data, for JSON."""
         return {'signals': list(self.signals), 'mean': list(self.mean), 'std': list(self.std),
                 'weights': list(self.weights), 'offset': self.offset,
-                'calibration': self.calibration.to_dict(), 'threshold': self.threshold}
+                'calibration': self.calibration.to_dict(), 'lowest': list(self.lowest)}
 
     @staticmethod
     def from_dict(data: Any, where: str) -> Combination:
         """The inverse of `to_dict`. Raises UserError where it is damaged."""
         try:
             signals = read_signals(list(data['signals']))
-            lists = {n: tuple(float(v) for v in data[n]) for n in ('mean', 'std', 'weights')}
-            offset, threshold = float(data['offset']), float(data['threshold'])
+            lists = {n: tuple(float(v) for v in data[n])
+                     for n in ('mean', 'std', 'weights', 'lowest')}
+            offset = float(data['offset'])
             sizes = [len(lists[n]) for n in ('mean', 'std', 'weights')]
-            numbers = [offset, threshold, *itertools.chain(*lists.values())]
+            numbers = [offset, *itertools.chain(*lists.values())]
             if sizes != [len(signals), len(signals), 2 * len(signals)] \
-                    or not all(map(math.isfinite, numbers)) or not 0 <= threshold <= 1 \
+                    or not all(map(math.isfinite, numbers)) \
+                    or any(not 0 <= v <= 1 for v in lists['lowest']) \
                     or min(lists['std']) <= 0 or min(lists['weights']) < 0:
                 raise ValueError('sizes or values are wrong')
-            return Combination(signals, **lists, offset=offset, threshold=threshold,
+            return Combination(signals, **lists, offset=offset,
                                calibration=calibration_from_dict(data['calibration'], where))
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f'The confidence in {where} is damaged: {error!r}. Calibrate again: '

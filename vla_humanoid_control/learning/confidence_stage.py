@@ -26,13 +26,13 @@ from torch.nn import functional
 
 from vla_humanoid_control.confidence.calibration import (
     Calibration,
-    conformal_threshold,
     cross_entropy,
     expected_calibration_error,
     fit_isotonic,
     fit_temperature,
 )
 from vla_humanoid_control.confidence.score import (
+    ALPHA,
     SIGNALS,
     Combination,
     Combinations,
@@ -79,7 +79,6 @@ class ConfidenceConfig:
     weight_decay: float
     evidence_dropout: float
     evidence_noise: float
-    alpha: float
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
 
@@ -459,7 +458,9 @@ class _HeldOut:
         confidence, judged = calibration(logits), ~fit
         successful = np.unique(episode[judged & (labels > 0.5)])
         lowest = np.array([confidence[episode == e].min() for e in successful])
-        threshold = conformal_threshold(lowest, config.alpha)
+        combination = dataclasses.replace(combination, calibration=calibration,
+                                          lowest=tuple(np.sort(lowest).tolist()))
+        threshold = combination.threshold(ALPHA)
         figures = {
             'kind': type(calibration).__name__, 'samples': int(judged.sum()),
             'episodes': len(np.unique(episode[judged])), 'successes': len(successful),
@@ -468,8 +469,7 @@ class _HeldOut:
             'threshold': threshold,
             **{f'held_{kind}': float((calibration(combination.logits(values)) < threshold).mean())
                for kind, values in self.broken.items()}}
-        return dataclasses.replace(combination, calibration=calibration,
-                                   threshold=threshold), figures
+        return combination, figures
 
 
 def _split(data: Sequence[Path], config: ConfidenceConfig, checkpoint: Checkpoint, seed: int

@@ -17,7 +17,7 @@ from vla_humanoid_control.channels import (
     encode_gated,
 )
 from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig
-from vla_humanoid_control.confidence.score import SIGNALS, read_signals
+from vla_humanoid_control.confidence.score import ALPHA, SIGNALS, read_signals
 from vla_humanoid_control.nodes import qos
 from vla_humanoid_control.nodes.managed import ERROR, OK, WARN, Health, ManagedNode, run
 from vla_humanoid_control.nodes.messages import channels_from_msg, channels_to_msg
@@ -36,16 +36,21 @@ class MonitorParameters:
             gate takes; parameters below `gate.` go before it. Empty for the default one.
         confidence_signals: What the controller's confidence is made of, for each choice has a
             threshold of its own; see `confidence/score.py`.
+        alpha: Share of successful episodes that the gate may stop; its thresholds follow from it
+            where the policy was calibrated.
         idle_rate_hz: How often a closed gate reports itself while no proposal comes [Hz].
     """
 
     robot: str = fixed('humanoid')
     policy: str = fixed('')
     confidence_signals: tuple[str, ...] = fixed(SIGNALS)
+    alpha: float = fixed(ALPHA)
     idle_rate_hz: float = fixed(10.0)
 
     def __post_init__(self) -> None:
         read_signals(self.confidence_signals)
+        if not 0.0 < self.alpha < 1.0:
+            raise ValueError(f'alpha must lie between 0 and 1, got {self.alpha:g}')
         if not 1.0 <= self.idle_rate_hz <= 100.0:
             raise ValueError(f'idle_rate_hz must be in [1, 100], got {self.idle_rate_hz:g}')
 
@@ -71,7 +76,8 @@ class ConfidenceMonitor(ManagedNode):
         super().__init__('confidence_monitor')
         self._settings = Parameters(self, MonitorParameters)
         settings = self._settings.value
-        asked = gate_config(settings.policy or DEFAULT_POLICY, settings.confidence_signals)
+        asked = gate_config(settings.policy or DEFAULT_POLICY, settings.confidence_signals,
+                            settings.alpha)
         self._gate_config = Parameters(self, GateConfig, defaults=asked, prefix='gate.',
                                        veto=self._set_gate)
 

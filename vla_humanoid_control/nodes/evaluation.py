@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from vla_humanoid_control.confidence.score import SIGNALS
+from vla_humanoid_control.confidence.score import ALPHA, SIGNALS
 from vla_humanoid_control.evaluation.held import BEYOND_IT
 from vla_humanoid_control.evaluation.rollout import EpisodeResult
 from vla_humanoid_control.evaluation.suite import Episode
@@ -18,7 +18,7 @@ LOG = Path('out', 'log', 'graph.log')
 
 
 def evaluate(episodes: Sequence[Episode], robot: str, checkpoint: str,
-             signals: Sequence[str] = SIGNALS, *, log: Path = LOG,
+             signals: Sequence[str] = SIGNALS, alpha: float = ALPHA, *, log: Path = LOG,
              outside_rate_hz: float = 0.0, on_moment: Callable[[Snapshot], None] | None = None,
              on_episode: Callable[[Episode], None] | None = None) -> Iterator[EpisodeResult]:
     """Bring the graph up, run the episodes one after the other, take it down.
@@ -28,6 +28,7 @@ def evaluate(episodes: Sequence[Episode], robot: str, checkpoint: str,
         robot: Name or path of the robot file.
         checkpoint: Policy name or checkpoint folder.
         signals: What the confidence is made of.
+        alpha: Share of successful episodes that the gate may stop.
         log: Where the output of all processes goes.
         outside_rate_hz: Images per second of the outside view; 0 for no images at all [Hz].
         on_moment: Called ten times a second with what the topics say.
@@ -44,7 +45,7 @@ def evaluate(episodes: Sequence[Episode], robot: str, checkpoint: str,
     log.unlink(missing_ok=True)
     deployment = Deployment(robot=robot, policy=checkpoint, parameters={
         'vla_controller': {'confidence_signals': list(signals)},
-        'confidence_monitor': {'confidence_signals': list(signals)},
+        'confidence_monitor': {'confidence_signals': list(signals), 'alpha': float(alpha)},
         'humanoid_sim': {'outside_rate_hz': float(outside_rate_hz)}})
     with ProcessGroup(graph(deployment), log, echo=None) as group, \
             Director(outside_rate_hz > 0, group.check, on_moment,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vla_humanoid_control.confidence.gate import GateConfig
-from vla_humanoid_control.confidence.score import SIGNALS, Combinations
+from vla_humanoid_control.confidence.score import ALPHA, SIGNALS, Combinations
 from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.policy.protocol import Policy
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
@@ -28,8 +28,8 @@ NAMED: dict[str, Callable[[RobotSpec, Sequence[str]], Policy]] = {
 }
 """Policy name to loader."""
 DEFAULT_POLICY = 'default'
-HYSTERESIS = 0.05
-"""Between closing and opening the gate, in confidence."""
+HYSTERESIS = 0.1
+"""An open gate closes below its threshold by this share."""
 
 
 def load_policy(name_or_path: str, robot: RobotSpec, signals: Sequence[str] = SIGNALS) -> Policy:
@@ -54,10 +54,14 @@ def load_policy(name_or_path: str, robot: RobotSpec, signals: Sequence[str] = SI
     return policy
 
 
-def gate_config(name_or_path: str, signals: Sequence[str] = SIGNALS) -> GateConfig:
+def gate_config(name_or_path: str, signals: Sequence[str] = SIGNALS, alpha: float = ALPHA
+                ) -> GateConfig:
     """The gate that a policy asks for: its checkpoint's conformal threshold, with hysteresis.
 
-    The threshold belongs to the signals that the policy's confidence is made of.
+    Args:
+        name_or_path: As in `load_policy`.
+        signals: What the policy's confidence is made of.
+        alpha: Share of successful episodes that the gate may stop, in (0, 1).
 
     Policies without one, such as 'scripted', get the defaults of `GateConfig`.
 
@@ -77,9 +81,9 @@ def gate_config(name_or_path: str, signals: Sequence[str] = SIGNALS) -> GateConf
     combinations = Combinations.from_list(confidence, str(path))
     if not combinations.by_signals:
         return GateConfig()
-    # Below the threshold an open gate closes; to open again takes clearly more.
-    value = max(1e-6, combinations.choose(signals).threshold)  # never open to everything
-    return GateConfig(open_threshold=min(1.0, value + HYSTERESIS), close_threshold=value)
+    # The promise is about never falling below the threshold, so it opens there and closes below.
+    value = max(1e-6, combinations.choose(signals).threshold(alpha))  # never open to everything
+    return GateConfig(open_threshold=value, close_threshold=value * (1 - HYSTERESIS))
 
 
 def _check_fits(policy: Policy, name: str, robot: RobotSpec) -> None:
