@@ -103,6 +103,9 @@ def test_fault_25_command_outside_its_abilities(learned: Watched, fault: Fault) 
         assert learned.pipeline.task.state is TaskState.FAILED, words
         assert 'confidence' in learned.pipeline.task.reason, words
         assert not any(c.twist.any() for c in learned.commands), words
+        for name, target in learned.commands[-1].joints.items():
+            way = [c.joints[name] - target for c in learned.commands]
+            assert max(map(abs, way)) < 1e-3, (words, name)
     fault.happened(learned.pipeline.task.describe())
 
 

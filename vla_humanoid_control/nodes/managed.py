@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -23,6 +24,7 @@ from rclpy.timer import Timer
 
 from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.nodes import qos
+from vla_humanoid_control.nodes.bringup import environment
 from vla_humanoid_control.nodes.messages import status
 
 try:
@@ -243,6 +245,8 @@ def run(create: Callable[[], ManagedNode], args: Sequence[str] | None = None) ->
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
+    # A node that is run alone, too, keeps to this machine unless it is told otherwise.
+    os.environ.update(environment())
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     node: ManagedNode | None = None
     try:

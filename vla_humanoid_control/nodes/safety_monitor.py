@@ -190,6 +190,10 @@ class SafetyMonitor(ManagedNode):
             due_s += self._period_s
             time.sleep(max(0.0, due_s - time.monotonic()))
         self._publish(self.supervisor.step(due_s))
+        # The last word stays with late joiners: it must not be a state of a gate that watches.
+        state = SafetyState.ESTOP if self._state is SafetyState.ESTOP else SafetyState.STOP
+        self._states.publish(String(data=f'{state.value}: safety monitor is not active'))
+        self._announced = ('', float('-inf'))
 
     @property
     def supervisor(self) -> SafetySupervisor:
