@@ -43,7 +43,7 @@ from vla_humanoid_control.confidence.score import (
     subsets,
 )
 from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.language.phrasings import TASK_KEYS, out_of_scope, rehearsed
+from vla_humanoid_control.language.phrasings import TASK_KEYS, out_of_scope, phrasings, rehearsed
 from vla_humanoid_control.learning.augment import AugmentConfig, augment_images
 from vla_humanoid_control.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from vla_humanoid_control.learning.corruptions import corrupt
@@ -59,6 +59,8 @@ from vla_humanoid_control.learning.transforms import (
 from vla_humanoid_control.models.heads import ConfidenceHead
 from vla_humanoid_control.models.vla import ModelInput
 
+EARLY_S = 2.0
+"""Calibration looks at so much from the instruction on, as `vla eval` does [s]."""
 _PLAIN = AugmentConfig(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
@@ -410,7 +412,8 @@ def _calibrate(maker: EvidenceMaker, checkpoint: Checkpoint, rollouts: Rollouts,
     for kind in ('corrupted', 'out_of_scope'):
         other = maker.make(rollouts, some, kind, _PLAIN, f'held-out, {kind}')
         broken[kind] = signals_of(rollouts, some, other, head, statistics)
-    held_out = _HeldOut(evidence, values, rollouts.shards.samples.rollout['time_s'][rows], broken)
+    held_out = _HeldOut(evidence, values, rollouts.shards.samples.rollout['time_s'][rows],
+                        _within_abilities(rollouts, rows), broken)
     combinations, report = {}, {}
     for signals in subsets():
         combinations[signals], report['+'.join(signals)] = held_out.combine(signals, config)
@@ -430,13 +433,15 @@ class _HeldOut:
     """Held-out rollouts, and held-out samples that are broken.
 
     Attributes:
-        evidence: Of M samples. values: [M, 4], their signals. time_s: [M].
+        evidence: Of M samples. values: [M, 4], their signals. time_s: [M]. able: bool [M], whether
+            the robot was asked for what it can do; the others it should hold whatever they are.
         broken: Kind to signals [N, 4].
     """
 
     evidence: Evidence
     values: NDArray[np.float64]
     time_s: NDArray[np.float32]
+    able: NDArray[np.bool_]
     broken: Mapping[str, NDArray[np.float64]]
 
     def combine(self, signals: tuple[str, ...], config: ConfidenceConfig
@@ -454,8 +459,12 @@ class _HeldOut:
             np.concatenate([labels[fit], np.zeros(len(others))]), weight)
         logits = smooth(combination.logits(self.values), episode,
                         self.time_s.astype(np.float64))
-        calibration = choose_calibration(logits[fit], labels[fit], episode[fit])
+        # A probability of success is one among tasks that can succeed, and a prediction: failures
+        # last longer than successes, so that over all time they would count for more.
+        known = fit & self.able & (self.time_s <= EARLY_S)
+        calibration = choose_calibration(logits[known], labels[known], episode[known])
         confidence, judged = calibration(logits), ~fit
+        early = judged & self.able & (self.time_s <= EARLY_S)
         successful = np.unique(episode[judged & (labels > 0.5)])
         lowest = np.array([confidence[episode == e].min() for e in successful])
         combination = dataclasses.replace(combination, calibration=calibration,
@@ -465,11 +474,20 @@ class _HeldOut:
             'kind': type(calibration).__name__, 'samples': int(judged.sum()),
             'episodes': len(np.unique(episode[judged])), 'successes': len(successful),
             'auroc': area_under_curve(logits[judged], labels[judged]),
-            'ece': expected_calibration_error(confidence[judged], labels[judged]),
+            'ece': expected_calibration_error(confidence[early], labels[early]),
             'threshold': threshold,
             **{f'held_{kind}': float((calibration(combination.logits(values)) < threshold).mean())
                for kind, values in self.broken.items()}}
         return combination, figures
+
+
+def _within_abilities(rollouts: Rollouts, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether the robot was asked for the task of its scene, bool [M]."""
+    samples, known = rollouts.shards.samples, {}
+    for task, key in enumerate(TASK_KEYS):
+        known[task] = {*phrasings(key, 'train'), *phrasings(key, 'val')}
+    return np.array([rollouts.shards.texts[text] in known[task] for text, task in zip(
+        samples.rollout['text'][rows].tolist(), samples.task[rows].tolist(), strict=True)])
 
 
 def _split(data: Sequence[Path], config: ConfidenceConfig, checkpoint: Checkpoint, seed: int

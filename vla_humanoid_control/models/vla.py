@@ -37,6 +37,9 @@ from vla_humanoid_control.models.heads import (
 from vla_humanoid_control.models.novelty import Novelty
 from vla_humanoid_control.models.registry import build
 
+_BEYOND = 8.0
+"""So much more log odds of being beyond the robot move an instruction e times as far away."""
+
 
 @dataclass(frozen=True)
 class ModelInput:
@@ -151,12 +154,18 @@ class VlaModel(nn.Module):
     def novelty(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """How far image and instruction lie from what training knew, [B] each.
 
+        An instruction is farther away, too, the more it reads like those that training knew as
+        beyond the robot: 'pick up the red box' is near to 'go to the red box' in all else.
+
         Args:
             features: [B, F], see `ModelOutput.features`.
         """
         split = len(self.image_novelty.centres[0])
-        return self.image_novelty(features[:, :split]), \
-            self.instruction_novelty(features[:, split:])
+        instruction = features[:, split:]
+        family = self.instruction_head(instruction)[:, :self.instruction_head.sizes[0]]
+        beyond = family[:, -1] - family[:, :-1].logsumexp(1)  # log odds of 'out of scope'
+        distance = self.instruction_novelty(instruction) * (beyond / _BEYOND).exp()
+        return self.image_novelty(features[:, :split]), distance
 
     def _evidence(self, inputs: ModelInput, features: Tensor, tokens: Tensor, queries: Tensor,
                   body: Tensor, grounding: Grounding, said: Tensor, progress: Tensor,
