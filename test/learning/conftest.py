@@ -28,7 +28,7 @@ def make_shard(path: Path, seed: int, frames: int = 24, split: str = 'train',
     images = rng.integers(90, 130, (frames, 96, 128, 3)).astype(np.uint8)
     joints = (ROBOT.home + rng.normal(0, 0.05, (frames, len(ROBOT.joints)))).astype(np.float32)
     rows = []
-    texts = ['go to the red box', 'sing me a song']
+    texts = [*(f'go to the {colour} box' for colour in COLOURS), 'sing me a song']
     for frame in range(frames):
         places = rng.permutation(8)[:2] * 16 + 2
         colours = rng.permutation(4)[:2]
@@ -43,7 +43,7 @@ def make_shard(path: Path, seed: int, frames: int = 24, split: str = 'train',
             rows.append((frame, TASK_KEYS.index(f'go_to:{COLOURS[colour]}:box'),
                          rng.uniform(0, 5), rng.normal(0, 1, 3), action, 0.5,
                          (1.0, u, 46 / 48 - 1, 1.5), frame // 4 % 2 == 0 and not out_of_scope,
-                         int(out_of_scope), frame // 4))
+                         len(COLOURS) if out_of_scope else int(colour), frame // 4))
     columns = [np.array(c) for c in zip(*rows, strict=True)]
     names = ('frame', 'task', 'elapsed_s', 'travelled', 'actions', 'progress', 'target')
     kinds = (np.int32, np.int32) + (np.float32,) * 5

@@ -43,7 +43,13 @@ from vla_humanoid_control.confidence.score import (
     subsets,
 )
 from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.language.phrasings import TASK_KEYS, out_of_scope, phrasings, rehearsed
+from vla_humanoid_control.language.phrasings import (
+    TASK_KEYS,
+    Split,
+    out_of_scope,
+    phrasings,
+    rehearsed,
+)
 from vla_humanoid_control.learning.augment import AugmentConfig, augment_images
 from vla_humanoid_control.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from vla_humanoid_control.learning.corruptions import corrupt
@@ -482,12 +488,21 @@ class _HeldOut:
 
 
 def _within_abilities(rollouts: Rollouts, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether the robot was asked for the task of its scene, bool [M]."""
-    samples, known = rollouts.shards.samples, {}
-    for task, key in enumerate(TASK_KEYS):
-        known[task] = {*phrasings(key, 'train'), *phrasings(key, 'val')}
-    return np.array([rollouts.shards.texts[text] in known[task] for text, task in zip(
-        samples.rollout['text'][rows].tolist(), samples.task[rows].tolist(), strict=True)])
+    """Whether the robot was asked for the task of its scene, bool [M].
+
+    A text that is known as another task's, or as beyond the robot, was something else.
+    """
+    meant: dict[str, set[str]] = {}
+    splits: tuple[Split, ...] = ('train', 'val')
+    for split in splits:
+        for key in TASK_KEYS:
+            for text in phrasings(key, split):
+                meant.setdefault(text, set()).add(key)
+        meant.update((text, set()) for text in out_of_scope(split))
+    samples = rollouts.shards.samples
+    return np.array([TASK_KEYS[task] in meant.get(rollouts.shards.texts[text], TASK_KEYS)
+                     for text, task in zip(samples.rollout['text'][rows].tolist(),
+                                           samples.task[rows].tolist(), strict=True)])
 
 
 def _split(data: Sequence[Path], config: ConfidenceConfig, checkpoint: Checkpoint, seed: int
