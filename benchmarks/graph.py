@@ -72,7 +72,8 @@ def measure_graph(setting: Setting) -> GraphFigures:
     Raises:
         UserError: A process died, or the graph did not come up; says where the log is.
     """
-    deployment = Deployment(setting.robot_name, setting.policy, False, _OVERRIDES)
+    deployment = Deployment(robot=setting.robot_name, policy=setting.policy, simulated=False,
+                            parameters=_OVERRIDES)
     entries = tuple(replace(e, module='benchmarks.traced_safety') if e.name == 'safety_monitor'
                     else e for e in graph(deployment))
     notes = setting.out / 'graph_trace.npz'
