@@ -43,7 +43,12 @@ def domain_id() -> Iterator[int]:
 
 
 def used_by(node: Any, name: str) -> dict[str, set[str]]:
-    """What the ROS graph says that a node publishes, subscribes to, replies to and requests."""
+    """What the ROS graph says that a node publishes, subscribes to, replies to and requests.
+
+    Nothing, while discovery has told of its topics and not yet of its name: the two come apart.
+    """
+    if (name, '/') not in node.get_node_names_and_namespaces():
+        return {verb: set() for verb in KINDS}
     return {verb: {n for n, _ in getattr(node, f'get_{kind}_names_and_types_by_node')(name, '/')}
             for verb, kind in KINDS.items()}
 
