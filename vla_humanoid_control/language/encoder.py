@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.language.spelling import Speller, task_words
 
 WIDTH = 384
 MAX_TOKENS = 24
@@ -59,17 +60,24 @@ class SentenceEncoder:
         self._model: Any = AutoModel.from_pretrained(
             str(folder), local_files_only=True, use_safetensors=True).eval()
         self._cache: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
+        self._speller = Speller({w for w in self._tokenizer.get_vocab() if w.isalpha()},
+                                task_words())
+
+    def correct(self, text: str) -> str:
+        """The text as it is read: slips of the finger are put right, see `spelling.py`."""
+        return self._speller.correct(text)
 
     def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Token features of some texts.
 
         Args:
-            texts: N texts; what is beyond 24 tokens is cut off.
+            texts: N texts, corrected first; what is beyond 24 tokens is cut off.
 
         Returns:
             Features, float32 [N, 24, 384], zero where there is no token, and the mask of tokens,
             bool [N, 24]. The features of a text do not depend on its neighbours in the batch.
         """
+        texts = [self.correct(t) for t in texts]
         missing = [t for t in dict.fromkeys(texts) if t not in self._cache]
         fresh: dict[str, NDArray[np.float32]] = {}
         # Sorted by length, so that a batch has little padding.

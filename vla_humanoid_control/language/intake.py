@@ -77,20 +77,22 @@ _HEADING = (r'(?: (?:any ?more|any further|forwards?|backwards?|back|ahead|left|
 _MOTION = (r'(?:all |any |every |your |the )*(?:movements?|motions?|moving|activity|actions?|'
            r'robot|task|everything)')
 _PLACE = (r'(?:it|that|this|there|here|dead|still|put|in place|in position|in your tracks|'
-          r'on the spot|your position|position|where you are|exactly where you are|motionless|'
-          r'right (?:there|here|where you are)|what you(?: are|\'re) doing|yourself|everything)')
+          r'on the spot|in your place|your position|position|where you are|exactly where you are|'
+          r'motionless|right (?:there|here|where you are)|what you(?: are|\'re) doing|yourself|'
+          r'everything)')
 _CORE = '|'.join((
     rf'(?:stop|halt|freeze|cease|quit|pause|end|abort|cancel)(?: {_GERUND}{_HEADING}| {_MOTION}'
-    rf'| {_PLACE})',
-    r'(?:emergency |full |e-?)?stop|halt|freeze|cease|quit|pause|abort|cancel|whoa|wait|enough|'
-    r'standstill',
+    rf'|(?: {_PLACE})+)',
+    r'(?:emergency |full |e-?)?stop|halt|freeze|cease|quit|pause|abort|cancel|whoa|woah|wait|'
+    r'enough|standstill|be a statue|that\'?s far enough|that is far enough',
     r'(?:come|get|slow down|slow) to (?:a|an) (?:complete |full |dead |immediate |total )*'
     r'(?:stop|halt|standstill|rest)',
     r'(?:bring|put) (?:yourself|the robot|it|your body) to (?:a|an) (?:complete |full |dead )?'
     r'(?:stop|halt|standstill|rest)',
     r'(?:bring|put) (?:an end|a stop|a halt) to (?:it|that|this|(?:your |the |all )+(?:motion|'
     r'movement))',
-    rf'(?:hold|stand|stay|keep|remain|be)(?: {_PLACE})+|hold on|hang on|no more moving',
+    rf'(?:hold|stand|stay|keep|remain|be|wait)(?: completely| perfectly| absolutely| very)?'
+    rf'(?: {_PLACE})+|hold on|hang on|no more moving',
     r'(?:do not|don\'?t|never|you (?:must|may) not) (?:move|budge|stir|take another step|walk|go|'
     r'continue|keep (?:going|moving|walking|turning))(?: an? (?:inch|muscle|bit)| any ?(?:more|'
     r'further|farther|longer)| at all| another (?:inch|step|muscle))*',
@@ -102,11 +104,12 @@ _CORE = '|'.join((
 _LEAD = (r'(?:please|now|robot|humanoid|hey|ok|okay|no|just|quick(?:ly)?|immediately|you|hey you|'
          r'and|now then|right|(?:can|could|would|will) you|would you mind|'
          r'you (?:must|can|should|need to|have to)|kindly|at once|everybody|completely|'
-         r'(?:i want|i need|i would like|i\'d like) you to|go ahead and|'
+         r'(?:i want|i need|i would like|i\'d like) you to|go ahead and|let me see you|'
+         r'(?:your|the) (?:next )?(?:job|task|order|mission) is to|'
          r'would you mind and|i said|i say)')
 _TAIL = (r'(?:please|now|right (?:now|away|there|here)|immediately|at once|this (?:instant|moment|'
          r'second|minute)|straight ?away|robot|humanoid|instantly|there|here|already|for me|'
-         r'for now|(?:for )?an? (?:moment|second|minute)|completely|quickly|'
+         r'for now|(?:for )?an? (?:moment|second|minute|bit|while)|completely|quickly|'
          r'at this point|would you|will you|ok|okay|thanks|thank you|'
          r'in place|where you are|as you are|and (?:wait|stay|stand|hold)(?: (?:still|there|here|'
          r'put|in place|where you are))?|this very (?:instant|moment|second)|without delay|asap|'

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Literal
 
@@ -121,6 +121,21 @@ def rehearsed(task_key: str | None, split: Literal['train', 'val']) -> list[str]
         return apart[1::2]
     known = out_of_scope('train') if task_key is None else phrasings(task_key, 'train')
     return known[:len(apart)] + apart[::2] * 2
+
+
+def vocabulary() -> list[str]:
+    """Words of the templates in which training phrases tasks, in lower case, with repeats."""
+    def texts(part: Any) -> Iterator[str]:
+        if isinstance(part, str):
+            yield part
+        else:
+            for inner in part.values() if isinstance(part, dict) else part:
+                yield from texts(inner)
+
+    data = _data('train')
+    parts = [data[name] for name in ('frames', 'words', 'object', 'phrases', 'sentences')]
+    return [word for text in texts(parts)
+            for word in re.findall("[a-z]+(?:'[a-z]+)?", text.lower().replace('{', ' {'))]
 
 
 def normalise(text: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.language.encoder import SHA256, WIDTH, encode
+from vla_humanoid_control.language.encoder import SHA256, WIDTH, default_encoder, encode
 from vla_humanoid_control.language.phrasings import Split, out_of_scope, phrasings
 
 
@@ -19,6 +19,7 @@ class TextBank:
 
     def __init__(self, texts: Sequence[str]) -> None:
         """Encode every text once (about 500 a second), or take the features of an earlier run."""
+        texts = [default_encoder().correct(t) for t in texts]
         digest = hashlib.sha256('\n'.join([SHA256, *texts]).encode()).hexdigest()
         path = _cache_directory() / f'texts-{digest[:32]}.npz'
         if not path.exists():
