@@ -55,6 +55,24 @@ def test_a_frame_that_no_longer_advances_is_stale_even_if_proposals_keep_coming(
     assert not gate.update(proposal(0.9, stamp_ns=7), 0.32).is_open
 
 
+@pytest.mark.parametrize('step_ns', [10**6, 10**9])
+def test_frames_that_go_back_in_time_are_stale(step_ns: int) -> None:
+    """Regression: every stamp that differed from the one before counted as a new frame."""
+    gate = ConfidenceGate(CONFIG)
+    for i in range(20):
+        gated = gate.update(proposal(0.9, stamp_ns=10**11 - i * step_ns), i * 0.02)
+        assert gated.is_open is (i * 0.02 <= CONFIG.stale_after_s)
+    assert 'stale' in gated.reason
+
+
+@pytest.mark.parametrize('back_ns', [2 * 10**8, 5 * 10**9])
+def test_a_clock_that_jumps_back_and_goes_on_keeps_the_gate_open(back_ns: int) -> None:
+    gate, start_ns = ConfidenceGate(CONFIG), 10**11
+    for i in range(100):
+        jump_ns = back_ns if i >= 50 else 0
+        assert gate.update(proposal(0.9, start_ns + i * 10**8 // 5 - jump_ns), i * 0.02).is_open
+
+
 def test_flicker_makes_at_most_one_transition_a_dwell_time() -> None:
     gate = ConfidenceGate(CONFIG)
     changes, before = [], False

@@ -54,8 +54,8 @@ class ConfidenceGate:
         self._is_open = False
         self._changed_s = -math.inf  # so that the first opening waits for nothing
         self._latest: Proposal | None = None
-        self._stamp_ns: int | None = None  # frame of the newest proposal
-        self._fresh_s = -math.inf  # when that frame first showed
+        self._stamp_ns: int | None = None  # newest frame that a proposal came from
+        self._fresh_s = -math.inf  # when it first showed
 
     @property
     def is_open(self) -> bool:
@@ -75,8 +75,7 @@ class ConfidenceGate:
         invalid = None
         if proposal is not None:
             self._latest, invalid = _validated(proposal)
-            if proposal.stamp_ns != self._stamp_ns:
-                self._stamp_ns, self._fresh_s = proposal.stamp_ns, now_s
+            self._follow_stamp(proposal.stamp_ns, now_s)
         if self._latest is None:
             return _held(Proposal(0, Action.hold(), 0.0, 0.0), 'no proposal yet')
         if now_s - self._fresh_s > self.config.stale_after_s:
@@ -88,6 +87,15 @@ class ConfidenceGate:
             self._latest = replace(self._latest, action=Action.hold(), confidence=0.0)
             return _held(self._latest, invalid)
         return self._judge(self._latest, now_s)
+
+    def _follow_stamp(self, stamp_ns: int, now_s: float) -> None:
+        """Count a frame as fresh if it is newer than the one before."""
+        before_ns = self._stamp_ns
+        if before_ns is None or stamp_ns > before_ns:
+            self._stamp_ns, self._fresh_s = stamp_ns, now_s
+        elif (before_ns - stamp_ns) * 1e-9 > self.config.stale_after_s:
+            # So far back the robot's clock must have jumped: what is newer counts from here on.
+            self._stamp_ns = stamp_ns
 
     def _judge(self, proposal: Proposal, now_s: float) -> GatedProposal:
         threshold = self.config.close_threshold if self._is_open else self.config.open_threshold
