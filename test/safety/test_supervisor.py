@@ -267,7 +267,9 @@ def test_an_empty_scan_is_not_frozen(running: Any) -> None:
 
 
 @pytest.mark.parametrize('moving', [True, False])
-def test_frozen_pixels_stop_a_moving_robot(bench: Any, moving: bool) -> None:
+def test_frozen_pixels_stop_a_moving_robot(robot: RobotSpec, make_bench: Any, moving: bool
+                                           ) -> None:
+    bench = make_bench(robot, SafetyConfig(watch_cameras=True))
     bench.twist = (0.4 if moving else 0.0, 0.0, 0.0)
     for _ in range(150):
         bench.safety.on_camera('head', bench.stamp_ns, 42, bench.now_s)
@@ -275,6 +277,20 @@ def test_frozen_pixels_stop_a_moving_robot(bench: Any, moving: bool) -> None:
     assert bench.log[-1][1].state.name == ('STOP' if moving else 'RUN')
     if moving:
         assert 'camera head repeats itself' in bench.log[-1][1].reason
+    bench.check_limits()
+
+
+def test_a_frozen_camera_that_is_no_longer_watched_stops_nothing(robot: RobotSpec,
+                                                                 make_bench: Any) -> None:
+    """Regression: it stopped the robot for good, although nobody listened to it any more."""
+    bench = make_bench(robot, SafetyConfig(watch_cameras=True))
+    for _ in range(150):
+        bench.safety.on_camera('head', bench.stamp_ns, 42, bench.now_s)
+        bench.step()
+    assert 'camera head repeats itself' in bench.log[-1][1].reason
+    assert bench.safety.configure({'watch_cameras': False}, bench.now_s)[0]
+    bench.until('RUN')
+    assert bench.run(1.0).state.name == 'RUN'
 
 
 def test_camera_watchdog_is_optional(robot: RobotSpec, make_bench: Any) -> None:

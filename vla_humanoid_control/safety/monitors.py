@@ -63,8 +63,9 @@ class Monitors:
         if problem := self.proposal.stale(now_s):
             yield Cause('stale' if self.proposal.seen else 'missing', STOP, problem)
         if self.config.watch_frozen:
+            names = {watchdog.name for watchdog in watched}
             for name, check in self._frozen.items():
-                if check.frozen and (name not in self.sensors or self.watched(name)):
+                if check.frozen and name in names:
                     yield Cause('frozen', STOP, f'{name} repeats itself to the last bit')
 
     def diagnostics(self, now_s: float) -> Mapping[str, str | float | int]:
