@@ -626,6 +626,28 @@ def test_a_lost_heartbeat_latches(robot: RobotSpec, make_bench: Any) -> None:
     bench.check_limits()
 
 
+@pytest.mark.parametrize('pause_s', [0.6, 3.0])
+def test_a_heartbeat_that_was_lost_in_a_pause_of_the_gate_latches(
+        robot: RobotSpec, make_bench: Any, pause_s: float) -> None:
+    """Regression: after a SIGSTOP, one heartbeat from the queue made all of the pause undone."""
+    bench = make_bench(robot, SafetyConfig(heartbeat_timeout_s=0.5, max_gap_s=1.0))
+    for _ in range(100):
+        bench.safety.on_heartbeat(bench.now_s)
+        bench.step()
+    before = bench.log[-1][1]
+    assert before.state.name == 'RUN'
+    bench.now_s += pause_s
+    bench.safety.on_heartbeat(bench.now_s)
+    after = bench.step()
+    assert after.state.name == 'ESTOP' and 'heartbeat lost' in after.reason
+    # The first command is braking already, or, after so long, rest.
+    assert after.twist[0] < before.twist[0] if pause_s < 1.0 else not after.twist.any()
+    for _ in range(100):
+        bench.safety.on_heartbeat(bench.now_s)
+        bench.step()
+    assert bench.log[-1][1].state.name == 'ESTOP' and not bench.log[-1][1].twist.any()
+
+
 def test_reset_is_refused_while_the_heartbeat_was_never_heard(robot: RobotSpec,
                                                               make_bench: Any) -> None:
     """As after a restart of the process that a lost heartbeat had latched."""

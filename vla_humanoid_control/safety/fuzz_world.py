@@ -98,8 +98,7 @@ class World:
         gap = ticked and math.isfinite(late) and late > self.safety.config.max_gap_s
         if ticked:
             self._due_s = self.now_s + period if late > period else self._due_s + period
-        # Once heard, it is missed after its time, and that latches.
-        self._latched |= self._heartbeat_s is not None and self._no_heartbeat()
+        self._miss_heartbeat()
         must_stop = self._must_stop()
         command = self.safety.step(self.now_s)
         self.steps += 1
@@ -123,6 +122,10 @@ class World:
         return stale or unfit or self._latched or self._stop_requested or self._foreign \
             or self._broken_proposal
 
+    def _miss_heartbeat(self) -> None:
+        """Once heard, it is missed after its time, and that latches."""
+        self._latched |= self._heartbeat_s is not None and self._no_heartbeat()
+
     def _no_heartbeat(self) -> bool:
         timeout_s = self.safety.config.heartbeat_timeout_s
         heard_s = -math.inf if self._heartbeat_s is None else self._heartbeat_s
@@ -138,6 +141,7 @@ class World:
         """Everything that a robot in good health sends; a dead camera does not go on stamping."""
         safety, now_s = self.safety, self.now_s
         safety.on_clock(self._stamp_ns, now_s)
+        self._miss_heartbeat()  # before it comes back
         safety.on_heartbeat(now_s)
         self._heartbeat_s = now_s
         safety.on_joint_states(JointReading(self._stamp_ns, self._joints()), now_s)

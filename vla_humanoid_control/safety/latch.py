@@ -32,7 +32,8 @@ class Latch:
             self._pressed_by.pop(source, None)
 
     def on_heartbeat(self, now_s: float) -> None:
-        """The operator is there."""
+        """The operator is there; whoever was away for too long before has latched all the same."""
+        self._latch_lost_heartbeat(now_s)
         self._heartbeat_s = now_s
 
     def heartbeat_age_s(self, now_s: float) -> float:
@@ -65,17 +66,20 @@ class Latch:
 
     def causes(self, now_s: float) -> Iterator[Cause]:
         """What the latch demands now. A lost heartbeat latches here."""
-        timeout_s = self.config.heartbeat_timeout_s
+        self._latch_lost_heartbeat(now_s)
         if self._heartbeat_missing:
             yield Cause('missing', STOP, 'operator heartbeat missing')
-        elif self._heartbeat_lost(now_s) and not self.reason:
-            self.reason = f'operator heartbeat lost for more than {timeout_s:g} s'
         if self.reason:
             yield Cause('latched', ESTOP, self.reason)
         if self._requested:
             yield Cause('requested', STOP, self._requested)
         if self._needs_new_command:
             yield Cause('reset', HOLD, 'reset: waiting for the command before it to end')
+
+    def _latch_lost_heartbeat(self, now_s: float) -> None:
+        if self._heartbeat_lost(now_s) and not self.reason:
+            timeout_s = self.config.heartbeat_timeout_s
+            self.reason = f'operator heartbeat lost for more than {timeout_s:g} s'
 
     @property
     def _sources(self) -> str:
