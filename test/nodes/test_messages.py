@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import array
 import math
 import sys
+import tracemalloc
 from types import ModuleType
 
 import numpy as np
@@ -17,6 +19,7 @@ from sensor_msgs.msg import Image, Imu, JointState, LaserScan
 from vla_humanoid_control.channels import ChannelMessage
 from vla_humanoid_control.nodes import messages as m
 from vla_humanoid_control.perception.image_decoding import ImageError
+from vla_humanoid_control.safety.collision import depth_points, mounted
 from vla_humanoid_control.types import ImuReading, ScanReading
 
 pytestmark = pytest.mark.ros
@@ -167,7 +170,25 @@ def test_depth_in_metres(encoding: str, dtype: type, value: float, metres: float
     pixels = np.full((2, 3), value, dtype)
     msg = Image(height=2, width=3, encoding=encoding, step=3 * pixels.itemsize,
                 data=pixels.tobytes())
-    assert np.allclose(m.depth_from_msg(msg), metres)
+    depth, unit_m = m.depth_from_msg(msg)
+    assert np.allclose(depth * unit_m, metres)
     msg.encoding = 'rgb8'
     with pytest.raises(ImageError, match='no depth'):
         m.depth_from_msg(msg)
+
+
+def test_a_large_depth_image_is_not_converted_whole() -> None:
+    """Regression: every pixel became a float64, of which one in sixty was looked at."""
+    pixels = np.full((480, 640), 1500, np.uint16)
+    msg = Image(height=480, width=640, encoding='16UC1', step=1280)
+    msg.data = array.array('B', pixels.tobytes())
+    tracemalloc.start()
+    try:
+        depth, unit_m = m.depth_from_msg(msg)
+        points = depth_points(depth, (500.0, 500.0, 320.0, 240.0), mounted((0, 0, 1, 0, 0, 0)),
+                              (0.05, 1.5), 5.0, 0.5, unit_m)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert points is not None and points[:, 0] == pytest.approx(1.5)
+    assert peak < pixels.size * 8 / 2

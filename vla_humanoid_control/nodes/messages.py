@@ -223,8 +223,10 @@ def rgb_from_msg(msg: Image) -> NDArray[np.uint8]:
         raise ImageError(str(error)) from error
 
 
-def depth_from_msg(msg: Image) -> NDArray[np.float64]:
-    """A depth image, float64 [H, W] [m]: 16UC1 in millimetres, or 32FC1 in metres (REP 118).
+def depth_from_msg(msg: Image) -> tuple[NDArray[Any], float]:
+    """A depth image as it is, 16UC1 or 32FC1 [H, W], and its unit [m] (REP 118).
+
+    Not yet in metres: few of its pixels will be looked at. It may be a view of the message.
 
     Raises:
         ImageError: It cannot be used, or is no depth image.
@@ -232,8 +234,7 @@ def depth_from_msg(msg: Image) -> NDArray[np.float64]:
     image = raw_image(msg)
     if image.encoding not in ('16UC1', '32FC1'):
         raise ImageError(f'encoding {image.encoding[:40]!r} is no depth')
-    scale = 0.001 if image.encoding == '16UC1' else 1.0
-    return decode(image).astype(np.float64) * scale
+    return decode(image), 0.001 if image.encoding == '16UC1' else 1.0
 
 
 def rgb_to_msg(stamp_ns: int, frame_id: str, pixels: NDArray[np.uint8]) -> Image:

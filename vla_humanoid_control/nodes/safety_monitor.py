@@ -254,13 +254,14 @@ class SafetyMonitor(ManagedNode):
             if (info.width, info.height) != (msg.width, msg.height):
                 raise MessageError(f'camera_info is of {info.width} x {info.height} pixels, the '
                                    f'image has {msg.width} x {msg.height}')
-            depth_m = depth_from_msg(msg)
+            depth, unit_m = depth_from_msg(msg)
         except (ImageError, MessageError) as error:
             self._reject('depth', error, now)
             return
-        points = depth_points(depth_m, (info.k[0], info.k[4], info.k[2], info.k[5]),
+        points = depth_points(depth, (info.k[0], info.k[4], info.k[2], info.k[5]),
                               mounted(p.depth_mount), (p.depth_heights[0], p.depth_heights[1]),
-                              self.supervisor.reach_m, self.supervisor.config.min_valid_fraction)
+                              self.supervisor.reach_m, self.supervisor.config.min_valid_fraction,
+                              unit_m)
         self.supervisor.on_depth(points, to_ns(msg.header.stamp), now, zlib.crc32(msg.data))
 
     def _on_camera(self, camera: str, msg: Image) -> None:

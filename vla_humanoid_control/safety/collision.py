@@ -12,6 +12,7 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,18 +75,19 @@ def scan_points(reading: ScanReading, reach_m: float) -> Array:
     return np.stack([np.cos(angles), np.sin(angles)], axis=1) * ranges[index, None]
 
 
-def depth_points(depth_m: Array, intrinsics: tuple[float, float, float, float],
+def depth_points(depth: NDArray[Any], intrinsics: tuple[float, float, float, float],
                  base_from_camera: Array, heights_m: tuple[float, float], reach_m: float,
-                 min_valid_fraction: float) -> Array | None:
+                 min_valid_fraction: float, unit_m: float = 1.0) -> Array | None:
     """Points that a depth image saw, in the base frame.
 
     Args:
-        depth_m: [H, W], distance along the optical axis [m]; NaN, infinite and zero are masked.
+        depth: [H, W], distance along the optical axis [unit_m]; NaN, infinite and zero are masked.
         intrinsics: fx, fy, cx, cy [px].
         base_from_camera: float64 [4, 4], from the optical frame (x right, y down, z ahead).
         heights_m: Only points between these heights above the ground are obstacles [m].
         reach_m: Points further away are of no interest [m].
         min_valid_fraction: With a smaller share of measurements nothing is known.
+        unit_m: What the image counts in [m].
 
     Returns:
         float64 [M, 2] [m], or None: the state of obstacles is unknown, and unknown means stop. So
@@ -94,8 +96,8 @@ def depth_points(depth_m: Array, intrinsics: tuple[float, float, float, float],
     fx, fy, cx, cy = intrinsics
     if not (all(map(math.isfinite, intrinsics)) and fx > 0 and fy > 0):
         return None
-    stride = math.isqrt(max(depth_m.size // _DEPTH_PIXELS, 0)) + 1
-    z = np.asarray(depth_m[::stride, ::stride], dtype=np.float64)
+    stride = math.isqrt(max(depth.size // _DEPTH_PIXELS, 0)) + 1
+    z = depth[::stride, ::stride].astype(np.float64) * unit_m
     valid = np.isfinite(z) & (z > 0)
     if z.size == 0 or float(valid.mean()) < min_valid_fraction:
         return None
