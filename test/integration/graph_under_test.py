@@ -242,7 +242,7 @@ class GraphUnderTest:
         self.wait_for(holds, 'safety holds', 90.0)
         self.wait_for(lambda: self.task == 'IDLE', 'the controller is idle')
         self.wait_for(lambda: self._words.get_subscription_count() == 1
-                      and self._button.get_subscription_count() == 1, 'discovery')
+                      and self._button.get_subscription_count() == 2, 'discovery')
 
     def wait_until_restarted(self) -> None:
         """As `wait_until_ready`, where a task, or what a dead process offered, may be left."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +11,13 @@ import pytest
 pytest.importorskip('rclpy')
 
 import rclpy
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
+from vla_humanoid_control.nodes import qos
 from vla_humanoid_control.nodes.latch_file import LatchFile
 from vla_humanoid_control.nodes.safety_monitor import SafetyMonitor
 
@@ -50,6 +54,42 @@ def test_an_emergency_stop_is_remembered_though_the_node_is_not_active(node: Saf
     assert begin_anew(node)
     assert node._on_reset(Trigger.Request(), Trigger.Response()).success
     assert not begin_anew(node)
+
+
+@pytest.mark.parametrize('profile', [qos.EVENT, qos.SENSOR_INPUT], ids=['reliable', 'best effort'])
+def test_an_emergency_stop_is_heard_from_every_kind_of_publisher(node: SafetyMonitor,
+                                                                 profile: QoSProfile) -> None:
+    """Regression: that of a best-effort publisher went unheard."""
+    button = rclpy.create_node('button')
+    publisher = button.create_publisher(Bool, '/emergency_stop', profile)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    until = time.monotonic() + 20.0
+
+    def latched() -> str:
+        return str(node.supervisor.diagnostics(time.monotonic())['latched'])
+
+    try:
+        while not latched() and time.monotonic() < until:
+            publisher.publish(Bool(data=True))  # the first may come before discovery
+            executor.spin_once(timeout_sec=0.05)
+    finally:
+        executor.shutdown()
+        button.destroy_node()
+    assert latched() == 'emergency stop (topic)'
+    assert bool(node.qos_problems) is (profile is not qos.EVENT)
+
+
+def test_a_reset_is_announced_at_once(node: SafetyMonitor, monkeypatch: pytest.MonkeyPatch
+                                      ) -> None:
+    """Whoever hears of it may give a command, which is refused while a stop is latched."""
+    node.trigger_activate()
+    node._on_stop_service(Trigger.Request(), Trigger.Response())
+    node._tick()
+    said: list[str] = []
+    monkeypatch.setattr(node._states, 'publish', lambda msg: said.append(msg.data))
+    assert node._on_reset(Trigger.Request(), Trigger.Response()).success
+    assert said and not said[-1].startswith('ESTOP')
 
 
 @pytest.mark.parametrize('damage', ['empty', 'no text', 'a folder'])

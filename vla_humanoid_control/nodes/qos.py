@@ -28,5 +28,8 @@ the receiver no burst of old ones follows."""
 EVENT = _profile(10, reliable=True)
 """Words of a person, emergency stop, diagnostics: each one counts."""
 
+EVENT_AT_BEST = _profile(10, reliable=False)
+"""A second subscription to an event that must be heard from publishers of every kind."""
+
 STATE = _profile(1, reliable=True, latched=True)
 """Task and safety state: a late joiner learns the present one."""

@@ -146,7 +146,10 @@ class SafetyMonitor(ManagedNode):
     def _listen(self, config: SafetyConfig) -> None:
         sensors = self._robot.sensors
         self.subscribe(JointState, '/vla/action_gated', self._on_gated, qos.STREAM)
-        self.subscribe(Bool, '/emergency_stop', self._on_emergency_stop, qos.EVENT)
+        # The first one loses nothing, and is deaf to best-effort publishers: their mismatch is
+        # reported as an error, as a press may be lost on the way, and the second one hears them.
+        for profile in (qos.EVENT, qos.EVENT_AT_BEST):
+            self.subscribe(Bool, '/emergency_stop', self._on_emergency_stop, profile)
         self.subscribe(Empty, '/safety/heartbeat', self._on_heartbeat, qos.STREAM)
         self.serve(Trigger, '/safety/emergency_stop', self._on_stop_service)
         self.serve(Trigger, '/safety/reset', self._on_reset)
@@ -295,6 +298,8 @@ class SafetyMonitor(ManagedNode):
         answer.success, answer.message = self.supervisor.reset(time.monotonic())
         if answer.success:
             self._remember('')
+            if self.is_active:  # who hears of it may command at once, and must not be refused
+                self._publish(self.supervisor.step(time.monotonic()))
         self.get_logger().info(f'reset: {answer.message}')
         return answer
 
