@@ -153,6 +153,32 @@ def test_stop_command_ends_the_task_as_done_and_outdates_its_results() -> None:
     assert task.generation > generation
 
 
+def test_an_abort_fails_what_runs_with_its_reason_and_outdates_its_results() -> None:
+    task = running()
+    generation = task.generation
+    task.abort('ESTOP: emergency stop (topic)', 11.0)
+    assert task.describe() == 'FAILED: go to the red box (ESTOP: emergency stop (topic))'
+    assert task.generation > generation and task.wording is None
+
+
+def test_an_abort_of_nothing_ends_idle() -> None:
+    task = TaskManager(TaskConfig())
+    task.command(STOP, 1.0)
+    task.abort('ESTOP: emergency stop (topic)', 11.0)
+    assert task.describe() == 'IDLE'
+
+
+def test_a_refused_command_says_why_and_never_begins() -> None:
+    """Regression: said during an emergency stop, it ended as IDLE without a reason."""
+    task = running()
+    generation = task.generation
+    task.refuse(WAVE, 'refused in ESTOP: emergency stop (topic)', 11.0)
+    assert task.describe() == 'FAILED: wave (refused in ESTOP: emergency stop (topic))'
+    assert task.generation > generation and task.wording is None
+    task.command(WAVE, 12.0)
+    assert task.describe() == 'RUNNING: wave'
+
+
 def test_stop_without_words_ends_idle() -> None:
     task = running()
     task.stop(11.0)

@@ -56,6 +56,7 @@ class TaskManager:
                            |  +----- gate opens ----+                          |
                            +------------------------ gate opens ---------------+
         RUNNING --progress--> DONE      any --stop--> DONE or IDLE      any --command--> RUNNING
+        RUNNING, HELD, RETRYING --abort--> FAILED      any --refused command--> FAILED
 
     DONE and FAILED stay until the next command.
 
@@ -127,9 +128,21 @@ class TaskManager:
         self._acting_s, self._elapsed_s = None, 0.0
         self._start(TaskState.RUNNING, '', now_s)
 
+    def refuse(self, instruction: Instruction, reason: str, now_s: float) -> None:
+        """An instruction that must not even begin; whatever ran before has ended, too."""
+        self._end(TaskState.FAILED, reason, now_s)
+        self._instruction = instruction
+
     def stop(self, now_s: float) -> None:
         """End whatever runs, at once."""
         self._end(TaskState.IDLE, '', now_s)
+
+    def abort(self, reason: str, now_s: float) -> None:
+        """End whatever runs, at once, for a reason that lies outside of it."""
+        if self.is_active:
+            self._end(TaskState.FAILED, reason, now_s)
+        else:
+            self.stop(now_s)
 
     def on_inference(self, progress: float, now_s: float) -> None:
         """A result of the present generation came, with its progress in [0, 1]."""

@@ -168,7 +168,8 @@ def test_fault_61_emergency_stop_during_acceleration(graph: GraphUnderTest, faul
     graph.say('walk endlessly')
     graph.pause(1.0)
     assert graph.safety.startswith('ESTOP') and graph.is_at_rest()
-    fault.happened('latched: a new command moved nothing')
+    assert graph.task.startswith('FAILED: walk endlessly (refused in ESTOP')
+    fault.happened(f'latched: a new command moved nothing; {graph.task}')
 
 
 def test_fault_62_reset_while_the_cause_persists(graph: GraphUnderTest, fault: Fault) -> None:

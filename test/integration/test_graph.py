@@ -123,7 +123,8 @@ def test_emergency_stop_latches_and_reset_is_refused_while_it_is_pressed(
     graph.assert_within_limits()
     assert graph.reset()[0] is False
     graph.press(False)
-    graph.wait_for(lambda: graph.task == 'IDLE', 'the controller has given up its task')
+    graph.wait_for(lambda: graph.task.startswith('FAILED: walk forward (ESTOP'),
+                   'the controller has given up its task')
     graph.wait_for(lambda: graph.reset()[0], 'the reset is accepted')
     graph.wait_for(lambda: graph.safety.startswith('HOLD'), 'it holds')
     began = time.monotonic()

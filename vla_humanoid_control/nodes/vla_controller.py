@@ -86,7 +86,7 @@ class VlaController(ManagedNode):
         /vla_command (std_msgs/String): plain English
         /vla/action_gated (sensor_msgs/JointState): whether the confidence gate lets actions pass
         /cmd_vel (geometry_msgs/Twist): what the base was really told
-        /safety/state (std_msgs/String): an emergency stop ends the task
+        /safety/state (std_msgs/String): an emergency stop ends the task, and no other begins
 
     Publishers:
         /vla/action_proposal (sensor_msgs/JointState): see `channels`
@@ -131,6 +131,7 @@ class VlaController(ManagedNode):
                                       'inferences', 'results_discarded', 'hangs', 'ticks',
                                       'deadlines_missed'), 0)
         self._last_command_problem = ''
+        self._latched = ''  # what safety says while an emergency stop is latched
         self._inference_s = 0.0
         self._next_tick_s = 0.0
         self._due = False  # the next frame is to be inferred from
@@ -214,10 +215,16 @@ class VlaController(ManagedNode):
             self.warn('command', f'command refused: {parsed.reason}', every_s=1.0)
             return
         self._last_command_problem = ''
-        if self.is_active:
-            now = time.monotonic()
+        if not self.is_active:
+            return
+        now = time.monotonic()
+        if self._latched and not parsed.is_stop:
+            self._counts['commands_rejected'] += 1
+            self._last_command_problem = self._latched
+            self._task.refuse(parsed, f'refused in {self._latched}', now)
+        else:
             self._task.command(parsed, now)
-            self._after_change(now)
+        self._after_change(now)
 
     def _on_gated(self, msg: JointState) -> None:
         try:
@@ -230,9 +237,11 @@ class VlaController(ManagedNode):
         self._after_change(now)
 
     def _on_safety_state(self, msg: String) -> None:
-        if msg.data.startswith(SafetyState.ESTOP.value):
+        was_latched = bool(self._latched)
+        self._latched = msg.data if msg.data.startswith(SafetyState.ESTOP.value) else ''
+        if self._latched and not was_latched:
             now = time.monotonic()
-            self._task.stop(now)
+            self._task.abort(self._latched, now)
             self._after_change(now)
 
     # --- the loop ---------------------------------------------------------------------------
