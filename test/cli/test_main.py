@@ -80,6 +80,23 @@ def test_graph_is_not_begun_with_bad_input(verb: str, change: dict[str, str], tm
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize('verb', ['demo', 'run'])
+def test_graph_is_not_begun_with_a_checkpoint_for_another_robot(
+        verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    """`vla run` used to bring up the graph, for the controller to find out."""
+    pytest.importorskip('rclpy')
+    robot = tmp_path / 'other.yaml'
+    text = (ROOT / 'config' / 'robots' / 'humanoid.yaml').read_text(encoding='utf-8')
+    robot.write_text(text.replace('left_elbow', 'left_hinge'), encoding='utf-8')
+    (tmp_path / 'here').mkdir()
+    monkeypatch.chdir(tmp_path / 'here')
+    assert main([verb, '--checkpoint', 'default', '--robot', str(robot)]) == 2
+    message = capsys.readouterr().err.strip()
+    assert 'left_elbow' in message and len(message.splitlines()) == 1
+    assert not list((tmp_path / 'here').iterdir())
+
+
 def test_eval_writes_the_report(suite: Path, tmp_path: Path,
                                 capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / 'report.json'

@@ -1,14 +1,16 @@
 """Loading policies by name and path."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.policy.registry import load_policy
+from vla_humanoid_control.policy.registry import check_policy, load_policy
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
-from vla_humanoid_control.robot import load_robot
+from vla_humanoid_control.robot import RobotSpec, load_robot
 
 ROBOT = load_robot('humanoid')
 
@@ -33,3 +35,28 @@ def test_a_policy_for_another_robot_is_refused(monkeypatch: pytest.MonkeyPatch) 
     armless = replace(ROBOT, joints=tuple(j for j in ROBOT.joints if 'elbow' not in j.name))
     with pytest.raises(UserError, match='left_elbow'):
         load_policy('foreign', armless)
+
+
+ARMLESS = replace(ROBOT, joints=tuple(j for j in ROBOT.joints if 'elbow' not in j.name))
+BLIND = replace(ROBOT, cameras={})
+
+
+def test_a_checkpoint_is_checked_against_the_robot_without_loading_it() -> None:
+    code = ("import sys; from vla_humanoid_control.policy.registry import check_policy; "
+            "from vla_humanoid_control.robot import load_robot; "
+            "check_policy('default', load_robot('humanoid')); assert 'torch' not in sys.modules")
+    subprocess.run([sys.executable, '-c', code], check=True)
+
+
+@pytest.mark.parametrize(('robot', 'why'), [(ARMLESS, 'left_elbow'), (BLIND, 'head')])
+def test_a_checkpoint_for_another_robot_is_refused_without_loading_it(robot: RobotSpec, why: str
+                                                                      ) -> None:
+    with pytest.raises(UserError, match=why):
+        check_policy('default', robot)
+
+
+@pytest.mark.parametrize('config', ['', '[]', '{"policy": []}', '{"policy": {"cameras": []}}'])
+def test_a_damaged_checkpoint_is_refused_without_loading_it(tmp_path: Path, config: str) -> None:
+    (tmp_path / 'config.json').write_text(config, encoding='utf-8')
+    with pytest.raises(UserError, match=r'config\.json'):
+        check_policy(str(tmp_path), ROBOT)

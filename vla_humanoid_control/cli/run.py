@@ -29,10 +29,11 @@ def run(arguments: argparse.Namespace) -> int:
         UserError: The robot file, the checkpoint or the parameter file is wrong, ROS 2 is missing,
             or a node ended by itself.
     """
-    from vla_humanoid_control.policy.registry import DEFAULT_POLICY, gate_config
+    from vla_humanoid_control.policy.registry import DEFAULT_POLICY, check_policy, gate_config
     from vla_humanoid_control.robot import load_robot
-    load_robot(arguments.robot)
-    gate_config(arguments.checkpoint or DEFAULT_POLICY)
+    policy, robot = arguments.checkpoint or DEFAULT_POLICY, load_robot(arguments.robot)
+    check_policy(policy, robot)
+    gate_config(policy)
     if arguments.params is not None:
         _check_parameters(arguments.params)
     try:

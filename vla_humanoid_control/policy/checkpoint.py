@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 
 from vla_humanoid_control.confidence.score import SIGNALS, Combinations, Score, disagreement
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.language.encoder import SentenceEncoder, default_encoder
 from vla_humanoid_control.learning.checkpoint import Checkpoint, load_checkpoint
 from vla_humanoid_control.learning.transforms import (
@@ -24,6 +23,7 @@ from vla_humanoid_control.learning.transforms import (
 from vla_humanoid_control.models.vla import ModelInput, ModelOutput
 from vla_humanoid_control.perception.plausibility import implausible
 from vla_humanoid_control.policy.protocol import PolicySpec
+from vla_humanoid_control.policy.registry import check_robot
 from vla_humanoid_control.robot import RobotSpec
 from vla_humanoid_control.types import ActionChunk, Observation
 
@@ -69,7 +69,7 @@ class CheckpointPolicy:
         """
         folder = Path(path)
         checkpoint = load_checkpoint(folder)
-        _check_robot(checkpoint.spec, robot, folder)
+        check_robot(checkpoint.spec, robot, folder)
         policy = CheckpointPolicy(checkpoint, default_encoder(), str(folder / 'statistics.json'),
                                   signals)
         policy.reset('stop')
@@ -155,17 +155,3 @@ class CheckpointPolicy:
             progress=float(model.progress_head.predict(output.progress)[0]),
             features=output.features[0].numpy(),
             signals={name: score.update(values, time_s) for name, score in self._alone.items()})
-
-
-def _check_robot(spec: PolicySpec, robot: RobotSpec, folder: Path) -> None:
-    for what, wanted, there in (('joints', spec.joint_names, robot.joint_names),
-                                ('action channels', spec.channels, robot.action_channels)):
-        if wanted != there:
-            differ = [n for n in wanted if n not in there] + [n for n in there if n not in wanted]
-            raise UserError(f'Checkpoint {folder} was trained for other {what} than robot '
-                            f'{robot.name} has: {", ".join(differ[:6]) or "another order"}. '
-                            'Use a checkpoint for this robot.')
-    missing = [c for c in spec.cameras if c not in robot.cameras]
-    if missing:
-        raise UserError(f'Checkpoint {folder} needs cameras that robot {robot.name} lacks: '
-                        f'{", ".join(missing)}. Name them in the robot file.')

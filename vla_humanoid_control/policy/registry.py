@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from vla_humanoid_control.confidence.gate import GateConfig
 from vla_humanoid_control.confidence.score import ALPHA, SIGNALS, Combinations
 from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.policy.protocol import Policy
+from vla_humanoid_control.policy.protocol import Policy, PolicySpec
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
 from vla_humanoid_control.resources import resource_path
 from vla_humanoid_control.robot import RobotSpec
@@ -54,6 +55,52 @@ def load_policy(name_or_path: str, robot: RobotSpec, signals: Sequence[str] = SI
     return policy
 
 
+def check_policy(name_or_path: str, robot: RobotSpec) -> None:
+    """Refuse a checkpoint of another shape than the robot's, without loading it.
+
+    `load_policy` looks at everything, which takes seconds and half a gigabyte.
+
+    Args:
+        name_or_path: As in `load_policy`.
+        robot: The robot that it is to move.
+
+    Raises:
+        UserError: The checkpoint's `config.json` cannot be read, or does not fit the robot.
+    """
+    folder = _folder(name_or_path)
+    path = folder / 'config.json'
+    if name_or_path in NAMED and not path.exists():
+        return
+    try:
+        fields = json.loads(path.read_text(encoding='utf-8'))['policy']
+        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value
+                                  for name, value in fields.items()}
+        spec = PolicySpec(**values)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f'{path} cannot be read ({error}). Give the folder of a checkpoint.') \
+            from error
+    check_robot(spec, robot, folder)
+
+
+def check_robot(spec: PolicySpec, robot: RobotSpec, folder: Path) -> None:
+    """Refuse a checkpoint that was made for another robot.
+
+    Raises:
+        UserError: Joints or action channels are others, or a camera is missing; says which.
+    """
+    for what, wanted, there in (('joints', spec.joint_names, robot.joint_names),
+                                ('action channels', spec.channels, robot.action_channels)):
+        if wanted != there:
+            differ = [n for n in wanted if n not in there] + [n for n in there if n not in wanted]
+            raise UserError(f'Checkpoint {folder} was trained for other {what} than robot '
+                            f'{robot.name} has: {", ".join(differ[:6]) or "another order"}. '
+                            'Use a checkpoint for this robot.')
+    missing = [c for c in spec.cameras if c not in robot.cameras]
+    if missing:
+        raise UserError(f'Checkpoint {folder} needs cameras that robot {robot.name} lacks: '
+                        f'{", ".join(missing)}. Name them in the robot file.')
+
+
 def gate_config(name_or_path: str, signals: Sequence[str] = SIGNALS, alpha: float = ALPHA
                 ) -> GateConfig:
     """The gate that a policy asks for: its checkpoint's conformal threshold, with hysteresis.
@@ -68,9 +115,7 @@ def gate_config(name_or_path: str, signals: Sequence[str] = SIGNALS, alpha: floa
     Raises:
         UserError: The checkpoint's `statistics.json` cannot be read.
     """
-    folder = resource_path('checkpoints', name_or_path) if name_or_path in NAMED \
-        else Path(name_or_path)
-    path = folder / 'statistics.json'
+    path = _folder(name_or_path) / 'statistics.json'
     if name_or_path in NAMED and not path.exists():
         return GateConfig()
     try:
@@ -84,6 +129,11 @@ def gate_config(name_or_path: str, signals: Sequence[str] = SIGNALS, alpha: floa
     # The promise is about never falling below the threshold, so it opens there and closes below.
     value = max(1e-6, combinations.choose(signals).threshold(alpha))  # never open to everything
     return GateConfig(open_threshold=value, close_threshold=value * (1 - HYSTERESIS))
+
+
+def _folder(name_or_path: str) -> Path:
+    return resource_path('checkpoints', name_or_path) if name_or_path in NAMED \
+        else Path(name_or_path)
 
 
 def _check_fits(policy: Policy, name: str, robot: RobotSpec) -> None:
