@@ -238,6 +238,22 @@ def test_frozen_joint_readings_stop(running: Any) -> None:
     assert running.log[-1][1].state.name == 'STOP'
 
 
+def test_a_joint_of_no_concern_does_not_hide_frozen_ones(running: Any) -> None:
+    """Regression: any joint that went on, or was NaN for ever, told all of them apart."""
+    running.joints = {'left_elbow': -1.5, 'right_elbow': -1.5}
+    reading = running.joint_reading()
+    names = list(reading.positions)
+    for tick in range(50):
+        order = names if tick % 2 else names[::-1]
+        running.overrides['joint_states'] = replace(
+            reading, stamp_ns=running.stamp_ns,
+            positions={**{n: reading.positions[n] for n in order}, 'wheel': 0.1 * tick,
+                       'broken': float('nan')})
+        running.step()
+    assert running.log[-1][1].state.name == 'STOP'
+    assert 'joint_states repeats itself' in running.log[-1][1].reason
+
+
 @pytest.mark.parametrize('legs', [True, False])
 def test_frozen_joint_readings_stop_a_walking_robot(robot: RobotSpec, make_bench: Any,
                                                     legs: bool) -> None:
@@ -407,6 +423,23 @@ def test_never_touches_a_wall_at_any_speed(bench: Any, speed: float) -> None:
     assert distance > bench.robot.footprint_radius_m
 
 
+@pytest.mark.parametrize(('changes', 'acceleration'), [
+    ({'slow_ttc_s': 0.2, 'stop_ttc_s': 0.1}, 1.2), ({}, 0.1)], ids=['late', 'sluggish'])
+def test_never_touches_a_wall_whatever_the_thresholds(
+        robot: RobotSpec, make_bench: Any, changes: dict[str, float], acceleration: float) -> None:
+    """Regression: what was further away than `slow_ttc_s` was overlooked, though it took longer
+    to brake."""
+    base = {name: replace(m, acceleration=acceleration) for name, m in robot.base.items()}
+    bench = make_bench(replace(robot, base=base), SafetyConfig(**changes))
+    bench.twist = (0.6, 0.0, 0.0)
+    distance = 4.0
+    for _ in range(1000):
+        bench.obstacle = (0.0, distance)
+        distance -= bench.step().twist[0] * 0.02
+    assert bench.robot.footprint_radius_m < distance < 0.7
+    bench.check_limits()
+
+
 def test_a_sudden_obstacle_inside_the_zone_stops_and_motion_away_is_possible(running: Any) -> None:
     running.obstacle = (0.0, 0.28)
     running.until('STOP')
@@ -552,6 +585,17 @@ def test_an_emergency_stop_stays_when_the_button_is_released(running: Any) -> No
     running.run(0.5)
     running.safety.emergency_stop(False, 'button', running.now_s)
     assert running.run(2.0).state.name == 'ESTOP'
+
+
+def test_a_button_that_says_that_it_is_not_pressed_changes_nothing(running: Any) -> None:
+    """Regression: each time, the state was that without an obstacle until the next tick."""
+    running.obstacle = (0.0, 0.28)
+    running.until('STOP')
+    before = running.safety.diagnostics(running.now_s)
+    running.safety.emergency_stop(False, 'button', running.now_s)
+    after = running.safety.diagnostics(running.now_s)
+    assert (after['state'], after['reason']) == (before['state'], before['reason'])
+    assert after['transitions'] == before['transitions']
 
 
 def latched(bench: Any) -> None:
@@ -732,6 +776,15 @@ def test_calls_in_a_burst_do_not_move_faster(bench: Any) -> None:
         assert again.twist == pytest.approx(first.twist)
         assert again.joints == pytest.approx(first.joints)
     bench.log.append((bench.now_s, first))
+
+
+def test_time_before_the_first_tick_is_not_held_against_the_loop(bench: Any) -> None:
+    """Regression: a node that was activated late said that its loop was too slow."""
+    bench.now_s += 60.0
+    bench.step()
+    assert 'the safety loop itself' not in bench.log[-1][1].reason
+    assert bench.safety.diagnostics(bench.now_s)['loop_hz'] == pytest.approx(50.0)
+    assert not bench.safety.diagnostics(bench.now_s).get('count/gaps')
 
 
 def test_after_a_long_pause_it_resumes_from_rest(running: Any) -> None:

@@ -52,9 +52,20 @@ class Zone:
 
     def safe_speed(self, clearance_m: float) -> float:
         """The highest speed from which the robot stops within a distance [m/s]."""
-        clearance_m = max(clearance_m, 0.0)
-        lag = self.deceleration * (self.deceleration / (2 * self.jerk) + self.reaction_s)
+        clearance_m, lag = max(clearance_m, 0.0), self._lag_mps
         return math.sqrt(lag * lag + 2 * self.deceleration * clearance_m) - lag
+
+    def horizon_s(self, speed: float) -> float:
+        """Later collisions need no heed yet at a speed [m/s]: neither slowing down nor braking.
+
+        Braking may need more time than `slow_ttc_s` where that is small, or the base sluggish.
+        """
+        return max(self.slow_ttc_s, (speed / 2 + self._lag_mps) / self.deceleration)
+
+    @property
+    def _lag_mps(self) -> float:
+        """What braking at once would save in speed over one after the delays [m/s]."""
+        return self.deceleration * (self.deceleration / (2 * self.jerk) + self.reaction_s)
 
 
 def scan_points(reading: ScanReading, reach_m: float) -> Array:
@@ -138,13 +149,14 @@ def time_to_collision(points: Array, twist: Array, zone: Zone) -> float:
     Args:
         points: float64 [M, 2], in the base frame [m].
         twist: float64 [3], base velocity forward, left, turning left [m/s, m/s, rad/s].
-        zone: The footprint, the horizon `slow_ttc_s` and the least number of points.
+        zone: The footprint, the horizon and the least number of points.
 
     Returns:
         Seconds, 0 where it moves deeper into its zone, inf where nothing is met in time.
     """
     vx, vy, turn = twist.tolist()
-    speed, horizon = math.hypot(vx, vy), zone.slow_ttc_s
+    speed = math.hypot(vx, vy)
+    horizon = zone.horizon_s(speed)
     if len(points) < zone.min_points or speed < _CLOSING_MPS:
         return math.inf
     x, y = points[:, 0], points[:, 1]
@@ -225,7 +237,8 @@ class Surroundings:
     def time_to_collision(self, twist: Array, pose: Array, zone: Zone) -> float:
         """As `time_to_collision`, as most of the last sightings see it."""
         recent = list(self._sightings)[-(2 * zone.debounce - 1):]
-        reach_m = zone.radius_m + math.hypot(twist[0], twist[1]) * zone.slow_ttc_s
+        speed = math.hypot(twist[0], twist[1])
+        reach_m = zone.radius_m + speed * zone.horizon_s(speed)
         times = sorted(time_to_collision(_moved(s, pose, reach_m), twist, zone) for s in recent)
         # Right after start fewer sightings are there than the debounce asks for: then all count.
         return times[min(zone.debounce, len(times)) - 1] if len(times) >= zone.debounce \

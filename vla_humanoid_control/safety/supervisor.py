@@ -141,7 +141,9 @@ class SafetySupervisor:
         if problem := joints_problem(reading, self.robot.joint_names):
             watchdog.reject(problem, now_s)
         elif self._monitors.offer(watchdog, reading.stamp_ns, now_s):
-            content = tuple(reading.positions.values()), tuple(reading.velocities.values())
+            # Only the robot's own joints, in a fixed order: others may go on, or be NaN for ever.
+            content = tuple((reading.positions[name], reading.velocities.get(name))
+                            for name in self.robot.joint_names)
             way = self._body.way + (self._way if self._walks else 0.0)
             self._monitors.content(watchdog, content, way, now_s)
             self._body.measured(reading.positions, now_s)
@@ -245,7 +247,8 @@ class SafetySupervisor:
         """Latch an emergency stop. False only says that the button is no longer pressed."""
         now_s = self._time(now_s)
         self._latch.press(bool(pressed), source)
-        self._machine.follow(self._static_causes(now_s), now_s)
+        if pressed:  # else the causes that only a tick knows would be passed over
+            self._machine.follow(self._static_causes(now_s), now_s)
 
     # ---- what people and the node ask for
 
@@ -433,9 +436,9 @@ class SafetySupervisor:
         late = now_s - self._due_s
         if late < -_EARLY * period:
             return False
-        if late > self.config.max_gap_s and math.isfinite(late):
+        if late > self.config.max_gap_s:
             # Nothing was sent for so long that the robot's own watchdog has stopped it.
-            self._counts['gaps'] += 1
+            self._counts['gaps'] += math.isfinite(late)  # before the first tick it is infinite
             self._twist.halt()
             self._body.halt()
         else:
@@ -457,7 +460,7 @@ class SafetySupervisor:
                           min(m.jerk for m in base[:2]), config.reaction_s, config.min_points,
                           config.debounce_scans)
         top = float(np.hypot(base[0].velocity, base[1].velocity))
-        self.reach_m = self._zone.radius_m + top * (config.slow_ttc_s + 1.0)
+        self.reach_m = self._zone.radius_m + top * (self._zone.horizon_s(top) + 1.0)
 
 
 def _integrate(pose: NDArray[np.float64], twist: NDArray[np.float64],
