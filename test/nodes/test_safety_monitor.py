@@ -17,6 +17,7 @@ from rclpy.qos import QoSProfile
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
+from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.nodes import qos
 from vla_humanoid_control.nodes.latch_file import LatchFile
 from vla_humanoid_control.nodes.safety_monitor import SafetyMonitor
@@ -112,3 +113,13 @@ def test_cameras_are_listened_to_once_a_person_asks_for_it(node: SafetyMonitor) 
         answer = node.set_parameters_atomically([Parameter('safety.watch_cameras', value=True)])
         assert answer.successful, answer.reason
     assert topics().count('/camera/rgb/image_raw') == 1
+
+
+def test_depth_heights_in_the_wrong_order_are_refused() -> None:
+    """Regression: no point lies between them, so that every obstacle vanished."""
+    rclpy.init(args=['--ros-args', '-p', 'depth_heights:=[1.5, 0.05]'], domain_id=101)
+    try:
+        with pytest.raises(UserError, match='depth_heights'):
+            SafetyMonitor()
+    finally:
+        rclpy.shutdown()

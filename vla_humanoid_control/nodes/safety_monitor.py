@@ -77,6 +77,9 @@ class MonitorParameters:
         for name, length in (('depth_mount', 6), ('depth_heights', 2)):
             if len(getattr(self, name)) != length:
                 raise ValueError(f'{name} must have {length} numbers')
+        if not self.depth_heights[0] < self.depth_heights[1]:
+            raise ValueError('depth_heights must be a lower and a higher one, got '
+                             f'{self.depth_heights[0]:g} and {self.depth_heights[1]:g}')
 
 
 class SafetyMonitor(ManagedNode):
