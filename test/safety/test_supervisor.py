@@ -452,6 +452,19 @@ def test_a_sudden_obstacle_inside_the_zone_stops_and_motion_away_is_possible(run
         assert running.log[-1][1].twist == pytest.approx(twist)
 
 
+def test_an_obstacle_that_came_while_the_scan_was_silent_is_seen_at_once(running: Any) -> None:
+    """Regression: scans from before the silence outvoted the first one after it."""
+    assert running.safety.configure({'recover_s': 0.0}, running.now_s)[0]
+    running.off = {'scan'}
+    running.run(2.0)
+    assert 'scan stale' in running.log[-1][1].reason
+    running.obstacle = (0.0, 0.28)
+    running.safety.on_scan(running.scan(), running.now_s)
+    running.step()
+    assert running.log[-1][1].state.name == 'STOP'
+    assert 'collision' in running.log[-1][1].reason
+
+
 def test_creeping_at_an_obstacle_leaves_the_arms_free(bench: Any) -> None:
     bench.twist, bench.obstacle = (0.02, 0.0, 0.0), (0.0, 0.28)
     bench.joints = {'left_elbow': -1.0}

@@ -154,6 +154,7 @@ class SafetySupervisor:
         watchdog = self._monitors.sensors.get('scan')
         if watchdog is None:
             return
+        was_stale = watchdog.stale(now_s, self.config.sensor_timeout_scale)
         if problem := scan_problem(reading, self._scan_rays, self.config.min_valid_fraction):
             watchdog.reject(problem, now_s)
         elif self._monitors.offer(watchdog, reading.stamp_ns, now_s):
@@ -163,7 +164,7 @@ class SafetySupervisor:
             alike = np.isfinite(reading.ranges_m).any()
             self._monitors.content(watchdog, reading.ranges_m.tobytes() if alike
                                    else reading.stamp_ns, self._way, now_s)
-            self._obstacles['scan'].see(points, self._pose)
+            self._see('scan', points, bool(was_stale))
 
     def on_depth(self, points: NDArray[np.float64] | None, stamp_ns: int, now_s: float,
                  digest: int | None = None) -> None:
@@ -173,7 +174,10 @@ class SafetySupervisor:
         """
         now_s = self._time(now_s)
         watchdog = self._monitors.sensors.get('depth')
-        if watchdog is None or not self._monitors.offer(watchdog, stamp_ns, now_s):
+        if watchdog is None:
+            return
+        was_stale = watchdog.stale(now_s, self.config.sensor_timeout_scale)
+        if not self._monitors.offer(watchdog, stamp_ns, now_s):
             return
         self._depth_unknown = points is None
         if points is None:
@@ -182,7 +186,7 @@ class SafetySupervisor:
         if digest is None:
             digest = hash(points.tobytes()) if len(points) else stamp_ns
         self._monitors.content(watchdog, digest, self._way, now_s)
-        self._obstacles['depth'].see(points, self._pose)
+        self._see('depth', points, bool(was_stale))
 
     def on_imu(self, reading: ImuReading, now_s: float) -> None:
         """Take an IMU reading."""
@@ -381,6 +385,12 @@ class SafetySupervisor:
         elif now_s - self._stopped_s < self.config.recover_s:
             causes = [*causes, Cause('recovering', STOP, f'recovering from: {self._stopped_by}')]
         return causes
+
+    def _see(self, sensor: str, points: NDArray[np.float64], after_silence: bool) -> None:
+        """Take obstacle points. What was seen before a silence must not outvote them."""
+        if after_silence:
+            self._obstacles[sensor].forget()
+        self._obstacles[sensor].see(points, self._pose)
 
     def _way_is_clear(self) -> float:
         """The share of the proposed twist that obstacles allow."""
