@@ -158,6 +158,19 @@ def test_foreign_publisher_stops_the_robot_until_it_is_gone(
     graph.wait_for(lambda: not graph.safety.startswith('STOP'), 'free again')
 
 
+def test_a_command_right_after_a_reset_is_carried_out(graph: GraphUnderTest) -> None:
+    """Regression: nearly always safety held, as it had not seen the command before it end."""
+    graph.wait_until_ready()
+    for _ in range(3):
+        graph.press(True)
+        graph.wait_for(lambda: graph.safety.startswith('ESTOP'), 'it is latched')
+        graph.press(False)
+        graph.wait_for(lambda: graph.reset()[0], 'the reset is accepted')
+        graph.walk()
+        graph.say('stop')
+        graph.wait_for(graph.is_at_rest, 'the base is at rest', 10.0)
+
+
 def test_deactivation_in_motion_stops_first(graph: GraphUnderTest) -> None:
     graph.wait_until_ready()
     graph.walk()

@@ -8,9 +8,13 @@ import pytest
 
 pytest.importorskip('rclpy')
 
+import numpy as np
 import rclpy
+from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
+from vla_humanoid_control.channels import decode_proposal
+from vla_humanoid_control.nodes.messages import channels_from_msg
 from vla_humanoid_control.nodes.vla_controller import VlaController
 
 pytestmark = pytest.mark.ros
@@ -46,3 +50,15 @@ def test_a_command_during_an_emergency_stop_is_refused_with_the_reason(node: Vla
     node._on_safety_state(String(data='STOP: recovering'))
     node._on_command(String(data='wave'))
     assert node._task.describe() == 'RUNNING: wave'
+
+
+def test_a_task_of_an_idle_robot_begins_with_a_hold(node: VlaController,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: right after a reset, safety waited for one until the task had failed."""
+    sent: list[JointState] = []
+    monkeypatch.setattr(node._proposals, 'publish', sent.append)
+    node._add_frame('head', np.zeros((48, 64, 3), np.uint8), node.now_ns())
+    node._on_command(String(data='walk forward'))
+    proposal = decode_proposal(channels_from_msg(sent[0]), node._joint_names)
+    assert not proposal.action.twist.any() and not proposal.action.joints
+    assert proposal.confidence == 0.0 and proposal.stamp_ns > 0

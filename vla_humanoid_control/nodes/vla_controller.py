@@ -223,6 +223,10 @@ class VlaController(ManagedNode):
             self._last_command_problem = self._latched
             self._task.refuse(parsed, f'refused in {self._latched}', now)
         else:
+            if not self._task.is_active:
+                # A hold, once more: after a reset, safety lets nothing move before it saw one, and
+                # the first action may be quicker than the next tick.
+                self._propose(now)
             self._task.command(parsed, now)
         self._after_change(now)
 
