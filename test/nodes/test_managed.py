@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 pytest.importorskip('rclpy')
 
-import rclpy
 from rclpy.lifecycle import TransitionCallbackReturn
 from std_msgs.msg import String
 
@@ -54,14 +52,6 @@ class Example(ManagedNode):
         self.done.append(what)
         if what in self.errors:
             raise self.errors.pop(what)
-
-
-@pytest.fixture(scope='module')
-def context() -> Iterator[Any]:
-    context = rclpy.Context()
-    rclpy.init(context=context, domain_id=101)
-    yield context
-    rclpy.shutdown(context=context)
 
 
 def test_refused_configuration_takes_down_what_was_wired(context: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 
 pytest.importorskip('rclpy')
 
-import rclpy
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
@@ -47,14 +45,6 @@ class Example:
     def __post_init__(self) -> None:
         if not self.low < self.high:
             raise ValueError('low must be below high')
-
-
-@pytest.fixture(scope='module')
-def context() -> Iterator[Any]:
-    context = rclpy.Context()
-    rclpy.init(context=context, domain_id=101)
-    yield context
-    rclpy.shutdown(context=context)
 
 
 def make(context: Any, **overrides: Any) -> Node:

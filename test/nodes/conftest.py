@@ -1,0 +1,18 @@
+"""What the tests of single nodes share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope='module')
+def context() -> Iterator[Any]:
+    """A context of ROS that no other process shares."""
+    rclpy = pytest.importorskip('rclpy')
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=101)
+    yield context
+    rclpy.shutdown(context=context)
