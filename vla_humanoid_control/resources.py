@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from vla_humanoid_control.errors import UserError
 
 PACKAGE = 'vla_humanoid_control'
+# libyaml's safe loader, where PyYAML was built with it, is ten times faster.
+_LOADER = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
 
 
 def share_dir() -> Path:
@@ -39,3 +44,27 @@ def config_path(*parts: str) -> Path:
 def resource_path(*parts: str) -> Path:
     """A file below `resource/` (robot model, default checkpoint)."""
     return share_dir().joinpath('resource', *parts)
+
+
+def read_yaml(path: Path, what: str, advice: str, max_bytes: int | None = None) -> Any:
+    """What a YAML file holds: plain data only.
+
+    Args:
+        path: The file.
+        what: What it is for a person, such as 'Robot file'.
+        advice: What to do where it cannot be read, a sentence.
+        max_bytes: A larger file is refused.
+
+    Raises:
+        UserError: It cannot be read, is too large, or is not valid YAML; says where.
+    """
+    try:
+        if max_bytes is not None and path.stat().st_size > max_bytes:
+            raise UserError(f'{what} {path} is larger than {max_bytes // 10**6} MB.')
+        return yaml.load(path.read_text(encoding='utf-8'), Loader=_LOADER)
+    except OSError as error:
+        raise UserError(f'{what} {path}: {error.strerror}. {advice}') from error
+    except (yaml.YAMLError, ValueError) as error:  # no UTF-8, or a date that does not exist
+        problem = ' '.join(str(error).replace(' in "<unicode string>",', ' in').split())
+        raise UserError(f'{what} {path} is not valid YAML: {problem}. Correct it there.') \
+            from error

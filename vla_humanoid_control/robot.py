@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.resources import config_path
+from vla_humanoid_control.resources import config_path, read_yaml
 from vla_humanoid_control.types import BASE_CHANNELS
 
 
@@ -124,14 +123,8 @@ def load_robot(name_or_path: str) -> RobotSpec:
     path = Path(name_or_path)
     if path.suffix not in ('.yaml', '.yml'):
         path = config_path('robots', f'{name_or_path}.yaml')
-    try:
-        document = yaml.safe_load(path.read_text(encoding='utf-8'))
-    except OSError as error:
-        raise UserError(f'Robot file {path}: {error.strerror}. Give a name in config/robots/ '
-                        'or the path of a YAML file.') from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f'Robot file {path} is not valid YAML: {error}') from error
-    return _Reader(str(path)).robot(document)
+    return _Reader(str(path)).robot(read_yaml(
+        path, 'Robot file', 'Give a name in config/robots/ or the path of a YAML file.'))
 
 
 class _Reader:

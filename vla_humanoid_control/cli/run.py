@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import yaml
-
 from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.resources import read_yaml
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,14 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check_parameters(path: Path) -> None:
-    try:
-        document = yaml.safe_load(path.read_text(encoding='utf-8'))
-    except OSError as error:
-        raise UserError(f'Parameter file {path}: {error.strerror}. Give the path of a YAML file '
-                        'like config/params/robot.yaml.') from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f'Parameter file {path} is not valid YAML: '
-                        f'{" ".join(str(error).split())}') from error
+    document = read_yaml(path, 'Parameter file',
+                         'Give the path of a YAML file like config/params/robot.yaml.')
     if not isinstance(document, dict) or not all(
             isinstance(entry, dict) and isinstance(entry.get('ros__parameters'), dict)
             for entry in document.values()):

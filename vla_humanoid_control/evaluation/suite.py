@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.evaluation import camera_faults
 from vla_humanoid_control.language.intake import Rejection, parse_command
+from vla_humanoid_control.resources import read_yaml
 from vla_humanoid_control.simulation.tasks import ARGUMENTS, FAMILIES, OUT_OF_SCOPE, Task
 
 BROKEN_CAMERA = 'broken_camera'
@@ -52,22 +51,18 @@ class Episode:
         return self.task.family if self.camera is None else BROKEN_CAMERA
 
 
-def load_suite(path: Path) -> list[Episode]:
+def load_suite(path: Path, through_nodes: bool = False) -> list[Episode]:
     """Read and check a suite.
+
+    Args:
+        path: A YAML file.
+        through_nodes: Whether it is for the node graph, whose camera is its own and cannot break.
 
     Raises:
         UserError: It is missing, is no such list, or an episode is wrong; the message says which.
     """
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(f'Suite {path} is larger than {MAX_BYTES // 10**6} MB.')
-        document = yaml.load(path.read_text(encoding='utf-8'), Loader=_LOADER)
-    except OSError as error:
-        raise UserError(f'Suite {path}: {error.strerror}. Give the path of a YAML file, '
-                        'such as config/suites/demo.yaml.') from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f'Suite {path} is not valid YAML: {" ".join(str(error).split())}') \
-            from error
+    document = read_yaml(path, 'Suite', 'Give the path of a YAML file, such as '
+                         'config/suites/demo.yaml.', MAX_BYTES)
     if not isinstance(document, list) or not document:
         raise UserError(f'Suite {path} must be a list of episodes, each a mapping with id, '
                         'instruction, task and seed.')
@@ -81,6 +76,9 @@ def load_suite(path: Path) -> list[Episode]:
             name = f' ({entry["id"]})' if isinstance(entry, dict) and 'id' in entry else ''
             raise UserError(f'Suite {path}, episode {number}{name}: {error}') from None
         episodes[episode.id] = episode
+    if through_nodes and any(e.camera is not None for e in episodes.values()):
+        raise UserError(f'Suite {path} has cameras that break, which is for evaluation in '
+                        'process: use vla eval, and leave out --ros.')
     return list(episodes.values())
 
 
@@ -122,7 +120,3 @@ def _refuse_unknown(entry: Mapping[str, Any], task: Task) -> None:
     if unknown:
         raise UserError(f'unknown key {", ".join(unknown)}; a {task.family} episode has '
                         f'{", ".join(known)}.')
-
-
-# libyaml's safe loader, where PyYAML was built with it, is ten times faster.
-_LOADER = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)

@@ -14,10 +14,8 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Literal
 
-import yaml
-
 from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.resources import config_path
+from vla_humanoid_control.resources import config_path, read_yaml
 
 Split = Literal['train', 'val', 'test']
 
@@ -208,10 +206,6 @@ def _mistype(text: str, rng: random.Random) -> str:
 
 @cache
 def _data(split: Split) -> dict[str, Any]:
-    path = config_path(f'phrasings/{split}.yaml')
-    try:
-        document = yaml.safe_load(path.read_text(encoding='utf-8'))
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f'Phrasings {path} cannot be read: {error}') from error
-    result: dict[str, Any] = document
+    result: dict[str, Any] = read_yaml(config_path(f'phrasings/{split}.yaml'), 'Phrasings',
+                                       'Install the package again.')
     return result

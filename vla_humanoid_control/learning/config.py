@@ -6,10 +6,8 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.resources import config_path
+from vla_humanoid_control.resources import config_path, read_yaml
 
 T = TypeVar('T')
 
@@ -28,12 +26,8 @@ def load_training_config(kind: type[T], name_or_path: str, **overrides: Any) -> 
     path = Path(name_or_path)
     if path.suffix not in ('.yaml', '.yml'):
         path = config_path('train', f'{name_or_path}.yaml')
-    try:
-        data = yaml.safe_load(path.read_text(encoding='utf-8'))
-    except OSError as error:
-        raise UserError(f'Training configuration {path}: {error.strerror}.') from error
-    except yaml.YAMLError as error:
-        raise UserError(f'Training configuration {path} is not valid YAML: {error}') from error
+    data = read_yaml(path, 'Training configuration',
+                     'Give a name in config/train/ or the path of a YAML file.')
     if not isinstance(data, dict):
         raise UserError(f'Training configuration {path} must be a mapping.')
     data.update({key: value for key, value in overrides.items() if value is not None})

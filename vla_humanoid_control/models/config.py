@@ -7,10 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.resources import config_path
+from vla_humanoid_control.resources import config_path, read_yaml
 
 
 @dataclass(frozen=True)
@@ -60,11 +58,6 @@ def load_model_config(name_or_path: str) -> ModelConfig:
     path = Path(name_or_path)
     if path.suffix not in ('.yaml', '.yml'):
         path = config_path('models', f'{name_or_path}.yaml')
-    try:
-        document = yaml.safe_load(path.read_text(encoding='utf-8'))
-    except OSError as error:
-        raise UserError(f'Model configuration {path}: {error.strerror}. Give a name in '
-                        'config/models/ or the path of a YAML file.') from error
-    except yaml.YAMLError as error:
-        raise UserError(f'Model configuration {path} is not valid YAML: {error}') from error
-    return ModelConfig.from_dict(document, str(path))
+    return ModelConfig.from_dict(read_yaml(
+        path, 'Model configuration', 'Give a name in config/models/ or the path of a YAML file.'),
+        str(path))
