@@ -53,17 +53,15 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from vla_humanoid_control.evaluation.report import build_report, failures, save_report, table
     from vla_humanoid_control.evaluation.suite import load_suite
-    from vla_humanoid_control.policy.registry import gate_config
+    from vla_humanoid_control.policy.registry import gate_config, load_policy
+    from vla_humanoid_control.robot import load_robot
     if arguments.workers < 1:
         raise UserError(f'--workers must be 1 or more, got {arguments.workers}.')
     if arguments.json is not None and arguments.json.is_dir():
         raise UserError(f'--json {arguments.json} is a folder; give the name of a file.')
     if arguments.ungated and arguments.ros:
         raise UserError('--ungated is for evaluation in process; leave out --ros.')
-    episodes = load_suite(arguments.suite)
-    if arguments.ros and any(e.camera is not None for e in episodes):
-        raise UserError(f'Suite {arguments.suite} has cameras that break, which is for evaluation '
-                        'in process; leave out --ros.')
+    episodes = load_suite(arguments.suite, through_nodes=arguments.ros)
     problem = rendering_problem()
     if problem is not None:
         raise UserError(problem)
@@ -71,7 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not 0 < arguments.alpha < 1:
         raise UserError(f'--alpha must lie between 0 and 1, got {arguments.alpha:g}.')
     setup = (arguments.robot, arguments.checkpoint, signals, arguments.alpha)
-    _check(*setup)
+    # Once here, so that bad input is refused before anything starts.
+    load_policy(arguments.checkpoint, load_robot(arguments.robot), signals)
     gate = gate_config(arguments.checkpoint, signals, arguments.alpha)
     if arguments.ros:
         results = _through_nodes(episodes, setup)
@@ -90,13 +89,6 @@ def run(arguments: argparse.Namespace) -> int:
         picture = save_report(report, arguments.json)
         print(f'\nReport: {arguments.json}' + (f', diagram: {picture}' if picture else ''))
     return 0
-
-
-def _check(robot_name: str, checkpoint: str, signals: Signals, alpha: float) -> None:
-    """Load everything once, so that bad input is refused before anything starts."""
-    from vla_humanoid_control.policy.registry import load_policy
-    from vla_humanoid_control.robot import load_robot
-    load_policy(checkpoint, load_robot(robot_name), signals)
 
 
 def _through_nodes(episodes: Sequence[Any], setup: Setup) -> list[Any]:
@@ -134,7 +126,7 @@ def _run(job: tuple[str, str, Signals, float, bool, Any]) -> Any:
 def _rollout(robot_name: str, checkpoint: str, signals: Signals, alpha: float, ungated: bool
              ) -> Any:
     # Not in the pool's initialiser: an error there would start processes for ever.
-    from vla_humanoid_control.confidence.gate import GateConfig
+    from vla_humanoid_control.confidence.gate import OPEN_GATE
     from vla_humanoid_control.evaluation.rollout import Rollout
     from vla_humanoid_control.policy.registry import gate_config, load_policy
     from vla_humanoid_control.robot import load_robot
@@ -142,6 +134,5 @@ def _rollout(robot_name: str, checkpoint: str, signals: Signals, alpha: float, u
         import torch
         torch.set_num_threads(1)  # each process has one core to itself
     robot = load_robot(robot_name)
-    gate = GateConfig(1e-9, 1e-9, 0.0) if ungated else gate_config(
-        checkpoint, signals, alpha)
+    gate = OPEN_GATE if ungated else gate_config(checkpoint, signals, alpha)
     return Rollout(robot, load_policy(checkpoint, robot, signals), gate)

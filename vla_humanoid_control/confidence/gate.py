@@ -42,6 +42,10 @@ class GateConfig:
             raise ValueError(f'stale_after_s must be in (0, 2], got {self.stale_after_s}')
 
 
+OPEN_GATE = GateConfig(open_threshold=1e-9, close_threshold=1e-9, min_dwell_s=0.0)
+"""Lets every finite action pass, to see what a gate would withhold."""
+
+
 class ConfidenceGate:
     """Threshold with hysteresis and a minimum dwell. Starts closed.
 

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.confidence.gate import GateConfig
+from vla_humanoid_control.confidence.gate import OPEN_GATE
 from vla_humanoid_control.evaluation.rollout import Rollout
 from vla_humanoid_control.evaluation.suite import Episode
 from vla_humanoid_control.language.phrasings import rehearsed
@@ -32,7 +32,6 @@ from vla_humanoid_control.simulation.tasks import FAMILIES, Task, all_task_keys
 from vla_humanoid_control.task import TaskConfig
 from vla_humanoid_control.types import ActionChunk, Observation
 
-OPEN_GATE = GateConfig(open_threshold=1e-9, close_threshold=1e-9, min_dwell_s=0.0)
 HOPELESS_S = 6.0
 """How long an episode without a chance of success is watched [s]."""
 _WEIGHTS = {'move': .13, 'turn': .11, 'stop': .04, 'go_to': .28, 'reach': .24, 'gesture': .20}
