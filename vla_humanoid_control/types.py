@@ -103,8 +103,6 @@ class ActionChunk:
         dt_s: Time between two rows [s].
         confidence: Probability in [0, 1] that acting on this leads to success.
         progress: How far the task has come, in [0, 1]; near 1 means that it is done.
-        features: float32 [F], the policy's own image and language features, for the
-            out-of-distribution check; None where a policy has none to give.
         signals: What the confidence is made of: name to the confidence that this signal alone
             would give; empty where a policy does not say.
     """
@@ -114,7 +112,6 @@ class ActionChunk:
     dt_s: float
     confidence: float
     progress: float
-    features: NDArray[np.float32] | None = None
     signals: Mapping[str, float] = field(default_factory=dict)
 
 

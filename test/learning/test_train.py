@@ -51,28 +51,6 @@ def test_the_checkpoint_runs_as_a_policy(trained: Path) -> None:
     assert chunk.actions.shape == (8, 22) and chunk.actions.dtype == np.float32
     assert np.isfinite(chunk.actions).all()
     assert 0 <= chunk.confidence <= 1 and 0 <= chunk.progress <= 1
-    assert chunk.features is not None
-    assert chunk.features.shape == (policy.feature_parts['instruction'].stop,)
-
-
-def test_image_features_ignore_the_words_and_instruction_features_the_image(trained: Path
-                                                                            ) -> None:
-    policy = CheckpointPolicy.load(trained / 'checkpoint', ROBOT)
-
-    def features(text: str, level: int) -> np.ndarray:
-        policy.reset(text)
-        image = np.full((96, 128, 3), level, np.uint8)
-        found = policy.infer(Observation(0, {'head': image}, ROBOT.home)).features
-        assert found is not None
-        return found
-
-    here, there = features('turn left', 110), features('go to the red box', 110)
-    dark = features('turn left', 20)
-    image, words = policy.feature_parts['image'], policy.feature_parts['instruction']
-    np.testing.assert_allclose(here[image], there[image], atol=1e-5)
-    assert np.abs(here[words] - there[words]).max() > 1e-3
-    np.testing.assert_allclose(here[words], dark[words], atol=1e-5)
-    assert np.abs(here[image] - dark[image]).max() > 1e-3
 
 
 def test_an_interrupted_run_goes_on_exactly(demo_data: Path, small_model: Path, tmp_path: Path,

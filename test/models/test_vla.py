@@ -66,6 +66,21 @@ def test_padding_of_words_changes_nothing(model: VlaModel) -> None:
     torch.testing.assert_close(model(inputs).actions, model(padded).actions, atol=1e-5, rtol=1e-4)
 
 
+def test_image_features_ignore_the_words_and_instruction_features_the_image(model: VlaModel
+                                                                            ) -> None:
+    inputs, other = some_input(1, 1), some_input(1, 1, seed=1)
+    with torch.no_grad():
+        plain = model(inputs).features
+        reworded = model(replace(inputs, words=other.words, mask=other.mask)).features
+        elsewhere = model(replace(inputs, images=other.images)).features
+    width = plain.shape[1] // 3
+    image, words = slice(0, 2 * width), slice(2 * width, 3 * width)
+    torch.testing.assert_close(plain[:, image], reworded[:, image], atol=1e-5, rtol=0)
+    torch.testing.assert_close(plain[:, words], elsewhere[:, words], atol=1e-5, rtol=0)
+    assert (plain[:, words] - reworded[:, words]).abs().max() > 1e-3
+    assert (plain[:, image] - elsewhere[:, image]).abs().max() > 1e-3
+
+
 def test_the_confidence_loss_reaches_the_confidence_head_alone(model: VlaModel) -> None:
     output = model(some_input(1, 2))
     model.confidence_head.loss(model.confidence(output), torch.tensor([0.0, 1.0])).sum().backward()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,8 +33,6 @@ class CheckpointPolicy:
 
     Attributes:
         spec: What it needs and gives.
-        feature_parts: Where the parts of `ActionChunk.features` lie: 'image', which knows nothing
-            of the instruction, and 'instruction', which knows nothing of the image.
     """
 
     def __init__(self, checkpoint: Checkpoint, encoder: SentenceEncoder, where: str,
@@ -48,9 +46,6 @@ class CheckpointPolicy:
         self._alone = {name: Score(combinations.choose([name])) for name in SIGNALS} \
             if combinations.by_signals else {}
         self._before: tuple[int, NDArray[np.float32]] | None = None
-        width = checkpoint.model_config.width
-        self.feature_parts: Mapping[str, slice] = {'image': slice(0, 2 * width),
-                                                   'instruction': slice(2 * width, 3 * width)}
         self._words: tuple[torch.Tensor, torch.Tensor] | None = None
 
     @staticmethod
@@ -153,5 +148,4 @@ class CheckpointPolicy:
             channels=self.spec.channels, actions=actions, dt_s=self.spec.dt_s,
             confidence=self._score.update(values, time_s),
             progress=float(model.progress_head.predict(output.progress)[0]),
-            features=output.features[0].numpy(),
             signals={name: score.update(values, time_s) for name, score in self._alone.items()})
