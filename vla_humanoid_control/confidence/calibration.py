@@ -190,15 +190,6 @@ def conformal_threshold(lowest: Floats, alpha: float) -> float:
     return float(values[rank - 1])
 
 
-def expected_calibration_error(probabilities: Floats, labels: Floats, bins: int = 15) -> float:
-    """Mean distance of confidence from success over equally wide bins (Guo et al. 2017)."""
-    p, y = np.asarray(probabilities, np.float64), np.asarray(labels, np.float64)
-    index = np.minimum((p * bins).astype(int), bins - 1)
-    count = np.bincount(index, minlength=bins)
-    gap = np.abs(np.bincount(index, p, bins) - np.bincount(index, y, bins))
-    return float(gap.sum() / max(1, count.sum()))
-
-
 def cross_entropy(probabilities: Floats, labels: Floats) -> float:
     """Mean negative log-likelihood of labels [N] under probabilities [N]."""
     p = np.clip(np.asarray(probabilities, np.float64), 1e-6, 1 - 1e-6)

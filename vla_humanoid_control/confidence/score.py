@@ -38,6 +38,9 @@ SMOOTHING_S = 0.3
 """Time constant of the smoothing [s]: single bad inferences pass, a lost camera does not."""
 ALPHA = 0.02
 """Share of successful episodes that the gate may stop, where a person says nothing else."""
+EARLY_S = 2.0
+"""Confidence is calibrated and judged over this long from the instruction on: later it would only
+report what has already happened [s]."""
 _HINGE = 1.5
 """Beyond this many deviations on the bad side a signal has a second weight: a veto."""
 
@@ -169,7 +172,7 @@ class Score:
         """Signals [4] at a time, agreement NaN where unknown, to the confidence in [0, 1]."""
         logit = float(self.combination.logits(values[None])[0])
         if math.isfinite(self._smooth):
-            logit = self._smooth + (logit - self._smooth) * _share(time_s - self._time_s)
+            logit = _smoothed(self._smooth, logit, time_s - self._time_s)
         self._smooth, self._time_s = logit, time_s
         return float(self.combination.calibration(np.array([logit]))[0])
 
@@ -179,8 +182,7 @@ def smooth(logits: Floats, episode: NDArray[np.int64], time_s: Floats) -> Floats
     result = np.array(logits, np.float64)
     for i in range(1, len(result)):
         if episode[i] == episode[i - 1]:
-            share = _share(float(time_s[i] - time_s[i - 1]))
-            result[i] = result[i - 1] + (result[i] - result[i - 1]) * share
+            result[i] = _smoothed(result[i - 1], result[i], float(time_s[i] - time_s[i - 1]))
     return result
 
 
@@ -225,6 +227,7 @@ def badness(values: Floats) -> Floats:
     return np.stack([-head, *(np.log(np.maximum(d, 1e-3)) for d in distances)], axis=1)
 
 
-def _share(passed_s: float) -> float:
-    """How much of a new logit counts after some time."""
-    return 1.0 if passed_s < 0 else 1.0 - math.exp(-passed_s / SMOOTHING_S)
+def _smoothed(before: float, new: float, passed_s: float) -> float:
+    """A new logit after a smoothed one; alone where time has gone back."""
+    share = 1.0 if passed_s < 0 else 1.0 - math.exp(-passed_s / SMOOTHING_S)
+    return before + (new - before) * share

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig
+from vla_humanoid_control.confidence.score import EARLY_S
 from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.evaluation import metrics
 from vla_humanoid_control.evaluation.rollout import EpisodeResult
@@ -17,9 +18,6 @@ from vla_humanoid_control.evaluation.suite import BROKEN_CAMERA, HELD_FAMILIES
 from vla_humanoid_control.simulation.tasks import FAMILIES
 from vla_humanoid_control.types import Action, Proposal
 
-EARLY_S = 2.0
-"""Confidence is judged by its mean over this long from the instruction: later it would only
-report what has already happened [s]."""
 TIMES_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 
@@ -73,10 +71,14 @@ def _judged(results: Sequence[EpisodeResult]) -> tuple[list[float], list[bool]]:
 def _quality(results: Sequence[EpisodeResult]) -> dict[str, float | None]:
     """How well early confidence tells success from failure, and how honest it is."""
     scores, labels = _judged(results)
-    return {'auroc': metrics.auroc(scores, labels),
-            'auprc_failure': metrics.auprc([1 - s for s in scores], [not y for y in labels]),
+    return {**_telling_apart(scores, labels),
             'ece': metrics.expected_calibration_error(scores, labels),
             'brier': metrics.brier_score(scores, labels)}
+
+
+def _telling_apart(scores: Sequence[float], labels: Sequence[bool]) -> dict[str, float | None]:
+    return {'auroc': metrics.auroc(scores, labels),
+            'auprc_failure': metrics.auprc([1 - s for s in scores], [not y for y in labels])}
 
 
 def _closed_s(result: EpisodeResult, config: GateConfig) -> float | None:
@@ -276,5 +278,4 @@ def _at_time(results: Sequence[EpisodeResult], time_s: float) -> dict[str, Any]:
         if before and result.seconds >= time_s:
             scores.append(before[-1])
             labels.append(result.success)
-    return {'time_s': time_s, 'n': len(scores), 'auroc': metrics.auroc(scores, labels),
-            'auprc_failure': metrics.auprc([1 - s for s in scores], [not y for y in labels])}
+    return {'time_s': time_s, 'n': len(scores), **_telling_apart(scores, labels)}

@@ -27,12 +27,12 @@ from torch.nn import functional
 from vla_humanoid_control.confidence.calibration import (
     Calibration,
     cross_entropy,
-    expected_calibration_error,
     fit_isotonic,
     fit_temperature,
 )
 from vla_humanoid_control.confidence.score import (
     ALPHA,
+    EARLY_S,
     SIGNALS,
     Combination,
     Combinations,
@@ -43,6 +43,7 @@ from vla_humanoid_control.confidence.score import (
     subsets,
 )
 from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.evaluation import metrics
 from vla_humanoid_control.language.phrasings import (
     TASK_KEYS,
     Split,
@@ -65,8 +66,6 @@ from vla_humanoid_control.learning.transforms import (
 from vla_humanoid_control.models.heads import ConfidenceHead
 from vla_humanoid_control.models.vla import ModelInput
 
-EARLY_S = 2.0
-"""Calibration looks at so much from the instruction on, as `vla eval` does [s]."""
 _PLAIN = AugmentConfig(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
@@ -338,17 +337,6 @@ def choose_calibration(logits: NDArray[np.float64], labels: NDArray[np.float64],
     return fit_temperature(logits, labels)
 
 
-def area_under_curve(scores: NDArray[np.float64], labels: NDArray[np.float64]) -> float:
-    """Area under the ROC curve of `scores` for `labels`, both [N]; NaN without both classes."""
-    _, inverse, count = np.unique(scores, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(count) - (count - 1) / 2)[inverse]  # ties share their mean rank
-    positive = labels > 0.5
-    p, n = int(positive.sum()), int((~positive).sum())
-    if not p or not n:
-        return math.nan
-    return float((rank[positive].sum() - p * (p + 1) / 2) / (p * n))
-
-
 def signals_of(rollouts: Rollouts, rows: NDArray[np.int64], evidence: Evidence,
                head: ConfidenceHead, statistics: Statistics) -> NDArray[np.float64]:
     """The four signals of samples, [M, 4]; see `confidence/score.py`.
@@ -470,8 +458,9 @@ class _HeldOut:
         known = fit & self.able & (self.time_s <= EARLY_S)
         calibration = choose_calibration(logits[known], labels[known], episode[known])
         confidence, judged = calibration(logits), ~fit
+        won = labels > 0.5
         early = judged & self.able & (self.time_s <= EARLY_S)
-        successful = np.unique(episode[judged & (labels > 0.5)])
+        successful = np.unique(episode[judged & won])
         lowest = np.array([confidence[episode == e].min() for e in successful])
         combination = dataclasses.replace(combination, calibration=calibration,
                                           lowest=tuple(np.sort(lowest).tolist()))
@@ -479,8 +468,8 @@ class _HeldOut:
         figures = {
             'kind': type(calibration).__name__, 'samples': int(judged.sum()),
             'episodes': len(np.unique(episode[judged])), 'successes': len(successful),
-            'auroc': area_under_curve(logits[judged], labels[judged]),
-            'ece': expected_calibration_error(confidence[early], labels[early]),
+            'auroc': metrics.auroc(_sigmoid(logits[judged]), won[judged]),
+            'ece': metrics.expected_calibration_error(confidence[early], won[early]),
             'threshold': threshold,
             **{f'held_{kind}': float((calibration(combination.logits(values)) < threshold).mean())
                for kind, values in self.broken.items()}}
