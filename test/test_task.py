@@ -161,11 +161,15 @@ def test_an_abort_fails_what_runs_with_its_reason_and_outdates_its_results() -> 
     assert task.generation > generation and task.wording is None
 
 
-def test_an_abort_of_nothing_ends_idle() -> None:
+@pytest.mark.parametrize('said', [None, STOP])
+def test_an_abort_of_nothing_changes_nothing(said: Instruction | None) -> None:
+    """DONE and FAILED stay until the next command."""
     task = TaskManager(TaskConfig())
-    task.command(STOP, 1.0)
+    if said is not None:
+        task.command(said, 1.0)
+    before = task.describe()
     task.abort('ESTOP: emergency stop (topic)', 11.0)
-    assert task.describe() == 'IDLE'
+    assert task.describe() == before
 
 
 def test_a_refused_command_says_why_and_never_begins() -> None:

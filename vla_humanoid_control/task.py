@@ -138,11 +138,9 @@ class TaskManager:
         self._end(TaskState.IDLE, '', now_s)
 
     def abort(self, reason: str, now_s: float) -> None:
-        """End whatever runs, at once, for a reason that lies outside of it."""
+        """Fail whatever runs, at once, for a reason that lies outside of it."""
         if self.is_active:
             self._end(TaskState.FAILED, reason, now_s)
-        else:
-            self.stop(now_s)
 
     def on_inference(self, progress: float, now_s: float) -> None:
         """A result of the present generation came, with its progress in [0, 1]."""
