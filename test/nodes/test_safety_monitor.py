@@ -57,6 +57,19 @@ def test_an_emergency_stop_is_remembered_though_the_node_is_not_active(node: Saf
     assert not begin_anew(node)
 
 
+def test_cameras_are_listened_to_once_where_a_node_without_configuration_is_asked(
+        node: SafetyMonitor) -> None:
+    """Regression: it listened at once, and a second time when it was configured."""
+    node.trigger_cleanup()
+    assert node.set_parameters_atomically([Parameter('safety.watch_cameras', value=True)]
+                                          ).successful
+    topics = [s.topic_name for s in node.subscriptions]
+    assert '/camera/rgb/image_raw' not in topics
+    node.trigger_configure()
+    topics = [s.topic_name for s in node.subscriptions]
+    assert topics.count('/camera/rgb/image_raw') == 1
+
+
 @pytest.mark.parametrize('profile', [qos.EVENT, qos.SENSOR_INPUT], ids=['reliable', 'best effort'])
 def test_an_emergency_stop_is_heard_from_every_kind_of_publisher(node: SafetyMonitor,
                                                                  profile: QoSProfile) -> None:

@@ -201,6 +201,9 @@ class SafetyMonitor(ManagedNode):
         self._states.publish(String(data=f'{state.value}: safety monitor is not active'))
         self._announced = ('', float('-inf'))
 
+    def release(self) -> None:
+        self._supervisor = None  # thresholds that are set from now on are for the next one
+
     @property
     def supervisor(self) -> SafetySupervisor:
         """The supervisor; there is one from `configure` on."""
