@@ -14,8 +14,10 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
 from vla_humanoid_control.channels import decode_proposal
+from vla_humanoid_control.nodes.inference import Outcome, Request
 from vla_humanoid_control.nodes.messages import channels_from_msg
 from vla_humanoid_control.nodes.vla_controller import VlaController
+from vla_humanoid_control.types import Observation
 
 pytestmark = pytest.mark.ros
 
@@ -62,3 +64,34 @@ def test_a_task_of_an_idle_robot_begins_with_a_hold(node: VlaController,
     proposal = decode_proposal(channels_from_msg(sent[0]), node._joint_names)
     assert not proposal.action.twist.any() and not proposal.action.joints
     assert proposal.confidence == 0.0 and proposal.stamp_ns > 0
+
+
+class Hung:
+    """A worker whose inference takes its time, and ends at last."""
+
+    def __init__(self, generation: int) -> None:
+        blank = Observation(0, {}, np.zeros(0))
+        self._outcome = Outcome(Request(generation, 'wave', blank), None, 'too late', False, 9.0)
+        self.is_busy, self.seconds = True, 5.0
+
+    def busy_s(self, now_s: float) -> float:
+        return self.seconds
+
+    def take(self) -> Outcome:
+        return self._outcome
+
+
+def test_an_inference_that_hangs_no_longer_is_no_longer_reported(
+        node: VlaController, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: it stayed an error until the next command."""
+    node._on_command(String(data='wave'))
+    worker = Hung(node._task.generation)
+    monkeypatch.setattr(node, '_worker', worker)
+    node._tick()
+    node._on_command(String(data='stop'))
+    worker.seconds = 9.0
+    node._tick()
+    assert node.health().message == 'inference hangs for 9.0 s'
+    node._on_outcome()
+    assert 'hangs' not in node.health().message
+    monkeypatch.undo()  # the worker of before, to be closed

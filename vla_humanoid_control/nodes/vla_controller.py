@@ -276,7 +276,8 @@ class VlaController(ManagedNode):
         if outcome is None:
             return
         now = time.monotonic()
-        self._hangs_s = 0.0
+        if self._hangs_s > 0.0:  # no longer
+            self._hangs_s, self._fault = 0.0, ''
         self._inference_s = outcome.duration_s
         if outcome.request.generation != self._task.generation or not self.is_active:
             self._counts['results_discarded'] += 1
