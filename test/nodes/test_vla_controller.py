@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +12,7 @@ pytest.importorskip('rclpy')
 
 import numpy as np
 import rclpy
+from geometry_msgs.msg import Twist
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
@@ -64,6 +67,18 @@ def test_a_task_of_an_idle_robot_begins_with_a_hold(node: VlaController,
     proposal = decode_proposal(channels_from_msg(sent[0]), node._joint_names)
     assert not proposal.action.twist.any() and not proposal.action.joints
     assert proposal.confidence == 0.0 and proposal.stamp_ns > 0
+
+
+@pytest.mark.parametrize('speed', [math.nan, math.inf, 1e308, -7.0])
+def test_commands_that_safety_never_gave_are_no_way_travelled(node: VlaController, speed: float
+                                                              ) -> None:
+    """Regression: one NaN of a foreign publisher spoilt the odometry of the whole task."""
+    foreign, own = Twist(), Twist()
+    foreign.linear.x, own.linear.x = speed, 0.3
+    for twist in (own, foreign, own):
+        node._on_cmd_vel(twist)
+    way = node._odometer.travelled(time.monotonic())
+    assert 0.0 < way[0] < 0.3
 
 
 class Hung:

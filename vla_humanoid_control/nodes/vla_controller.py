@@ -40,7 +40,14 @@ from vla_humanoid_control.policy.playback import ChunkPlayback
 from vla_humanoid_control.policy.registry import DEFAULT_POLICY, load_policy
 from vla_humanoid_control.robot import load_robot
 from vla_humanoid_control.task import TaskConfig, TaskManager
-from vla_humanoid_control.types import Action, JointReading, Observation, Proposal, SafetyState
+from vla_humanoid_control.types import (
+    BASE_CHANNELS,
+    Action,
+    JointReading,
+    Observation,
+    Proposal,
+    SafetyState,
+)
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,7 @@ class VlaController(ManagedNode):
         policy = load_policy(p.policy or DEFAULT_POLICY, robot, p.confidence_signals)
         self._spec = policy.spec
         self._joint_names = frozenset(j.name for j in robot.controlled)
+        self._top_twist = np.array([robot.base[c].velocity for c in BASE_CHANNELS]) * (1 + 1e-6)
         self._frames = FrameStore(self._spec.cameras, self._limits.value)
         self._task = TaskManager(self._task_config.value)
         self._playback = ChunkPlayback(self._spec, p.ensembling)
@@ -203,8 +211,10 @@ class VlaController(ManagedNode):
             self.warn('joints', f'joint states: {error}')
 
     def _on_cmd_vel(self, msg: Twist | TwistStamped) -> None:
-        twist = msg.twist if isinstance(msg, TwistStamped) else msg
-        self._odometer.on_command(twist_from_msg(twist), time.monotonic())
+        twist = twist_from_msg(msg.twist if isinstance(msg, TwistStamped) else msg)
+        # What is beyond the limits, or NaN, did not come from safety, and no base follows it.
+        if (np.abs(twist) <= self._top_twist).all():
+            self._odometer.on_command(twist, time.monotonic())
 
     def _on_command(self, msg: String) -> None:
         self._counts['commands'] += 1
