@@ -161,7 +161,8 @@ def test_the_floor_before_a_nodding_camera_is_no_obstacle() -> None:
 
 
 @pytest.mark.parametrize('intrinsics', [(math.nan, 100.0, 60.0, 40.0), (0.0, 100.0, 60.0, 40.0),
-                                        (100.0, -1.0, 60.0, 40.0), (100.0, 100.0, math.inf, 40.0)])
+                                        (100.0, -1.0, 60.0, 40.0), (100.0, 100.0, math.inf, 40.0),
+                                        (1e-308, 100.0, 1e308, 40.0)])
 def test_depth_with_impossible_intrinsics_is_unknown(
         intrinsics: tuple[float, float, float, float]) -> None:
     """Regression: intrinsics that are not numbers made every obstacle vanish."""

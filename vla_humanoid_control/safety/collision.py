@@ -114,8 +114,12 @@ def depth_points(depth: NDArray[Any], intrinsics: tuple[float, float, float, flo
         return None
     rows, columns = np.nonzero(valid)
     z = z[rows, columns]
-    camera = np.stack([(columns * stride - cx) / fx * z, (rows * stride - cy) / fy * z, z], axis=1)
-    base = camera @ base_from_camera[:3, :3].T + base_from_camera[:3, 3]
+    with np.errstate(over='ignore', invalid='ignore'):
+        camera = np.stack([(columns * stride - cx) / fx * z, (rows * stride - cy) / fy * z, z],
+                          axis=1)
+        base = camera @ base_from_camera[:3, :3].T + base_from_camera[:3, 3]
+    if not np.isfinite(base).all():
+        return None
     keep = (base[:, 2] >= heights_m[0]) & (base[:, 2] <= heights_m[1])
     keep &= np.hypot(base[:, 0], base[:, 1]) <= reach_m
     points: Array = base[keep, :2]
