@@ -745,6 +745,23 @@ def test_stop_comes_to_rest_and_resume_takes_it_back(running: Any) -> None:
     running.until('RUN')
 
 
+def test_after_others_have_moved_the_robot_it_begins_where_the_joints_are(
+        robot: RobotSpec, make_bench: Any) -> None:
+    """Regression: a node that was activated again sent the arms back to where it had left them."""
+    bench = make_bench(robot, joints={'left_elbow': -1.0})
+    bench.run(2.0)
+    bench.safety.stop('being deactivated', bench.now_s)
+    bench.run(1.0)
+    assert bench.safety.at_rest
+    bench.measured['left_elbow'], bench.joints = -0.2, {}
+    bench.now_s += 5.0
+    bench.log.clear()
+    bench.safety.begin(bench.now_s)
+    assert bench.run(1.0).state.name == 'RUN'
+    assert all(c.joints['left_elbow'] == pytest.approx(-0.2, abs=1e-3) for _, c in bench.log)
+    bench.check_limits()
+
+
 @pytest.mark.parametrize(('changes', 'why'), [
     ({'proposal_timeout_s': math.nan}, 'proposal_timeout_s'),
     ({'slow_ttc_s': math.inf}, 'slow_ttc_s'), ({'stop_margin_m': -1.0}, 'stop_margin_m'),

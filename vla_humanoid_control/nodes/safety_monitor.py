@@ -180,7 +180,7 @@ class SafetyMonitor(ManagedNode):
                            qos.SENSOR_INPUT)
 
     def activate(self) -> None:
-        self.supervisor.resume(time.monotonic())
+        self.supervisor.begin(time.monotonic())
         self._next_tick_s = time.monotonic() + self._period_s
         self._ticking = [self.every(self._period_s, self._tick),
                         self.every(FOREIGN_PERIOD_S, self._look_for_foreign_publishers)]

@@ -194,6 +194,12 @@ class Body:
         if self._limiter is not None:
             self._limiter.halt()
 
+    def begin_anew(self) -> None:
+        """Forget where the joints were sent: the next reading is where commands begin."""
+        self._limiter, self._begun, self._plan = None, False, None
+        self._far_since_s, self._tracking_lost = None, False
+        self._target_problem = None
+
     def command(self) -> dict[str, float]:
         """Joint name to commanded position; empty before the first reading."""
         if self._limiter is None:

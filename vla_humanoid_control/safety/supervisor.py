@@ -266,6 +266,16 @@ class SafetySupervisor:
             self._machine.reset(message, now_s)
         return ok, message
 
+    def begin(self, now_s: float) -> None:
+        """Begin to command, from rest and from where the joints are found next.
+
+        Only after a time in which nothing was sent: whoever commanded the robot meanwhile may have
+        moved it.
+        """
+        self.resume(now_s)
+        self._twist.halt()
+        self._body.begin_anew()
+
     def stop(self, reason: str, now_s: float) -> None:
         """Stop until `resume` or `reset`; `at_rest` tells when the robot stands."""
         now_s = self._time(now_s)
