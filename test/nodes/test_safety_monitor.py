@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip('rclpy')
 
 import rclpy
+from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
@@ -92,6 +93,28 @@ def test_an_emergency_stop_is_heard_from_every_kind_of_publisher(node: SafetyMon
         button.destroy_node()
     assert latched() == 'emergency stop (topic)'
     assert bool(node.qos_problems) is (profile is not qos.EVENT)
+
+
+def test_a_short_press_is_not_pushed_out_by_what_the_button_says_after_it(
+        node: SafetyMonitor) -> None:
+    """Regression: a node that was busy for a second knew only the last ten words of a button."""
+    button = rclpy.create_node('button')
+    publisher = button.create_publisher(Bool, '/emergency_stop', QoSProfile(depth=100))
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    until = time.monotonic() + 20.0
+    try:
+        while publisher.get_subscription_count() < 2 and time.monotonic() < until:
+            executor.spin_once(timeout_sec=0.05)
+        for number in range(50):
+            publisher.publish(Bool(data=number == 0))
+        assert publisher.wait_for_all_acked(Duration(seconds=10))
+        for _ in range(200):
+            executor.spin_once(timeout_sec=0.0)
+    finally:
+        executor.shutdown()
+        button.destroy_node()
+    assert node.supervisor.diagnostics(time.monotonic())['latched'] == 'emergency stop (topic)'
 
 
 def test_a_reset_is_announced_at_once(node: SafetyMonitor, monkeypatch: pytest.MonkeyPatch

@@ -26,10 +26,13 @@ STREAM = _profile(1, reliable=True)
 the receiver no burst of old ones follows."""
 
 EVENT = _profile(10, reliable=True)
-"""Words of a person, emergency stop, diagnostics: each one counts."""
+"""Words of a person, diagnostics: each one counts."""
 
-EVENT_AT_BEST = _profile(10, reliable=False)
-"""A second subscription to an event that must be heard from publishers of every kind."""
+BUTTON = _profile(1000, reliable=True)
+"""Emergency stop: while the receiver is busy, what is said after a press does not push it out."""
+
+BUTTON_AT_BEST = _profile(1000, reliable=False)
+"""A second subscription to it, as it must be heard from publishers of every kind."""
 
 STATE = _profile(1, reliable=True, latched=True)
 """Task and safety state: a late joiner learns the present one."""

@@ -151,7 +151,7 @@ class SafetyMonitor(ManagedNode):
         self.subscribe(JointState, '/vla/action_gated', self._on_gated, qos.STREAM)
         # The first one loses nothing, and is deaf to best-effort publishers: their mismatch is
         # reported as an error, as a press may be lost on the way, and the second one hears them.
-        for profile in (qos.EVENT, qos.EVENT_AT_BEST):
+        for profile in (qos.BUTTON, qos.BUTTON_AT_BEST):
             self.subscribe(Bool, '/emergency_stop', self._on_emergency_stop, profile)
         self.subscribe(Empty, '/safety/heartbeat', self._on_heartbeat, qos.STREAM)
         self.serve(Trigger, '/safety/emergency_stop', self._on_stop_service)
