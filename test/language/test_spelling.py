@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vla_humanoid_control.language.spelling import Speller, task_words
+from vla_humanoid_control.language.spelling import Speller, other_words, task_words
 
 KNOWN = {'there', 'that', 'step', 'purple', 'walk', 'tun', 'had'}
 TASK_WORDS = {'turn': 9, 'left': 9, 'sphere': 3, 'there': 20, 'walk': 5, 'light': 2, 'lift': 4,
@@ -46,3 +46,8 @@ def test_the_words_of_tasks_are_those_of_training() -> None:
     assert {'turn', 'left', 'walk', 'ball', 'navy', 'wave'} <= set(words)
     assert words['left'] > words['navy']
     assert 'to' not in words and 'colour}' not in words
+
+
+@pytest.mark.parametrize('request_', ['kneel down', 'mop the floor', 'stow it', 'juggle', 'yawn'])
+def test_words_of_other_requests_do_not_become_those_of_tasks(request_: str) -> None:
+    assert Speller(other_words(), task_words()).correct(request_) == request_

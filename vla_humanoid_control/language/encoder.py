@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.language.spelling import Speller, task_words
+from vla_humanoid_control.language.spelling import Speller, other_words, task_words
 
 WIDTH = 384
 MAX_TOKENS = 24
@@ -60,8 +60,8 @@ class SentenceEncoder:
         self._model: Any = AutoModel.from_pretrained(
             str(folder), local_files_only=True, use_safetensors=True).eval()
         self._cache: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
-        self._speller = Speller({w for w in self._tokenizer.get_vocab() if w.isalpha()},
-                                task_words())
+        read = {w for w in self._tokenizer.get_vocab() if w.isalpha()}
+        self._speller = Speller(read | other_words(), task_words())
 
     def correct(self, text: str) -> str:
         """The text as it is read: slips of the finger are put right, see `spelling.py`."""

@@ -37,8 +37,8 @@ TASK_KEYS: tuple[str, ...] = tuple(
     for family, arguments in FAMILIES.items() for argument in (arguments or ('',)))
 """All 47 task keys, in a fixed order."""
 
-_COUNT = {'train': 1500, 'val': 100, 'test': 60}
-_OUT_OF_SCOPE_COUNT = {'train': 12000, 'val': 500, 'test': 200}
+_COUNT = {'train': 2500, 'val': 100, 'test': 60}
+_OUT_OF_SCOPE_COUNT = {'train': 25000, 'val': 500, 'test': 200}
 _LATER: Mapping[Split, tuple[Split, ...]] = {
     'train': ('val', 'test'), 'val': ('test',), 'test': ()}
 _TYPO = {'train': 0.08, 'val': 0.05, 'test': 0.05}
@@ -63,7 +63,7 @@ def phrasings(task_key: str, split: Split) -> list[str]:
         split: 'train' to learn from, 'val' to validate and to calibrate with, 'test' to evaluate.
 
     Returns:
-        Distinct sentences, always the same ones in the same order: up to 1500, 100 and 60. No
+        Distinct sentences, always the same ones in the same order: up to 2500, 100 and 60. No
         sentence of one split is in another, whatever its case and punctuation.
     """
     family = family_of(task_key)
@@ -100,6 +100,8 @@ def out_of_scope(split: Split) -> list[str]:
         return str(rng.choice(data['frames']).replace('{}', text))
 
     taken = {normalise(t) for other in _LATER[split] for t in out_of_scope(other)}
+    # What means a task is none, though a template may draw it by a slip of the finger.
+    taken |= {normalise(t) for key in TASK_KEYS for t in phrasings(key, split)}
     return _collect(draw, rng, split, _OUT_OF_SCOPE_COUNT[split], taken)
 
 
@@ -121,8 +123,8 @@ def rehearsed(task_key: str | None, split: Literal['train', 'val']) -> list[str]
     return known[:len(apart)] + apart[::2] * 2
 
 
-def vocabulary() -> list[str]:
-    """Words of the templates in which training phrases tasks, in lower case, with repeats."""
+def vocabulary(of_tasks: bool) -> list[str]:
+    """Lower-case words of training's templates, with repeats: of tasks, or of other requests."""
     def texts(part: Any) -> Iterator[str]:
         if isinstance(part, str):
             yield part
@@ -131,7 +133,8 @@ def vocabulary() -> list[str]:
                 yield from texts(inner)
 
     data = _data('train')
-    parts = [data[name] for name in ('frames', 'words', 'object', 'phrases', 'sentences')]
+    ours = ('frames', 'words', 'object', 'phrases', 'sentences')
+    parts = [data[name] for name in (ours if of_tasks else ('out_of_scope',))]
     return [word for text in texts(parts)
             for word in re.findall("[a-z]+(?:'[a-z]+)?", text.lower().replace('{', ' {'))]
 

@@ -61,7 +61,12 @@ class Speller:
 
 def task_words() -> Counter[str]:
     """Words of three letters or more in which training phrases tasks, and how often."""
-    return Counter(w for w in vocabulary() if len(w) >= _SHORTEST)
+    return Counter(w for w in vocabulary(of_tasks=True) if len(w) >= _SHORTEST)
+
+
+def other_words() -> set[str]:
+    """Words of requests outside the robot's abilities: 'kneel' must not become 'knees'."""
+    return set(vocabulary(of_tasks=False))
 
 
 def _one_slip_away(word: str) -> Iterator[str]:
