@@ -37,8 +37,8 @@ TASK_KEYS: tuple[str, ...] = tuple(
     for family, arguments in FAMILIES.items() for argument in (arguments or ('',)))
 """All 47 task keys, in a fixed order."""
 
-_COUNT = {'train': 2500, 'val': 100, 'test': 60}
-_OUT_OF_SCOPE_COUNT = {'train': 25000, 'val': 500, 'test': 200}
+_COUNT = {'train': 1500, 'val': 100, 'test': 60}
+_OUT_OF_SCOPE_COUNT = {'train': 15000, 'val': 500, 'test': 200}
 _LATER: Mapping[Split, tuple[Split, ...]] = {
     'train': ('val', 'test'), 'val': ('test',), 'test': ()}
 _TYPO = {'train': 0.08, 'val': 0.05, 'test': 0.05}
@@ -63,7 +63,7 @@ def phrasings(task_key: str, split: Split) -> list[str]:
         split: 'train' to learn from, 'val' to validate and to calibrate with, 'test' to evaluate.
 
     Returns:
-        Distinct sentences, always the same ones in the same order: up to 2500, 100 and 60. No
+        Distinct sentences, always the same ones in the same order: up to 1500, 100 and 60. No
         sentence of one split is in another, whatever its case and punctuation.
     """
     family = family_of(task_key)
