@@ -19,7 +19,7 @@ from std_msgs.msg import String
 from vla_humanoid_control.channels import decode_proposal
 from vla_humanoid_control.nodes.inference import Outcome, Request
 from vla_humanoid_control.nodes.messages import channels_from_msg
-from vla_humanoid_control.nodes.vla_controller import VlaController
+from vla_humanoid_control.nodes.vla_controller import NEWS_S, VlaController
 from vla_humanoid_control.types import Observation
 
 pytestmark = pytest.mark.ros
@@ -46,6 +46,7 @@ def test_a_command_during_an_emergency_stop_is_refused_with_the_reason(node: Vla
     node._on_safety_state(String(data=ESTOP))
     assert node._task.describe() == f'FAILED: walk forward ({ESTOP})'
     node._on_command(String(data='wave'))
+    node._refuse_latched(time.monotonic() + NEWS_S)
     assert node._task.describe() == f'FAILED: wave (refused in {ESTOP})'
     assert node._counts['commands_rejected'] == 1
     node._on_safety_state(String(data=ESTOP))  # said again once a second
@@ -55,6 +56,27 @@ def test_a_command_during_an_emergency_stop_is_refused_with_the_reason(node: Vla
     node._on_safety_state(String(data='STOP: recovering'))
     node._on_command(String(data='wave'))
     assert node._task.describe() == 'RUNNING: wave'
+
+
+def test_a_command_that_overtakes_the_news_of_a_reset_is_carried_out(node: VlaController) -> None:
+    """Regression: a command right after a reset could be refused as given before it."""
+    node._on_safety_state(String(data=ESTOP))
+    node._on_command(String(data='wave'))
+    node._refuse_latched(time.monotonic())
+    assert not node._task.is_active
+    node._on_safety_state(String(data='HOLD: no task'))
+    assert node._task.describe() == 'RUNNING: wave'
+    node._refuse_latched(time.monotonic() + NEWS_S)
+    assert node._task.describe() == 'RUNNING: wave'
+
+
+def test_a_stop_undoes_a_command_that_waits_for_the_news_of_a_reset(node: VlaController) -> None:
+    """The last word counts, whatever safety says after it."""
+    node._on_safety_state(String(data=ESTOP))
+    node._on_command(String(data='wave'))
+    node._on_command(String(data='stop'))
+    node._on_safety_state(String(data='HOLD: no task'))
+    assert node._task.describe() == 'DONE: stop'
 
 
 def test_a_task_of_an_idle_robot_begins_with_a_hold(node: VlaController,

@@ -19,7 +19,7 @@ from vla_humanoid_control.channels import (
     encode_proposal,
 )
 from vla_humanoid_control.confidence.score import SIGNALS, read_signals
-from vla_humanoid_control.language.intake import Rejection, parse_command
+from vla_humanoid_control.language.intake import Instruction, Rejection, parse_command
 from vla_humanoid_control.nodes import qos
 from vla_humanoid_control.nodes.inference import InferenceWorker, Outcome, Request
 from vla_humanoid_control.nodes.managed import ERROR, OK, WARN, Health, ManagedNode, run
@@ -48,6 +48,9 @@ from vla_humanoid_control.types import (
     Proposal,
     SafetyState,
 )
+
+NEWS_S = 0.3
+"""For how long what safety said before a command may still be under way [s]."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,7 @@ class VlaController(ManagedNode):
                                       'deadlines_missed'), 0)
         self._last_command_problem = ''
         self._latched = ''  # what safety says while an emergency stop is latched
+        self._asked_latched: tuple[Instruction, float] | None = None  # command meanwhile, and when
         self._inference_s = 0.0
         self._next_tick_s = 0.0
         self._due = False  # the next frame is to be inferred from
@@ -168,6 +172,7 @@ class VlaController(ManagedNode):
 
     def deactivate(self) -> None:
         self._timer.cancel()
+        self._asked_latched = None
         now = time.monotonic()
         self._task.stop(now)
         self._after_change(now)
@@ -229,16 +234,29 @@ class VlaController(ManagedNode):
             return
         now = time.monotonic()
         if self._latched and not parsed.is_stop:
-            self._counts['commands_rejected'] += 1
-            self._last_command_problem = self._latched
-            self._task.refuse(parsed, f'refused in {self._latched}', now)
-        else:
-            if not self._task.is_active:
-                # A hold, once more: after a reset, safety lets nothing move before it saw one, and
-                # the first action may be quicker than the next tick.
-                self._propose(now)
-            self._task.command(parsed, now)
+            # Topics have no order among each other: who heard of a reset and speaks at once may be
+            # heard here before safety is.
+            self._asked_latched = parsed, now
+            return
+        self._begin(parsed, now)
+
+    def _begin(self, instruction: Instruction, now: float) -> None:
+        self._asked_latched = None
+        if not self._task.is_active:
+            # A hold, once more: after a reset, safety lets nothing move before it saw one, and
+            # the first action may be quicker than the next tick.
+            self._propose(now)
+        self._task.command(instruction, now)
         self._after_change(now)
+
+    def _refuse_latched(self, now: float) -> None:
+        """Refuse what was asked while latched, once safety had the time to say otherwise."""
+        if self._asked_latched is None or now - self._asked_latched[1] < NEWS_S:
+            return
+        instruction, self._asked_latched = self._asked_latched[0], None
+        self._counts['commands_rejected'] += 1
+        self._last_command_problem = self._latched
+        self._task.refuse(instruction, f'refused in {self._latched}', now)
 
     def _on_gated(self, msg: JointState) -> None:
         try:
@@ -253,16 +271,19 @@ class VlaController(ManagedNode):
     def _on_safety_state(self, msg: String) -> None:
         was_latched = bool(self._latched)
         self._latched = msg.data if msg.data.startswith(SafetyState.ESTOP.value) else ''
+        now = time.monotonic()
         if self._latched and not was_latched:
-            now = time.monotonic()
             self._task.abort(self._latched, now)
             self._after_change(now)
+        elif not self._latched and self._asked_latched is not None:
+            self._begin(self._asked_latched[0], now)
 
     # --- the loop ---------------------------------------------------------------------------
 
     def _tick(self) -> None:
         now = time.monotonic()
         self._measure(now)
+        self._refuse_latched(now)
         self._task.tick(now)
         self._watch_for_hang(now)
         self._after_change(now)
