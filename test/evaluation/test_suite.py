@@ -10,10 +10,17 @@ import pytest
 
 from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.evaluation.camera_faults import KINDS
-from vla_humanoid_control.evaluation.generate import SEEING, generate, generate_held
+from vla_humanoid_control.evaluation.generate import (
+    SEEING,
+    generate,
+    generate_held,
+    generate_impaired,
+)
+from vla_humanoid_control.evaluation.impaired_view import KINDS as VIEWS
 from vla_humanoid_control.evaluation.suite import load_suite
 from vla_humanoid_control.language.phrasings import (
     FAMILIES,
+    TASK_KEYS,
     normalise,
     out_of_scope,
     phrasings,
@@ -66,6 +73,9 @@ def test_reads_what_the_robot_must_not_do(tmp_path: Path) -> None:
     ('- {id: a, instruction: halt, task: stop, seed: 1, camera: black}', 'needs no camera'),
     ('- {id: a, instruction: fly, task: out_of_scope, seed: 1, camera: black}',
      'needs no camera'),
+    (f'- {GOOD}'.replace('seed: 1', 'seed: 1, view: dirty'), 'view.*blurred.*dirty'),
+    (f'- {GOOD}'.replace('seed: 1', 'seed: 1, view: dim, camera: black'), 'does not break'),
+    ('- {id: a, instruction: halt, task: stop, seed: 1, view: dim}', 'needs to see'),
     ('- {id: a, instruction: fly, task: out_of_scope, seed: 1, colour: red}',
      'unknown key colour')])
 def test_refuses_with_the_reason(tmp_path: Path, text: str, says: str) -> None:
@@ -88,13 +98,15 @@ def test_the_demo_has_every_family() -> None:
     assert {e.task.family for e in load_suite(demo)} == set(FAMILIES)
 
 
-@pytest.mark.parametrize(('stem', 'generator'), [('unseen', generate), ('held', generate_held)])
+@pytest.mark.parametrize(('stem', 'generator'), [
+    ('unseen', generate), ('impaired', generate_impaired), ('held', generate_held)])
 def test_a_shipped_suite_is_the_one_that_the_generator_makes(
         stem: str, generator: Callable[[int, int], list[dict[str, Any]]]) -> None:
     """A suite written by hand after looking at results would prove nothing."""
     shipped = load_suite(next(p for p in SUITES if p.stem == stem))
     assert [{'id': e.id, 'instruction': e.instruction, **e.task.to_mapping(), 'seed': e.seed,
-             **({'camera': e.camera} if e.camera else {})} for e in shipped] == generator(100, 0)
+             **({'camera': e.camera} if e.camera else {}),
+             **({'view': e.view} if e.view else {})} for e in shipped] == generator(100, 0)
 
 
 def test_what_must_be_held_is_spread_evenly() -> None:
@@ -105,8 +117,14 @@ def test_what_must_be_held_is_spread_evenly() -> None:
     assert len(held) - len(broken) == 100
 
 
+def test_every_argument_is_seen_badly_in_every_way() -> None:
+    impaired = load_suite(next(p for p in SUITES if p.stem == 'impaired'))
+    cells = Counter((e.view, e.task.key) for e in impaired)
+    assert set(cells) == {(v, k) for v in VIEWS for k in TASK_KEYS if k != 'stop'}
+
+
 def test_unseen_phrasings_are_not_those_of_training() -> None:
-    for stem in ('unseen', 'held'):
+    for stem in ('unseen', 'impaired', 'held'):
         for episode in load_suite(next(p for p in SUITES if p.stem == stem)):
             known = out_of_scope('train') if episode.family == 'out_of_scope' \
                 else phrasings(episode.task.key, 'train')

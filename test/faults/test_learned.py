@@ -17,8 +17,7 @@ os.environ.setdefault('MUJOCO_GL', 'egl')  # before mujoco is loaded
 pytest.importorskip('mujoco', reason='needs the simulator: pip install .[sim]')
 
 from vla_humanoid_control.confidence.gate import ConfidenceGate
-from vla_humanoid_control.evaluation.recording import DisturbedRollout
-from vla_humanoid_control.evaluation.rollout import SETTLE_S
+from vla_humanoid_control.evaluation.rollout import SETTLE_S, Rollout
 from vla_humanoid_control.learning.corruptions import CORRUPTIONS
 from vla_humanoid_control.pipeline import Pipeline
 from vla_humanoid_control.policy.registry import DEFAULT_POLICY, gate_config, load_policy
@@ -33,12 +32,12 @@ OUTSIDE = ('file my taxes', 'what is the capital of France', 'fly to the moon', 
            'delete the database')
 
 
-class Watched(DisturbedRollout):
-    """A simulated robot under the trained policy, with a camera that can be disturbed."""
+class Watched(Rollout):
+    """A simulated robot under the trained policy, with a view that can be impaired."""
 
     def begin(self, seed: int, instruction: str) -> None:
         """A new scene and an instruction in it."""
-        self.disturb = None
+        self.impair = None
         self.world.reset(seed, Task.from_key('move:forward'))
         self._steps = 0
         self.pipeline = Pipeline(self.robot, self.policy, ConfidenceGate(self.gate),
@@ -78,7 +77,7 @@ def disturbed_in_motion(learned: Watched, fault: Fault, kinds: tuple[str, ...]) 
             learned.begin(seed, 'walk forward')
             assert learned.until(lambda: float(learned.world.base_twist()[0]) > 0.15, 3.0) < 3.0
             noise = np.random.default_rng(seed)
-            learned.disturb = lambda image, k=kind, n=noise: CORRUPTIONS[k](image, n)
+            learned.impair = lambda image, k=kind, n=noise: CORRUPTIONS[k](image, n)
             times[kind, seed] = learned.until(learned.is_held, 1.5)
             learned.until(lambda: not learned.commands[-1].twist.any(), 1.5)
             if np.isfinite(times[kind, seed]):

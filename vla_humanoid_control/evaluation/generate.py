@@ -1,9 +1,9 @@
 """Writes the suites that the figures of the documentation come from.
 
-python -m vla_humanoid_control.evaluation.generate --out config/suites/unseen.yaml
-python -m vla_humanoid_control.evaluation.generate --kind held --out config/suites/held.yaml
+python -m vla_humanoid_control.evaluation.generate --kind KIND --out config/suites/KIND.yaml
 
-`unseen` has scenes and phrasings that training never saw. `held` has what the robot must not do:
+`unseen` has scenes and phrasings that training never saw. `impaired` has the same, seen badly: it
+tells whether the confidence knows when the policy fails. `held` has what the robot must not do:
 requests outside its abilities, and cameras that break.
 """
 
@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from vla_humanoid_control.evaluation import impaired_view
 from vla_humanoid_control.evaluation.camera_faults import KINDS
 from vla_humanoid_control.evaluation.suite import BROKEN_CAMERA
 from vla_humanoid_control.language.phrasings import FAMILIES, out_of_scope, phrasings
@@ -25,6 +26,8 @@ FIRST_SEED = 2**40
 """Collection draws its scene seeds below 2**31: no scene of this suite was trained on."""
 HELD_FIRST = 500_000
 """Seeds of the suite `held` begin so far above those of `unseen`."""
+IMPAIRED_FIRST = 600_000
+"""Likewise those of `impaired`."""
 SEEING = ('move', 'turn', 'go_to', 'reach', 'gesture')
 """The families whose camera breaks; nobody needs one to stop."""
 
@@ -44,6 +47,29 @@ def generate(per_family: int, seed: int) -> list[dict[str, Any]]:
             key = _key(family, number)
             episodes.append({'id': f'{family}-{number:03d}', 'instruction': draw.one(key),
                              **Task.from_key(key).to_mapping(), 'seed': first + len(episodes)})
+    return episodes
+
+
+def generate_impaired(per_family: int, seed: int) -> list[dict[str, Any]]:
+    """Episodes with a bad view all the time, the same ones for the same arguments.
+
+    Args:
+        per_family: Episodes for each family that needs to see, spread evenly over its arguments
+            and over the kinds of impairment.
+        seed: Decides which phrasings are drawn.
+    """
+    draw = _Phrasings(random.Random(f'impaired/{seed}'))
+    first = FIRST_SEED + seed * 10**6 + IMPAIRED_FIRST
+    kinds = impaired_view.KINDS
+    episodes: list[dict[str, Any]] = []
+    for family in SEEING:
+        for number in range(per_family):
+            key, count = _key(family, number), len(FAMILIES[family])
+            # The next kind in each round through the arguments, so that each gets every kind.
+            kind = kinds[(number % count + number // count) % len(kinds)]
+            episodes.append({'id': f'{family}-{number:03d}', 'instruction': draw.one(key),
+                             **Task.from_key(key).to_mapping(), 'seed': first + len(episodes),
+                             'view': kind})
     return episodes
 
 
@@ -92,8 +118,9 @@ class _Phrasings:
         return self._unused[key].pop()
 
 
-GENERATORS = {'unseen': generate, 'held': generate_held}
+GENERATORS = {'unseen': generate, 'impaired': generate_impaired, 'held': generate_held}
 _TITLES = {'unseen': 'Scenes and phrasings that training never saw',
+           'impaired': 'Scenes and phrasings that training never saw, seen badly',
            'held': 'What the robot must not do: requests outside its abilities, broken cameras'}
 
 

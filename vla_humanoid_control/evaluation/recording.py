@@ -8,17 +8,17 @@ been held is seen to its end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.confidence.gate import OPEN_GATE
+from vla_humanoid_control.evaluation.impaired_view import KINDS
 from vla_humanoid_control.evaluation.rollout import Rollout
 from vla_humanoid_control.evaluation.suite import Episode
 from vla_humanoid_control.language.phrasings import rehearsed
@@ -32,6 +32,8 @@ from vla_humanoid_control.simulation.tasks import FAMILIES, Task, all_task_keys
 from vla_humanoid_control.task import TaskConfig
 from vla_humanoid_control.types import ActionChunk, Observation
 
+IMPAIRED_SHARE = 0.35
+"""Of the episodes, whose view is bad: where a policy fails at what it could do."""
 HOPELESS_S = 6.0
 """How long an episode without a chance of success is watched [s]."""
 _WEIGHTS = {'move': .13, 'turn': .11, 'stop': .04, 'go_to': .28, 'reach': .24, 'gesture': .20}
@@ -109,9 +111,9 @@ class RolloutRecorder:
         """Make one; the words are those of `phrasings.rehearsed`."""
         self._split: Literal['train', 'val'] = split
         self._policy = RecordingPolicy(policy)
-        self._fair = DisturbedRollout(robot, self._policy, OPEN_GATE, TaskConfig(max_retries=0))
-        self._hopeless = DisturbedRollout(robot, self._policy, OPEN_GATE,
-                                          TaskConfig(max_retries=0, time_limit_s=HOPELESS_S))
+        self._fair = Rollout(robot, self._policy, OPEN_GATE, TaskConfig(max_retries=0))
+        self._hopeless = Rollout(robot, self._policy, OPEN_GATE,
+                                 TaskConfig(max_retries=0, time_limit_s=HOPELESS_S))
 
     def shard(self, seed: int, episodes: int) -> Iterator[tuple[int, RolloutShard]]:
         """Yield the episodes so far and the shard, until it has that many."""
@@ -131,9 +133,8 @@ class RolloutRecorder:
         if 0.14 <= kind < 0.24:
             task, words = _absent(rng, self._split, seed)
             rollout = self._hopeless
-        episode = Episode('recorded', words, task, seed)
-        rollout.disturb = mild_disturbance(rng) if rng.random() < 0.25 else None
-        result = rollout.run(episode)
+        view = str(rng.choice(KINDS)) if rng.random() < IMPAIRED_SHARE else None
+        result = rollout.run(Episode('recorded', words, task, seed, view=view))
         seen = self._policy.take()
         if task.preamble is not None:
             # What was said first is no part of the episode.
@@ -169,47 +170,3 @@ def _absent(rng: np.random.Generator, split: Literal['train', 'val'], seed: int
     absent = [p for p in pairs if p not in present]
     key = ':'.join((family, *absent[int(rng.integers(len(absent)))]))
     return task, str(rng.choice(rehearsed(key, split)))
-
-
-class DisturbedRollout(Rollout):
-    """A rollout whose camera can be disturbed.
-
-    Attributes:
-        disturb: Applied to every image; None leaves them alone.
-    """
-
-    disturb: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
-
-    def _look(self) -> Mapping[str, NDArray[np.uint8]]:
-        images = super()._look()
-        if self.disturb is None:
-            return images
-        return {name: self.disturb(image) for name, image in images.items()}
-
-
-def mild_disturbance(rng: np.random.Generator
-                     ) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
-    """Bad light, a noisy or unfocused camera, or a partly covered lens, the same all episode long.
-
-    The task may still succeed: these are the cases about which a confidence has something to say.
-    """
-    kind = int(rng.integers(4))
-    strength, corner = rng.uniform(), rng.uniform(0, .65, 2)
-    noise = np.random.default_rng(int(rng.integers(2 ** 31)))
-
-    def disturb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        height, width, _ = image.shape
-        if kind == 0:
-            return np.asarray(image * (.75 - .55 * strength), np.uint8)
-        if kind == 1:
-            spread = noise.normal(0, 15 + 45 * strength, image.shape)
-            return np.asarray(np.clip(image + spread, 0, 255), np.uint8)
-        if kind == 2:
-            return np.asarray(cv2.GaussianBlur(image, (0, 0), (.006 + .02 * strength) * width))
-        covered: NDArray[np.uint8] = np.array(image)
-        top, left = int(corner[0] * height), int(corner[1] * width)
-        covered[top:top + int(height * (.2 + .3 * strength)),
-                left:left + int(width * (.2 + .3 * strength))] = 40
-        return covered
-
-    return disturb

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig
 from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.evaluation.camera_faults import BrokenCamera
 from vla_humanoid_control.evaluation.held import BEYOND_IT, WATCH_S, HoldWatch
+from vla_humanoid_control.evaluation.impaired_view import ImpairedView
 from vla_humanoid_control.evaluation.suite import HELD_FAMILIES, Episode
 from vla_humanoid_control.language.intake import Rejection
 from vla_humanoid_control.perception.dead_reckoning import DeadReckoning
@@ -58,6 +59,7 @@ class EpisodeResult:
         signals: The same for each signal that the confidence is made of, on its own.
         retries: How often the instruction was reworded.
         camera: How the camera broke; None where it stayed whole.
+        view: How the view was impaired; None where it was clear.
         acted: In `HELD_FAMILIES`, whether the gate was open at any time from when the camera broke
             or the instruction came: whether there was something to hold.
         held_s: In `HELD_FAMILIES`, from then on until the gate was closed for good [s]; None where
@@ -78,6 +80,7 @@ class EpisodeResult:
     signals: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     retries: int = 0
     camera: str | None = None
+    view: str | None = None
     acted: bool | None = None
     held_s: float | None = None
 
@@ -92,6 +95,9 @@ class Rollout:
         gate, task, safety: Configuration of the parts around the policy.
         camera_size: Width and height of the camera image [px]; None takes twice the policy's own,
             so that its resizing averages as it does with a real camera's image.
+
+    Attributes:
+        impair: Applied to every image of an episode; None leaves them alone.
     """
 
     robot: RobotSpec
@@ -106,6 +112,7 @@ class Rollout:
         width, height = self.policy.spec.image_size
         self._size = self.camera_size or (2 * width, 2 * height)
         self._steps = 0
+        self.impair: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
         self._breaking: Mapping[str, BrokenCamera] = {}
         self._said_s = 0.0
         self._odometer, self._frames = DeadReckoning(), self._new_frames()
@@ -122,6 +129,7 @@ class Rollout:
         self._steps = 0
         self._odometer, self._frames = DeadReckoning(), self._new_frames()
         self._noise = CameraNoise(episode.seed)
+        self.impair = None if episode.view is None else ImpairedView(episode.view, episode.seed)
         pipeline = Pipeline(self.robot, self.policy, ConfidenceGate(self.gate),
                             TaskManager(self.task),
                             SafetySupervisor(self.robot, self.safety, world.time_s))
@@ -199,7 +207,7 @@ class Rollout:
             float(np.mean(values)) if values else 0.0, trace.interventions, reason,
             tuple(trace.confidences),
             {name: tuple(values) for name, values in trace.signals.items()}, trace.retries,
-            episode.camera)
+            episode.camera, episode.view)
 
     def _say(self, pipeline: Pipeline, words: str) -> None:
         self._said_s = self.world.time_s
@@ -237,8 +245,9 @@ class Rollout:
         return {} if any(problems) else images
 
     def _look(self) -> Mapping[str, NDArray[np.uint8]]:
-        return {name: self._noise.on(self.world.render(name, *self._size))
-                for name in self.policy.spec.cameras}
+        images = {name: self._noise.on(self.world.render(name, *self._size))
+                  for name in self.policy.spec.cameras}
+        return images if self.impair is None else {n: self.impair(i) for n, i in images.items()}
 
     def _new_frames(self) -> FrameStore:
         return FrameStore(self.policy.spec.cameras, FrameLimits(frozen_at_rest=True))

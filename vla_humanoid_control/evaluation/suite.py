@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.evaluation import camera_faults
+from vla_humanoid_control.evaluation import camera_faults, impaired_view
 from vla_humanoid_control.language.intake import Rejection, parse_command
 from vla_humanoid_control.resources import read_yaml
 from vla_humanoid_control.simulation.tasks import ARGUMENTS, FAMILIES, OUT_OF_SCOPE, Task
@@ -24,7 +24,7 @@ BROKEN_CAMERA = 'broken_camera'
 HELD_FAMILIES = (OUT_OF_SCOPE, BROKEN_CAMERA)
 """What the robot must not do, counted apart from what it shall do."""
 MAX_BYTES = 10_000_000
-_COMMON = ('id', 'instruction', 'task', 'seed', 'distractors', 'camera')
+_COMMON = ('id', 'instruction', 'task', 'seed', 'distractors', 'camera', 'view')
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class Episode:
         task: What counts as success.
         seed: Decides the scene.
         camera: How the camera breaks, one of `camera_faults.KINDS`; None where it stays whole.
+        view: How the view is impaired all the time, one of `impaired_view.KINDS`; None where it
+            is clear.
     """
 
     id: str
@@ -44,6 +46,7 @@ class Episode:
     task: Task
     seed: int
     camera: str | None = None
+    view: str | None = None
 
     @property
     def family(self) -> str:
@@ -56,7 +59,8 @@ def load_suite(path: Path, through_nodes: bool = False) -> list[Episode]:
 
     Args:
         path: A YAML file.
-        through_nodes: Whether it is for the node graph, whose camera is its own and cannot break.
+        through_nodes: Whether it is for the node graph, whose camera is its own and can neither
+            break nor be impaired.
 
     Raises:
         UserError: It is missing, is no such list, or an episode is wrong; the message says which.
@@ -76,9 +80,9 @@ def load_suite(path: Path, through_nodes: bool = False) -> list[Episode]:
             name = f' ({entry["id"]})' if isinstance(entry, dict) and 'id' in entry else ''
             raise UserError(f'Suite {path}, episode {number}{name}: {error}') from None
         episodes[episode.id] = episode
-    if through_nodes and any(e.camera is not None for e in episodes.values()):
-        raise UserError(f'Suite {path} has cameras that break, which is for evaluation in '
-                        'process: use vla eval, and leave out --ros.')
+    if through_nodes and any(e.camera or e.view for e in episodes.values()):
+        raise UserError(f'Suite {path} has cameras that break or a view that is impaired, which '
+                        'is for evaluation in process: use vla eval, and leave out --ros.')
     return list(episodes.values())
 
 
@@ -100,7 +104,8 @@ def _episode(entry: Any) -> Episode:
         raise UserError(f'instruction is refused: {parsed.reason}.')
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise UserError(f'seed must be a whole number, 0 or more, got {seed!r}.')
-    return Episode(str(identity), instruction, task, seed, _camera(entry, task))
+    return Episode(str(identity), instruction, task, seed,
+                   _camera(entry, task), _view(entry, task))
 
 
 def _camera(entry: Mapping[str, Any], task: Task) -> str | None:
@@ -111,6 +116,18 @@ def _camera(entry: Mapping[str, Any], task: Task) -> str | None:
         raise UserError(f'camera must be one of {", ".join(camera_faults.KINDS)}, got {kind!r}.')
     if task.family not in FAMILIES or task.family == 'stop':
         raise UserError(f'a {task.family} episode needs no camera that could break.')
+    return str(kind)
+
+
+def _view(entry: Mapping[str, Any], task: Task) -> str | None:
+    if 'view' not in entry:
+        return None
+    kind = entry['view']
+    if kind not in impaired_view.KINDS:
+        raise UserError(f'view must be one of {", ".join(impaired_view.KINDS)}, got {kind!r}.')
+    if task.family not in FAMILIES or task.family == 'stop' or 'camera' in entry:
+        raise UserError('a view is impaired only where the task needs to see, and the camera does '
+                        'not break.')
     return str(kind)
 
 
