@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.workers import CONTEXT, crew
 
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue
@@ -61,13 +61,10 @@ def run(arguments: argparse.Namespace) -> int:
     for partial in arguments.out.glob('*.partial'):
         shutil.rmtree(partial)
     todo = [i for i in range(shards) if not _shard(arguments.out, i).exists()]
-    context = multiprocessing.get_context('spawn')
-    queue: Queue[int | str] = context.Queue()
-    workers = [context.Process(target=_work, args=(arguments, todo[k::arguments.workers], queue))
-               for k in range(min(arguments.workers, len(todo)))]
-    for worker in workers:
-        worker.start()
-    with tqdm(total=shards * size, unit=unit, smoothing=.05) as bar:
+    queue: Queue[int | str] = CONTEXT.Queue()
+    shares = [todo[k::arguments.workers] for k in range(min(arguments.workers, len(todo)))]
+    with crew(_work, [(arguments, share, queue) for share in shares]) as workers, \
+            tqdm(total=shards * size, unit=unit, smoothing=.05) as bar:
         bar.update((shards - len(todo)) * size)
         running = len(workers)
         while running:
@@ -75,13 +72,9 @@ def run(arguments: argparse.Namespace) -> int:
             if isinstance(message, int):
                 bar.update(message)
             elif message:
-                for worker in workers:
-                    worker.terminate()
                 raise UserError(f'vla collect: a worker failed: {message}')
             else:
                 running -= 1
-    for worker in workers:
-        worker.join()
     return 0
 
 

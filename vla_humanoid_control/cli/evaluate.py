@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
-import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from tqdm import tqdm
 from vla_humanoid_control.cli.prerequisites import rendering_problem
 from vla_humanoid_control.confidence.score import ALPHA, SIGNALS, read_signals
 from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.workers import shared
 
 Signals = tuple[str, ...]
 Setup = tuple[str, str, Signals, float]
@@ -75,8 +74,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.ros:
         results = _through_nodes(episodes, setup)
     else:
-        results = list(tqdm(_in_processes(episodes, setup, arguments.ungated, arguments.workers),
-                            total=len(episodes), unit='episode', smoothing=0.05))
+        jobs = [(*setup, arguments.ungated, episode) for episode in episodes]
+        results = list(tqdm(shared(_run, jobs, arguments.workers), total=len(jobs),
+                            unit='episode', smoothing=0.05))
         order = {episode.id: n for n, episode in enumerate(episodes)}
         results.sort(key=lambda r: order[r.id])
     report = build_report(results, gate)
@@ -98,23 +98,6 @@ def _through_nodes(episodes: Sequence[Any], setup: Setup) -> list[Any]:
         raise UserError(f'--ros needs ROS 2 ({error}). Run make setup, or source a ROS 2 '
                         'installation.') from error
     return list(tqdm(evaluate(episodes, *setup), total=len(episodes), unit='episode'))
-
-
-def _in_processes(episodes: Sequence[Any], setup: Setup, ungated: bool, count: int)\
-        -> Iterator[Any]:
-    """Results as they come, in no particular order."""
-    jobs = [(*setup, ungated, episode) for episode in episodes]
-    count = min(count, len(jobs))
-    if count == 1:
-        yield from map(_run, jobs)
-        return
-    # A fresh interpreter each: neither torch nor an EGL context survives a fork.
-    with multiprocessing.get_context('spawn').Pool(count, _ignore_interrupt) as pool:
-        yield from pool.imap_unordered(_run, jobs)
-
-
-def _ignore_interrupt() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the pool
 
 
 def _run(job: tuple[str, str, Signals, float, bool, Any]) -> Any:

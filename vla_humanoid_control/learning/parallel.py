@@ -6,18 +6,18 @@ two threads. Gradients meet in shared memory: nothing listens on any network.
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import connection, parent_process
+from multiprocessing import connection
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
 import torch
 from torch import Tensor, multiprocessing
+
+from vla_humanoid_control.workers import follow_parent
 
 
 @dataclass(frozen=True)
@@ -111,14 +111,6 @@ def lead(work: Callable[..., None], arguments: tuple[Any, ...], size: int,
 
 
 def _help(work: Callable[..., None], team: Team, arguments: tuple[Any, ...]) -> None:
-    """Work until done, or until the leader is gone; an interrupt is the leader's to answer."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        leader = parent_process()
-        assert leader is not None
-        leader.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    """Work until done, or until the leader is gone."""
+    follow_parent()
     work(team, *arguments)

@@ -12,13 +12,12 @@ of seed and number, so that a round in which something broke can be played again
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -28,6 +27,7 @@ from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.robot import RobotSpec, SensorSpec, load_robot
 from vla_humanoid_control.safety.fuzz_watcher import ViolationError
 from vla_humanoid_control.safety.fuzz_world import World
+from vla_humanoid_control.workers import shared
 
 ROUND_STEPS = 2000  # of one round
 PROGRESS_S = 5.0
@@ -96,7 +96,8 @@ def fuzz(robot_file: str, steps: int, seed: int, jobs: int = 1) -> int:
     rounds = -(-steps // ROUND_STEPS)
     counts: Counter[str] = Counter()
     done, violations = 0, 0
-    for result in _played(partial(play, robot, seed, steps=min(steps, ROUND_STEPS)), rounds, jobs):
+    for result in shared(partial(play, robot, seed, steps=min(steps, ROUND_STEPS)), range(rounds),
+                         jobs):
         counts += result.counts
         done += result.steps
         if result.violation:
@@ -112,14 +113,6 @@ def fuzz(robot_file: str, steps: int, seed: int, jobs: int = 1) -> int:
                   f'{max(steps - done, 0) / rate:.0f} s left', flush=True)
     print(_summary(counts, done, violations, seed, time.monotonic() - begun))
     return 1 if violations else 0
-
-
-def _played(one: Callable[[int], Round], rounds: int, jobs: int) -> Iterator[Round]:
-    if jobs <= 1:
-        yield from map(one, range(rounds))
-        return
-    with multiprocessing.get_context('spawn').Pool(jobs) as pool:
-        yield from pool.imap_unordered(one, range(rounds))
 
 
 def _summary(counts: Counter[str], steps: int, violations: int, seed: int, took_s: float) -> str:

@@ -1,0 +1,113 @@
+"""Processes that share work: none of them outlives the one that started them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vla_humanoid_control.workers import shared
+
+ROOT = Path(__file__).resolve().parents[1]
+# In a module of its own, which new processes can import.
+_SOURCE = """
+import sys
+import time
+from pathlib import Path
+from vla_humanoid_control.workers import crew, shared
+
+def endless(job):
+    Path(f'working_{job}').touch()
+    time.sleep(600)
+
+if __name__ == '__main__':
+    try:
+        if sys.argv[1] == 'shared':
+            list(shared(endless, [0, 1], 2))
+        else:
+            with crew(endless, [(0,), (1,)]) as processes:
+                for process in processes:
+                    process.join()
+    finally:
+        Path('in_order').touch()
+"""
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float = 40.0) -> None:
+    until = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def descendants(pid: int) -> list[int]:
+    try:
+        children = Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
+    except FileNotFoundError:
+        return []
+    return [n for child in map(int, children) for n in (child, *descendants(child))]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] != 'Z'
+    except FileNotFoundError:
+        return False
+
+
+def end(process: subprocess.Popen[bytes], number: int) -> int:
+    """Send a signal; wait until the process and all that it started are gone."""
+    pids = descendants(process.pid)
+    assert len(pids) >= 2
+    try:
+        process.send_signal(number)
+        code = process.wait(20)
+        wait_for(lambda: not any(map(is_alive, pids)), 20)
+    finally:
+        for pid in filter(is_alive, pids):
+            os.kill(pid, signal.SIGKILL)
+    return code
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='looks into /proc')
+@pytest.mark.parametrize('way', ['shared', 'crew'])
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
+def test_workers_end_with_the_one_that_started_them(tmp_path: Path, way: str,
+                                                    number: signal.Signals) -> None:
+    """Regression: workers whose parent was killed went on for ever."""
+    (tmp_path / 'endless.py').write_text(_SOURCE, encoding='utf-8')
+    process = subprocess.Popen([sys.executable, 'endless.py', way], cwd=tmp_path,
+                               stderr=subprocess.DEVNULL,
+                               env={**os.environ, 'PYTHONPATH': str(ROOT)})
+    try:
+        wait_for(lambda: all((tmp_path / f'working_{n}').exists() for n in range(2)))
+        code = end(process, number)
+    finally:
+        process.kill()
+    assert (tmp_path / 'in_order').exists() == (number != signal.SIGKILL)
+    assert code == {signal.SIGTERM: 143, signal.SIGKILL: -9, signal.SIGINT: -2}[number]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != 'linux', reason='looks into /proc')
+def test_collecting_ends_when_it_is_killed(tmp_path: Path) -> None:
+    """Regression: `vla collect` left two workers behind."""
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'vla_humanoid_control.cli.main', 'collect', '--out', str(tmp_path),
+         '--frames', '6000', '--workers', '2'], stderr=subprocess.DEVNULL, cwd=tmp_path,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)})
+    try:
+        wait_for(lambda: len(descendants(process.pid)) >= 3)  # with multiprocessing's own helper
+        end(process, signal.SIGKILL)
+    finally:
+        process.kill()
+
+
+def test_results_are_those_of_one_process() -> None:
+    assert sorted(shared(abs, [-3, 1, -2], 2)) == sorted(shared(abs, [-3, 1, -2], 1)) == [1, 2, 3]
