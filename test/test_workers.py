@@ -94,7 +94,6 @@ def test_workers_end_with_the_one_that_started_them(tmp_path: Path, way: str,
     assert code == {signal.SIGTERM: 143, signal.SIGKILL: -9, signal.SIGINT: -2}[number]
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != 'linux', reason='looks into /proc')
 def test_collecting_ends_when_it_is_killed(tmp_path: Path) -> None:
     """Regression: `vla collect` left two workers behind."""
