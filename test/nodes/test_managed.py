@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 pytest.importorskip('rclpy')
 
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from std_msgs.msg import String
 
@@ -33,6 +37,8 @@ class Example(ManagedNode):
 
     def configure(self) -> None:
         self.advertise(String, '/example', qos.STATE)
+        self.advertise(String, '/said', qos.STREAM)
+        self.subscribe(String, '/heard', print, qos.STREAM)
         self._do('configure')
 
     def activate(self) -> None:
@@ -86,6 +92,45 @@ def test_a_defect_ends_the_node_with_nothing_left(context: Any, where: str) -> N
     assert not node.is_active
     assert not node.is_wired
     assert node.done[-1] == 'release'
+
+
+def spin_until(nodes: Sequence[Any], condition: Callable[[], bool]) -> None:
+    executor = SingleThreadedExecutor(context=nodes[0].context)
+    for node in nodes:
+        executor.add_node(node)
+    until = time.monotonic() + 20.0
+    while not condition():
+        assert time.monotonic() < until
+        executor.spin_once(timeout_sec=0.1)
+    executor.shutdown()
+
+
+@pytest.mark.parametrize('kind', ['publisher', 'subscriber'])
+def test_a_qos_mismatch_is_over_when_all_who_do_not_match_are_gone(context: Any,
+                                                                   kind: str) -> None:
+    """It used to stay an error for ever."""
+    node = Example(context)
+    other = rclpy.create_node('other', context=context)
+    node.trigger_configure()
+    bad = [other.create_publisher(String, '/heard', qos.BUTTON_AT_BEST) for _ in range(2)] \
+        if kind == 'publisher' else \
+        [other.create_subscription(String, '/said', print, qos.STATE) for _ in range(2)]
+    topic = '/heard' if kind == 'publisher' else '/said'
+    spin_until([node, other], lambda: topic in node.qos_problems)
+    destroy = other.destroy_publisher if kind == 'publisher' else other.destroy_subscription
+    destroy(bad.pop())
+    asked = node.qos_problems[topic].ask_s
+    spin_until([node, other], lambda: node.qos_problems[topic].ask_s > asked)
+    assert topic in node.qos_problems
+    destroy(bad.pop())
+    spin_until([node, other], lambda: not node.qos_problems)
+    again = other.create_publisher(String, '/heard', qos.BUTTON_AT_BEST)
+    spin_until([node, other], lambda: '/heard' in node.qos_problems)
+    other.destroy_publisher(again)
+    node.trigger_cleanup()
+    assert not node.qos_problems
+    other.destroy_node()
+    node.destroy_node()
 
 
 def test_a_node_runs_where_rclpy_keeps_its_event_callbacks_as_humble_does() -> None:

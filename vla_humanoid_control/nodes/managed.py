@@ -17,7 +17,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
-from rclpy.qos import QoSProfile
+from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
 from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
 from rclpy.timer import Timer
@@ -35,6 +35,7 @@ except ImportError:  # Humble has them elsewhere
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
 EXIT_USER_ERROR = 2
+_GRAPH_PERIOD_S = 1.0  # how often the graph is asked, and how long it may be late with news
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,21 @@ class Health:
     level: bytes
     message: str
     values: Mapping[str, Any]
+
+
+@dataclass
+class QosProblem:
+    """A mismatch, which DDS tells of when it begins and never when it ends.
+
+    Attributes:
+        text: What it is, for people.
+        lasts: Asks the graph whether somebody who does not match is still there.
+        ask_s: When to ask next, on the steady clock [s].
+    """
+
+    text: str
+    lasts: Callable[[], bool]
+    ask_s: float
 
 
 class ManagedNode(LifecycleNode):
@@ -63,7 +79,7 @@ class ManagedNode(LifecycleNode):
         super().__init__(name, **kwargs)
         self.autostart = bool(self.declare_parameter('autostart', True).value)
         self.is_active = False
-        self.qos_problems: dict[str, str] = {}
+        self.qos_problems: dict[str, QosProblem] = {}
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._owned: list[Callable[[], Any]] = []
         self._reported: tuple[bytes, str] | None = None
@@ -96,7 +112,10 @@ class ManagedNode(LifecycleNode):
                   profile: QoSProfile) -> Subscription:
         """Subscribe until the node is cleaned up; a QoS mismatch shows in the diagnostics."""
         events = SubscriptionEventCallbacks(
-            incompatible_qos=lambda e: self._on_mismatch(topic, 'publisher', e))
+            incompatible_qos=lambda e: self._on_mismatch(
+                topic, 'publisher', e, lambda: not all(
+                    _match(other.qos_profile, profile) for other in
+                    self.get_publishers_info_by_topic(subscription.topic_name))))
         subscription = self.create_subscription(kind, topic, callback, profile,
                                                 event_callbacks=events)
         self._owned.append(lambda: self.destroy_subscription(subscription))
@@ -105,7 +124,10 @@ class ManagedNode(LifecycleNode):
     def advertise(self, kind: Any, topic: str, profile: QoSProfile) -> Publisher:
         """Publish until the node is cleaned up; a QoS mismatch shows in the diagnostics."""
         events = PublisherEventCallbacks(
-            incompatible_qos=lambda e: self._on_mismatch(topic, 'subscriber', e))
+            incompatible_qos=lambda e: self._on_mismatch(
+                topic, 'subscriber', e, lambda: not all(
+                    _match(profile, other.qos_profile) for other in
+                    self.get_subscriptions_info_by_topic(publisher.topic_name))))
         # Not a lifecycle publisher: what may be published while inactive is decided by the node.
         publisher = self.create_publisher(kind, topic, profile, event_callbacks=events)
         self._owned.append(lambda: self.destroy_publisher(publisher))
@@ -207,13 +229,15 @@ class ManagedNode(LifecycleNode):
         self.release()
         while self._owned:
             self._owned.pop()()
+        self.qos_problems.clear()
 
     # --- diagnostics ------------------------------------------------------------------------
 
     def _report(self) -> None:
         health = self.health()
+        self._forget_past_mismatches()
         if self.qos_problems:
-            text = '; '.join(self.qos_problems.values())
+            text = '; '.join(p.text for p in self.qos_problems.values())
             health = Health(ERROR, '; '.join(filter(None, (health.message, text))), health.values)
         now, summary = time.monotonic(), (health.level, health.message)
         if summary == self._reported and now - self._reported_s < 1.0:
@@ -225,11 +249,24 @@ class ManagedNode(LifecycleNode):
                                      health.values))
         self._diagnostics.publish(message)
 
-    def _on_mismatch(self, topic: str, other: str, event: Any) -> None:
+    def _forget_past_mismatches(self) -> None:
+        now = time.monotonic()
+        for topic, problem in tuple(self.qos_problems.items()):
+            if now >= problem.ask_s:
+                problem.ask_s = now + _GRAPH_PERIOD_S
+                if not problem.lasts():
+                    del self.qos_problems[topic]
+
+    def _on_mismatch(self, topic: str, other: str, event: Any, lasts: Callable[[], bool]) -> None:
         policy = getattr(event.last_policy_kind, 'name', event.last_policy_kind)
         text = f'QoS mismatch on {topic}: a {other} offers or asks for another {policy}'
-        self.qos_problems[topic] = text
+        # Whoever it is may not be in the graph yet.
+        self.qos_problems[topic] = QosProblem(text, lasts, time.monotonic() + _GRAPH_PERIOD_S)
         self.get_logger().error(text)
+
+
+def _match(publisher: QoSProfile, subscription: QoSProfile) -> bool:
+    return bool(qos_check_compatible(publisher, subscription)[0] != QoSCompatibility.ERROR)
 
 
 def run(create: Callable[[], ManagedNode], args: Sequence[str] | None = None) -> None:
