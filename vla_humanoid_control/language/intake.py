@@ -71,26 +71,27 @@ def parse_command(text: str | bytes) -> Instruction | Rejection:
 
 _GERUND = (r'(?:moving|walking|turning|going|running|waving|looking|reaching|spinning|rotating|'
            r'stepping|driving|doing (?:that|this|it|everything|anything|'
-           r'what you(?: are|\'re) doing))')
+           r'what you(?: are|\'re) doing|whatever you(?: are|\'re) doing))')
 _HEADING = (r'(?: (?:any ?more|any further|forwards?|backwards?|back|ahead|left|right|around|'
             r'sideways|altogether|completely|entirely))*')
 _MOTION = (r'(?:all |any |every |your |the )*(?:movements?|motions?|moving|activity|actions?|'
            r'robot|task|everything)')
 _PLACE = (r'(?:it|that|this|there|here|dead|still|put|in place|in position|in your tracks|'
           r'on the spot|in your place|your position|position|where you are|exactly where you are|'
-          r'motionless|right (?:there|here|where you are)|what you(?: are|\'re) doing|yourself|'
-          r'everything)')
+          r'motionless|right (?:there|here|where you are)|yourself|everything|'
+          r'what(?:ever)? you(?: are|\'re) doing)')
 _CORE = '|'.join((
     rf'(?:stop|halt|freeze|cease|quit|pause|end|abort|cancel)(?: {_GERUND}{_HEADING}| {_MOTION}'
     rf'|(?: {_PLACE})+)',
-    r'(?:emergency |full |e-?)?stop|halt|freeze|cease|quit|pause|abort|cancel|whoa|woah|wait|'
-    r'enough|standstill|be a statue|that\'?s far enough|that is far enough',
-    r'(?:come|get|slow down|slow) to (?:a|an) (?:complete |full |dead |immediate |total )*'
-    r'(?:stop|halt|standstill|rest)',
+    r'(?:make (?:a|an) )?(?:(?:emergency|full|immediate|complete|quick|e-?) ?)*stop|'
+    r'halt|freeze|cease|quit|pause|abort|cancel|whoa|woah|wait|enough|standstill|be a statue|'
+    r'that\'?s far enough|that is far enough',
+    r'(?:come|get|slow down|slow|bring yourself|bring it) to (?:a|an) '
+    r'(?:complete |full |dead |immediate |total )*(?:stop|halt|standstill|rest)',
     r'(?:bring|put) (?:yourself|the robot|it|your body) to (?:a|an) (?:complete |full |dead )?'
     r'(?:stop|halt|standstill|rest)',
-    r'(?:bring|put) (?:an end|a stop|a halt) to (?:it|that|this|(?:your |the |all )+(?:motion|'
-    r'movement))',
+    r'(?:bring|put|make) (?:an end|a stop|a halt) to (?:it|that|this|(?:your |the |all |any )+'
+    r'(?:motions?|movements?))|(?:everything|everybody|everyone|all) stop',
     rf'(?:hold|stand|stay|keep|remain|be|wait)(?: completely| perfectly| absolutely| very)?'
     rf'(?: {_PLACE})+|hold on|hang on|no more moving',
     r'(?:do not|don\'?t|never|you (?:must|may) not) (?:move|budge|stir|take another step|walk|go|'
@@ -101,14 +102,24 @@ _CORE = '|'.join((
     r'hit the brakes|slam on the brakes|stop and (?:stay|stand|hold|wait|remain)'
     rf'(?: {_PLACE})*|knock it off|cut it out',
 ))
-_LEAD = (r'(?:please|now|robot|humanoid|hey|ok|okay|no|just|quick(?:ly)?|immediately|you|hey you|'
-         r'and|now then|right|(?:can|could|would|will) you|would you mind|'
+_LEAD = (r'(?:careful|danger|watch out|look out|attention|caution|warning|oi|oy|hi|hello|'
+         r'listen(?: up)?|excuse me|sorry|um+|uh+|er+m?|oh|so|well|stop it|'
+         r'for (?:god|heaven)\'s sake|'
+         r'how about you|why do not you|why don\'t you|be so kind(?: and| as to)?|'
+         r'(?:it would be|it\'d be) (?:nice|good|great) if you could|'
+         r'i(?: would|\'d) (?:appreciate|like) it if you(?: could| would)?|'
+         r'(?:my )?(?:friend|buddy|mate|dear|pal)|please|now|robot|humanoid|hey|'
+         r'ok|okay|no|just|quick(?:ly)?|immediately|you|hey you|and|now then|right|'
+         r'(?:can|could|would|will) you|would you mind|'
          r'you (?:must|can|should|need to|have to)|kindly|at once|everybody|completely|'
          r'(?:i want|i need|i would like|i\'d like) you to|go ahead and|let me see you|'
          r'(?:your|the) (?:next )?(?:job|task|order|mission) is to|'
          r'would you mind and|i said|i say)')
-_TAIL = (r'(?:please|now|right (?:now|away|there|here)|immediately|at once|this (?:instant|moment|'
-         r'second|minute)|straight ?away|robot|humanoid|instantly|there|here|already|for me|'
+_TAIL = (r'(?:if you (?:do not|don\'t) mind|if you (?:can|could|would|please)|'
+         r'(?:my )?(?:friend|buddy|mate|dear|pal)|before (?:something|anything) happens|please|'
+         r'now|right (?:now|away|there|here)|immediately|at once|'
+         r'this (?:instant|moment|second|minute)|straight ?away|robot|humanoid|instantly|'
+         r'there|here|already|for me|'
          r'for now|(?:for )?an? (?:moment|second|minute|bit|while)|completely|quickly|'
          r'at this point|would you|will you|ok|okay|thanks|thank you|'
          r'in place|where you are|as you are|and (?:wait|stay|stand|hold)(?: (?:still|there|here|'
@@ -230,18 +241,19 @@ def reword(instruction: Instruction, attempt: int) -> str:
     Args:
         instruction: What the person said.
         attempt: 0 is the person's own wording, 1 the plain imperative, 2 and more say that again
-            with other words. The same attempt always gives the same words.
+            with other words. The same attempt always gives the same words, and of the first
+            four attempts no two give the same.
     """
     if attempt <= 0:
         return instruction.text
     plain = _plain(instruction.text)
-    if attempt == 1:
-        return plain
-    for start, others in _AGAIN:
-        if (plain + ' ').startswith(start):
-            other = others[(attempt - 2) % len(others)]
-            return (other + (plain + ' ')[len(start):]).strip()
-    return ('please ' if attempt % 2 == 0 else 'now ') + plain
+    again = next(([other + f'{plain} '[len(start):] for other in others]
+                  for start, others in _AGAIN if f'{plain} '.startswith(start)), [])
+    wordings = [plain, *(w.strip() for w in again), f'please {plain}', f'now {plain}',
+                f'{plain} please']
+    said = ' '.join(instruction.text.casefold().split())
+    fresh = [w for w in wordings if w != said]
+    return fresh[(attempt - 1) % len(fresh)]
 
 
 def _plain(text: str) -> str:
