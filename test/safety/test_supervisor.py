@@ -326,6 +326,14 @@ def test_a_bad_scan_is_rejected_and_then_stale(running: Any, damage: str) -> Non
     assert running.safety.diagnostics(running.now_s)['rejected/scan'] >= 1
 
 
+def test_a_first_scan_that_is_cut_off_delays_the_start_only(bench: Any) -> None:
+    """Regression: every later scan was rejected, as it had another number of rays."""
+    scan = bench.scan()
+    bench.safety.on_scan(replace(scan, ranges_m=scan.ranges_m[:100]), bench.now_s)
+    bench.run(0.02)
+    bench.until('RUN')
+
+
 @pytest.mark.parametrize('offset_s', [-2.0, 10.0])
 def test_stamps_that_are_old_or_ahead_extend_nothing(running: Any, offset_s: float) -> None:
     scan = running.scan()

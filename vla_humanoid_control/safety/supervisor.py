@@ -23,6 +23,7 @@ from vla_humanoid_control.safety.body import Body
 from vla_humanoid_control.safety.collision import Surroundings, Zone, allowed_share, scan_points
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.inputs import (
+    RayCount,
     action_problem,
     imu_problem,
     joints_problem,
@@ -75,7 +76,7 @@ class SafetySupervisor:
         self._apply(config)
         self._gated: GatedProposal | None = None
         self._proposal_problem = ''
-        self._scan_rays: int | None = None
+        self._rays = RayCount()
         self._tilt_rad = 0.0
         self._tilted = False
         self._odom = np.zeros(3)
@@ -155,10 +156,10 @@ class SafetySupervisor:
         if watchdog is None:
             return
         was_stale = watchdog.stale(now_s, self.config.sensor_timeout_scale)
-        if problem := scan_problem(reading, self._scan_rays, self.config.min_valid_fraction):
+        if problem := scan_problem(reading, self.config.min_valid_fraction) \
+                or self._rays.problem(reading):
             watchdog.reject(problem, now_s)
         elif self._monitors.offer(watchdog, reading.stamp_ns, now_s):
-            self._scan_rays = self._scan_rays or len(reading.ranges_m)
             points = scan_points(reading, self.reach_m)
             # With nothing in sight all scans are alike: their stamp tells them apart.
             alike = np.isfinite(reading.ranges_m).any()
