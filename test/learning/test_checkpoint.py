@@ -16,6 +16,7 @@ from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.learning.checkpoint import (
     Checkpoint,
     build_model,
+    check_checkpoint,
     load_checkpoint,
     save_checkpoint,
 )
@@ -87,9 +88,11 @@ def spoil_statistics(folder: Path, **changes: object) -> None:
 ])
 def test_a_damaged_checkpoint_is_refused(folder: Path, spoil: Callable[[Path], object],
                                          words: str) -> None:
+    check_checkpoint(folder)
     spoil(folder)
-    with pytest.raises(UserError, match=words):
-        load_checkpoint(folder)
+    for look in (check_checkpoint, load_checkpoint):
+        with pytest.raises(UserError, match=words):
+            look(folder)
 
 
 def test_a_checkpoint_for_another_robot_is_refused(folder: Path) -> None:

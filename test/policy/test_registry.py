@@ -1,5 +1,7 @@
 """Loading policies by name and path."""
 
+import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,6 +12,7 @@ import pytest
 from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.policy.registry import check_policy, load_policy
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
+from vla_humanoid_control.resources import resource_path
 from vla_humanoid_control.robot import RobotSpec, load_robot
 
 ROBOT = load_robot('humanoid')
@@ -60,3 +63,18 @@ def test_a_damaged_checkpoint_is_refused_without_loading_it(tmp_path: Path, conf
     (tmp_path / 'config.json').write_text(config, encoding='utf-8')
     with pytest.raises(UserError, match=r'config\.json'):
         check_policy(str(tmp_path), ROBOT)
+
+
+def test_weights_of_another_shape_are_refused_without_loading_them(tmp_path: Path) -> None:
+    """Regression: `vla run` brought up safety and the gate, and then the controller died."""
+    folder = tmp_path / 'checkpoint'
+    shutil.copytree(resource_path('checkpoints', 'default'), folder)
+    check_policy(str(folder), ROBOT)
+    config = json.loads((folder / 'config.json').read_text(encoding='utf-8'))
+    config['policy']['horizon'] += 1
+    (folder / 'config.json').write_text(json.dumps(config), encoding='utf-8')
+    with pytest.raises(UserError, match='another shape'):
+        check_policy(str(folder), ROBOT)
+    (folder / 'model.safetensors').unlink()
+    with pytest.raises(UserError, match='cannot be read'):
+        check_policy(str(folder), ROBOT)

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
+import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 from vla_humanoid_control.errors import UserError
@@ -60,6 +63,52 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         UserError: A file is missing or damaged, or the weights have another shape than the
             configuration says.
     """
+    config, spec, statistics = _description(folder)
+    model = build_model(config, spec)
+    _load_weights(model, folder / 'model.safetensors')
+    return Checkpoint(model.eval(), config, spec, statistics)
+
+
+def check_checkpoint(folder: Path) -> None:
+    """Refuse what `load_checkpoint` would, from the header of the weights alone.
+
+    Raises:
+        UserError: As `load_checkpoint`.
+    """
+    config, spec, _ = _description(folder)
+    with torch.device('meta'):  # shapes, and no numbers
+        expected = _shapes(build_model(config, spec).state_dict())
+    path = folder / 'model.safetensors'
+    try:
+        with safe_open(path, 'pt') as file:
+            names = file.keys()
+            there = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(path, error) from error
+    _compare(expected, there, path)
+
+
+def main() -> int:
+    """Check the checkpoint that the first argument names; 2 and one sentence where it is wrong."""
+    try:
+        check_checkpoint(Path(sys.argv[1]))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file in one step, so that an interruption leaves the old one."""
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+    with temporary.open('wb') as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _description(folder: Path) -> tuple[ModelConfig, PolicySpec, Statistics]:
     where = folder / 'config.json'
     try:
         data = json.loads(where.read_text(encoding='utf-8'))
@@ -79,19 +128,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             or len(statistics.action_mean) != len(spec.channels):
         raise UserError(f'Checkpoint {folder}: statistics.json does not fit config.json. '
                         'Copy the whole folder again.')
-    model = build_model(config, spec)
-    _load_weights(model, folder / 'model.safetensors')
-    return Checkpoint(model.eval(), config, spec, statistics)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file in one step, so that an interruption leaves the old one."""
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
-    with temporary.open('wb') as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    return config, spec, statistics
 
 
 def _spec(data: Any, where: Path) -> PolicySpec:
@@ -110,13 +147,27 @@ def _load_weights(model: VlaModel, path: Path) -> None:
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise UserError(f'Checkpoint weights {path} cannot be read: {error}. Copy them again.'
-                        ) from error
-    expected = model.state_dict()
-    wrong = [n for n in expected.keys() | tensors.keys()
-             if n not in expected or n not in tensors or expected[n].shape != tensors[n].shape]
+        raise _unreadable(path, error) from error
+    _compare(_shapes(model.state_dict()), _shapes(tensors), path)
+    model.load_state_dict(tensors)
+
+
+def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def _compare(expected: Mapping[str, tuple[int, ...]], there: Mapping[str, tuple[int, ...]],
+             path: Path) -> None:
+    wrong = [n for n in expected.keys() | there.keys() if expected.get(n) != there.get(n)]
     if wrong:
         raise UserError(f'Checkpoint weights {path} are of another shape than config.json beside '
                         f'them says, at {", ".join(sorted(wrong)[:4])}. Copy the whole folder '
                         'again.')
-    model.load_state_dict(tensors)
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    return UserError(f'Checkpoint weights {path} cannot be read: {error}. Copy them again.')
+
+
+if __name__ == '__main__':
+    sys.exit(main())

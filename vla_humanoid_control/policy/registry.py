@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,16 +59,18 @@ def load_policy(name_or_path: str, robot: RobotSpec, signals: Sequence[str] = SI
 
 
 def check_policy(name_or_path: str, robot: RobotSpec) -> None:
-    """Refuse a checkpoint of another shape than the robot's, without loading it.
+    """Refuse a checkpoint that `load_policy` would refuse, without loading it.
 
-    `load_policy` looks at everything, which takes seconds and half a gigabyte.
+    Nothing of it stays in this process, which may have a robot to look after for days: what needs
+    torch runs in one of its own.
 
     Args:
         name_or_path: As in `load_policy`.
         robot: The robot that it is to move.
 
     Raises:
-        UserError: The checkpoint's `config.json` cannot be read, or does not fit the robot.
+        UserError: The checkpoint cannot be read, does not fit the robot, or has other weights
+            than its `config.json` says.
     """
     folder = _folder(name_or_path)
     path = folder / 'config.json'
@@ -80,6 +85,7 @@ def check_policy(name_or_path: str, robot: RobotSpec) -> None:
         raise UserError(f'{path} cannot be read ({error}). Give the folder of a checkpoint.') \
             from error
     check_robot(spec, robot, folder)
+    _check_weights(folder)
 
 
 def check_robot(spec: PolicySpec, robot: RobotSpec, folder: Path) -> None:
@@ -134,6 +140,20 @@ def gate_config(name_or_path: str, signals: Sequence[str] = SIGNALS, alpha: floa
 def _folder(name_or_path: str) -> Path:
     return resource_path('checkpoints', name_or_path) if name_or_path in NAMED \
         else Path(name_or_path)
+
+
+def _check_weights(folder: Path) -> None:
+    root = str(Path(__file__).resolve().parents[2])
+    paths = os.pathsep.join(filter(None, (root, os.environ.get('PYTHONPATH', ''))))
+    check = subprocess.run(
+        [sys.executable, '-m', 'vla_humanoid_control.learning.checkpoint', str(folder)],
+        env={**os.environ, 'PYTHONPATH': paths}, capture_output=True, text=True, errors='replace',
+        check=False)
+    if check.returncode:
+        said = check.stderr.strip().splitlines() or [f'status {check.returncode}']
+        raise UserError(said[-1] if check.returncode == 2 else
+                        f'Checkpoint {folder} cannot be checked ({said[-1]}). Run make setup, or '
+                        'train or copy the checkpoint again.')
 
 
 def _check_fits(policy: Policy, name: str, robot: RobotSpec) -> None:
