@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 
@@ -92,6 +93,18 @@ def test_error_is_an_outcome_and_the_next_attempt_begins_with_a_reset(bench: Ben
     bench.policy.error = None
     assert bench.run(request(1)).chunk is not None
     assert bench.policy.wordings == ['go', 'go']
+
+
+def test_no_answer_and_an_exit_are_errors_too(bench: Bench, monkeypatch: pytest.MonkeyPatch
+                                              ) -> None:
+    """Regression: the first had no reason, and the second was a hang that never ended."""
+    monkeypatch.setattr(bench.policy, 'infer', lambda observation: None)
+    outcome = bench.run(request(1))
+    assert outcome.chunk is None and outcome.error == 'the policy gave no chunk'
+    monkeypatch.setattr(bench.policy, 'infer', lambda observation: sys.exit('enough'))
+    assert bench.run(request(1)).error == 'SystemExit: enough'
+    monkeypatch.undo()
+    assert bench.run(request(1)).chunk is not None
 
 
 @pytest.mark.parametrize('error', [MemoryError('full'),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from vla_humanoid_control.channels import decode_proposal
 from vla_humanoid_control.nodes.inference import Outcome, Request
 from vla_humanoid_control.nodes.messages import channels_from_msg
 from vla_humanoid_control.nodes.vla_controller import NEWS_S, VlaController
-from vla_humanoid_control.types import Observation
+from vla_humanoid_control.types import ActionChunk, Observation
 
 pytestmark = pytest.mark.ros
 
@@ -108,14 +109,14 @@ class Hung:
 
     def __init__(self, generation: int) -> None:
         blank = Observation(0, {}, np.zeros(0))
-        self._outcome = Outcome(Request(generation, 'wave', blank), None, 'too late', False, 9.0)
+        self.outcome = Outcome(Request(generation, 'wave', blank), None, 'too late', False, 9.0)
         self.is_busy, self.seconds = True, 5.0
 
     def busy_s(self, now_s: float) -> float:
         return self.seconds
 
     def take(self) -> Outcome:
-        return self._outcome
+        return self.outcome
 
 
 def test_an_inference_that_hangs_no_longer_is_no_longer_reported(
@@ -131,4 +132,21 @@ def test_an_inference_that_hangs_no_longer_is_no_longer_reported(
     assert node.health().message == 'inference hangs for 9.0 s'
     node._on_outcome()
     assert 'hangs' not in node.health().message
+    monkeypatch.undo()  # the worker of before, to be closed
+
+
+@pytest.mark.parametrize('actions', [None, 'forward', [[0.1]], np.full((8, 22), None)])
+def test_a_policy_that_gives_no_numbers_fails_the_task_and_not_the_node(
+        node: VlaController, monkeypatch: pytest.MonkeyPatch, actions: Any) -> None:
+    """Regression: the controller's process ended with a TypeError."""
+    node._on_command(String(data='wave'))
+    worker = Hung(node._task.generation)
+    monkeypatch.setattr(node, '_worker', worker)
+    bad = ActionChunk(node._spec.channels, actions, 0.1, 0.9, 0.1)
+    for retry in range(4):
+        request = Request(node._task.generation, 'wave', Observation(retry, {}, np.zeros(0)))
+        worker.outcome = Outcome(request, bad, '', False, 0.1)
+        node._on_outcome()
+        assert node._task.describe().startswith('RETRYING' if retry < 3 else 'FAILED')
+        assert 'must be an array' in node._task.describe()
     monkeypatch.undo()  # the worker of before, to be closed

@@ -1,5 +1,8 @@
 """Temporal ensembling against values worked out by hand."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -68,3 +71,31 @@ def test_a_chunk_that_does_not_fit_is_refused_whole(bad: ActionChunk) -> None:
     with pytest.raises(ValueError):
         playback.add(bad, 0)
     assert playback.action_at(0) is None
+
+
+@pytest.mark.parametrize('bad', [
+    None, [[1.0, 1.0]] * 3, {'actions': 1},
+    *(replace(chunk([[1, 1]] * 3), **change) for change in (
+        {'actions': None}, {'actions': [[1.0, 1.0]] * 3}, {'actions': np.full((3, 2), None)},
+        {'actions': np.full((3, 2), 'x')}, {'actions': np.ones((3, 2), np.complex64)},
+        {'actions': np.array([[1, None], [1, 1], [1, 1]])}, {'actions': np.ones((3, 2), bool)},
+        {'dt_s': None}, {'dt_s': '0.1'}, {'dt_s': float('inf')}, {'dt_s': float('nan')},
+        {'confidence': None}, {'confidence': 'high'}, {'confidence': np.ones(2)},
+        {'progress': None}, {'progress': [0.5]},
+        {'channels': None}, {'channels': list(SPEC.channels)},
+        {'channels': np.array(SPEC.channels)}))], ids=str)
+def test_what_is_no_chunk_is_refused_like_one_that_does_not_fit(bad: Any) -> None:
+    """Regression: a TypeError or AttributeError of it ended the controller."""
+    playback = ChunkPlayback(SPEC)
+    with pytest.raises(ValueError, match='chunk'):
+        playback.add(bad, 0)
+    assert playback.action_at(0) is None
+
+
+@pytest.mark.parametrize('kind', [np.float16, np.float64, np.int8])
+def test_any_real_numbers_will_do(kind: type) -> None:
+    playback = ChunkPlayback(SPEC)
+    playback.add(replace(chunk([]), actions=np.ones((3, 2), kind), confidence=np.float32(0.5),
+                         progress=1), 0)
+    action = playback.action_at(0)
+    assert action is not None and action.joints == {'neck_yaw': 1.0}

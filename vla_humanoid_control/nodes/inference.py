@@ -123,7 +123,9 @@ class InferenceWorker:
                 self._policy.reset(request.wording)
                 self._generation = request.generation
             chunk = self._policy.infer(request.observation)
-        except Exception as caught:  # whatever a policy raises, the loop decides what follows
+            error = 'the policy gave no chunk' if chunk is None else ''
+        # Whatever a policy raises, the loop decides what follows; not even exit() ends the thread.
+        except (Exception, SystemExit) as caught:
             self._generation = None
             error = f'{type(caught).__name__}: {caught}'[:200]
             # torch.cuda.OutOfMemoryError derives from RuntimeError; torch need not be here.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,20 +60,11 @@ class ChunkPlayback:
         """Take a new chunk, whose row 0 is meant for `stamp_ns`.
 
         Raises:
-            ValueError: Channels, shape or step are not those of the policy, or a value is not
-                finite. Nothing of such a chunk takes effect.
+            ValueError: It is no chunk of this policy: types, channels, shape or step are not as
+                announced, or an action is not finite. Nothing of it takes effect.
         """
-        if chunk.channels != self._spec.channels:
-            raise ValueError(f'chunk has channels {chunk.channels}, the policy announced '
-                             f'{self._spec.channels}')
-        shape = (self._spec.horizon, len(self._spec.channels))
-        if chunk.actions.shape != shape:
-            raise ValueError(f'chunk has shape {chunk.actions.shape}, the policy announced '
-                             f'{shape}')
-        if not chunk.dt_s > 0.0:
-            raise ValueError(f'chunk has dt_s {chunk.dt_s}, must be greater than 0')
-        if not np.all(np.isfinite(chunk.actions)):
-            raise ValueError('chunk holds an action that is not finite')
+        if problem := _problem(chunk, self._spec):
+            raise ValueError(problem)
         new = _Stamped(stamp_ns, chunk.dt_s * 1e9, chunk.actions.astype(np.float64))
         # A clock that jumped back would leave chunks that cover the future for ever.
         self._chunks = [c for c in self._chunks if c.stamp_ns < stamp_ns
@@ -92,3 +85,26 @@ class ChunkPlayback:
     def clear(self) -> None:
         """Forget every chunk: a new instruction, a retry, or a stop."""
         self._chunks = []
+
+
+def _problem(chunk: object, spec: PolicySpec) -> str:
+    """Why this is no chunk of that policy, whatever it is; empty if it is one."""
+    if not isinstance(chunk, ActionChunk):
+        return f'the policy gave {type(chunk).__name__} instead of a chunk'
+    for name in ('dt_s', 'confidence', 'progress'):
+        value = getattr(chunk, name)
+        if not isinstance(value, Real):
+            return f'chunk has {name} of type {type(value).__name__}, must be a number'
+    if not isinstance(chunk.channels, tuple) or chunk.channels != spec.channels:
+        return f'chunk has channels {chunk.channels}, the policy announced {spec.channels}'
+    actions, shape = chunk.actions, (spec.horizon, len(spec.channels))
+    if not isinstance(actions, np.ndarray) or actions.dtype.kind not in 'fiu':
+        kind = getattr(actions, 'dtype', type(actions).__name__)
+        return f'chunk has actions of type {kind}, must be an array of real numbers'
+    if actions.shape != shape:
+        return f'chunk has shape {actions.shape}, the policy announced {shape}'
+    if not 0.0 < chunk.dt_s < math.inf:
+        return f'chunk has dt_s {chunk.dt_s}, must be greater than 0 and finite'
+    with np.errstate(over='ignore'):
+        is_finite = np.isfinite(actions.astype(np.float64)).all()
+    return '' if is_finite else 'chunk holds an action that is not finite'
