@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.resources import config_path, read_yaml
+from vla_humanoid_control.resources import config_path, read_yaml, resource_path
 from vla_humanoid_control.types import BASE_CHANNELS
+
+MAX_TIMEOUT_S = 5.0
+"""Nothing that is older than this may count as fresh [s]."""
+MAX_TILT_RAD = math.pi / 2
+"""A robot that leans further is lying [rad]."""
+SENSORS = ('joint_states', 'scan', 'imu', 'odom', 'depth')
+"""What `sensors` may name; the first is required."""
+_MOTION = ('velocity', 'acceleration', 'jerk')
 
 
 @dataclass(frozen=True)
@@ -51,8 +59,8 @@ class SensorSpec:
     """One input that safety watches.
 
     Attributes:
-        topic: Where it comes from.
-        timeout_s: Older than this is stale, and stale means stop [s].
+        topic: Where it comes from; begins with '/'.
+        timeout_s: Older than this is stale, and stale means stop; up to `MAX_TIMEOUT_S` [s].
     """
 
     topic: str
@@ -69,9 +77,10 @@ class RobotSpec:
         joints: All joints, in the order of `Observation.joint_positions`.
         base: Limits of the base twist, by channel of `BASE_CHANNELS`.
         footprint_radius_m: Circle around the base that holds the whole robot [m].
-        max_tilt_rad: IMU tilt beyond which the robot counts as falling [rad].
+        max_tilt_rad: IMU tilt beyond which the robot counts as falling, below `MAX_TILT_RAD`
+            [rad].
         cameras: Camera name to sensor.
-        sensors: 'joint_states' and, where the robot has them, 'scan', 'imu', 'odom', 'depth'.
+        sensors: By name out of `SENSORS`; 'joint_states' and, where the robot has them, the rest.
     """
 
     name: str
@@ -118,7 +127,8 @@ def load_robot(name_or_path: str) -> RobotSpec:
         name_or_path: A name in `config/robots/`, or the path of a YAML file.
 
     Raises:
-        UserError: It is missing, unreadable, or lacks a limit; the message says where.
+        UserError: It is missing, unreadable, lacks a limit, or has something that is not known;
+            or the model that it names is missing. The message says where.
     """
     path = Path(name_or_path)
     if path.suffix not in ('.yaml', '.yml'):
@@ -134,28 +144,43 @@ class _Reader:
         self._path = path
 
     def robot(self, document: Any) -> RobotSpec:
-        root = self._mapping(document, 'top level')
+        root = self._mapping(document, 'top level', [
+            'name', 'mjcf', 'footprint_radius_m', 'max_tilt_rad', 'base', 'joints', 'cameras',
+            'sensors'])
         joints = self._mapping(self._get(root, 'joints', ''), 'joints')
-        base = self._mapping(self._get(root, 'base', ''), 'base')
-        sensors = self._sensors(self._get(root, 'sensors', ''), 'sensors')
-        if 'joint_states' not in sensors:
-            self._fail('sensors', 'needs joint_states')
-        mjcf = root.get('mjcf')
+        axes = {channel: channel.split('/')[1] for channel in BASE_CHANNELS}
+        base = self._mapping(self._get(root, 'base', ''), 'base', list(axes.values()))
+        cameras = self._mapping(self._get(root, 'cameras', ''), 'cameras')
+        sensors = self._mapping(self._get(root, 'sensors', ''), 'sensors', SENSORS)
+        self._get(sensors, 'joint_states', 'sensors')
+        tilt_rad = self._positive(root, 'max_tilt_rad', '')
+        if tilt_rad >= MAX_TILT_RAD:
+            self._fail('max_tilt_rad', f'must be less than {MAX_TILT_RAD:.3f}, got {tilt_rad:g}')
         return RobotSpec(
-            name=str(self._get(root, 'name', '')),
-            mjcf=None if mjcf is None else str(mjcf),
-            joints=tuple(self._joint(str(n), j) for n, j in joints.items()),
-            base={c: self._motion(self._get(base, c.split('/')[1], 'base'), f'base.{c}')
-                  for c in BASE_CHANNELS},
+            name=self._text(root, 'name', ''),
+            mjcf=self._mjcf(root),
+            joints=tuple(self._joint(n, j) for n, j in joints.items()),
+            base={c: self._motion(self._mapping(self._get(base, axis, 'base'), f'base.{axis}',
+                                                _MOTION), f'base.{axis}')
+                  for c, axis in axes.items()},
             footprint_radius_m=self._positive(root, 'footprint_radius_m', ''),
-            max_tilt_rad=self._positive(root, 'max_tilt_rad', ''),
-            cameras=self._sensors(self._get(root, 'cameras', ''), 'cameras'),
-            sensors=sensors,
+            max_tilt_rad=tilt_rad,
+            cameras={n: self._sensor(f, f'cameras.{n}') for n, f in cameras.items()},
+            sensors={n: self._sensor(f, f'sensors.{n}') for n, f in sensors.items()},
         )
+
+    def _mjcf(self, root: Mapping[str, Any]) -> str | None:
+        if root.get('mjcf') is None:
+            return None
+        name = self._text(root, 'mjcf', '')
+        if not resource_path(name).is_file():
+            self._fail('mjcf', f'names a model that does not exist, {resource_path(name)}; '
+                               'correct it, or remove it to go without the posture check')
+        return name
 
     def _joint(self, name: str, value: Any) -> JointSpec:
         where = f'joints.{name}'
-        fields = self._mapping(value, where)
+        fields = self._mapping(value, where, ['position', 'home', *_MOTION, 'controlled'])
         bounds = self._get(fields, 'position', where)
         if not isinstance(bounds, list) or len(bounds) != 2:
             self._fail(f'{where}.position', 'must be [lower, upper]')
@@ -169,30 +194,42 @@ class _Reader:
             self._fail(f'{where}.controlled', 'must be true or false')
         return JointSpec(name, lower, upper, home, self._motion(fields, where), controlled)
 
-    def _motion(self, value: Any, where: str) -> MotionLimits:
-        fields = self._mapping(value, where)
-        return MotionLimits(*(self._positive(fields, key, where)
-                              for key in ('velocity', 'acceleration', 'jerk')))
+    def _motion(self, fields: Mapping[str, Any], where: str) -> MotionLimits:
+        return MotionLimits(*(self._positive(fields, key, where) for key in _MOTION))
 
-    def _sensors(self, value: Any, where: str) -> dict[str, SensorSpec]:
-        result = {}
-        for name, fields in self._mapping(value, where).items():
-            place = f'{where}.{name}'
-            fields = self._mapping(fields, place)
-            result[str(name)] = SensorSpec(str(self._get(fields, 'topic', place)),
-                                           self._positive(fields, 'timeout_s', place))
-        return result
+    def _sensor(self, value: Any, where: str) -> SensorSpec:
+        fields = self._mapping(value, where, ['topic', 'timeout_s'])
+        topic = self._text(fields, 'topic', where)
+        if not topic.startswith('/'):
+            self._fail(f'{where}.topic', f"must begin with '/', got {topic!r}")
+        timeout_s = self._positive(fields, 'timeout_s', where)
+        if timeout_s > MAX_TIMEOUT_S:
+            self._fail(f'{where}.timeout_s',
+                       f'must be {MAX_TIMEOUT_S:g} s or less, got {timeout_s:g}')
+        return SensorSpec(topic, timeout_s)
 
-    def _mapping(self, value: Any, where: str) -> Mapping[str, Any]:
+    def _mapping(self, value: Any, where: str, known: Sequence[str] = ()) -> Mapping[str, Any]:
+        """A mapping with keys of text; with no others than `known`, where that is given."""
         if not isinstance(value, dict) or not value:
             self._fail(where, 'must be a non-empty mapping')
         result: Mapping[str, Any] = value
+        for key in result:
+            if not isinstance(key, str):
+                self._fail(where, f'has the key {key!r}, which must be text; put it in quotes')
+            if known and key not in known:
+                self._fail(where, f'has the unknown key {key!r}; there are {", ".join(known)}')
         return result
 
     def _get(self, fields: Mapping[str, Any], key: str, where: str) -> Any:
         if key not in fields:
             self._fail(f'{where}.{key}'.lstrip('.'), 'is missing; limits have no defaults')
         return fields[key]
+
+    def _text(self, fields: Mapping[str, Any], key: str, where: str) -> str:
+        value = self._get(fields, key, where)
+        if not isinstance(value, str) or not value:
+            self._fail(f'{where}.{key}'.lstrip('.'), f'must be text, got {value!r}')
+        return str(value)
 
     def _positive(self, fields: Mapping[str, Any], key: str, where: str) -> float:
         place = f'{where}.{key}'.lstrip('.')

@@ -1,0 +1,62 @@
+"""The robot file: everything is required, and nothing passes that is not known."""
+
+from pathlib import Path
+
+import pytest
+
+from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.resources import config_path
+from vla_humanoid_control.robot import load_robot
+
+TEXT = config_path('robots', 'humanoid.yaml').read_text(encoding='utf-8')
+NECK = 'neck_yaw: {position: [-1.3, 1.3], home: 0.0, velocity: 2.5'
+
+
+def test_the_one_that_comes_along_is_valid() -> None:
+    robot = load_robot('humanoid')
+    assert (len(robot.joints), len(robot.controlled)) == (31, 19)
+    assert robot.mjcf is not None and set(robot.sensors) == {'joint_states', 'scan', 'imu', 'odom'}
+
+
+@pytest.mark.parametrize(('old', 'new', 'words'), [
+    ('jerk: 900.0, controlled: false', 'jerk: 900.0, controled: false',
+     "joints.left_hip_yaw has the unknown key 'controled'"),
+    ('name: humanoid', 'name: humanoid\nfootprint: 3', "unknown key 'footprint'"),
+    ('linear_x: {', 'linear_x: {limit: 3, ', "base.linear_x has the unknown key 'limit'"),
+    ('base:', 'base:\n  linear_z: {velocity: 1, acceleration: 1, jerk: 1}', "'linear_z'"),
+    ('{topic: /scan, ', '{topic: /scan, timeout: 3, ', 'sensors.scan has the unknown key'),
+    ('  odom:', '  odometry:', "sensors has the unknown key 'odometry'"),
+    ('max_tilt_rad: 0.5', 'max_tilt_rad: 0.5\nmax_tilt_rad: 1.5', "'max_tilt_rad' is there twice"),
+    (NECK, f'{NECK}, home: 0.1', "'home' is there twice"),
+    ('  waist_yaw:', '  neck_pitch:', "'neck_pitch' is there twice"),
+    ('max_tilt_rad: 0.5', 'max_tilt_rad: 100', 'max_tilt_rad must be less than 1.571'),
+    ('max_tilt_rad: 0.5', 'max_tilt_rad: 1.5708', 'max_tilt_rad must be less than'),
+    ('/scan, timeout_s: 0.5', '/scan, timeout_s: 1.0e+9', 'sensors.scan.timeout_s must be 5 s'),
+    ('image_raw, timeout_s: 0.5', 'image_raw, timeout_s: 6', 'cameras.head.timeout_s'),
+    ('{topic: /scan,', '{topic: null,', 'sensors.scan.topic must be text'),
+    ('{topic: /scan,', '{topic: scan,', "sensors.scan.topic must begin with '/'"),
+    ('name: humanoid', 'name: null', 'name must be text'),
+    ('  waist_yaw:', '  on:', 'True, which must be text'),
+    ('mjcf/humanoid.xml', 'mjcf/other.xml', 'mjcf names a model that does not exist'),
+    ('mjcf: mjcf/humanoid.xml', 'mjcf: 3', 'mjcf must be text'),
+    ('  joint_states: {topic: /joint_states, timeout_s: 0.2}\n', '',
+     'sensors.joint_states is miss'),
+    ('velocity: 2.5, ', '', 'joints.neck_yaw.velocity is missing'),
+])
+def test_nonsense_is_refused_with_its_place(tmp_path: Path, old: str, new: str, words: str
+                                            ) -> None:
+    """Regression: a misspelt `controlled` made a joint of the legs commandable, and more."""
+    assert old in TEXT
+    path = tmp_path / 'robot.yaml'
+    path.write_text(TEXT.replace(old, new, 1), encoding='utf-8')
+    with pytest.raises(UserError) as refused:
+        load_robot(str(path))
+    assert words in str(refused.value) and str(path) in str(refused.value)
+
+
+def test_a_robot_without_a_model_or_with_depth_is_fine(tmp_path: Path) -> None:
+    path = tmp_path / 'robot.yaml'
+    path.write_text(TEXT.replace('mjcf: mjcf/humanoid.xml\n', '')
+                    + '  depth: {topic: /depth, timeout_s: 5}\n', encoding='utf-8')
+    robot = load_robot(str(path))
+    assert robot.mjcf is None and robot.sensors['depth'].timeout_s == 5.0
