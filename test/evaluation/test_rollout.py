@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +144,14 @@ def test_each_signal_is_judged_on_its_own() -> None:
     assert 'image alone: AUROC 0.500' in table(report)
 
 
+def test_signals_that_were_not_measured_are_null() -> None:
+    report = build_report([result(True, 0.9, signals=None), result(False, 0.2, signals=None)],
+                          GATE)
+    assert report['signals'] is None
+    assert 'alone' not in table(report)
+    assert build_report([result(True, 0.9)], GATE)['signals'] == {}
+
+
 def test_confidence_that_only_reports_the_outcome_at_the_end_gains_nothing() -> None:
     """A confidence that drops once the failure is over would look perfect by its mean."""
     late = [(t, 0.75) for t in np.arange(0, EARLY_S, 0.1)] + [(EARLY_S + 1, 0.0)] * 50
@@ -169,6 +178,22 @@ def test_a_gate_that_had_not_opened_yet_stopped_nothing() -> None:
     hesitant = [(0.1, 0.5), (0.2, 0.4), (0.3, 0.9), (0.4, 0.5)]
     report = build_report([result(True, 0.8, confidences=tuple(hesitant))], GATE)
     assert report['false_stop_rate'] == 0.0
+
+
+def test_a_gate_that_never_opens_is_the_worst_false_stop() -> None:
+    """What succeeds ungated, and would have been held from beginning to end, was not counted."""
+    report = build_report([result(True, 0.5), result(True, 0.9), result(True, 0.9),
+                           result(True, 0.0, 'stop', confidences=())], GATE)
+    assert report['false_stop_rate'] == pytest.approx(1 / 3)
+
+
+def test_a_false_stop_outlives_the_dwell_time() -> None:
+    """The gate is replayed with its hysteresis and dwell: a short dip closes nothing."""
+    dip = ((0.1, 0.9), (0.2, 0.3), (0.3, 0.9), (0.9, 0.9))
+    slump = ((0.1, 0.9), (0.2, 0.3), (0.6, 0.3), (0.7, 0.3))
+    gate = replace(GATE, min_dwell_s=0.5)
+    assert build_report([result(True, 0.8, confidences=dip)], gate)['false_stop_rate'] == 0.0
+    assert build_report([result(True, 0.8, confidences=slump)], gate)['false_stop_rate'] == 1.0
 
 
 def test_confidence_by_time_leaves_out_what_is_over() -> None:

@@ -32,18 +32,18 @@ def build_report(results: Sequence[EpisodeResult], gate: GateConfig) -> dict[str
         `episodes`, `families`, and of the early confidence against success `auroc`,
         `auprc_failure`, `ece`, `brier`, `balanced_accuracy`, `reliability`; `by_time` with the
         AUROC and AUPRC of the confidence at fixed times since the instruction;
-        `false_stop_rate`, the share of successes on the way to which the gate closes again; and
-        `detected_rate` and `detection_s`, the share of failures at which it is closed before the
-        end, and how soon; `signals` with the AUROC, AUPRC, calibration error and Brier score of
-        each signal alone, as if the others were switched off. None where a measure is not
-        defined, as without any failure. All of them leave out `HELD_FAMILIES`, which have a
-        measure of their own in `families`.
+        `false_stop_rate`, the share of successes on the way to which the gate closes again or
+        never opens (which only an ungated run can show); and `detected_rate` and `detection_s`,
+        the share of failures at which it is closed before the end, and how soon; `signals` with
+        the AUROC, AUPRC, calibration error and Brier score of each signal alone, as if the others
+        were switched off, or None where they were not measured, as through the node graph. None
+        where a measure is not defined, as without any failure. All of them leave out
+        `HELD_FAMILIES`, which have a measure of their own in `families`.
     """
     own = [r for r in results if r.task in FAMILIES]
     stops = {outcome: [_closed_s(r, gate) for r in own if r.success is outcome and r.confidences]
              for outcome in (True, False)}
     scores, labels = _judged(own)
-    names = sorted({name for r in own for name in r.signals})
     return {
         'episodes': [_episode(r) for r in results],
         'families': families(results),
@@ -57,9 +57,17 @@ def build_report(results: Sequence[EpisodeResult], gate: GateConfig) -> dict[str
         'n_judged': len(scores),
         'by_time': [_at_time(own, t) for t in TIMES_S],
         'reliability': [asdict(b) for b in metrics.reliability(scores, labels)],
-        'signals': {name: _quality([replace(r, confidences=r.signals[name]) for r in own
-                                    if name in r.signals]) for name in names},
+        'signals': None if all(r.signals is None for r in results) else _signals(own),
     }
+
+
+def _signals(results: Sequence[EpisodeResult]) -> dict[str, dict[str, float | None]]:
+    """The quality of each signal, judged as if it were the confidence."""
+    alone: dict[str, list[EpisodeResult]] = {}
+    for result in results:
+        for name, confidences in (result.signals or {}).items():
+            alone.setdefault(name, []).append(replace(result, confidences=confidences))
+    return {name: _quality(alone[name]) for name in sorted(alone)}
 
 
 def _judged(results: Sequence[EpisodeResult]) -> tuple[list[float], list[bool]]:
@@ -84,8 +92,8 @@ def _telling_apart(scores: Sequence[float], labels: Sequence[bool]) -> dict[str,
 def _closed_s(result: EpisodeResult, config: GateConfig) -> float | None:
     """When the gate first closed, by its own rules [s]; None where it did not.
 
-    On a failure a gate that never opened has been closed from the first inference on; on the way
-    to a success it has merely opened late, which stops nothing.
+    A gate that never opened has been closed from the first inference on; likewise on a failure,
+    until it opens. On the way to a success a gate that opens late stops nothing.
     """
     gate, opened = ConfidenceGate(config), False
     for time_s, confidence in result.confidences:
@@ -94,7 +102,7 @@ def _closed_s(result: EpisodeResult, config: GateConfig) -> float | None:
         opened = opened or is_open
         if not is_open and (opened or not result.success):
             return time_s
-    return None
+    return None if opened or not result.confidences else result.confidences[0][0]
 
 
 def _share(times: Sequence[float | None]) -> float | None:
@@ -196,7 +204,7 @@ def _calibration(report: dict[str, Any]) -> list[str]:
     for row in report['by_time']:
         lines.append(f'after {row["time_s"]:3g} s: {row["n"]:4d} still running, '
                      f'AUROC {_number(row["auroc"])}, AUPRC {_number(row["auprc_failure"])}')
-    for name, row in report['signals'].items():
+    for name, row in (report['signals'] or {}).items():
         lines.append(f'{name} alone: AUROC {_number(row["auroc"])}, '
                      f'calibration error {_number(row["ece"])}')
     return lines

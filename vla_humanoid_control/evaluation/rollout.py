@@ -14,6 +14,7 @@ from vla_humanoid_control.evaluation.camera_faults import BrokenCamera
 from vla_humanoid_control.evaluation.held import BEYOND_IT, WATCH_S, HoldWatch
 from vla_humanoid_control.evaluation.impaired_view import ImpairedView
 from vla_humanoid_control.evaluation.suite import HELD_FAMILIES, Episode
+from vla_humanoid_control.evaluation.watching import InterventionCounter
 from vla_humanoid_control.language.intake import Rejection
 from vla_humanoid_control.perception.dead_reckoning import DeadReckoning
 from vla_humanoid_control.perception.frames import FrameLimits, FrameStore
@@ -35,8 +36,6 @@ SCAN_EVERY = 5
 """Control steps between two laser scans: 10 Hz."""
 MOVING_MPS = 0.05
 
-_INTERVENTIONS = frozenset({SafetyState.SLOW, SafetyState.STOP, SafetyState.ESTOP})
-
 
 @dataclass(frozen=True)
 class EpisodeResult:
@@ -53,10 +52,12 @@ class EpisodeResult:
         seconds: From the instruction to its end, in simulated time [s].
         mean_confidence: Mean of what `/vla_confidence` would have shown from the instruction to
             its end; 0 where no inference took place, as with a stop word.
-        safety_interventions: How often safety went over to SLOW, STOP or ESTOP.
+        safety_interventions: How often safety went over to SLOW, STOP or ESTOP; see
+            `InterventionCounter`.
         reason: Why it is no success; empty where it is one.
         confidences: Seconds since the instruction and confidence, for every inference.
-        signals: The same for each signal that the confidence is made of, on its own.
+        signals: The same for each signal that the confidence is made of, on its own; None where
+            they are not measured, as through the node graph, which publishes no single signal.
         retries: How often the instruction was reworded.
         camera: How the camera broke; None where it stayed whole.
         view: How the view was impaired; None where it was clear.
@@ -77,7 +78,7 @@ class EpisodeResult:
     safety_interventions: int
     reason: str
     confidences: tuple[tuple[float, float], ...] = ()
-    signals: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    signals: Mapping[str, tuple[tuple[float, float], ...]] | None = field(default_factory=dict)
     retries: int = 0
     camera: str | None = None
     view: str | None = None
@@ -117,6 +118,7 @@ class Rollout:
         self._said_s = 0.0
         self._odometer, self._frames = DeadReckoning(), self._new_frames()
         self._noise = CameraNoise(0)
+        self._state = SafetyState.STOP
 
     def run(self, episode: Episode) -> EpisodeResult:
         """One episode from a new scene.
@@ -127,6 +129,7 @@ class Rollout:
         task, world = episode.task, self.world
         world.reset(episode.seed, task)
         self._steps = 0
+        self._state = SafetyState.STOP
         self._odometer, self._frames = DeadReckoning(), self._new_frames()
         self._noise = CameraNoise(episode.seed)
         self.impair = None if episode.view is None else ImpairedView(episode.view, episode.seed)
@@ -140,7 +143,7 @@ class Rollout:
             self._idle(pipeline, seconds)
             speed = float(np.linalg.norm(world.base_twist()[:2]))
             if speed < MOVING_MPS:
-                return self._result(episode, _Trace(), False, False,
+                return self._result(episode, self._trace(), False, False,
                                     f'it did not move on {words!r}, so there was nothing to stop')
         return self._watched(episode, pipeline) if episode.family in HELD_FAMILIES \
             else self._judged(episode, pipeline)
@@ -150,7 +153,7 @@ class Rollout:
         self.world.close()
 
     def _judged(self, episode: Episode, pipeline: Pipeline) -> EpisodeResult:
-        task, world, trace = episode.task, self.world, _Trace(began_s=self.world.time_s)
+        task, world, trace = episode.task, self.world, self._trace()
         monitor = TaskMonitor(task, world)
         self._say(pipeline, episode.instruction)
         while pipeline.task.is_active and world.time_s - trace.began_s < task.time_limit_s:
@@ -174,7 +177,7 @@ class Rollout:
 
     def _watched(self, episode: Episode, pipeline: Pipeline) -> EpisodeResult:
         """An episode in which success means that the robot is held."""
-        trace, watch, from_s = _Trace(began_s=self.world.time_s), HoldWatch(), 0.0
+        trace, watch, from_s = self._trace(), HoldWatch(), 0.0
         if episode.camera is not None:
             self._breaking = {name: BrokenCamera(episode.camera, episode.seed)
                               for name in self.policy.spec.cameras}
@@ -198,13 +201,17 @@ class Rollout:
         result = self._result(episode, trace, not problem, declared, problem)
         return replace(result, acted=watch.acted, held_s=watch.held_s)
 
+    def _trace(self) -> _Trace:
+        now_s = self.world.time_s
+        return _Trace(InterventionCounter(self._state), now_s, now_s)
+
     def _result(self, episode: Episode, trace: _Trace, success: bool, declared: bool,
                 reason: str) -> EpisodeResult:
         values = [c for _, c in trace.confidences]
         return EpisodeResult(
             episode.id, episode.family, episode.task.key, episode.instruction, success, declared,
             round(trace.ended_s - trace.began_s, 3),
-            float(np.mean(values)) if values else 0.0, trace.interventions, reason,
+            float(np.mean(values)) if values else 0.0, trace.interventions.count, reason,
             tuple(trace.confidences),
             {name: tuple(values) for name, values in trace.signals.items()}, trace.retries,
             episode.camera, episode.view)
@@ -228,6 +235,7 @@ class Rollout:
         if 'odom' in self.robot.sensors:
             pipeline.safety.on_odom(world.odometry()[1], now_s)
         command = pipeline.step(now_s, self._see, world.joint_reading(), scan, imu)
+        self._state = command.state
         self._odometer.on_command(command.twist, now_s)
         world.apply(command.twist, command.joints)
         world.advance(CONTROL_S)
@@ -257,20 +265,17 @@ class Rollout:
 class _Trace:
     """What is noted down while an episode runs."""
 
-    began_s: float = 0.0
-    ended_s: float = 0.0
+    interventions: InterventionCounter
+    began_s: float
+    ended_s: float
     retries: int = 0
-    interventions: int = 0
     confidences: list[tuple[float, float]] = field(default_factory=list)
     signals: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
-    _state: SafetyState = SafetyState.HOLD
     _chunk: object = None
 
     def take(self, pipeline: Pipeline, command: Command, now_s: float | None) -> None:
         """Note a control step; `now_s` is None once the task has ended."""
-        if command.state in _INTERVENTIONS and self._state not in _INTERVENTIONS:
-            self.interventions += 1
-        self._state = command.state
+        self.interventions.take(command.state)
         if now_s is not None and pipeline.chunk is not None and pipeline.chunk is not self._chunk:
             since_s = round(now_s - self.began_s, 3)
             self.confidences.append((since_s, float(np.clip(pipeline.chunk.confidence, 0, 1))))
