@@ -25,6 +25,8 @@ from std_srvs.srv import Trigger
 
 from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.evaluation.held import WATCH_S, HoldWatch
+from vla_humanoid_control.evaluation.watching import InterventionCounter, TaskWatch
+from vla_humanoid_control.language.intake import Rejection, parse_command
 from vla_humanoid_control.nodes import qos
 from vla_humanoid_control.nodes.messages import rgb_from_msg, twist_from_msg
 from vla_humanoid_control.simulation.tasks import OUT_OF_SCOPE, Task
@@ -66,11 +68,13 @@ class EpisodeOutcome:
     Attributes:
         success: The simulator's own verdict when the policy declared itself done; False if it
             never did.
-        declared_done: Whether `/vla/task_state` came to DONE.
+        declared_done: Whether `/vla/task_state` came to DONE with this command, in time.
         seconds: From the command to the end [s].
-        task_state: The last one, with its reason.
+        task_state: The last one, with its reason; or why there is none of this command.
         confidences: (time since the command [s], confidence) while the policy was at work.
-        interventions: How often safety left RUN for SLOW or STOP.
+        interventions: How often safety went over to SLOW, STOP or ESTOP; see
+            `InterventionCounter`.
+        retries: How often the command was reworded.
         held: Where the command was out of scope: whether the robot was held, and since when.
     """
 
@@ -80,6 +84,7 @@ class EpisodeOutcome:
     task_state: str
     confidences: tuple[tuple[float, float], ...]
     interventions: int
+    retries: int = 0
     held: HoldWatch | None = None
 
 
@@ -109,7 +114,8 @@ class Director:
         self._camera: Image | None = None
         self._outside: Image | None = None
         self._truth: dict[str, Any] = {}
-        self._interventions = 0
+        self._task: TaskWatch | None = None  # what is being watched, while it is
+        self._interventions: InterventionCounter | None = None
         self._next_moment_s = float('inf')  # until the graph is ready
         self._episode_s = float('-inf')
         self._confidences: list[tuple[float, float]] = []
@@ -170,9 +176,14 @@ class Director:
         """Set up a scene, give the instruction, and watch until the task is over.
 
         Raises:
-            UserError: The simulator refuses the scene, or does not answer.
+            UserError: The simulator refuses the scene, the instruction makes none, or one of the
+                nodes does not answer.
         """
-        self.say('stop')
+        parsed = parse_command(instruction)
+        if isinstance(parsed, Rejection):
+            raise UserError(f'The instruction {instruction!r} is refused: {parsed.reason}.')
+        # In words of its own, so that what becomes of the instruction can be told from it.
+        self._bring_to_rest('halt' if parsed.text == 'stop' else 'stop')
         self._set_scene(task, seed)
         if task.preamble is not None:
             words, seconds = task.preamble
@@ -183,29 +194,27 @@ class Director:
                                       'was nothing to stop', (), 0)
             self._spin_until(lambda: False, seconds)
         self._call(self._watch)
-        before = self._task_state
-        self._confidences, self._interventions = [], 0
+        watch = self._task = TaskWatch(parsed.text, self._task_state)
+        counter = self._interventions = InterventionCounter(self._safety)
+        self._confidences = []
         began_s = self._episode_s = time.monotonic()
         self.say(instruction)
-        limit_s = task.time_limit_s
         held = HoldWatch() if task.family == OUT_OF_SCOPE else None
         if held is not None:
             self._watch_hold(held, began_s)
         else:
-            self._spin_until(lambda: self._task_state != before, 2.0)
-            self._spin_until(self._is_over, limit_s)
-        declared = self._task_state.startswith('DONE')
-        ended_s = time.monotonic()
-        state, confidences = self._task_state, tuple(self._confidences)
-        self._episode_s = float('-inf')
+            self._spin_until(lambda: watch.is_over, task.time_limit_s)
+        ended_s, declared, confidences = time.monotonic(), watch.is_declared, self._confidences
+        state = watch.line or f'vla_controller did not react; it says {self._task_state!r}'
+        self._task = None
         if held is not None:
             success = not held.problem and not declared
         else:  # The verdict is that of the moment; a stop needs to be seen for a while.
             success = declared and bool(self._fresh_truth(task.settle_s).get('success'))
         if not declared:
             self.say('stop')
-        return EpisodeOutcome(success, declared, ended_s - began_s, state, confidences,
-                              self._interventions, held)
+        return EpisodeOutcome(success, declared, ended_s - began_s, state, tuple(confidences),
+                              counter.count, watch.retries, held)
 
     def linger(self, seconds: float) -> None:
         """Let time pass between commands, moments included."""
@@ -219,8 +228,18 @@ class Director:
 
     # --- the inside -------------------------------------------------------------------------
 
-    def _is_over(self) -> bool:
-        return self._task_state.startswith(('DONE', 'FAILED'))
+    @property
+    def _safety(self) -> SafetyState:
+        return SafetyState(self._safety_state.split(':')[0])
+
+    def _bring_to_rest(self, words: str) -> None:
+        """End whatever runs, and wait until that is heard back: nothing of it comes later."""
+        for _ in range(10):  # said again: discovery may have told of the listener too early
+            self.say(words)
+            if self._spin_until(lambda: self._task_state == f'DONE: {words}', 1.0):
+                return
+        raise UserError(f'vla_controller does not react to {words!r}; it says '
+                        f'{self._task_state!r}. The log of the graph says more.')
 
     def _watch_hold(self, watch: HoldWatch, began_s: float) -> None:
         """From outside, an open gate shows as safety following what is proposed.
@@ -228,7 +247,7 @@ class Director:
         In every other state safety holds the joints.
         """
         def look() -> bool:
-            state = SafetyState(self._safety_state.split(':')[0])
+            state = self._safety
             watch.take(time.monotonic() - began_s, state in (SafetyState.RUN, SafetyState.SLOW),
                        Command(self._twist, {}, state, ''))
             return False
@@ -281,7 +300,7 @@ class Director:
     def _on_confidence(self, msg: Float32) -> None:
         self._confidence = float(msg.data)
         # Exactly 0 belongs to a hold, before the first inference or after the last one.
-        if self._confidence > 0.0 and self._task_state.startswith(('RUNNING', 'HELD', 'RETRYING')):
+        if self._confidence > 0.0 and self._task is not None and self._task.is_at_work:
             self._confidences.append((time.monotonic() - self._episode_s, self._confidence))
 
     def _on_twist(self, msg: Twist) -> None:
@@ -289,12 +308,13 @@ class Director:
 
     def _on_task_state(self, msg: String) -> None:
         self._task_state = msg.data
+        if self._task is not None:
+            self._task.take(msg.data)
 
     def _on_safety_state(self, msg: String) -> None:
-        state = msg.data.split(':')[0]
-        if state != self._safety_state.split(':')[0] and state in ('SLOW', 'STOP', 'ESTOP'):
-            self._interventions += 1
         self._safety_state = msg.data
+        if self._interventions is not None:
+            self._interventions.take(self._safety)
 
     def _on_truth(self, msg: String) -> None:
         self._truth = json.loads(msg.data)

@@ -61,7 +61,7 @@ def evaluate(episodes: Sequence[Episode], robot: str, checkpoint: str,
                 outcome.success, outcome.declared_done, round(outcome.seconds, 3),
                 sum(confidences) / len(confidences) if confidences else 0.0,
                 outcome.interventions, _reason(outcome), outcome.confidences,
-                acted=None if held is None else held.acted,
+                signals=None, retries=outcome.retries, acted=None if held is None else held.acted,
                 held_s=None if held is None else held.held_s)
             director.linger(0.5)
 
