@@ -215,7 +215,9 @@ def test_fatal_policy_error_fails_at_once() -> None:
 
 @pytest.mark.parametrize('fields', [{'time_limit_s': 0.0}, {'time_limit_s': math.nan},
                                     {'max_retries': -1}, {'hold_timeout_s': math.inf},
-                                    {'done_threshold': 0.0}, {'done_ticks': 0}])
+                                    {'done_threshold': 0.0}, {'done_ticks': 0},
+                                    {'time_limit_s': 1e12}, {'hold_timeout_s': 1e12},
+                                    {'max_retries': 10**9}, {'done_ticks': 10**9}])
 def test_nonsense_configuration_is_refused(fields: dict[str, float]) -> None:
     with pytest.raises(ValueError):
         TaskConfig(**fields)  # type: ignore[arg-type]

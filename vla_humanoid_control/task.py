@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
+from vla_humanoid_control.bounds import bounded, check_bounds
 from vla_humanoid_control.language.intake import Instruction, reword
 from vla_humanoid_control.types import TaskState
 
@@ -18,31 +18,22 @@ class TaskConfig:
         max_retries: Retries with another wording before FAILED.
         hold_timeout_s: A gate that stays closed this long leads to a retry [s].
         settle_s: A start whose gate is still closed after this long shows as HELD [s].
-        done_threshold: Progress from which the policy means 'done', in (0, 1].
+        done_threshold: Progress from which the policy means 'done'.
         done_ticks: Consecutive inferences that must say so.
 
     Raises:
-        ValueError: A value is not finite or out of range.
+        ValueError: A value is outside its bounds.
     """
 
-    time_limit_s: float = 30.0
-    max_retries: int = 3
-    hold_timeout_s: float = 2.0
-    settle_s: float = 0.5
-    done_threshold: float = 0.85
-    done_ticks: int = 6
+    time_limit_s: float = bounded(30.0, 0.1, 3600.0)
+    max_retries: int = bounded(3, 0, 20)
+    hold_timeout_s: float = bounded(2.0, 0.05, 60.0)
+    settle_s: float = bounded(0.5, 0.01, 60.0)
+    done_threshold: float = bounded(0.85, 0.05, 1.0)
+    done_ticks: int = bounded(6, 1, 100)
 
     def __post_init__(self) -> None:
-        for name in ('time_limit_s', 'hold_timeout_s', 'settle_s'):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0.0):
-                raise ValueError(f'{name} must be finite and > 0, got {value}')
-        if self.max_retries < 0:
-            raise ValueError(f'max_retries must be >= 0, got {self.max_retries}')
-        if not 0.0 < self.done_threshold <= 1.0:
-            raise ValueError(f'done_threshold must be in (0, 1], got {self.done_threshold}')
-        if self.done_ticks < 1:
-            raise ValueError(f'done_ticks must be >= 1, got {self.done_ticks}')
+        check_bounds(self)
 
 
 _ACTIVE = frozenset({TaskState.RUNNING, TaskState.HELD, TaskState.RETRYING})

@@ -17,8 +17,10 @@ import yaml
 from fault_report import Fault
 from graph_under_test import GraphUnderTest
 from rcl_interfaces.srv import GetParameters
+from std_msgs.msg import Empty
 
 from vla_humanoid_control.evaluation.video import Caption, Video
+from vla_humanoid_control.nodes import qos
 from vla_humanoid_control.nodes.bringup import environment
 from vla_humanoid_control.resources import config_path
 
@@ -67,30 +69,50 @@ def test_fault_53_array_of_the_wrong_size(graph: GraphUnderTest, fault: Fault) -
     fault.happened(f'refused, such as: {reason}')
 
 
+SWITCHES = ('watch_scan', 'watch_imu', 'watch_odom', 'watch_depth', 'watch_frozen',
+            'watch_posture', 'watch_cameras')
 ENDLESS = (('vla_controller', 'frames.frozen_after_s'), ('vla_controller', 'frames.max_age_s'),
+           ('vla_controller', 'joints_max_age_s'), ('vla_controller', 'hang_timeout_s'),
            ('confidence_monitor', 'gate.stale_after_s'),
            ('safety_monitor', 'safety.proposal_timeout_s'),
+           ('safety_monitor', 'safety.heartbeat_timeout_s'),
            ('safety_monitor', 'safety.sensor_timeout_scale'),
            ('safety_monitor', 'safety.frozen_after_s'))
 """Time limits that would switch a watchdog off if they could be made very long."""
+LAXER = (('safety_monitor', 'safety.heartbeat_timeout_s', 0.0),  # 0 means none
+         ('vla_controller', 'frames.frozen_at_rest', False),
+         ('vla_controller', 'frames.frozen_after_s', 5.0),
+         ('vla_controller', 'joints_max_age_s', 5.0), ('vla_controller', 'hang_timeout_s', 60.0))
+"""Within bounds, and a person's choice for a robot at rest."""
 
 
 def test_fault_54_watchdog_switched_off(graph: GraphUnderTest, fault: Fault) -> None:
     """Each watchdog is to be switched off in motion, by its switch or by a limit without end."""
+    heartbeats = graph.node.create_publisher(Empty, '/safety/heartbeat', qos.STREAM)
+    graph.node.create_timer(0.2, lambda: heartbeats.publish(Empty()))
+    for node, name, value in (('safety_monitor', 'safety.heartbeat_timeout_s', 10.0),
+                              ('safety_monitor', 'safety.watch_cameras', True),
+                              ('vla_controller', 'frames.frozen_at_rest', True)):
+        assert graph.set(node, name, value)[0]
     graph.walk_on()
-    names = ('watch_scan', 'watch_imu', 'watch_odom', 'watch_frozen', 'watch_posture')
-    for name in names:
+    for name in SWITCHES:
         accepted, reason = graph.set('safety_monitor', f'safety.{name}', False)
         assert not accepted and 'moves' in reason
+    for node, name, value in LAXER:
+        accepted, why = graph.set(node, name, value)
+        assert not accepted and 'moves' in why, name
     for node, name in ENDLESS:
         accepted, why = graph.set(node, name, 1e9)
         assert not accepted and why, name
     assert graph.speed > 0.2
     fault.happened(reason)
     graph.settle()
-    for name in names:  # at rest it is a person's choice
+    for name in SWITCHES:  # at rest it is a person's choice
         assert graph.set('safety_monitor', f'safety.{name}', False)[0]
-        assert graph.set('safety_monitor', f'safety.{name}', True)[0]
+        assert graph.set('safety_monitor', f'safety.{name}', name != 'watch_cameras')[0]
+    for node, name, value in (*LAXER[:2], ('vla_controller', 'frames.frozen_after_s', 0.4),
+                              ('vla_controller', 'joints_max_age_s', 0.3)):
+        assert graph.set(node, name, value)[0]
 
 
 def damaged_files(folder: Path) -> dict[str, tuple[Sequence[str], str]]:

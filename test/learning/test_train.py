@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from vla_humanoid_control.cli.main import main as vla
+from vla_humanoid_control.confidence.gate import LOWEST_THRESHOLD
 from vla_humanoid_control.confidence.score import SIGNALS, subsets
 from vla_humanoid_control.learning import train
 from vla_humanoid_control.learning.checkpoint import load_checkpoint
@@ -147,7 +148,8 @@ def test_the_confidence_head_learns_which_rollouts_succeed(
     changed = {n.split('.')[0] for n in before if not torch.equal(before[n], after[n])}
     assert changed == {'confidence_head', 'image_novelty', 'instruction_novelty'}
     gate = gate_config(str(tmp_path / 'checkpoint'))
-    assert gate.open_threshold == pytest.approx(max(1e-6, together['threshold']), abs=1e-6)
+    assert gate.open_threshold == pytest.approx(
+        max(LOWEST_THRESHOLD, together['threshold']), abs=1e-6)
     policy = CheckpointPolicy.load(tmp_path / 'checkpoint', ROBOT)
     policy.reset('turn left')
     image = np.full((96, 128, 3), 200, np.uint8)

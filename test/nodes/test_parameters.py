@@ -13,9 +13,10 @@ pytest.importorskip('rclpy')
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from vla_humanoid_control.bounds import bounded, fixed
 from vla_humanoid_control.confidence.gate import GateConfig
 from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.nodes.parameters import Parameters, bounded, fixed
+from vla_humanoid_control.nodes.parameters import Parameters
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.task import TaskConfig
 
@@ -95,6 +96,20 @@ def test_nonsense_is_refused_and_the_old_values_stay(context: Any, changes: dict
     accepted, why = change(node, **changes)
     assert not accepted and reason in why and why
     assert parameters.value == Example()
+
+
+@pytest.mark.parametrize(('kind', 'name', 'value'), [
+    (TaskConfig, 'time_limit_s', 1e12), (TaskConfig, 'hold_timeout_s', 1e12),
+    (TaskConfig, 'max_retries', 10**9), (TaskConfig, 'done_ticks', 10**9),
+    (GateConfig, 'open_threshold', 1e-9), (GateConfig, 'close_threshold', 1e-9)])
+def test_thresholds_have_an_end_at_start_and_later(context: Any, kind: type, name: str,
+                                                   value: float) -> None:
+    parameters = Parameters(node := make(context), kind)
+    accepted, why = change(node, **{name: value})
+    assert not accepted and why
+    assert parameters.value == kind()
+    with pytest.raises(UserError, match=name):
+        Parameters(make(context, **{name: value}), kind)
 
 
 def test_fields_that_depend_on_each_other_change_together(context: Any) -> None:

@@ -65,6 +65,16 @@ def test_page_lists_the_parameters_of(name: str) -> None:
     assert section(page, name) == updated(section(page, name), name), __doc__
 
 
+@pytest.mark.parametrize('name', NODES)
+def test_every_number_of_a_node_has_bounds(name: str) -> None:
+    """A limit without end is none: a task of 1e12 s, a gate that opens at 1e-9."""
+    for prefix, kind in NODES[name]:
+        for field in dataclasses.fields(kind):
+            default = field.default[0] if isinstance(field.default, tuple) else field.default
+            if isinstance(default, (int, float)) and not isinstance(default, bool):
+                assert {'lower', 'upper'} <= set(field.metadata), f'{prefix}{field.name}'
+
+
 def section(page: str, name: str) -> str:
     return page.partition(f'\n## {name}\n')[2].partition('\n## ')[0]
 

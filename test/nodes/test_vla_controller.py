@@ -14,6 +14,7 @@ pytest.importorskip('rclpy')
 import numpy as np
 import rclpy
 from geometry_msgs.msg import Twist
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
@@ -150,3 +151,27 @@ def test_a_policy_that_gives_no_numbers_fails_the_task_and_not_the_node(
         assert node._task.describe().startswith('RETRYING' if retry < 3 else 'FAILED')
         assert 'must be an array' in node._task.describe()
     monkeypatch.undo()  # the worker of before, to be closed
+
+
+@pytest.mark.parametrize(('name', 'lax', 'strict'), [
+    ('frames.frozen_at_rest', False, True), ('frames.max_age_s', 4.0, 0.9),
+    ('frames.frozen_after_s', 4.0, 0.3), ('joints_max_age_s', 4.0, 0.2),
+    ('hang_timeout_s', 40.0, 0.9)])
+def test_no_watchdog_becomes_laxer_in_motion(node: VlaController, name: str, lax: Any,
+                                             strict: Any) -> None:
+    """Regression: the checks of frames could be loosened while the robot walked."""
+    def set_to(value: Any) -> tuple[bool, str]:
+        result = node.set_parameters([Parameter(name, value=value)])[0]
+        return result.successful, result.reason
+
+    assert set_to(strict)[0]
+    limits = node._frames.limits
+    walking = Twist()
+    walking.linear.x = 0.3
+    node._on_cmd_vel(walking)
+    accepted, reason = set_to(lax)
+    assert not accepted and name.split('.')[-1] in reason and 'moves' in reason
+    assert node.get_parameter(name).value == strict and node._frames.limits == limits
+    assert set_to(strict)[0]
+    node._on_cmd_vel(Twist())
+    assert set_to(lax)[0]

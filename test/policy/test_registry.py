@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from vla_humanoid_control.confidence.gate import LOWEST_THRESHOLD
 from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.policy.registry import check_policy, load_policy
+from vla_humanoid_control.policy.registry import check_policy, gate_config, load_policy
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
 from vla_humanoid_control.resources import resource_path
 from vla_humanoid_control.robot import RobotSpec, load_robot
@@ -78,3 +79,9 @@ def test_weights_of_another_shape_are_refused_without_loading_them(tmp_path: Pat
     (folder / 'model.safetensors').unlink()
     with pytest.raises(UserError, match='cannot be read'):
         check_policy(str(folder), ROBOT)
+
+
+def test_no_checkpoint_asks_for_a_gate_that_is_open_to_everything() -> None:
+    """Fewer false stops than its episodes can promise would mean a threshold of 0."""
+    gate = gate_config('default', alpha=1e-6)
+    assert gate.open_threshold == gate.close_threshold == LOWEST_THRESHOLD

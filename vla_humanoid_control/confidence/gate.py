@@ -7,30 +7,35 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vla_humanoid_control.bounds import bounded
 from vla_humanoid_control.types import Action, GatedProposal, Proposal
+
+LOWEST_THRESHOLD = 0.02
+"""A gate of the graph opens no lower: below this, it would be open to everything."""
 
 
 @dataclass(frozen=True)
 class GateConfig:
     """When the gate opens and closes.
 
+    The bounds of the fields are those of a gate of the graph; offline, `OPEN_GATE` goes below.
+
     Attributes:
-        open_threshold: A closed gate opens at this confidence, in (0, 1].
+        open_threshold: A closed gate opens at this confidence.
         close_threshold: An open gate closes below this one; at most `open_threshold` (hysteresis).
-        min_dwell_s: At least this long between two transitions, at most 10 [s]. Closing on a stale
-            or invalid proposal does not wait for it.
+        min_dwell_s: At least this long between two transitions [s]. Closing on a stale or invalid
+            proposal does not wait for it.
         stale_after_s: Proposals that still come from the same camera frame after this long, or
-            that no longer come at all, are stale; at most 2, so that nobody switches this watchdog
-            off in motion [s].
+            that no longer come at all, are stale [s].
 
     Raises:
         ValueError: A value is not finite or out of range.
     """
 
-    open_threshold: float = 0.6
-    close_threshold: float = 0.45
-    min_dwell_s: float = 0.5
-    stale_after_s: float = 0.5
+    open_threshold: float = bounded(0.6, LOWEST_THRESHOLD, 1.0)
+    close_threshold: float = bounded(0.45, LOWEST_THRESHOLD, 1.0)
+    min_dwell_s: float = bounded(0.5, 0.0, 10.0)
+    stale_after_s: float = bounded(0.5, 0.05, 2.0)
 
     def __post_init__(self) -> None:
         if not 0.0 < self.close_threshold <= self.open_threshold <= 1.0:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float32
 
+from vla_humanoid_control.bounds import bounded, check_bounds, fixed
 from vla_humanoid_control.channels import (
     ChannelError,
     ChannelMessage,
@@ -21,7 +22,7 @@ from vla_humanoid_control.confidence.score import ALPHA, SIGNALS, read_signals
 from vla_humanoid_control.nodes import qos
 from vla_humanoid_control.nodes.managed import ERROR, OK, WARN, Health, ManagedNode, run
 from vla_humanoid_control.nodes.messages import channels_from_msg, channels_to_msg
-from vla_humanoid_control.nodes.parameters import Parameters, fixed
+from vla_humanoid_control.nodes.parameters import Parameters
 from vla_humanoid_control.policy.registry import DEFAULT_POLICY, gate_config
 from vla_humanoid_control.robot import load_robot
 
@@ -44,15 +45,12 @@ class MonitorParameters:
     robot: str = fixed('humanoid')
     policy: str = fixed('')
     confidence_signals: tuple[str, ...] = fixed(SIGNALS)
-    alpha: float = fixed(ALPHA)
-    idle_rate_hz: float = fixed(10.0)
+    alpha: float = bounded(ALPHA, 0.001, 0.999, at_start=True)
+    idle_rate_hz: float = bounded(10.0, 1.0, 100.0, at_start=True)
 
     def __post_init__(self) -> None:
         read_signals(self.confidence_signals)
-        if not 0.0 < self.alpha < 1.0:
-            raise ValueError(f'alpha must lie between 0 and 1, got {self.alpha:g}')
-        if not 1.0 <= self.idle_rate_hz <= 100.0:
-            raise ValueError(f'idle_rate_hz must be in [1, 100], got {self.idle_rate_hz:g}')
+        check_bounds(self)
 
 
 class ConfidenceMonitor(ManagedNode):

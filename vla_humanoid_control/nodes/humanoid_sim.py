@@ -17,6 +17,7 @@ from sensor_msgs.msg import Image, Imu, JointState, LaserScan
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
+from vla_humanoid_control.bounds import bounded, check_bounds, fixed
 from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.nodes import qos
 from vla_humanoid_control.nodes.managed import OK, WARN, Health, ManagedNode, run
@@ -31,7 +32,7 @@ from vla_humanoid_control.nodes.messages import (
     to_stamp,
     twist_from_msg,
 )
-from vla_humanoid_control.nodes.parameters import Parameters, bounded, fixed
+from vla_humanoid_control.nodes.parameters import Parameters
 from vla_humanoid_control.robot import load_robot
 from vla_humanoid_control.simulation.camera_noise import CameraNoise
 from vla_humanoid_control.simulation.tasks import Task, TaskMonitor
@@ -59,21 +60,16 @@ class SimulatorParameters:
     """
 
     robot: str = fixed('humanoid')
-    camera_width: int = fixed(640)
-    camera_height: int = fixed(480)
-    camera_rate_hz: float = fixed(30.0)
-    outside_rate_hz: float = fixed(0.0)
+    camera_width: int = bounded(640, 16, 4096, at_start=True)
+    camera_height: int = bounded(480, 16, 4096, at_start=True)
+    camera_rate_hz: float = bounded(30.0, 0.5, 120.0, at_start=True)
+    outside_rate_hz: float = bounded(0.0, 0.0, 120.0, at_start=True)
     command_timeout_s: float = bounded(0.5, 0.05, 2.0)
     stamped_twist: bool = fixed(False)
     scene: str = '{"seed": 0}'
 
     def __post_init__(self) -> None:
-        for name, value, low, high in (('camera_width', self.camera_width, 16, 4096),
-                                       ('camera_height', self.camera_height, 16, 4096),
-                                       ('camera_rate_hz', self.camera_rate_hz, 0.5, 120),
-                                       ('outside_rate_hz', self.outside_rate_hz, 0, 120)):
-            if not low <= value <= high:
-                raise ValueError(f'{name} must be in [{low}, {high}], got {value:g}')
+        check_bounds(self)
         read_scene(self.scene)
 
 

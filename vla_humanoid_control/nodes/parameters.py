@@ -2,8 +2,8 @@
 
 A field of a dataclass is a parameter. Its default is the field's. Its description is the line of
 that name below `Attributes:` in the class's docstring, or the metadata's `description`; its bounds
-are the metadata's `lower` and `upper`. What else must hold is said in `__post_init__`, by raising
-ValueError or UserError.
+are the metadata's `lower` and `upper` (see `bounds`). What else must hold is said in
+`__post_init__`, by raising ValueError or UserError.
 """
 
 from __future__ import annotations
@@ -31,16 +31,6 @@ T = TypeVar('T')
 
 Veto = Callable[[Any, frozenset[str]], str]
 """Told the new dataclass and the names that changed; says why not, or '' to accept."""
-
-
-def bounded(default: float, lowest: float, highest: float) -> Any:
-    """A numeric field with inclusive bounds."""
-    return dataclasses.field(default=default, metadata={'lower': lowest, 'upper': highest})
-
-
-def fixed(default: Any) -> Any:
-    """A field that can be set at start only."""
-    return dataclasses.field(default=default, metadata={'fixed': True})
 
 
 class Parameters(Generic[T]):

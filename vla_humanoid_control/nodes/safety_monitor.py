@@ -16,6 +16,7 @@ from sensor_msgs.msg import CameraInfo, Image, Imu, JointState, LaserScan
 from std_msgs.msg import Bool, Empty, Float64MultiArray, String
 from std_srvs.srv import Trigger
 
+from vla_humanoid_control.bounds import bounded, check_bounds, fixed
 from vla_humanoid_control.channels import ChannelError, decode_gated
 from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.nodes import qos
@@ -34,7 +35,7 @@ from vla_humanoid_control.nodes.messages import (
     twist_from_msg,
     twist_to_msg,
 )
-from vla_humanoid_control.nodes.parameters import Parameters, fixed
+from vla_humanoid_control.nodes.parameters import Parameters
 from vla_humanoid_control.perception.image_decoding import ImageError
 from vla_humanoid_control.robot import load_robot
 from vla_humanoid_control.safety.collision import depth_points, mounted
@@ -70,10 +71,12 @@ class MonitorParameters:
     stamped_twist: bool = fixed(False)
     array_commands: bool = fixed(False)
     remember_latch: bool = fixed(True)
-    depth_mount: tuple[float, ...] = fixed((0.0, 0.0, 1.0, 0.0, 0.0, 0.0))
-    depth_heights: tuple[float, ...] = fixed((0.05, 1.5))
+    depth_mount: tuple[float, ...] = bounded((0.0, 0.0, 1.0, 0.0, 0.0, 0.0), -10.0, 10.0,
+                                             at_start=True)
+    depth_heights: tuple[float, ...] = bounded((0.05, 1.5), -10.0, 10.0, at_start=True)
 
     def __post_init__(self) -> None:
+        check_bounds(self)
         for name, length in (('depth_mount', 6), ('depth_heights', 2)):
             if len(getattr(self, name)) != length:
                 raise ValueError(f'{name} must have {length} numbers')

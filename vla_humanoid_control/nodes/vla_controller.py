@@ -12,6 +12,7 @@ from geometry_msgs.msg import Twist, TwistStamped
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import String
 
+from vla_humanoid_control.bounds import bounded, check_bounds, fixed, loosened
 from vla_humanoid_control.channels import (
     ChannelError,
     decode_gated,
@@ -32,7 +33,7 @@ from vla_humanoid_control.nodes.messages import (
     to_ns,
     twist_from_msg,
 )
-from vla_humanoid_control.nodes.parameters import Parameters, bounded, fixed
+from vla_humanoid_control.nodes.parameters import Parameters
 from vla_humanoid_control.perception.dead_reckoning import DeadReckoning
 from vla_humanoid_control.perception.frames import FrameLimits, FrameStore
 from vla_humanoid_control.perception.image_decoding import ImageError, decode_compressed_rgb
@@ -72,17 +73,16 @@ class ControllerParameters:
     robot: str = fixed('humanoid')
     policy: str = fixed('')
     confidence_signals: tuple[str, ...] = fixed(SIGNALS)
-    rate_hz: float = fixed(10.0)
+    rate_hz: float = bounded(10.0, 1.0, 100.0, at_start=True)
     compressed: bool = fixed(False)
     stamped_twist: bool = fixed(False)
-    ensembling: float = fixed(0.01)
+    ensembling: float = bounded(0.01, -2.0, 2.0, at_start=True)
     joints_max_age_s: float = bounded(0.3, 0.02, 5.0)
     hang_timeout_s: float = bounded(1.0, 0.1, 60.0)
 
     def __post_init__(self) -> None:
         read_signals(self.confidence_signals)
-        if not 1.0 <= self.rate_hz <= 100.0:
-            raise ValueError(f'rate_hz must be in [1, 100], got {self.rate_hz:g}')
+        check_bounds(self)
 
 
 class VlaController(ManagedNode):
@@ -107,13 +107,24 @@ class VlaController(ManagedNode):
 
     def __init__(self) -> None:
         super().__init__('vla_controller')
-        self._settings = Parameters(self, ControllerParameters)
+        self._settings = Parameters(self, ControllerParameters, veto=self._set_settings)
         self._limits = Parameters(self, FrameLimits, prefix='frames.', veto=self._set_limits)
         self._task_config = Parameters(self, TaskConfig, prefix='task.', veto=self._set_task)
 
+    def _set_settings(self, settings: ControllerParameters, _names: frozenset[str]) -> str:
+        return self._loosened_in_motion(settings, self._settings.value)
+
     def _set_limits(self, limits: FrameLimits, _names: frozenset[str]) -> str:
-        if hasattr(self, '_frames'):
+        reason = self._loosened_in_motion(limits, self._limits.value)
+        if not reason and hasattr(self, '_frames'):
             self._frames.limits = limits
+        return reason
+
+    def _loosened_in_motion(self, new: object, old: object) -> str:
+        """Why watchdogs must not become laxer now; '' where they may, or do not."""
+        names = loosened(new, old)
+        if names and hasattr(self, '_odometer') and self._odometer.is_moving(time.monotonic()):
+            return f'{", ".join(names)} cannot be loosened while the robot moves.'
         return ''
 
     def _set_task(self, config: TaskConfig, _names: frozenset[str]) -> str:

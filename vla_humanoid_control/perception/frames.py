@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-
-def _seconds(default: float, upper: float) -> Any:
-    """A time limit. What has no end could be switched off in motion by a value without end."""
-    return field(default=default, metadata={'lower': 0.01, 'upper': upper})
+from vla_humanoid_control.bounds import bounded, check_bounds
 
 
 @dataclass(frozen=True)
@@ -32,18 +28,14 @@ class FrameLimits:
         ValueError: A limit is outside its bounds.
     """
 
-    max_age_s: float = _seconds(1.0, 5.0)
-    max_ahead_s: float = _seconds(0.5, 5.0)
-    max_skew_s: float = _seconds(0.1, 1.0)
-    frozen_after_s: float = _seconds(0.4, 5.0)
+    max_age_s: float = bounded(1.0, 0.01, 5.0)
+    max_ahead_s: float = bounded(0.5, 0.01, 5.0)
+    max_skew_s: float = bounded(0.1, 0.01, 1.0)
+    frozen_after_s: float = bounded(0.4, 0.01, 5.0)
     frozen_at_rest: bool = False
 
     def __post_init__(self) -> None:
-        for entry in fields(self):
-            value, bounds = getattr(self, entry.name), entry.metadata
-            if bounds and not bounds['lower'] <= value <= bounds['upper']:
-                raise ValueError(f"{entry.name} must be in [{bounds['lower']:g}, "
-                                 f"{bounds['upper']:g}] s, got {value}")
+        check_bounds(self)
 
 
 @dataclass(frozen=True)

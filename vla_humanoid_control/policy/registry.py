@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from vla_humanoid_control.confidence.gate import GateConfig
+from vla_humanoid_control.confidence.gate import LOWEST_THRESHOLD, GateConfig
 from vla_humanoid_control.confidence.score import ALPHA, SIGNALS, Combinations
 from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.policy.protocol import Policy, PolicySpec
@@ -133,8 +133,9 @@ def gate_config(name_or_path: str, signals: Sequence[str] = SIGNALS, alpha: floa
     if not combinations.by_signals:
         return GateConfig()
     # The promise is about never falling below the threshold, so it opens there and closes below.
-    value = max(1e-6, combinations.choose(signals).threshold(alpha))  # never open to everything
-    return GateConfig(open_threshold=value, close_threshold=value * (1 - HYSTERESIS))
+    value = max(LOWEST_THRESHOLD, combinations.choose(signals).threshold(alpha))
+    return GateConfig(open_threshold=value,
+                      close_threshold=max(LOWEST_THRESHOLD, value * (1 - HYSTERESIS)))
 
 
 def _folder(name_or_path: str) -> Path:
