@@ -1,10 +1,19 @@
 """Instruction intake: refusals, stop words, rewording."""
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vla_humanoid_control.language.intake import Instruction, Rejection, parse_command, reword
+from vla_humanoid_control.language.intake import (
+    Instruction,
+    Rejection,
+    is_stop,
+    parse_command,
+    reword,
+)
 
 
 @pytest.mark.parametrize('text', ['', '   ', '\n\t', b'', 'x' * 501, 'x' * 10**6, b'x' * 10**6,
@@ -39,6 +48,28 @@ def test_commands_come_through_with_single_spaces(text: str | bytes, expected: s
 def test_stop_words(text: str) -> None:
     result = parse_command(text)
     assert isinstance(result, Instruction) and result.is_stop
+
+
+@pytest.mark.parametrize('text', [
+    'stpo', 'sotp', 'stopp', 'sto', 'st0p', 'stop mvoing', 'plese stop', 'hallt', 'freze',
+    'stadn still', 'stayd where you are', 'cease all movemnt', 'cease all movment',
+    "that's quite enough", "don't moev", 'stop imediately'])
+def test_a_slip_of_the_finger_is_no_excuse_not_to_stop(text: str) -> None:
+    assert is_stop(text)
+
+
+@pytest.mark.parametrize('text', [
+    'top', 'hop', 'shop', 'step', 'step left', 'step back', 'go to the top', 'sit', 'stow it',
+    'half turn', 'bait', 'hand', 'mold it', 'raise your hand', 'wave', 'tsop', 'chase it'])
+def test_what_is_nearly_a_stop_word_is_none(text: str) -> None:
+    assert not is_stop(text)
+
+
+def test_a_stop_needs_neither_torch_nor_an_encoder() -> None:
+    script = ('import sys; from vla_humanoid_control.language.intake import is_stop; '
+              'assert is_stop("stpo"); assert not {"torch", "transformers", '
+              '"vla_humanoid_control.language.encoder"} & set(sys.modules)')
+    subprocess.run([sys.executable, '-c', script], check=True, timeout=60)
 
 
 @pytest.mark.parametrize('text', [

@@ -41,6 +41,13 @@ def test_correcting_twice_changes_nothing_more(speller: Speller) -> None:
     assert speller.correct(once) == once
 
 
+@pytest.mark.parametrize(('said', 'meant'), [
+    ('lfet', 'left'), ('lef', 'left'), ('l3ft', 'left'), ("le'ft", 'left'), ('heft', 'heft'),
+    ('eft', 'eft'), ('elft', 'elft'), ('leftleftleft', 'leftleftleft')])
+def test_where_a_word_begins_right_the_first_letter_is_no_slip(said: str, meant: str) -> None:
+    assert Speller((), TASK_WORDS, begins_right=True).meant(said) == meant
+
+
 def test_the_words_of_tasks_are_those_of_training() -> None:
     words = task_words()
     assert {'turn', 'left', 'walk', 'ball', 'navy', 'wave'} <= set(words)

@@ -6,6 +6,8 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from vla_humanoid_control.language.spelling import Speller
+
 MAX_CHARACTERS = 500
 
 # Unicode categories: control, format (such as bidirectional overrides), surrogate, separators of
@@ -137,7 +139,7 @@ def is_stop(text: str) -> bool:
     'please stop right now' is; 'stop at the red box', "don't stop" and 'walk to the bus stop'
     are not. A stop is one or more of: leads ('please'), a core ('stop moving'), tails ('now').
     """
-    spoken = [_spelled(w) for w in re.sub(r"[^\w' -]", ' ', text.casefold()).split()]
+    spoken = [_SPELLER.meant(w) for w in re.sub(r"[^\w' -]", ' ', text.casefold()).split()]
     words = [w for i, w in enumerate(spoken) if i == 0 or w != spoken[i - 1]]
     if len(words) > _MAX_STOP_WORDS:
         return False
@@ -157,31 +159,16 @@ def is_stop(text: str) -> bool:
 
 # Words in which a slip of the finger is forgiven, and words that are no such slip.
 _STOP_WORDS = ('stop', 'halt', 'freeze', 'cease', 'quit', 'pause', 'wait', 'hold', 'stand', 'stay',
-               'keep', 'still', 'there', 'here', 'moment', 'move', 'moving', 'motion', 'movement',
+               'keep', 'still', 'there', 'here', 'movement', 'moment', 'move', 'moving', 'motion',
                'walking', 'turning', 'please', 'immediately', 'right')
 _OTHER_WORDS = frozenset((
     'step', 'top', 'hop', 'shop', 'sit', 'bold', 'half', 'want', 'way', 'say', 'hand', 'sand',
     'love', 'where', 'light', 'night', 'were', 'talking', 'hear', 'hare', 'her', 'these', 'three',
-    'more', 'shut', 'salt', 'cold', 'told', 'gold'))
-
-
-def _spelled(word: str) -> str:
-    """The stop word that was meant, where one letter is wrong, missing, doubled or swapped."""
-    if len(word) < 3 or word in _STOP_WORDS or word in _OTHER_WORDS:
-        return word
-    return next((meant for meant in _STOP_WORDS if _is_slip(word, meant)), word)
-
-
-def _is_slip(word: str, meant: str) -> bool:
-    """Whether one insertion, deletion, replacement or swap of neighbours leads to `meant`."""
-    if word[0] != meant[0] or abs(len(word) - len(meant)) > 1:
-        return False
-    same = next((i for i, (a, b) in enumerate(zip(word, meant)) if a != b),
-                min(len(word), len(meant)))
-    rest, goal = word[same:], meant[same:]
-    return (rest[1:] == goal or rest == goal[1:] or rest[1:] == goal[1:]
-            or (rest[:2] == goal[1::-1] and rest[2:] == goal[2:]))
-
+    'more', 'shut', 'salt', 'cold', 'told', 'gold', 'quite', 'stow', 'stomp', 'stab', 'sway',
+    'chase', 'waft'))
+# 'top' and 'hop' are no stop: the first letter is right. Where two words are as near, the first.
+_SPELLER = Speller(_OTHER_WORDS, {word: -place for place, word in enumerate(_STOP_WORDS)},
+                   begins_right=True)
 
 _FOLLOWS = {'begin': ('lead', 'core'), 'lead': ('lead', 'core'),
             'core': ('core', 'tail', 'lead'), 'tail': ('core', 'tail', 'lead')}

@@ -22,20 +22,28 @@ _SHORTEST = 3
 class Speller:
     """Puts words right. Holds no state but its words and a cache."""
 
-    def __init__(self, known: Collection[str], task_words: Mapping[str, int]) -> None:
+    def __init__(self, known: Collection[str], task_words: Mapping[str, int],
+                 begins_right: bool = False) -> None:
         """Learn the words.
 
         Args:
             known: Lower-case words that are right as they are.
             task_words: Words to correct towards, with how common each is.
+            begins_right: A word with another first letter is another word.
         """
         self._known = known
         self._task_words = task_words
+        self._begins_right = begins_right
+        self._longest = max(map(len, task_words), default=0) + 1
         self._meant = lru_cache(maxsize=4096)(self._find)
 
     def correct(self, text: str) -> str:
         """The text with its slips put right; case and punctuation stay."""
         return _WORD.sub(self._replace, text)
+
+    def meant(self, word: str) -> str:
+        """The word that was meant by one in lower case: itself, or the one that is a slip away."""
+        return self._meant(word)
 
     def _replace(self, match: re.Match[str]) -> str:
         word = match.group()
@@ -46,7 +54,8 @@ class Speller:
             meant.capitalize() if word[0].isupper() else meant)
 
     def _find(self, word: str) -> str:
-        if len(word) < _SHORTEST or word in self._known or word in self._task_words:
+        if not _SHORTEST <= len(word) <= self._longest or word in self._known \
+                or word in self._task_words:
             return word
 
         def likelihood(meant: str) -> tuple[bool, bool, int, str]:
@@ -55,8 +64,8 @@ class Speller:
             exchanged = len(meant) == len(word) and sorted(meant) != sorted(word)
             return meant[0] == word[0], not exchanged, self._task_words[meant], meant
 
-        return max((w for w in _one_slip_away(word) if w in self._task_words), key=likelihood,
-                   default=word)
+        return max((w for w in _one_slip_away(word) if w in self._task_words
+                    and (w[0] == word[0] or not self._begins_right)), key=likelihood, default=word)
 
 
 def task_words() -> Counter[str]:
