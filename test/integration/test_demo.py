@@ -13,7 +13,9 @@ import cv2
 import numpy as np
 import pytest
 
-av = pytest.importorskip('av', reason='needs the simulator: pip install .[sim]')
+pytest.importorskip('av', reason='needs the simulator: pip install .[sim]')
+
+import av
 
 from vla_humanoid_control.cli.prerequisites import rendering_problem
 
