@@ -42,6 +42,7 @@ class Example(ManagedNode):
         self._do('configure')
 
     def activate(self) -> None:
+        self.every(1.0, print)
         self._do('activate')
 
     def deactivate(self) -> None:
@@ -77,6 +78,21 @@ def test_refused_activation_can_be_tried_again(context: Any) -> None:
     assert node.is_wired
     assert node.trigger_activate() == SUCCESS
     assert node.is_active
+
+
+def test_timers_live_from_activation_to_deactivation(context: Any) -> None:
+    """They used to live until cleanup: each activation added some."""
+    node = Example(context)
+    node.trigger_configure()
+    before = len(list(node.timers))
+    for _ in range(3):
+        node.trigger_activate()
+        assert len(list(node.timers)) == before + 1
+        node.trigger_deactivate()
+        assert len(list(node.timers)) == before
+    node.errors['activate'] = UserError('no library to draw with')
+    node.trigger_activate()
+    assert len(list(node.timers)) == before
 
 
 @pytest.mark.parametrize('where', ['configure', 'activate', 'deactivate'])

@@ -100,10 +100,9 @@ class ConfidenceMonitor(ManagedNode):
 
     def activate(self) -> None:
         self._gate = ConfidenceGate(self._gate_config.value)  # closed, whatever was before
-        self._timer = self.every(self._period_s, self._on_silence)
+        self.every(self._period_s, self._on_silence)
 
     def deactivate(self) -> None:
-        self._timer.cancel()
         self._publish(encode_fault(0, 'confidence monitor is not active'), 0.0)
 
     def _on_proposal(self, msg: JointState) -> None:

@@ -176,10 +176,9 @@ class HumanoidSim(ManagedNode):
         ready.wait()
         if self._camera_error:
             raise self._camera_error
-        self._timer = self.every(STEP_S, self._tick)
+        self.every(STEP_S, self._tick)
 
     def deactivate(self) -> None:
-        self._timer.cancel()
         self._ending.set()
         self._painter.join()
 

@@ -65,8 +65,9 @@ class QosProblem:
 class ManagedNode(LifecycleNode):
     """A lifecycle node that reports its health and its QoS mismatches.
 
-    A subclass creates what needs resources in `configure`, and everything with `subscribe`,
-    `advertise` and `every`, which `release` takes down again: one teardown path.
+    A subclass creates what needs resources in `configure`, with `subscribe`, `advertise` and
+    `serve`, and timers in `activate`, with `every`. Each transition back takes them down again:
+    one teardown path.
 
     Publishers:
         /diagnostics (diagnostic_msgs/DiagnosticArray): at 1 Hz and on change.
@@ -82,6 +83,7 @@ class ManagedNode(LifecycleNode):
         self.qos_problems: dict[str, QosProblem] = {}
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._owned: list[Callable[[], Any]] = []
+        self._own_timers: list[Timer] = []
         self._reported: tuple[bytes, str] | None = None
         self._reported_s = 0.0
         self._log_after_s: dict[str, float] = {}
@@ -97,7 +99,7 @@ class ManagedNode(LifecycleNode):
         """Begin to work."""
 
     def deactivate(self) -> None:
-        """Stop to work, in a safe state."""
+        """Stop to work, in a safe state. Timers are gone already."""
 
     def release(self) -> None:
         """Give up what `configure` took, beyond subscriptions, publishers, services and timers."""
@@ -138,11 +140,9 @@ class ManagedNode(LifecycleNode):
         service = self.create_service(kind, name, callback)
         self._owned.append(lambda: self.destroy_service(service))
 
-    def every(self, period_s: float, callback: Callable[[], None]) -> Timer:
-        """Call back on the steady clock until the node is cleaned up."""
-        timer = self.create_timer(period_s, callback, clock=self._steady)
-        self._owned.append(lambda: self.destroy_timer(timer))
-        return timer
+    def every(self, period_s: float, callback: Callable[[], None]) -> None:
+        """Call back on the steady clock until the node is deactivated."""
+        self._own_timers.append(self.create_timer(period_s, callback, clock=self._steady))
 
     def now_ns(self) -> int:
         """The robot's clock, that stamps are in; simulated time under `use_sim_time` [ns]."""
@@ -214,11 +214,17 @@ class ManagedNode(LifecycleNode):
             self.activate()
         except UserError:  # still configured, so that it can be tried again
             self.is_active = False
+            self._end_timers()
             raise
 
     def _deactivate(self) -> None:
+        self._end_timers()
         self.deactivate()
         self.is_active = False
+
+    def _end_timers(self) -> None:
+        while self._own_timers:
+            self.destroy_timer(self._own_timers.pop())
 
     def _shut_down(self) -> None:
         if self.is_active:
@@ -226,6 +232,7 @@ class ManagedNode(LifecycleNode):
         self._teardown()
 
     def _teardown(self) -> None:
+        self._end_timers()
         self.release()
         while self._owned:
             self._owned.pop()()

@@ -185,13 +185,11 @@ class SafetyMonitor(ManagedNode):
     def activate(self) -> None:
         self.supervisor.begin(time.monotonic())
         self._next_tick_s = time.monotonic() + self._period_s
-        self._ticking = [self.every(self._period_s, self._tick),
-                        self.every(FOREIGN_PERIOD_S, self._look_for_foreign_publishers)]
+        self.every(self._period_s, self._tick)
+        self.every(FOREIGN_PERIOD_S, self._look_for_foreign_publishers)
 
     def deactivate(self) -> None:
         """Bring the robot to rest before falling silent."""
-        for timer in self._ticking:
-            timer.cancel()
         began_s = due_s = time.monotonic()
         self.supervisor.stop('safety monitor is being deactivated', began_s)
         while not self.supervisor.at_rest and due_s - began_s < LONGEST_STOP_S:

@@ -179,10 +179,9 @@ class VlaController(ManagedNode):
     def activate(self) -> None:
         period_s = 1.0 / self._settings.value.rate_hz
         self._next_tick_s = time.monotonic() + period_s
-        self._timer = self.every(period_s, self._tick)
+        self.every(period_s, self._tick)
 
     def deactivate(self) -> None:
-        self._timer.cancel()
         self._asked_latched = None
         now = time.monotonic()
         self._task.stop(now)
