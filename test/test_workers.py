@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from vla_humanoid_control.workers import shared
+from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.workers import reports, shared
 
 ROOT = Path(__file__).resolve().parents[1]
 # In a module of its own, which new processes can import.
@@ -110,3 +112,55 @@ def test_collecting_ends_when_it_is_killed(tmp_path: Path) -> None:
 
 def test_results_are_those_of_one_process() -> None:
     assert sorted(shared(abs, [-3, 1, -2], 2)) == sorted(shared(abs, [-3, 1, -2], 1)) == [1, 2, 3]
+
+
+# Likewise. The other worker goes on, and must not keep the news away.
+_MORTAL = """
+import os
+import signal
+import time
+from vla_humanoid_control.errors import UserError
+
+def work(fate, report=None):
+    if fate == 'killed':
+        os.kill(os.getpid(), signal.SIGKILL)
+    if fate == 'refused':
+        raise UserError('no such thing')
+    if fate == 'failed':
+        raise ValueError('a defect')
+    for number in range(6000 if fate == 'busy' else 3):
+        if report is not None:
+            report(number)
+        time.sleep(0.01 if fate == 'busy' else 0)
+    return fate
+"""
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
+    (tmp_path / 'mortal.py').write_text(_MORTAL, encoding='utf-8')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield importlib.import_module('mortal').work
+    del sys.modules['mortal']
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(('fate', 'words'), [
+    ('killed', 'killed by signal 9'), ('refused', '^no such thing$'), ('failed', 'a defect')])
+@pytest.mark.parametrize('way', ['shared', 'reports'])
+def test_the_end_of_a_worker_is_noticed(way: str, fate: str, words: str,
+                                        work: Callable[..., str]) -> None:
+    """Regression: `vla collect` and `vla eval` waited for ever for one that was killed."""
+    began = time.monotonic()
+    kind = ValueError if (way, fate) == ('shared', 'failed') else UserError
+    results = shared(work, ['busy', fate, 'busy'], 2) if way == 'shared' \
+        else reports(work, [('busy',), (fate,)])
+    with pytest.raises(kind, match=words):
+        list(results)
+    assert time.monotonic() - began < 40
+
+
+def test_reports_come_in_order(work: Callable[..., str]) -> None:
+    assert list(reports(work, [('well',)])) == [0, 1, 2]
+    assert list(reports(work, [])) == []
+    assert list(shared(work, ['well'] * 5, 2)) == ['well'] * 5

@@ -9,11 +9,15 @@ import multiprocessing
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing import connection
 from multiprocessing.context import SpawnProcess
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
+
+from vla_humanoid_control.errors import UserError
 
 CONTEXT = multiprocessing.get_context('spawn')
 
@@ -28,12 +32,72 @@ def shared(work: Callable[[Job], Result], jobs: Sequence[Job], count: int) -> It
         work: A function of a module, or `partial` of one.
         jobs: What it is called with; pickled.
         count: Processes; a single one is this.
+
+    Raises:
+        UserError: A process was killed. What `work` raises, is raised here too.
     """
-    if min(count, len(jobs)) <= 1:
+    count = min(count, len(jobs))
+    if count <= 1:
         yield from map(work, jobs)
         return
-    with _ending_in_order(), CONTEXT.Pool(min(count, len(jobs)), follow_parent) as pool:
-        yield from pool.imap_unordered(work, jobs)
+    # A pipe each: no lock is shared that a process might take to its grave.
+    pipes = [CONTEXT.Pipe() for _ in range(count)]
+    with crew(_serve, [(work, theirs) for _, theirs in pipes]) as processes:
+        busy = {}
+        todo = iter(jobs)
+        for (ours, theirs), process, job in zip(pipes, processes, todo):
+            ours.send(job)
+            theirs.close()  # so that this end hears when the other one is gone
+            busy[ours] = process
+        while busy:
+            ready = connection.wait(list(busy))
+            for ours in [line for line in busy if line in ready]:
+                try:
+                    succeeded, result = ours.recv()
+                    for job in todo:
+                        ours.send(job)
+                        break
+                    else:
+                        del busy[ours]
+                except (EOFError, OSError) as error:
+                    busy[ours].join()
+                    raise UserError(death(busy[ours])) from error
+                if not succeeded:
+                    raise result
+                yield result
+
+
+def reports(work: Callable[..., None], arguments: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
+    """What processes report, as it comes, until all of them have ended.
+
+    Args:
+        work: A function of a module; its last argument is a function to report something with.
+        arguments: Those before it, of each process; pickled.
+
+    Raises:
+        UserError: One of them failed, or was killed.
+    """
+    pipes = [CONTEXT.Pipe(duplex=False) for _ in arguments]
+    its_own = [(work, given, theirs) for given, (_, theirs) in zip(arguments, pipes)]
+    with crew(_report, its_own) as processes:
+        running = {}
+        for (ours, theirs), process in zip(pipes, processes):
+            theirs.close()  # as above
+            running[ours] = process
+        while running:
+            ready = connection.wait(list(running))
+            for ours in [line for line in running if line in ready]:
+                try:
+                    report = ours.recv()
+                except (EOFError, OSError) as error:
+                    process = running.pop(ours)
+                    process.join()
+                    if process.exitcode:
+                        raise UserError(death(process)) from error
+                    continue
+                if isinstance(report, UserError):
+                    raise report
+                yield report
 
 
 @contextmanager
@@ -60,6 +124,15 @@ def crew(work: Callable[..., None], arguments: Sequence[tuple[Any, ...]]
                 process.join()
 
 
+def death(process: SpawnProcess) -> str:
+    """How a process ended that should not have, and what to do, for people."""
+    code = process.exitcode or 0
+    if code < 0:
+        return (f'A worker process was killed by signal {-code}. Where memory was short, use '
+                'fewer --workers.')
+    return f'A worker process ended with status {code}; the reason stands above.'
+
+
 def follow_parent() -> None:
     """In a worker: end as soon as the parent is gone; an interrupt is the parent's to answer."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -71,6 +144,32 @@ def follow_parent() -> None:
         os._exit(1)  # whatever the worker is doing: nobody is left to take it
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _serve(work: Callable[[Job], Result], line: connection.Connection) -> None:
+    while True:
+        try:
+            job = line.recv()
+        except EOFError:
+            return
+        try:
+            answer: tuple[bool, Any] = True, work(job)
+        except Exception as error:  # To the parent, which raises it.
+            if not isinstance(error, UserError):
+                traceback.print_exc()  # where it came from does not travel with it
+            answer = False, error
+        line.send(answer)
+
+
+def _report(work: Callable[..., None], arguments: tuple[Any, ...], line: connection.Connection
+            ) -> None:
+    try:
+        work(*arguments, line.send)
+    except UserError as error:
+        line.send(error)
+    except Exception as error:
+        line.send(UserError(f'A worker failed: {type(error).__name__}: {error}'))
+        raise
 
 
 def _work(work: Callable[..., None], arguments: tuple[Any, ...]) -> None:

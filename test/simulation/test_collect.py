@@ -83,6 +83,10 @@ def test_the_expert_labels_what_another_driver_gets_into():
 @pytest.mark.parametrize(('changes', 'complaint'), [
     ({'frames': 0}, '--frames'), ({'workers': 0}, '--workers'),
     ({'policy': '/nowhere'}, '/nowhere'), ({'rollouts': 5}, '--policy'),
+    ({'policy': '.'}, 'config.json'), ({'robot': 'no-such'}, 'no-such'),
+    ({'seed': -5}, '--seed'), ({'seed': 10_000_000}, '--seed'),
+    ({'tasks': ['out_of_scope']}, 'out_of_scope'), ({'tasks': ['fly']}, 'fly'),
+    ({'rollouts': 5, 'policy': '.', 'tasks': ['stop']}, '--tasks'),
 ])
 def test_bad_arguments_are_refused_and_nothing_is_written(tmp_path, changes, complaint):
     parser = argparse.ArgumentParser()
@@ -90,9 +94,28 @@ def test_bad_arguments_are_refused_and_nothing_is_written(tmp_path, changes, com
     arguments = parser.parse_args(['--out', str(tmp_path / 'new')])
     for name, value in changes.items():
         setattr(arguments, name, value)
-    with pytest.raises(UserError, match=complaint):
+    with pytest.raises(UserError, match=complaint) as refused:
         cli.run(arguments)
     assert not (tmp_path / 'new').exists()
+    assert 'vla collect' not in str(refused.value)  # which the command says already
+
+
+def test_only_what_it_left_behind_itself_is_removed(tmp_path, monkeypatch):
+    """Regression: every folder named *.partial was deleted, of whomever it was."""
+    monkeypatch.setattr(cli, 'reports', lambda *_: iter(()))
+    for name in ('thesis.partial', 'shard_00001.partial'):
+        (tmp_path / name).mkdir()
+    (tmp_path / 'shard_notes.partial').write_text('mine', encoding='utf-8')
+    parser = argparse.ArgumentParser()
+    cli.add_arguments(parser)
+    arguments = parser.parse_args(['--out', str(tmp_path)])
+    arguments.seed = -1
+    with pytest.raises(UserError):
+        cli.run(arguments)
+    assert (tmp_path / 'shard_00001.partial').exists()
+    arguments.seed = 0
+    assert cli.run(arguments) == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['shard_notes.partial', 'thesis.partial']
 
 
 @pytest.mark.slow

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from vla_humanoid_control.cli.prerequisites import rendering_problem
 from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.workers import CONTEXT, crew
-
-if TYPE_CHECKING:
-    from multiprocessing.queues import Queue
+from vla_humanoid_control.outputs import check_folder, make_folder
+from vla_humanoid_control.policy.registry import check_policy
+from vla_humanoid_control.robot import load_robot
+from vla_humanoid_control.workers import reports
 
 SHARD_FRAMES = 3000
 SHARD_EPISODES = 50
@@ -44,58 +44,76 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UserError: Arguments that make no sense, or a worker that failed.
     """
-    from vla_humanoid_control.simulation.tasks import Task
+    _check(arguments)
+    size, unit, total = _plan(arguments)
+    shards = -(-total // size)
+    make_folder(arguments.out, '--out')
+    for partial in arguments.out.glob('shard_*.partial'):
+        if partial.is_dir() and not partial.is_symlink():
+            shutil.rmtree(partial)
+    todo = [i for i in range(shards) if not _shard(arguments.out, i).exists()]
+    shares = [todo[k::arguments.workers] for k in range(min(arguments.workers, len(todo)))]
+    with tqdm(total=shards * size, unit=unit, smoothing=.05) as bar:
+        bar.update((shards - len(todo)) * size)
+        for count in reports(_work, [(arguments, share) for share in shares]):
+            bar.update(count)
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse bad input before anything is made, removed or started."""
+    from vla_humanoid_control.simulation.tasks import Task, all_task_keys
+    from vla_humanoid_control.simulation.world import World
 
     if arguments.frames < 1 or arguments.workers < 1:
-        raise UserError('vla collect: --frames and --workers must be 1 or more.')
+        raise UserError('--frames and --workers must be 1 or more.')
     if arguments.rollouts is not None and (arguments.policy is None or arguments.rollouts < 1):
-        raise UserError('vla collect: --rollouts takes 1 or more, and --policy says of what.')
-    if arguments.policy is not None and not Path(arguments.policy).is_dir():
-        raise UserError(f'vla collect: --policy {arguments.policy} is not a checkpoint directory.')
+        raise UserError('--rollouts takes 1 or more, and --policy says of what.')
+    if arguments.rollouts is not None and arguments.tasks:
+        raise UserError('--tasks is for demonstrations; --rollouts are of all tasks. Leave out '
+                        'one of them.')
+    size, _, total = _plan(arguments)
+    last = _SPLIT_SEEDS['val'] - -(-total // size)
+    if not 0 <= arguments.seed <= last:
+        raise UserError(f'--seed must lie between 0 and {last}, beyond which the seeds of the '
+                        f'other split begin; got {arguments.seed}.')
     for key in arguments.tasks or ():
-        Task.from_key(key)  # refuses what there is not
-    size, unit, total = ((SHARD_FRAMES, 'frame', arguments.frames) if arguments.rollouts is None
-                         else (SHARD_EPISODES, 'episode', arguments.rollouts))
-    shards = -(-total // size)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    for partial in arguments.out.glob('*.partial'):
-        shutil.rmtree(partial)
-    todo = [i for i in range(shards) if not _shard(arguments.out, i).exists()]
-    queue: Queue[int | str] = CONTEXT.Queue()
-    shares = [todo[k::arguments.workers] for k in range(min(arguments.workers, len(todo)))]
-    with crew(_work, [(arguments, share, queue) for share in shares]) as workers, \
-            tqdm(total=shards * size, unit=unit, smoothing=.05) as bar:
-        bar.update((shards - len(todo)) * size)
-        running = len(workers)
-        while running:
-            message = queue.get()
-            if isinstance(message, int):
-                bar.update(message)
-            elif message:
-                raise UserError(f'vla collect: a worker failed: {message}')
-            else:
-                running -= 1
-    return 0
+        Task.from_key(key)  # says what is wrong with it
+        if key not in all_task_keys():
+            raise UserError(f'--tasks {key}: the expert has nothing to show for it. Give tasks '
+                            'such as gesture:wave.')
+    if arguments.policy is not None and not Path(arguments.policy).is_dir():
+        raise UserError(f'--policy {arguments.policy} is not a checkpoint directory.')
+    problem = rendering_problem()
+    if problem is not None:
+        raise UserError(problem)
+    check_folder(arguments.out, '--out')
+    robot = load_robot(arguments.robot)
+    World(robot)  # refuses a robot that the simulator lacks
+    if arguments.policy is not None:
+        check_policy(arguments.policy, robot)
+
+
+def _plan(arguments: argparse.Namespace) -> tuple[int, str, int]:
+    """Size of a shard, in what unit, and how many of them in all."""
+    if arguments.rollouts is None:
+        return SHARD_FRAMES, 'frame', arguments.frames
+    return SHARD_EPISODES, 'episode', arguments.rollouts
 
 
 def _shard(out: Path, index: int) -> Path:
     return out / f'shard_{index:05d}'
 
 
-def _work(arguments: argparse.Namespace, indices: list[int], queue: Queue[int | str]) -> None:
-    """Write some shards; reports frames or episodes, then '' at the end or what went wrong."""
-    try:
-        make = _demonstrations if arguments.rollouts is None else _rollouts
-        for message in make(arguments, indices):
-            queue.put(message)
-        queue.put('')
-    except Exception as error:  # To the parent, which raises it.
-        queue.put(f'{type(error).__name__}: {error}')
-        raise
+def _work(arguments: argparse.Namespace, indices: list[int], report: Callable[[int], None]
+          ) -> None:
+    """Write some shards; reports new frames or episodes."""
+    make = _demonstrations if arguments.rollouts is None else _rollouts
+    for count in make(arguments, indices):
+        report(count)
 
 
 def _demonstrations(arguments: argparse.Namespace, indices: list[int]) -> Iterator[int]:
-    from vla_humanoid_control.robot import load_robot
     from vla_humanoid_control.simulation.collect import Collector
 
     robot, driver = load_robot(arguments.robot), None
@@ -116,7 +134,6 @@ def _demonstrations(arguments: argparse.Namespace, indices: list[int]) -> Iterat
 def _rollouts(arguments: argparse.Namespace, indices: list[int]) -> Iterator[int]:
     from vla_humanoid_control.evaluation.recording import RolloutRecorder
     from vla_humanoid_control.policy.registry import load_policy
-    from vla_humanoid_control.robot import load_robot
 
     _one_core()
     robot = load_robot(arguments.robot)
