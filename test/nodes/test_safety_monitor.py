@@ -15,6 +15,7 @@ from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
@@ -158,4 +159,24 @@ def test_depth_heights_in_the_wrong_order_are_refused() -> None:
         with pytest.raises(UserError, match='depth_heights'):
             SafetyMonitor()
     finally:
+        rclpy.shutdown()
+
+
+def test_compressed_cameras_are_watched_where_they_speak() -> None:
+    """Regression: it listened for raw images, which never came, and stopped for ever."""
+    rclpy.init(args=['--ros-args', '-p', 'compressed:=true', '-p', 'safety.watch_cameras:=true',
+                     '-p', 'remember_latch:=false'], domain_id=101)
+    node = SafetyMonitor()
+    try:
+        node.trigger_configure()
+        topics = [s.topic_name for s in node.subscriptions]
+        assert '/camera/rgb/image_raw/compressed' in topics
+        assert '/camera/rgb/image_raw' not in topics
+        message = CompressedImage(data=b'a picture')
+        message.header.stamp = node.get_clock().now().to_msg()
+        node._on_camera('head', message)
+        watched = node.supervisor.diagnostics(time.monotonic())
+        assert 0.0 <= float(watched['age_s/camera/head']) < 5.0, watched
+    finally:
+        node.destroy_node()
         rclpy.shutdown()

@@ -97,7 +97,8 @@ def test_the_demo_uses_what_the_policy_allows_and_nothing_else(
         director.wait_until_ready()
         check(graph, 'vla_controller', 'vla_controller', {'/camera/rgb/image_raw/compressed'})
         check(graph, 'confidence_monitor', 'confidence_monitor', set())
-        check(graph, 'safety_monitor', 'safety_monitor', {'/camera/rgb/image_raw', *depth})
+        check(graph, 'safety_monitor', 'safety_monitor',
+              {'/camera/rgb/image_raw', '/camera/rgb/image_raw/compressed', *depth})
         check(graph, 'humanoid_sim', 'humanoid_sim', set())
         check(graph, 'vla_director', 'director', set())
 
@@ -110,12 +111,12 @@ def test_every_optional_input_is_allowed_too(domain_id: int, tmp_path: Path) -> 
     with GraphUnderTest(domain_id, tmp_path, robot=str(robot), parameters={
             'vla_controller': {'compressed': True, 'use_sim_time': True},
             'confidence_monitor': {'use_sim_time': True},
-            'safety_monitor': {'safety.watch_cameras': True, 'use_sim_time': True,
-                               'remember_latch': False}}) as graph:
+            'safety_monitor': {'safety.watch_cameras': True, 'compressed': True,
+                               'use_sim_time': True, 'remember_latch': False}}) as graph:
         graph.wait_for(lambda: graph.safety and graph.task == 'IDLE', 'the graph is up', 90.0)
         check(graph, 'vla_controller', 'vla_controller', {'/camera/rgb/image_raw'})
         check(graph, 'confidence_monitor', 'confidence_monitor', set())
-        check(graph, 'safety_monitor', 'safety_monitor', set())
+        check(graph, 'safety_monitor', 'safety_monitor', {'/camera/rgb/image_raw'})
 
 
 @pytest.mark.parametrize(('verb', 'name'), [

@@ -12,7 +12,7 @@ from typing import Any
 
 from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
-from sensor_msgs.msg import CameraInfo, Image, Imu, JointState, LaserScan
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu, JointState, LaserScan
 from std_msgs.msg import Bool, Empty, Float64MultiArray, String
 from std_srvs.srv import Trigger
 
@@ -57,6 +57,8 @@ class MonitorParameters:
 
     Attributes:
         robot: Name of a robot file in config/robots/, or its path.
+        compressed: Whether the cameras, where they are watched, are heard on their .../compressed
+            topics; as in `vla_controller`, so give it to both, below `/**`.
         stamped_twist: Publish /cmd_vel as TwistStamped.
         array_commands: Publish /joint_commands as Float64MultiArray for ros2_control, in the
             order of the controlled joints of the robot file.
@@ -68,6 +70,7 @@ class MonitorParameters:
     """
 
     robot: str = fixed('humanoid')
+    compressed: bool = fixed(False)
     stamped_twist: bool = fixed(False)
     array_commands: bool = fixed(False)
     remember_latch: bool = fixed(True)
@@ -178,9 +181,11 @@ class SafetyMonitor(ManagedNode):
         if self._watches_cameras:
             return
         self._watches_cameras = True
+        compressed = self._settings.value.compressed
         for camera, sensor in self._robot.cameras.items():
-            self.subscribe(Image, sensor.topic, partial(self._on_camera, camera),
-                           qos.SENSOR_INPUT)
+            self.subscribe(CompressedImage if compressed else Image,
+                           sensor.topic + ('/compressed' if compressed else ''),
+                           partial(self._on_camera, camera), qos.SENSOR_INPUT)
 
     def activate(self) -> None:
         self.supervisor.begin(time.monotonic())
@@ -274,7 +279,7 @@ class SafetyMonitor(ManagedNode):
                               unit_m)
         self.supervisor.on_depth(points, to_ns(msg.header.stamp), now, zlib.crc32(msg.data))
 
-    def _on_camera(self, camera: str, msg: Image) -> None:
+    def _on_camera(self, camera: str, msg: Image | CompressedImage) -> None:
         self.supervisor.on_camera(camera, to_ns(msg.header.stamp), zlib.crc32(msg.data),
                                   self._now())
 
