@@ -23,7 +23,8 @@ class Example:
 
 @pytest.mark.parametrize(('fields', 'name'), [
     ({'limit_s': 1e9}, 'limit_s'), ({'limit_s': math.nan}, 'limit_s'),
-    ({'limit_s': 0.0}, 'limit_s'), ({'mount': (0.0, 3.0)}, 'mount'), ({'mount': (math.inf, 0.0)}, 'mount')])
+    ({'limit_s': 0.0}, 'limit_s'), ({'mount': (0.0, 3.0)}, 'mount'),
+    ({'mount': (math.inf, 0.0)}, 'mount')])
 def test_what_is_out_of_bounds_is_refused(fields: dict, name: str) -> None:
     with pytest.raises(ValueError, match=name):
         Example(**fields)

@@ -80,6 +80,20 @@ def test_graph_is_not_begun_with_bad_input(verb: str, change: dict[str, str], tm
     assert not list(tmp_path.iterdir())
 
 
+def test_parameters_of_a_misspelt_node_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                   capsys: pytest.CaptureFixture[str]) -> None:
+    """Regression: ROS ignores them, and so the thresholds stayed as they were."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / 'mine.yaml'
+    path.write_text('/**: {ros__parameters: {use_sim_time: false}}\n'
+                    '/safety_monitor: {ros__parameters: {safety.slow_ttc_s: 2.0}}\n'
+                    'saftey_monitor: {ros__parameters: {safety.slow_ttc_s: 2.0}}\n')
+    assert main(['run', '--checkpoint', 'scripted', '--params', str(path)]) == 2
+    message = capsys.readouterr().err
+    assert 'no node saftey_monitor. Did you mean safety_monitor?' in message
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize('verb', ['demo', 'run'])
 def test_graph_is_not_begun_with_a_checkpoint_for_another_robot(
         verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

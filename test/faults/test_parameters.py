@@ -133,6 +133,8 @@ def damaged_files(folder: Path) -> dict[str, tuple[Sequence[str], str]]:
             ('robot', str(folder / 'corrupt.yaml')), 'not valid YAML'),
         'safety_monitor, a threshold that is no number': (
             ('safety.slow_ttc_s', '.nan'), 'slow_ttc_s'),
+        'safety_monitor, a threshold misspelt': (
+            ('safety.stop_tcc_s', '1.0'), 'did you mean safety.stop_ttc_s?'),
         'vla_controller, unknown policy': (('policy', 'wizard'), "'wizard'"),
         'vla_controller, checkpoint empty': (
             ('policy', str(folder / 'empty')), 'config.json: No such file'),

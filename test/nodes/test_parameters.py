@@ -16,7 +16,7 @@ from rclpy.parameter import Parameter
 from vla_humanoid_control.bounds import bounded, fixed
 from vla_humanoid_control.confidence.gate import GateConfig
 from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.nodes.parameters import Parameters
+from vla_humanoid_control.nodes.parameters import Parameters, refuse_unknown
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.task import TaskConfig
 
@@ -147,3 +147,22 @@ def test_a_request_to_two_dataclasses_takes_effect_whole_or_not_at_all(context: 
     assert not heard
     assert change(node, **{'a.count': 4, 'b.count': 5}) == (True, '')
     assert (first.value.count, second.value.count) == (4, 5)
+
+
+@pytest.mark.parametrize(('overrides', 'reason'), [
+    ({'a.hihg': 3.0}, r'no parameter a\.hihg \(did you mean a\.high\?\)'),
+    ({'zzz': 1}, r'no parameter zzz\.'),
+    ({'a.hihg': 3.0, 'a.coumt': 2}, r'a\.coumt \(did you mean a\.count\?\), a\.hihg \(did')])
+def test_a_misspelt_parameter_is_refused_with_what_it_may_have_meant(
+        context: Any, overrides: dict[str, Any], reason: str) -> None:
+    """Regression: it was ignored, and the threshold stayed as it was."""
+    Parameters(node := make(context, **overrides), Example, prefix='a.')
+    with pytest.raises(UserError, match=reason):
+        refuse_unknown(node)
+
+
+def test_what_ros_and_other_nodes_have_is_no_misspelling(context: Any) -> None:
+    Parameters(node := make(context, **{
+        'a.high': 3.0, 'use_sim_time': True, 'qos_overrides./clock.subscription.depth': 3,
+        'stamped_twist': True, 'start_type_description_service': False}), Example, prefix='a.')
+    refuse_unknown(node)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from vla_humanoid_control.nodes import (
     safety_monitor,
     vla_controller,
 )
-from vla_humanoid_control.nodes.parameters import _descriptions
+from vla_humanoid_control.nodes.parameters import SHARED, _descriptions
 from vla_humanoid_control.perception.frames import FrameLimits
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.task import TaskConfig
@@ -73,6 +74,12 @@ def test_every_number_of_a_node_has_bounds(name: str) -> None:
             default = field.default[0] if isinstance(field.default, tuple) else field.default
             if isinstance(default, (int, float)) and not isinstance(default, bool):
                 assert {'lower', 'upper'} <= set(field.metadata), f'{prefix}{field.name}'
+
+
+def test_what_several_nodes_have_may_be_given_to_all_of_them() -> None:
+    counts = Counter(field.name for node in NODES.values() for prefix, kind in node if not prefix
+                     for field in dataclasses.fields(kind))
+    assert {name for name, count in counts.items() if count > 1} == SHARED
 
 
 def section(page: str, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 from pathlib import Path
 
 from vla_humanoid_control.errors import UserError
@@ -46,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check_parameters(path: Path) -> None:
+    from vla_humanoid_control.nodes.bringup import Deployment, graph
     document = read_yaml(path, 'Parameter file',
                          'Give the path of a YAML file like config/params/robot.yaml.')
     if not isinstance(document, dict) or not all(
@@ -53,3 +55,11 @@ def _check_parameters(path: Path) -> None:
             for entry in document.values()):
         raise UserError(f'Parameter file {path} must name nodes, each with ros__parameters below '
                         'it, as in config/params/robot.yaml.')
+    names = [entry.name for entry in graph(Deployment())]
+    for name in document:
+        # Before the last slash is a namespace, and may be a pattern, too.
+        if (last := str(name).rpartition('/')[2]) not in (*names, '*', '**'):
+            nearest = difflib.get_close_matches(last, names, 1)
+            hint = f'Did you mean {nearest[0]}? ' if nearest else ''
+            raise UserError(f'Parameter file {path}: there is no node {name}. {hint}'
+                            f'There are {", ".join(names)}, and /** for all of them.')

@@ -26,6 +26,7 @@ from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.nodes import qos
 from vla_humanoid_control.nodes.bringup import environment
 from vla_humanoid_control.nodes.messages import status
+from vla_humanoid_control.nodes.parameters import refuse_unknown
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
@@ -295,6 +296,7 @@ def run(create: Callable[[], ManagedNode], args: Sequence[str] | None = None) ->
     node: ManagedNode | None = None
     try:
         node = create()
+        refuse_unknown(node)
         if node.autostart:
             _bring_up(node)
         executor = _executor()

@@ -9,6 +9,7 @@ are the metadata's `lower` and `upper` (see `bounds`). What else must hold is sa
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import inspect
 import math
 import re
@@ -100,6 +101,34 @@ class Parameters(Generic[T]):
             values[field.name] = _validated(name, field, getattr(self.value, field.name), value)
         # replace() runs __post_init__, where the conditions between fields are checked.
         return dataclasses.replace(self.value, **values)  # type: ignore[type-var]
+
+
+SHARED = frozenset({'robot', 'policy', 'confidence_signals', 'compressed', 'stamped_twist'})
+"""Parameters of several nodes: given to all of them, below `/**`, whoever has none ignores it."""
+
+
+def refuse_unknown(node: Node) -> None:
+    """Refuse values given at start for parameters that a node does not have.
+
+    ROS ignores them, and so a threshold with a slip of the pen would stay as it was. Call it once
+    all parameters are declared.
+
+    Raises:
+        UserError: There are such values; says what they may have meant.
+    """
+    unknown = sorted(name for name in node._parameter_overrides
+                     if not node.has_parameter(name) and name not in SHARED
+                     and not name.startswith('qos_overrides.'))
+    if not unknown:
+        return
+    known = sorted(p for p in node.get_parameters_by_prefix('') if not p.startswith('qos_'))
+    hints = []
+    for name in unknown:
+        nearest = difflib.get_close_matches(name, known, 1)
+        hints.append(name + (f' (did you mean {nearest[0]}?)' if nearest else ''))
+    raise UserError(f'{node.get_name()} has no parameter {", ".join(hints)}. '
+                    'docs/parameters.md lists those of each node; what only one node has belongs '
+                    'below its name, and not below /**.')
 
 
 def _on_set(groups: list[Parameters[Any]], changes: list[Parameter]) -> SetParametersResult:
