@@ -110,6 +110,39 @@ def test_death_of_a_process_ends_the_run_with_an_error(group, source: str, how: 
     assert processes.processes['lives'].poll() is not None
 
 
+@pytest.mark.parametrize(('source', 'reason'), [
+    ('print("error: dies: no such scene.")\nexit(2)', 'status 2: no such scene. Its'),
+    ('print("[ERROR] [12.5] [dies]: bad weights")\n'
+     'print("error: dies could not configure; see its log above.")\nexit(2)',
+     'status 2: bad weights. Its'),
+    ('print("[ERROR] [12.5] [dies]: Traceback (most recent call last):")\n'
+     'print("  File")\nprint("KeyError: 7")\nprint("bye")\nexit(1)', 'status 1: KeyError: 7. Its'),
+    ('raise ValueError("odd")', 'status 1: ValueError: odd. Its'),
+    ('print("all is well")', 'status 0. Its'),
+])
+def test_death_of_a_process_is_reported_with_its_last_error(group, source: str, reason: str
+                                                            ) -> None:
+    """Regression: `vla demo` only said that humanoid_sim had ended with status 2."""
+    processes, _ = group({'dies': source})
+    with pytest.raises(ProcessDiedError, match=reason), processes as running:
+        running.wait(lambda: False, poll_s=0.01)
+
+
+def test_each_run_begins_its_log_anew_and_keeps_the_one_before(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: `vla run` added to the same file for ever."""
+    monkeypatch.setattr(bringup, 'graph', lambda _: ())
+    monkeypatch.setattr(bringup.signal, 'signal', lambda *_: None)
+    monkeypatch.setattr(ProcessGroup, 'wait', lambda *_: None)
+    log = tmp_path / 'log' / 'graph.log'
+    for text in ('first', 'second', 'third'):
+        bringup.run_graph(Deployment(), log)
+        assert log.read_text() == ''
+        log.write_text(text)
+    assert {p.name: p.read_text() for p in log.parent.iterdir()} \
+        == {'graph.log': 'third', 'graph.log.1': 'second'}
+
+
 def test_process_that_ignores_the_signal_is_killed_and_said_so(group) -> None:
     deaf = 'import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n' \
            'print("up", flush=True)\ntime.sleep(60)\n'

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +20,10 @@ from typing import IO, Any
 
 from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.resources import config_path
+
+# What a node says of an error: by its logger, by `managed.main`, at the end of a traceback.
+_ERROR = re.compile(r'\[(?:ERROR|FATAL)\] \[[^]]*\] \[[^]]*\]: (?!Traceback)(.+)|error: (.+)|'
+                    r'([\w.]+(?:Error|Exception): .+)')
 
 
 @dataclass(frozen=True)
@@ -136,6 +142,7 @@ class ProcessGroup:
         self._lock = threading.Lock()
         self._log: IO[str] | None = None
         self._readers: list[threading.Thread] = []
+        self._said: dict[str, deque[str]] = {}
         self.processes: dict[str, subprocess.Popen[str]] = {}
 
     def __enter__(self) -> ProcessGroup:
@@ -160,17 +167,30 @@ class ProcessGroup:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace',
             start_new_session=True, preexec_fn=_die_with_parent)
         self.processes[entry.name] = process
-        reader = threading.Thread(target=self._collect, args=(entry.name, process), daemon=True)
+        self._said[entry.name] = deque(maxlen=50)
+        reader = threading.Thread(target=self._collect, args=(entry.name, process), daemon=True,
+                                  name=entry.name)
         reader.start()
         self._readers.append(reader)
 
     def check(self) -> None:
-        """Raise ProcessDiedError where a node has ended."""
+        """Raise ProcessDiedError where a node has ended, with its last error."""
         for name, process in self.processes.items():
             code = process.poll()
             if code is not None:
                 how = f'was killed by signal {-code}' if code < 0 else f'ended with status {code}'
-                raise ProcessDiedError(f'{name} {how}. Its last lines are in {self._log_path}.')
+                raise ProcessDiedError(f'{name} {how}{self._reason(name)}. Its last lines are in '
+                                       f'{self._log_path}.')
+
+    def _reason(self, name: str) -> str:
+        for reader in self._readers:
+            if reader.name == name:
+                reader.join(1.0)  # what it said last may be under way
+        for line in reversed(list(self._said[name])):
+            said = _ERROR.match(line)
+            if said is not None and not line.endswith('see its log above.'):
+                return ': ' + said.group(said.lastindex or 0).removeprefix(f'{name}: ').rstrip('.')
+        return ''
 
     def wait(self, until: Callable[[], bool], poll_s: float = 0.2) -> None:
         """Wait until something is true; ProcessDiedError where a node ends before that."""
@@ -205,6 +225,7 @@ class ProcessGroup:
 
     def _write(self, name: str, line: str) -> None:
         with self._lock:
+            self._said[name].append(line)
             text = f'[{name}] {line}'
             if self._log is not None:
                 self._record(self._log, text)
@@ -231,9 +252,15 @@ class ProcessGroup:
 def run_graph(deployment: Deployment, log_path: Path) -> None:
     """Run the graph until Ctrl-C or SIGTERM.
 
+    Args:
+        deployment: Which.
+        log_path: File for the output of all nodes. One from before is kept beside it, as `.1`.
+
     Raises:
         ProcessDiedError: A node ended by itself.
     """
+    if log_path.is_file():  # and not /dev/null
+        log_path.replace(log_path.with_name(f'{log_path.name}.1'))
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
