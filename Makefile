@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV   ?= .venv
 PY     := $(VENV)/bin/python
 VLA    := $(VENV)/bin/vla
-# TESTS, STEPS and SECONDS narrow or widen what test, fuzz and soak do.
+# TESTS, REPEAT, STEPS and SECONDS narrow or widen what test, faults, fuzz and soak do.
 TESTS   ?= test
+REPEAT  ?= 5
 STEPS   ?= 1000000
 SECONDS ?= 600
 
@@ -38,7 +39,7 @@ bench: setup
 	$(VLA) bench
 
 faults: setup
-	$(PY) -m pytest test/faults --fault-table=out/faults.md
+	$(PY) -m pytest test/faults --fault-table=out/faults.md --fault-repeats=$(REPEAT)
 
 fuzz: setup
 	$(PY) -m vla_humanoid_control.safety.fuzz --steps $(STEPS)

@@ -1,5 +1,7 @@
 """Every fault is a test named after its number; `--fault-table` writes what became of each.
 
+With `--fault-repeats` those that measure when a stop came are run more than once.
+
 Most tests of a module share one graph of real processes, which is brought back to rest between
 them, and brought up anew where that fails.
 """
@@ -11,6 +13,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,6 +50,43 @@ _RECORDS = pytest.StashKey[dict[str, FaultRecord]]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption('--fault-table', metavar='FILE', default=None,
                      help='write a table of the faults, and what became of them, as Markdown')
+    parser.addoption('--fault-repeats', metavar='N', type=_count, default=1,
+                     help='how often to run what measures the time to a stop (default: 1)')
+
+
+def _count(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise ValueError(text)  # which the parser turns into words
+    return number
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    # Where these tests are part of a greater run, the option is not known.
+    repeats = metafunc.config.getoption('fault_repeats', default=1)
+    if repeats > 1 and 'repetition' in metafunc.fixturenames:
+        metafunc.parametrize('repetition', range(1, repeats + 1), ids=lambda n: f'run{n}')
+
+
+@pytest.hookimpl(tryfirst=True)  # before any fixture
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if _repetition(item) > 1:
+        records = item.config.stash.get(_RECORDS, {}).values()
+        if not any(r.late_s for r in records if r.case == _case(item)):
+            pytest.skip('the first run measured no stop')
+
+
+def _repetition(item: pytest.Item) -> int:
+    return _parameters(item).get('repetition', 1)
+
+
+def _case(item: pytest.Item) -> str:
+    """The test with its parameters, whichever repetition of it this is."""
+    parameters = {k: v for k, v in _parameters(item).items() if k != 'repetition'}
+    return f'{item.path}::{getattr(item, "originalname", item.name)} {parameters}'
+
+
+def _parameters(item: pytest.Item) -> dict[str, Any]:
+    return item.callspec.params if hasattr(item, 'callspec') else {}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -74,8 +114,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     records = session.config.stash.get(_RECORDS, {})
     if path and records:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(table(sorted(records.values(), key=lambda r: r.number)),
-                              encoding='utf-8')
+        Path(path).write_text(table(records.values()), encoding='utf-8')
         late_s = late_percentile(records.values())
         if late_s is not None and late_s > REQUIRED_S:
             # Where a table is asked for, the machine is quiet enough to hold it to its promise.
@@ -85,12 +124,19 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.fixture
-def fault(request: pytest.FixtureRequest) -> Fault:
+def repetition() -> int:
+    """Which of `--fault-repeats` runs of the same test this is, from 1."""
+    return 1
+
+
+@pytest.fixture
+def fault(request: pytest.FixtureRequest, repetition: int) -> Fault:
     """Reports to the table; number and injection come from the test's name and docstring."""
     number = re.match(r'test_fault_(\d+)_', request.node.name)
     assert number is not None, f'{request.node.name} does not name its fault'
     text = (request.node.function.__doc__ or '').partition('\n\n')[0]
-    record = FaultRecord(int(number[1]), ' '.join(text.split()).rstrip('.').replace('|', '/'))
+    record = FaultRecord(int(number[1]), ' '.join(text.split()).rstrip('.').replace('|', '/'),
+                         case=_case(request.node))
     request.config.stash.setdefault(_RECORDS, {})[request.node.nodeid] = record
     return Fault(record)
 
