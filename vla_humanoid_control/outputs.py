@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 
@@ -21,7 +20,7 @@ def check_folder(path: Path, option: str) -> None:
     """
     try:
         place = path.absolute()
-        while not os.path.lexists(place):
+        while not _is_there(place):
             place = place.parent
         if not place.is_dir():
             raise UserError(f'{option} {path}: {place} is not a folder. Give another place.')
@@ -64,6 +63,15 @@ def make_folder(path: Path, option: str) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unusable(path, option, error) from error
+
+
+def _is_there(path: Path) -> bool:
+    """As `os.path.lexists`, but a name that cannot be is an error."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _unusable(path: Path, option: str, error: OSError) -> UserError:

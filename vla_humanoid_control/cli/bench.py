@@ -27,6 +27,7 @@ from typing import Any
 
 from vla_humanoid_control.cli.prerequisites import rendering_problem
 from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.outputs import check_folder, make_folder
 from vla_humanoid_control.resources import resource_path, share_dir
 
 INSTRUCTION = 'walk forward'
@@ -51,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UserError: Bad input, something is missing on this machine, or a process died.
     """
+    check_folder(arguments.out, '--out')
     _find_benchmarks()
     _join_graph()  # before torch is loaded, which reads its number of threads then
     from vla_humanoid_control.policy.registry import load_policy
@@ -63,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
             note = 'random weights: there is no default checkpoint here'
             checkpoint = str(_untrained(folder, robot))
         policy = load_policy(checkpoint, robot)
-        arguments.out.mkdir(parents=True, exist_ok=True)
+        make_folder(arguments.out, '--out')
         _measure(arguments, robot, policy, checkpoint, note)
     return 0
 

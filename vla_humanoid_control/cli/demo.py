@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from vla_humanoid_control.cli.prerequisites import rendering_problem
 from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.outputs import check_folder, make_folder
 from vla_humanoid_control.resources import config_path
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError('The demo runs on ROS 2, and there is no rclpy here. Run make setup, or '
                         'source a ROS 2 installation.')
     _check(arguments)
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    make_folder(arguments.out, '--out')
     window = not arguments.headless and bool(os.environ.get('DISPLAY'))
     return _interactive(arguments, window) if arguments.interactive else _carry_out(arguments,
                                                                                     window)
@@ -64,6 +65,7 @@ def _check(arguments: argparse.Namespace) -> None:
     from vla_humanoid_control.evaluation.suite import load_suite
     from vla_humanoid_control.policy.registry import load_policy
     from vla_humanoid_control.robot import load_robot
+    check_folder(arguments.out, '--out')
     if arguments.seed < 0:
         raise UserError(f'--seed must be 0 or more, got {arguments.seed}.')
     if arguments.suite is not None:
@@ -113,7 +115,8 @@ def _carry_out(arguments: argparse.Namespace, window: bool) -> int:
     from vla_humanoid_control.nodes.evaluation import evaluate
     from vla_humanoid_control.policy.registry import gate_config
 
-    episodes = load_suite(arguments.suite or config_path('suites', 'demo.yaml'))
+    suite = arguments.suite or config_path('suites', 'demo.yaml')
+    episodes = load_suite(suite)
     gate = gate_config(arguments.checkpoint)
     print(f'Bringing up the graph for {len(episodes)} commands ...', flush=True)
     results: list[EpisodeResult] = []
@@ -135,7 +138,7 @@ def _carry_out(arguments: argparse.Namespace, window: bool) -> int:
     _report_problem(video)
     draw_timeline(recorder.trace, arguments.out / 'timeline.png')
     report = build_report(results, gate)
-    save_report({'suite': 'demo', 'checkpoint': str(arguments.checkpoint), 'ros': True,
+    save_report({'suite': suite.name, 'checkpoint': str(arguments.checkpoint), 'ros': True,
                  'commands': [asdict(s) for s in recorder.trace.spans], **report},
                 arguments.out / 'report.json')
     good = sum(r.success for r in results)

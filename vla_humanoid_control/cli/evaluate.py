@@ -14,6 +14,7 @@ from tqdm import tqdm
 from vla_humanoid_control.cli.prerequisites import rendering_problem
 from vla_humanoid_control.confidence.score import ALPHA, SIGNALS, read_signals
 from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.outputs import check_file
 from vla_humanoid_control.workers import shared
 
 Signals = tuple[str, ...]
@@ -56,8 +57,13 @@ def run(arguments: argparse.Namespace) -> int:
     from vla_humanoid_control.robot import load_robot
     if arguments.workers < 1:
         raise UserError(f'--workers must be 1 or more, got {arguments.workers}.')
-    if arguments.json is not None and arguments.json.is_dir():
-        raise UserError(f'--json {arguments.json} is a folder; give the name of a file.')
+    if arguments.json is not None:
+        picture = arguments.json.with_suffix('.png')
+        if picture == arguments.json:
+            raise UserError(f'--json {picture}: the diagram beside the report takes that name. '
+                            'Give one that ends in .json.')
+        for file in (arguments.json, picture):
+            check_file(file, '--json')
     if arguments.ungated and arguments.ros:
         raise UserError('--ungated is for evaluation in process; leave out --ros.')
     episodes = load_suite(arguments.suite, through_nodes=arguments.ros)
@@ -86,17 +92,18 @@ def run(arguments: argparse.Namespace) -> int:
     if wrong := failures(report):
         print(f'\nFailures:\n{wrong}')
     if arguments.json is not None:
-        picture = save_report(report, arguments.json)
-        print(f'\nReport: {arguments.json}' + (f', diagram: {picture}' if picture else ''))
+        diagram = save_report(report, arguments.json)
+        print(f'\nReport: {arguments.json}' + (f', diagram: {diagram}' if diagram else ''))
     return 0
 
 
 def _through_nodes(episodes: Sequence[Any], setup: Setup) -> list[Any]:
     try:
-        from vla_humanoid_control.nodes.evaluation import evaluate
+        from vla_humanoid_control.nodes.evaluation import LOG, evaluate
     except ImportError as error:
         raise UserError(f'--ros needs ROS 2 ({error}). Run make setup, or source a ROS 2 '
                         'installation.') from error
+    check_file(LOG, 'The log')
     return list(tqdm(evaluate(episodes, *setup), total=len(episodes), unit='episode'))
 
 

@@ -7,6 +7,7 @@ import difflib
 from pathlib import Path
 
 from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.outputs import check_file
 from vla_humanoid_control.resources import read_yaml
 
 
@@ -31,6 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from vla_humanoid_control.policy.registry import DEFAULT_POLICY, check_policy, gate_config
     from vla_humanoid_control.robot import load_robot
+    check_file(arguments.log, '--log')
     policy, robot = arguments.checkpoint or DEFAULT_POLICY, load_robot(arguments.robot)
     check_policy(policy, robot)
     gate_config(policy)

@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 
 from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.outputs import check_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,6 +88,7 @@ def _run_confidence(arguments: argparse.Namespace) -> Path:
 
 
 def _check(arguments: argparse.Namespace) -> None:
+    check_folder(arguments.output, '--output')
     if arguments.stage != 'bc' and arguments.checkpoint is None:
         raise UserError(f'--stage {arguments.stage} needs --checkpoint DIR, the checkpoint to '
                         'complete.')
