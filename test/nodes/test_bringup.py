@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.nodes import bringup
 from vla_humanoid_control.nodes.bringup import (
     Deployment,
@@ -16,6 +17,7 @@ from vla_humanoid_control.nodes.bringup import (
     ProcessDiedError,
     ProcessGroup,
     graph,
+    parse_remappings,
 )
 
 
@@ -73,6 +75,26 @@ def test_choices_reach_the_nodes_and_parameter_files_exist() -> None:
         assert '/**' in yaml.safe_load(node.parameter_file.read_text())
     controller = graph(deployment)[0]
     assert controller.parameters['policy'] == 'mine' and controller.parameters['rate_hz'] == 20.0
+
+
+def test_remappings_reach_every_node() -> None:
+    """Regression: no deployment could give any, so that another robot's /cmd_vel was out of
+    reach.
+    """
+    rules = parse_remappings(['/cmd_vel:=/base/cmd_vel', '/joint_commands:=/arms/targets'])
+    for node in graph(Deployment(remappings=rules)):
+        command = bringup._command(node)
+        places = [command.index(f'{a}:={b}') for a, b in rules.items()]
+        assert places and all(command[i - 1] == '-r' for i in places)
+
+
+@pytest.mark.parametrize('rules', [
+    ['cmd_vel:=/base/cmd_vel'], ['/cmd_vel:=base'], ['/cmd_vel=/base'], ['/cmd_vel:='], [''],
+    ['/cmd_vel:=/a:=/b'], ['/cmd_vel:=/a b'], ['/:=/a'], ['/cmd_vel:=/1a'],
+    ['/cmd_vel:=/a', '/cmd_vel:=/b']])
+def test_a_bad_remapping_is_refused(rules: list[str]) -> None:
+    with pytest.raises(UserError, match='FROM:=TO' if len(rules) == 1 else 'twice'):
+        parse_remappings(rules)
 
 
 def test_every_node_has_a_module() -> None:

@@ -10,10 +10,17 @@ import pytest
 pytest.importorskip('launch_ros')
 
 from launch import LaunchContext, LaunchDescription, LaunchService
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, Shutdown, TimerAction
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    OpaqueFunction,
+    Shutdown,
+    TimerAction,
+)
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 
+from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.nodes.bringup import Deployment, graph
 from vla_humanoid_control.nodes.launch_description import describe
 
@@ -54,6 +61,32 @@ def test_launch_argument_chooses_the_parameter_file(path: Path, tmp_path: Path) 
     node = next(e for e in description.entities if isinstance(e, Node))
     files = [name for name, is_file in evaluated(node, context) if is_file]
     assert Path(files[0]).read_text() == mine.read_text()
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda p: p.name)
+def test_launch_argument_remaps_topics_of_all_nodes(path: Path) -> None:
+    context = LaunchContext()
+    context.launch_configurations['remap'] = '/cmd_vel:=/base/cmd_vel /joint_commands:=/targets'
+    description = PythonLaunchDescriptionSource(str(path)).get_launch_description(context)
+    count = 0
+    for entity in description.entities:
+        if isinstance(entity, (DeclareLaunchArgument, OpaqueFunction)):
+            for action in entity.execute(context) or ():
+                action.execute(context)
+        elif isinstance(entity, Node):
+            entity._perform_substitutions(context)
+            assert dict(entity.expanded_remapping_rules) == {'/cmd_vel': '/base/cmd_vel',
+                                                             '/joint_commands': '/targets'}
+            count += 1
+    assert count >= 3
+
+
+def test_a_bad_remapping_ends_the_launch() -> None:
+    context = LaunchContext()
+    context.launch_configurations['remap'] = 'cmd_vel:=/base/cmd_vel'
+    rules = next(e for e in describe(simulated=False).entities if isinstance(e, OpaqueFunction))
+    with pytest.raises(UserError, match='cmd_vel:=/base/cmd_vel'):
+        rules.execute(context)
 
 
 def evaluated(node: Node, context: LaunchContext) -> list[tuple[str, bool]]:

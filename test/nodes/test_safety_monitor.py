@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip('rclpy')
 
 import rclpy
+from geometry_msgs.msg import Twist
 from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
@@ -21,6 +22,7 @@ from std_srvs.srv import Trigger
 
 from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.nodes import qos
+from vla_humanoid_control.nodes.domain import claimed_domain
 from vla_humanoid_control.nodes.latch_file import LatchFile
 from vla_humanoid_control.nodes.safety_monitor import SafetyMonitor
 
@@ -180,3 +182,36 @@ def test_compressed_cameras_are_watched_where_they_speak() -> None:
     finally:
         node.destroy_node()
         rclpy.shutdown()
+
+
+def test_whoever_publishes_where_commands_are_remapped_to_is_foreign(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And whoever publishes on a topic that only has the old name is not."""
+    monkeypatch.setenv('ROS_HOME', str(tmp_path))
+    with claimed_domain() as number:
+        rclpy.init(args=['--ros-args', '-r', '/cmd_vel:=/base/cmd_vel'], domain_id=number)
+        node = SafetyMonitor()
+        other = rclpy.create_node('other', use_global_arguments=False)
+        try:
+            node.trigger_configure()
+            reported: list[list[str]] = []
+            monkeypatch.setattr(node.supervisor, 'on_foreign_publisher',
+                                lambda topics, _now_s: reported.append(topics))
+            assert '/base/cmd_vel' in [p.topic_name for p in node.publishers]
+
+            def looks_until(topic: str, number: int) -> list[str]:
+                end = time.monotonic() + 10.0
+                while len(other.get_publishers_info_by_topic(topic)) < number \
+                        and time.monotonic() < end:
+                    time.sleep(0.01)
+                node._look_for_foreign_publishers()
+                return reported[-1]
+
+            other.create_publisher(Twist, '/cmd_vel', 1)
+            assert looks_until('/cmd_vel', 1) == []
+            other.create_publisher(Twist, '/base/cmd_vel', 1)
+            assert looks_until('/base/cmd_vel', 2) == ['/base/cmd_vel']
+        finally:
+            other.destroy_node()
+            node.destroy_node()
+            rclpy.shutdown()

@@ -19,6 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              'that comes with the package)')
     parser.add_argument('--params', type=Path, metavar='FILE',
                         help='parameters of the nodes in YAML (default: config/params/robot.yaml)')
+    parser.add_argument('--remap', action='append', default=[], metavar='FROM:=TO',
+                        help='another name for a topic or service, such as '
+                             '/cmd_vel:=/base/cmd_vel; may be repeated. Cameras and sensors have '
+                             'theirs in the robot file')
     parser.add_argument('--log', type=Path, default=Path('out/run/graph.log'),
                         help='file for the output of all nodes (default: %(default)s)')
 
@@ -27,8 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Run until Ctrl-C.
 
     Raises:
-        UserError: The robot file, the checkpoint or the parameter file is wrong, ROS 2 is missing,
-            or a node ended by itself.
+        UserError: The robot file, the checkpoint, the parameter file or a remapping is wrong,
+            ROS 2 is missing, or a node ended by itself.
     """
     from vla_humanoid_control.policy.registry import DEFAULT_POLICY, check_policy, gate_config
     from vla_humanoid_control.robot import load_robot
@@ -39,12 +43,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.params is not None:
         _check_parameters(arguments.params)
     try:
-        from vla_humanoid_control.nodes.bringup import Deployment, run_graph
+        from vla_humanoid_control.nodes.bringup import Deployment, parse_remappings, run_graph
     except ImportError as error:
         raise UserError(f'ROS 2 is not here ({error}). Run make setup, or source a ROS 2 '
                         'installation.') from error
     run_graph(Deployment(robot=arguments.robot, policy=arguments.checkpoint, simulated=False,
-                         parameter_file=arguments.params or ''), arguments.log)
+                         parameter_file=arguments.params or '',
+                         remappings=parse_remappings(arguments.remap)), arguments.log)
     return 0
 
 

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +24,9 @@ from vla_humanoid_control.resources import config_path
 # What a node says of an error: by its logger, by `managed.main`, at the end of a traceback.
 _ERROR = re.compile(r'\[(?:ERROR|FATAL)\] \[[^]]*\] \[[^]]*\]: (?!Traceback)(.+)|error: (.+)|'
                     r'([\w.]+(?:Error|Exception): .+)')
+
+_NAME = re.compile(r'(/[A-Za-z_]\w*)+', re.ASCII)
+"""A full name of a topic or service."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Deployment:
         simulated: Whether the built-in simulator stands in for the robot.
         parameter_file: Parameters of the nodes in YAML; '' for the one in config/params/.
         parameters: Node name to parameters that go before those of the files.
+        remappings: Topic or service in the code to the one of this robot, for all nodes.
     """
 
     robot: Any = 'humanoid'
@@ -45,6 +49,7 @@ class Deployment:
     simulated: bool = True
     parameter_file: Any = ''
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    remappings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -85,8 +90,27 @@ def graph(deployment: Deployment) -> tuple[NodeEntry, ...]:
         **({'humanoid_sim': robot} if deployment.simulated else {}),
     }
     file = deployment.parameter_file or default_parameters(deployment.simulated)
-    return tuple(NodeEntry(name, {**values, **deployment.parameters.get(name, {})}, file)
+    return tuple(NodeEntry(name, {**values, **deployment.parameters.get(name, {})}, file,
+                           deployment.remappings)
                  for name, values in own.items())
+
+
+def parse_remappings(rules: Iterable[str]) -> dict[str, str]:
+    """Remappings from their form on the command line, such as '/cmd_vel:=/base/cmd_vel'.
+
+    Raises:
+        UserError: One is not of that form, or there are two for one name.
+    """
+    remappings: dict[str, str] = {}
+    for rule in rules:
+        source, _, target = rule.partition(':=')
+        if not (_NAME.fullmatch(source) and _NAME.fullmatch(target)):
+            raise UserError(f'Remapping {rule!r} must have the form FROM:=TO with two full names, '
+                            'such as /cmd_vel:=/base/cmd_vel.')
+        if remappings.get(source, target) != target:
+            raise UserError(f'{source} is remapped twice, to {remappings[source]} and {target}.')
+        remappings[source] = target
+    return remappings
 
 
 def default_parameters(simulated: bool) -> Path:

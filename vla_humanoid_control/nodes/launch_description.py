@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from launch import LaunchContext, LaunchDescription  # type: ignore[attr-defined]
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node
+from launch_ros.actions import Node, SetRemap
 from launch_ros.parameter_descriptions import ParameterValue
 
 from vla_humanoid_control.nodes.bringup import (
@@ -14,6 +14,7 @@ from vla_humanoid_control.nodes.bringup import (
     default_parameters,
     environment,
     graph,
+    parse_remappings,
 )
 
 ARGUMENTS = {
@@ -35,6 +36,10 @@ def describe(simulated: bool) -> LaunchDescription:
           for name, (default, text) in ARGUMENTS.items()),
         DeclareLaunchArgument('params', default_value=str(default_parameters(simulated)),
                               description='Parameters of the nodes, a YAML file'),
+        DeclareLaunchArgument('remap', default_value='',
+                              description='Other names for topics and services, separated by '
+                                          'spaces, such as "/cmd_vel:=/base/cmd_vel"'),
+        OpaqueFunction(function=_remap),
         *(SetEnvironmentVariable(name, value) for name, value in environment().items()),
         *(Node(package='vla_humanoid_control', executable=entry.name, name=entry.name,
                parameters=[entry.parameter_file, dict(entry.parameters)],
@@ -42,6 +47,12 @@ def describe(simulated: bool) -> LaunchDescription:
                ros_arguments=['--enclave', entry.enclave], output='both', on_exit=_ended)
           for entry in entries),
     ])
+
+
+def _remap(context: LaunchContext) -> list[SetRemap]:
+    """For all nodes that come after it."""
+    rules = context.launch_configurations['remap'].split()
+    return [SetRemap(src=source, dst=target) for source, target in parse_remappings(rules).items()]
 
 
 def _ended(event: ProcessExited, context: LaunchContext) -> None:

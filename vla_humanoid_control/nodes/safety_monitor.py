@@ -322,7 +322,8 @@ class SafetyMonitor(ManagedNode):
             mine = [i for i in publishers if i.node_name == self.get_name()
                     and i.node_namespace == self.get_namespace()]
             # Two of my own name are me and a double.
-            foreign += [topic] if len(publishers) > len(mine) or len(mine) > 1 else []
+            if len(publishers) > len(mine) or len(mine) > 1:
+                foreign.append(self.resolve_topic_name(topic))  # its name on this robot
         self.supervisor.on_foreign_publisher(foreign, time.monotonic())
 
     # --- the loop ---------------------------------------------------------------------------
