@@ -32,12 +32,15 @@ import numpy as np
 import psutil
 
 from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.outputs import check_folder, make_folder
 
 COMMANDS = ('wave hello to us', 'please walk forward a little', 'turn left', 'look up', 'stop',
             'walk over to the red box', 'turn around', 'step to the right',
             'raise your right hand', 'stop, please', 'turn right', 'step back')
 COMMAND_S = 12.0
 SAMPLE_S = 1.0
+MIN_SAMPLES = 4
+"""Through fewer, no line can be laid."""
 START_S = 300.0  # a loaded machine takes its time
 MISSED = {'vla_controller': 'deadlines_missed', 'safety_monitor': 'deadlines_missed',
           'humanoid_sim': 'late_steps'}
@@ -77,7 +80,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class Wear:
-    """What became of one process.
+    """What became of one process. None is unknown: it was seen too few times for that.
 
     Attributes:
         memory_start_mb, memory_end_mb: Resident memory at the middle of the run and at its end.
@@ -89,26 +92,22 @@ class Wear:
         died: How it ended before its time; empty where it did not.
     """
 
-    memory_start_mb: float
-    memory_end_mb: float
-    memory_growth_mb_per_h: float
-    handles_start: int
-    handles_end: int
-    handles_growth_per_h: float
-    cpu_share: float
+    memory_start_mb: float | None
+    memory_end_mb: float | None
+    memory_growth_mb_per_h: float | None
+    handles_start: int | None
+    handles_end: int | None
+    handles_growth_per_h: float | None
+    cpu_share: float | None
     ticks: int
     missed: int
     died: str
 
 
 def wear(samples: Samples, ticks: int, missed: int, died: str) -> Wear:
-    """Figures from samples.
-
-    Raises:
-        ValueError: Fewer than four samples, through which no line can be laid.
-    """
-    if len(samples.times_s) < 4:
-        raise ValueError(f'{len(samples.times_s)} samples are too few')
+    """Figures from samples; fewer than `MIN_SAMPLES`, as of one that died early, give none."""
+    if len(samples.times_s) < MIN_SAMPLES:
+        return Wear(None, None, None, None, None, None, None, ticks, missed, died)
     half = len(samples.times_s) // 2
     times_h = np.array(samples.times_s[half:]) / 3600.0
     memory, handles = samples.memory_mb[half:], samples.handles[half:]
@@ -124,14 +123,19 @@ def table(result: Mapping[str, Wear]) -> str:
     rows = [('process', 'memory MB', 'MB/h', 'handles', 'handles/h', 'cores', 'ticks', 'missed',
              'died')]
     for name, w in result.items():
-        rows.append((name, f'{w.memory_start_mb:.1f} -> {w.memory_end_mb:.1f}',
-                     f'{w.memory_growth_mb_per_h:+.1f}', f'{w.handles_start} -> {w.handles_end}',
-                     f'{w.handles_growth_per_h:+.1f}', f'{w.cpu_share:.2f}', _count(w.ticks),
-                     _count(w.missed), w.died or 'no'))
+        rows.append((name, f'{_show(w.memory_start_mb)} -> {_show(w.memory_end_mb)}',
+                     _show(w.memory_growth_mb_per_h, '+.1f'),
+                     f'{_show(w.handles_start, "d")} -> {_show(w.handles_end, "d")}',
+                     _show(w.handles_growth_per_h, '+.1f'), _show(w.cpu_share, '.2f'),
+                     _count(w.ticks), _count(w.missed), w.died or 'no'))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return '\n'.join('  '.join([row[0].ljust(widths[0]),
                                 *(c.rjust(n) for c, n in zip(row[1:], widths[1:]))])
                      for row in rows)
+
+
+def _show(number: float | None, form: str = '.1f') -> str:
+    return '-' if number is None else format(number, form)
 
 
 def _count(number: int) -> str:
@@ -276,11 +280,12 @@ def soak(given: argparse.Namespace) -> int:
     from vla_humanoid_control.nodes.bringup import Deployment, ProcessGroup, environment, graph
     from vla_humanoid_control.policy.registry import load_policy
     from vla_humanoid_control.robot import load_robot
+    check_folder(given.out, '--out')
     os.environ.update(environment())  # before torch is loaded, which reads from it
     load_policy(given.checkpoint, load_robot(given.robot))
     from vla_humanoid_control.nodes.director import Director
     from vla_humanoid_control.nodes.domain import claimed_domain
-    given.out.mkdir(parents=True, exist_ok=True)
+    make_folder(given.out, '--out')
     log = given.out / 'graph.log'
     log.unlink(missing_ok=True)
     cores = os.cpu_count() or 1

@@ -1,5 +1,8 @@
 """Figures of the soak run, from made-up samples."""
 
+import json
+from dataclasses import asdict
+
 import pytest
 
 pytest.importorskip('psutil')
@@ -33,9 +36,15 @@ def test_start_does_not_count() -> None:
     assert wear(s, 1, 0, '').memory_growth_mb_per_h == 0.0
 
 
-def test_too_few_samples() -> None:
-    with pytest.raises(ValueError):
-        wear(Samples([0.0], [1.0], [1], [0.0]), 0, 0, '')
+@pytest.mark.parametrize('count', [0, 1, 3])
+def test_one_that_died_early_is_in_the_report(count: int) -> None:
+    """Regression: it gave a ValueError in the place of the report."""
+    s = Samples([float(t) for t in range(count)], [1.0] * count, [1] * count, [0.0] * count)
+    w = wear(s, -1, -1, 'status 1')
+    assert w.memory_end_mb is None and w.died == 'status 1'
+    assert table({'vla_controller': w}).splitlines()[1].endswith('status 1')
+    assert json.loads(json.dumps(asdict(w)))['cpu_share'] is None
+    assert 'vla_controller' in idle({'vla_controller': w}, {'RUN': 20})
 
 
 def test_table_shows_the_dead() -> None:
