@@ -1,6 +1,7 @@
 """Closed-loop episodes in the simulator, and the report made of them."""
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,10 +21,11 @@ from vla_humanoid_control.evaluation.report import (
 )
 from vla_humanoid_control.evaluation.rollout import EpisodeResult, Rollout
 from vla_humanoid_control.evaluation.suite import Episode
+from vla_humanoid_control.pipeline import Pipeline
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
 from vla_humanoid_control.robot import load_robot
 from vla_humanoid_control.simulation.tasks import Task
-from vla_humanoid_control.types import ActionChunk, Observation
+from vla_humanoid_control.types import ActionChunk, Command, Observation, SafetyState
 
 ROBOT = load_robot('humanoid')
 GATE = GateConfig(open_threshold=0.6, close_threshold=0.45, min_dwell_s=0.0)
@@ -73,6 +75,33 @@ def test_an_instruction_beyond_the_policy_ends_as_failed_after_its_retries(
 def test_the_same_episode_gives_the_same_result(rollout: Rollout) -> None:
     first, second = (rollout.run(episode('walk forward', 'move:forward', 5)) for _ in range(2))
     assert first == second
+
+
+class _NearATable(Rollout):
+    """Safety, as an episode sees it, goes from RUN to SLOW to STOP and back, over and over."""
+
+    seen = 0
+
+    def _say(self, pipeline: Pipeline, words: str) -> None:
+        self.seen = 0
+        super()._say(pipeline, words)
+
+    def _step(self, pipeline: Pipeline) -> Command:
+        command = super()._step(pipeline)
+        state = (SafetyState.RUN, SafetyState.SLOW, SafetyState.STOP)[self.seen % 3]
+        self.seen += 1
+        return replace(command, state=state)
+
+
+def test_an_episode_counts_slow_and_stop_as_the_topics_show_them() -> None:
+    """From SLOW to STOP was not counted in process, and was through the graph."""
+    runner = _NearATable(ROBOT, ScriptedPolicy(ROBOT))
+    try:
+        outcome = runner.run(episode('look left', 'gesture:look_left'))
+    finally:
+        runner.close()
+    assert runner.seen > 100
+    assert outcome.safety_interventions == runner.seen - math.ceil(runner.seen / 3)
 
 
 class _Hesitant(ScriptedPolicy):
