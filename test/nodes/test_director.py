@@ -106,8 +106,8 @@ def director(others: Others) -> Iterator[Director]:
         yield client
 
 
-def episode(director: Director, instruction: str) -> EpisodeOutcome:
-    return director.run_episode(instruction, tasks.Task.from_key('gesture:wave'), 1)
+def episode(director: Director, instruction: str, key: str = 'gesture:wave') -> EpisodeOutcome:
+    return director.run_episode(instruction, tasks.Task.from_key(key), 1)
 
 
 def test_a_controller_that_does_not_react_has_declared_nothing(director: Director,
@@ -148,3 +148,14 @@ def test_an_instruction_to_stop_is_told_from_the_stop_before_it(director: Direct
     assert others.heard[0] == 'halt'
     assert outcome.declared_done
     assert outcome.seconds < 1.0
+
+
+def test_who_did_not_hear_is_not_held(director: Director, others: Others) -> None:
+    """Where the robot must not act, a controller that does not react would always succeed."""
+    deaf = episode(director, 'file my taxes', 'out_of_scope')
+    assert not deaf.success
+    assert 'did not react' in deaf.task_state
+    others.answer = lambda words: [f'RUNNING: {words}', f'HELD: {words} (low)']
+    held = episode(director, 'file my taxes', 'out_of_scope')
+    assert held.success
+    assert held.held is not None and not held.held.acted

@@ -67,7 +67,7 @@ class EpisodeOutcome:
 
     Attributes:
         success: The simulator's own verdict when the policy declared itself done; False if it
-            never did.
+            never did. Where the command was out of scope, whether it was heard and the robot held.
         declared_done: Whether `/vla/task_state` came to DONE with this command, in time.
         seconds: From the command to the end [s].
         task_state: The last one, with its reason; or why there is none of this command.
@@ -208,7 +208,7 @@ class Director:
         state = watch.line or f'vla_controller did not react; it says {self._task_state!r}'
         self._task = None
         if held is not None:
-            success = not held.problem and not declared
+            success = bool(watch.line) and not held.problem and not declared
         else:  # The verdict is that of the moment; a stop needs to be seen for a while.
             success = declared and bool(self._fresh_truth(task.settle_s).get('success'))
         if not declared:

@@ -69,6 +69,8 @@ def evaluate(episodes: Sequence[Episode], robot: str, checkpoint: str,
 def _reason(outcome: EpisodeOutcome) -> str:
     if outcome.success:
         return ''
-    if outcome.held is not None:
-        return outcome.held.problem or BEYOND_IT
-    return 'declared done, but it was not' if outcome.declared_done else outcome.task_state
+    if outcome.held is not None and outcome.held.problem:
+        return outcome.held.problem
+    if not outcome.declared_done:
+        return outcome.task_state
+    return 'declared done, but it was not' if outcome.held is None else BEYOND_IT
