@@ -165,6 +165,7 @@ def _interactive(arguments: argparse.Namespace, window: bool) -> int:
     from vla_humanoid_control.language.intake import Rejection, parse_command
     from vla_humanoid_control.nodes.bringup import Deployment, ProcessGroup, environment, graph
     from vla_humanoid_control.nodes.director import Director
+    from vla_humanoid_control.nodes.domain import own_domain
     from vla_humanoid_control.policy.registry import gate_config
     from vla_humanoid_control.robot import load_robot
 
@@ -176,13 +177,14 @@ def _interactive(arguments: argparse.Namespace, window: bool) -> int:
     lines: list[str | None] = []
     threading.Thread(target=_read_lines, args=(lines,), daemon=True).start()
     gate = gate_config(arguments.checkpoint)
-    with Video(arguments.out / 'interactive.mp4') as video, \
+    with own_domain() as domain, Video(arguments.out / 'interactive.mp4') as video, \
             ProcessGroup(graph(deployment), log, echo=None) as group:
         recorder = Recorder(video, gate.open_threshold, window)
         with Director(True, group.check, recorder.take,
                       load_robot(arguments.robot).cameras['head'].topic) as director:
             director.wait_until_ready()
-            print('Ready. Type a command such as "turn left", "stop", or "quit".', flush=True)
+            print('Ready. Type a command such as "turn left", "stop", or "quit".\n'
+                  f'To listen in from another terminal: export ROS_DOMAIN_ID={domain}', flush=True)
             shown = ''
             while True:
                 director.linger(0.1)

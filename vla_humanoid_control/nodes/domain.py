@@ -1,10 +1,11 @@
-"""A ROS domain for a graph that must not meet another one: for tests and measurements."""
+"""ROS domains for graphs that must not meet others: demo, evaluation, tests, measurements."""
 
 from __future__ import annotations
 
 import fcntl
 import itertools
 import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,12 +13,13 @@ from pathlib import Path
 
 from vla_humanoid_control.errors import UserError
 
+VARIABLE = 'ROS_DOMAIN_ID'
 _claims = itertools.count()
 
 
 @contextmanager
 def claimed_domain() -> Iterator[int]:
-    """A ROS domain that nobody else who asks here uses at the same time, on this machine.
+    """A ROS domain that nobody else on this machine uses at the same time.
 
     Another one each time: what a killed process leaves in shared memory harms nobody there.
 
@@ -27,11 +29,48 @@ def claimed_domain() -> Iterator[int]:
     first = os.getpid() + 7 * next(_claims)
     for offset in range(100):
         number = 1 + (first + offset) % 100  # up to 101 keeps clear of ephemeral ports
-        with (Path(tempfile.gettempdir()) / f'vla_test_domain_{number}.lock').open('w') as lock:
+        try:
+            lock = (Path(tempfile.gettempdir()) / f'vla_test_domain_{number}.lock').open('w')
+        except PermissionError:  # another person's
+            continue
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
+            if not _is_silent(number):  # a robot's own graph, which knows nothing of these locks
+                continue
             yield number
             return
-    raise UserError('All ROS domains are in use by other measurements or tests.')
+    raise UserError('All ROS domains are in use on this machine.')
+
+
+@contextmanager
+def own_domain() -> Iterator[str]:
+    """The ROS domain that a person has chosen, else a claimed one for the time being.
+
+    It is in the environment meanwhile, where this process and those that it starts find it.
+
+    Raises:
+        UserError: All are in use.
+    """
+    if chosen := os.environ.get(VARIABLE):
+        yield chosen
+        return
+    with claimed_domain() as number:
+        os.environ[VARIABLE] = str(number)
+        try:
+            yield str(number)
+        finally:
+            del os.environ[VARIABLE]
+
+
+def _is_silent(number: int) -> bool:
+    """Whether nobody has the ports that DDS gives to the first participants of a domain."""
+    for port in (7400 + 250 * number, 7410 + 250 * number):  # discovery: to all, and to the first
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(('', port))
+            except OSError:
+                return False
+    return True

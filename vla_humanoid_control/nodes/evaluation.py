@@ -12,6 +12,7 @@ from vla_humanoid_control.evaluation.rollout import EpisodeResult
 from vla_humanoid_control.evaluation.suite import Episode
 from vla_humanoid_control.nodes.bringup import Deployment, ProcessGroup, environment, graph
 from vla_humanoid_control.nodes.director import Director, EpisodeOutcome, Snapshot
+from vla_humanoid_control.nodes.domain import own_domain
 from vla_humanoid_control.robot import load_robot
 
 LOG = Path('out', 'log', 'graph.log')
@@ -22,6 +23,8 @@ def evaluate(episodes: Sequence[Episode], robot: str, checkpoint: str,
              outside_rate_hz: float = 0.0, on_moment: Callable[[Snapshot], None] | None = None,
              on_episode: Callable[[Episode], None] | None = None) -> Iterator[EpisodeResult]:
     """Bring the graph up, run the episodes one after the other, take it down.
+
+    It has a ROS domain of its own, unless ROS_DOMAIN_ID names one.
 
     Args:
         episodes: What to do; none whose camera breaks, because the camera is the graph's own.
@@ -47,7 +50,7 @@ def evaluate(episodes: Sequence[Episode], robot: str, checkpoint: str,
         'vla_controller': {'confidence_signals': list(signals)},
         'confidence_monitor': {'confidence_signals': list(signals), 'alpha': float(alpha)},
         'humanoid_sim': {'outside_rate_hz': float(outside_rate_hz)}})
-    with ProcessGroup(graph(deployment), log, echo=None) as group, \
+    with own_domain(), ProcessGroup(graph(deployment), log, echo=None) as group, \
             Director(outside_rate_hz > 0, group.check, on_moment,
                      load_robot(robot).cameras['head'].topic) as director:
         director.wait_until_ready()
