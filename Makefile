@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 PY     := $(VENV)/bin/python
 VLA    := $(VENV)/bin/vla
+ASK    := vla_humanoid_control/cli/prerequisites.py
 # TESTS, REPEAT, STEPS and SECONDS narrow or widen what test, faults, fuzz and soak do.
 TESTS   ?= test
 REPEAT  ?= 5
@@ -16,12 +17,13 @@ export PYTHONUNBUFFERED = 1
 
 setup: $(VENV)/.installed
 
-# One stamp: everything is installed again when what it depends on has changed.
-$(VENV)/.installed: setup.py setup.cfg pyproject.toml vla_humanoid_control/cli/prerequisites.py
-	@$(PYTHON) vla_humanoid_control/cli/prerequisites.py system
-	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+# One stamp: everything is installed again when what it depends on has changed. Where ROS 2 is
+# sourced, it is used, and the wheels are left out.
+$(VENV)/.installed: setup.py setup.cfg pyproject.toml $(ASK)
+	@$(PYTHON) $(ASK) system
+	@test -x $(PY) || $(PYTHON) -m venv $$($(PYTHON) $(ASK) venv) $(VENV)
 	$(PY) -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=23' 'setuptools>=64' wheel
-	$(PY) -m pip install --disable-pip-version-check --editable '.[ros,sim,train,dev]'
+	$(PY) -m pip install --disable-pip-version-check --editable ".[$$($(PYTHON) $(ASK) extras)]"
 	@$(PY) -m vla_humanoid_control.cli.prerequisites installed
 	@touch $@
 

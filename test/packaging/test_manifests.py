@@ -108,18 +108,22 @@ def test_launch_file_parses(path: Path) -> None:
 
 
 @pytest.mark.parametrize(('library', 'package'), [
-    ('libEGL.so.1', 'libegl1'), ('libGL.so.1', 'libgl1'), ('libgthread-2.0.so.0', 'libglib2.0-0')])
+    ('libEGL.so.1', 'libegl1'), ('libEGL_mesa.so.0', 'libegl-mesa0'), ('libGL.so.1', 'libgl1'),
+    ('libOpenGL.so.0', 'libopengl0'), ('libgthread-2.0.so.0', 'libglib2.0-0'),
+    ('*_dri.so', 'libgl1-mesa-dri')])
 def test_make_says_what_is_missing(tmp_path: Path, library: str, package: str) -> None:
     """A machine without EGL used to end in a traceback from inside MuJoCo."""
-    script = ('import ctypes, sys\n'
+    script = ('import ctypes, glob, os, sys\n'
               'def refuse(name):\n'
-              f'    if name == {library!r}: raise OSError(name)\n'
+              f"    if name in ({library!r}, 'libEGL_nvidia.so.0'): raise OSError(name)\n"
               'ctypes.CDLL = refuse\n'
+              'os.path.exists = lambda path: True\n'
+              f"glob.glob = lambda path: [] if path.endswith({library!r}) else ['x_dri.so']\n"
               'sys.argv = ["prerequisites.py", "system"]\n'
               'from vla_humanoid_control.cli import prerequisites\n'
               'sys.exit(prerequisites.main())\n')
     done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True,
                           timeout=60, cwd=tmp_path, env={**os.environ, 'PYTHONPATH': str(ROOT)})
     assert done.returncode == 2
-    assert f'apt-get install {package}' in done.stderr
+    assert f'apt-get install {package})' in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

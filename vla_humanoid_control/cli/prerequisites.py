@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import ctypes
+import glob
+import importlib.util
+import os
+import platform
 import sys
 
-_LIBRARIES = {'libEGL.so.1': 'libegl1 libegl-mesa0 libgl1-mesa-dri', 'libGL.so.1': 'libgl1',
-              'libgthread-2.0.so.0': 'libglib2.0-0'}
-"""Library to its Debian packages; the last two are what OpenCV's wheel wants."""
+_LIBRARIES = (
+    (('libEGL.so.1',), 'libegl1'),
+    (('libEGL_mesa.so.0', 'libEGL_nvidia.so.0'), 'libegl-mesa0'),  # a driver behind it, any one
+    (('libGL.so.1',), 'libgl1'),
+    (('libOpenGL.so.0',), 'libopengl0'),
+    (('libgthread-2.0.so.0',), 'libglib2.0-0'),
+)
+"""Libraries, one of which must be there, and the Debian package that brings one. OpenCV's wheel
+wants the third and the last."""
+_MESA_DRIVERS = ('/usr/lib/*/dri/*_dri.so', 'libgl1-mesa-dri')
+_DEBIAN = '/etc/debian_version'
 
 
 def system_problem() -> str | None:
@@ -17,6 +29,15 @@ def system_problem() -> str | None:
                 '(Debian package python3; make setup PYTHON=python3.11 chooses another).')
     if sys.platform != 'linux':
         return f'This runs on Linux, not on {sys.platform}.'
+    if not ros_is_here():
+        wheels = 'ROS 2 comes as Python wheels, which there are for'
+        without = ("source a ROS 2 installation first, or go without ROS: python3 -m venv .venv "
+                   "&& .venv/bin/pip install -e '.[sim,train]'")
+        if platform.machine() not in ('x86_64', 'AMD64'):
+            return f'{wheels} x86-64 only, and this is {platform.machine()}: {without}.'
+        if sys.version_info >= (3, 14):
+            return (f'{wheels} Python 3.10 to 3.13 only, and this is {sys.version.split()[0]}: '
+                    f'make setup PYTHON=python3.13 chooses another; or {without}.')
     try:
         import ensurepip  # noqa: F401
     except ImportError:
@@ -25,32 +46,62 @@ def system_problem() -> str | None:
     return rendering_problem()
 
 
+def ros_is_here() -> bool:
+    """Whether ROS 2 was there before `make setup`, as where one is sourced.
+
+    What an activated virtual environment holds is what `make setup` put there.
+    """
+    try:
+        spec = importlib.util.find_spec('rclpy')
+    except ValueError:  # something put a module there that did not come from a file
+        return False
+    if spec is None or spec.origin is None:
+        return False
+    return sys.prefix == sys.base_prefix or not spec.origin.startswith(sys.prefix + os.sep)
+
+
 def rendering_problem() -> str | None:
     """Why there could be no camera image; None where the libraries are there."""
-    for library, packages in _LIBRARIES.items():
-        try:
-            ctypes.CDLL(library)
-        except OSError:
-            return (f'{library} is missing, without which there is no camera image: '
-                    f'install the Debian package{"s" if " " in packages else ""} {packages} '
-                    f'(sudo apt-get install {packages}).')
-    return None
+    missing = {libraries[0]: package for libraries, package in _LIBRARIES
+               if not any(map(_loads, libraries))}
+    pattern, package = _MESA_DRIVERS
+    if os.path.exists(_DEBIAN) and not glob.glob(pattern) and not _loads('libEGL_nvidia.so.0'):
+        missing[os.path.basename(pattern)] = package
+    if not missing:
+        return None
+    packages, many = ' '.join(missing.values()), len(missing) > 1
+    return (f'{", ".join(missing)} {"are" if many else "is"} missing, without which there is no '
+            f'camera image: install the Debian package{"s" if many else ""} {packages} '
+            f'(sudo apt-get install {packages}).')
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
 
 
 def installed_problem() -> str | None:
     """Why the installed environment does not work; None where it does."""
-    import importlib
-    for module, extra in (('rclpy', 'ros'), ('mujoco', 'sim'), ('torch', 'train'), ('cv2', 'ros')):
+    for module, what in (('rclpy', '.[ros]'), ('mujoco', '.[sim]'), ('torch', '.[train]'),
+                         ('cv2', '.')):
         try:
             importlib.import_module(module)
         except ImportError as error:
-            return (f'{module} does not load ({error}). Run make setup, or install the extra: '
-                    f"pip install -e '.[{extra}]'.")
+            return (f'{module} does not load ({error}). Run make setup, or install what brings '
+                    f"it: pip install -e '{what}'.")
     return None
 
 
 def main() -> int:
-    """Check, say one sentence, exit with 2 where something is missing."""
+    """Check, say one sentence, exit with 2 where something is missing; or tell the Makefile."""
+    told = {'extras': 'sim,train,dev' if ros_is_here() else 'ros,sim,train,dev',
+            'venv': '--system-site-packages' if ros_is_here() else ''}
+    if sys.argv[1] in told:
+        print(told[sys.argv[1]])
+        return 0
     check = {'system': system_problem, 'installed': installed_problem}[sys.argv[1]]
     problem = check()
     if problem is not None:

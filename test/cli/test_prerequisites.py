@@ -1,0 +1,81 @@
+"""What a machine must have, and what `make setup` makes of it."""
+
+import platform
+import re
+import subprocess
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from vla_humanoid_control.cli import prerequisites
+
+ROOT = Path(__file__).resolve().parents[2]
+Version = namedtuple('Version', 'major minor micro')
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plain x86-64 machine with all libraries."""
+    monkeypatch.setattr(sys, 'platform', 'linux')
+    monkeypatch.setattr(platform, 'machine', lambda: 'x86_64')
+    monkeypatch.setattr(sys, 'version_info', Version(3, 12, 0))
+    monkeypatch.setattr(prerequisites, 'ros_is_here', lambda: False)
+    monkeypatch.setattr(prerequisites, 'rendering_problem', lambda: None)
+
+
+def test_a_machine_with_everything_has_no_problem() -> None:
+    assert prerequisites.system_problem() is None
+
+
+@pytest.mark.parametrize(('version', 'processor', 'words'), [
+    ((3, 9, 7), 'x86_64', '3.10 or newer'), ((3, 14, 0), 'x86_64', '3.10 to 3.13 only'),
+    ((3, 12, 0), 'aarch64', 'x86-64 only, and this is aarch64'),
+])
+def test_where_there_are_no_wheels_one_sentence_says_so(
+        version: tuple[int, int, int], processor: str, words: str,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: pip said that it found no version of ros-rclpy."""
+    monkeypatch.setattr(sys, 'version_info', Version(*version))
+    monkeypatch.setattr(platform, 'machine', lambda: processor)
+    problem = prerequisites.system_problem()
+    assert problem is not None and words in problem and len(problem.splitlines()) == 1
+    monkeypatch.setattr(prerequisites, 'ros_is_here', lambda: True)
+    assert (prerequisites.system_problem() is None) == (version >= (3, 10))
+
+
+def ask(question: str, path: str = '') -> str:
+    """Ask with the interpreter below this environment, which knows none of its packages."""
+    done = subprocess.run([sys.executable, '-I', '-S', '-c',
+                           f'import sys; sys.path.append({path!r}); '
+                           f'sys.path.insert(0, {str(ROOT / "vla_humanoid_control" / "cli")!r}); '
+                           f'sys.argv = ["", {question!r}]; '
+                           'import prerequisites; sys.exit(prerequisites.main())'],
+                          capture_output=True, text=True, check=True, cwd='/')
+    return done.stdout.strip()
+
+
+def test_a_sourced_ros_takes_the_place_of_the_wheels(tmp_path: Path) -> None:
+    """Regression: two ROS 2 in one process."""
+    assert (ask('extras'), ask('venv')) == ('ros,sim,train,dev', '')
+    (tmp_path / 'rclpy').mkdir()
+    (tmp_path / 'rclpy' / '__init__.py').touch()
+    sourced = str(tmp_path)
+    assert (ask('extras', sourced), ask('venv', sourced)) \
+        == ('sim,train,dev', '--system-site-packages')
+    done = subprocess.run(['make', '--dry-run', '--always-make', 'setup'], cwd=ROOT, text=True,
+                          capture_output=True, check=True)
+    assert re.search(r'-m venv \$\(.*prerequisites.py venv\)', done.stdout)
+    assert re.search(r'editable "\.\[\$\(.*prerequisites.py extras\)\]"', done.stdout)
+
+
+@pytest.mark.parametrize(('module', 'what'), [('rclpy', '.[ros]'), ('cv2', '.')])
+def test_what_does_not_load_is_named_with_what_brings_it(
+        module: str, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: OpenCV was said to come with the extra `ros`."""
+    def load(name: str) -> None:
+        if name == module:
+            raise ImportError('broken')
+    monkeypatch.setattr(prerequisites.importlib, 'import_module', load)
+    assert f"pip install -e '{what}'" in str(prerequisites.installed_problem())
