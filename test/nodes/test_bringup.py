@@ -110,6 +110,25 @@ def test_environment_keeps_what_a_person_has_set(monkeypatch: pytest.MonkeyPatch
     assert bringup.environment()['ROS_AUTOMATIC_DISCOVERY_RANGE'] == 'SUBNET'
 
 
+@pytest.mark.parametrize(('distribution', 'middleware', 'reach', 'local'), [
+    ('humble', 'rmw_cyclonedds_cpp', None, True),
+    ('humble', 'rmw_cyclonedds_cpp', 'SUBNET', False),
+    ('humble', 'rmw_fastrtps_cpp', None, False), ('humble', '', None, False),
+    ('jazzy', 'rmw_cyclonedds_cpp', None, False), (None, None, None, False)])
+def test_humble_keeps_to_this_machine_with_other_middlewares_too(
+        monkeypatch: pytest.MonkeyPatch, distribution: str | None, middleware: str | None,
+        reach: str | None, local: bool) -> None:
+    """Regression: only the profile of Fast DDS saw to that there."""
+    monkeypatch.delenv('ROS_LOCALHOST_ONLY', raising=False)
+    for name, value in (('ROS_DISTRO', distribution), ('RMW_IMPLEMENTATION', middleware),
+                        ('ROS_AUTOMATIC_DISCOVERY_RANGE', reach)):
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value)
+    assert bringup.environment().get('ROS_LOCALHOST_ONLY') == ('1' if local else None)
+
+
 def test_output_of_all_comes_to_one_place_and_all_are_stopped_in_order(group) -> None:
     processes, log = group({'first': WAITS, 'second': WAITS})
     with processes as running:

@@ -124,8 +124,8 @@ def environment() -> dict[str, str]:
     Nothing is offered beyond this machine unless `ROS_AUTOMATIC_DISCOVERY_RANGE` says so.
     """
     reach = os.environ.get('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-    profile = str(config_path('fastdds.xml' if reach in ('LOCALHOST', 'OFF')
-                              else 'fastdds_network.xml'))
+    local = reach in ('LOCALHOST', 'OFF')
+    profile = str(config_path('fastdds.xml' if local else 'fastdds_network.xml'))
     wanted = {
         'FASTRTPS_DEFAULT_PROFILES_FILE': profile,
         'FASTDDS_DEFAULT_PROFILES_FILE': profile,
@@ -136,6 +136,11 @@ def environment() -> dict[str, str]:
         # too, that makes it ten times slower than one thread alone.
         'OMP_NUM_THREADS': str(max(1, (os.cpu_count() or 1) // 4)),
     }
+    middleware = os.environ.get('RMW_IMPLEMENTATION') or 'rmw_fastrtps_cpp'
+    if local and os.environ.get('ROS_DISTRO') == 'humble' and 'fastrtps' not in middleware:
+        # Humble knows no discovery range. Not for Fast DDS, where it would put a small segment of
+        # shared memory beside that of the profile; not later, where it is deprecated.
+        wanted['ROS_LOCALHOST_ONLY'] = '1'
     return {name: os.environ.get(name, value) for name, value in wanted.items()}
 
 
