@@ -175,3 +175,16 @@ def test_no_watchdog_becomes_laxer_in_motion(node: VlaController, name: str, lax
     assert set_to(strict)[0]
     node._on_cmd_vel(Twist())
     assert set_to(lax)[0]
+
+
+def test_what_is_asked_for_beside_a_laxer_watchdog_is_refused_with_it(node: VlaController) -> None:
+    """One request takes effect whole or not at all."""
+    walking = Twist()
+    walking.linear.x = 0.3
+    node._on_cmd_vel(walking)
+    before = node._settings.value, node._frames.limits, node._task.config
+    answer = node.set_parameters_atomically([
+        Parameter('joints_max_age_s', value=0.2), Parameter('task.max_retries', value=1),
+        Parameter('frames.max_age_s', value=4.0)])
+    assert not answer.successful and 'moves' in answer.reason
+    assert (node._settings.value, node._frames.limits, node._task.config) == before

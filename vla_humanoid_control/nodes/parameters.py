@@ -41,6 +41,7 @@ class Parameters(Generic[T]):
         node: Whose parameters they are.
         kind: A frozen dataclass with fields of bool, int, float, str, or a tuple of float or str.
         defaults: Instance to take the defaults from, where they come from elsewhere.
+        judge: Asked with the other checks, before any change of a request takes effect.
         veto: Asked after all checks passed and before a change takes effect.
         prefix: Put before each name, such as 'gate.'.
 
@@ -49,9 +50,9 @@ class Parameters(Generic[T]):
     """
 
     def __init__(self, node: Node, kind: type[T], *, defaults: T | None = None,
-                 veto: Veto | None = None, prefix: str = '') -> None:
+                 judge: Veto | None = None, veto: Veto | None = None, prefix: str = '') -> None:
         self._fields = {prefix + f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-        self._veto = veto
+        self._judge, self._veto = judge, veto
         instance: Any = kind() if defaults is None else defaults
         descriptions = _descriptions(kind)
         values = {}
@@ -78,12 +79,15 @@ class Parameters(Generic[T]):
         """What a request makes of this dataclass, and of which fields; None where of none.
 
         Raises:
-            ValueError, UserError: The request is nonsense; says why.
+            ValueError, UserError: The request is nonsense, or judged to be; says why.
         """
         mine = {name: value for name, value in changes.items() if name in self._fields}
         if not mine:
             return None
-        return self._changed(mine), frozenset(self._fields[n].name for n in mine)
+        new, names = self._changed(mine), frozenset(self._fields[n].name for n in mine)
+        if self._judge and (reason := self._judge(new, names)):
+            raise ValueError(reason)
+        return new, names
 
     def take(self, new: T, names: frozenset[str]) -> str:
         """Ask for a veto; without one, what `plan` gave takes effect. Gives the veto."""

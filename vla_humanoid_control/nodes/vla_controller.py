@@ -107,18 +107,21 @@ class VlaController(ManagedNode):
 
     def __init__(self) -> None:
         super().__init__('vla_controller')
-        self._settings = Parameters(self, ControllerParameters, veto=self._set_settings)
-        self._limits = Parameters(self, FrameLimits, prefix='frames.', veto=self._set_limits)
+        self._settings = Parameters(self, ControllerParameters, judge=self._judge_settings)
+        self._limits = Parameters(self, FrameLimits, prefix='frames.', judge=self._judge_limits,
+                                  veto=self._set_limits)
         self._task_config = Parameters(self, TaskConfig, prefix='task.', veto=self._set_task)
 
-    def _set_settings(self, settings: ControllerParameters, _names: frozenset[str]) -> str:
+    def _judge_settings(self, settings: ControllerParameters, _names: frozenset[str]) -> str:
         return self._loosened_in_motion(settings, self._settings.value)
 
+    def _judge_limits(self, limits: FrameLimits, _names: frozenset[str]) -> str:
+        return self._loosened_in_motion(limits, self._limits.value)
+
     def _set_limits(self, limits: FrameLimits, _names: frozenset[str]) -> str:
-        reason = self._loosened_in_motion(limits, self._limits.value)
-        if not reason and hasattr(self, '_frames'):
+        if hasattr(self, '_frames'):
             self._frames.limits = limits
-        return reason
+        return ''
 
     def _loosened_in_motion(self, new: object, old: object) -> str:
         """Why watchdogs must not become laxer now; '' where they may, or do not."""
