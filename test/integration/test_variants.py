@@ -20,7 +20,8 @@ from vla_humanoid_control.nodes import qos
 def test_compressed_camera_stamped_twist_and_array_commands(domain_id: int,
                                                             tmp_path: Path) -> None:
     parameters = {'vla_controller': {'compressed': True, 'stamped_twist': True},
-                  'safety_monitor': {'stamped_twist': True, 'array_commands': True}}
+                  'safety_monitor': {'compressed': True, 'safety.watch_cameras': True,
+                                     'stamped_twist': True, 'array_commands': True}}
     with GraphUnderTest(domain_id, tmp_path, parameters=parameters) as graph:
         graph.robot.camera_on = False
         camera = graph.node.create_publisher(
