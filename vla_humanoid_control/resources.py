@@ -12,7 +12,7 @@ from vla_humanoid_control.errors import UserError
 
 PACKAGE = 'vla_humanoid_control'
 # libyaml's safe loader, where PyYAML was built with it, is ten times faster.
-_SAFE: Any = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
+_LOADER = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
 
 
 def share_dir() -> Path:
@@ -62,7 +62,10 @@ def read_yaml(path: Path, what: str, advice: str, max_bytes: int | None = None) 
     try:
         if max_bytes is not None and path.stat().st_size > max_bytes:
             raise UserError(f'{what} {path} is larger than {max_bytes // 10**6} MB.')
-        return yaml.load(path.read_text(encoding='utf-8'), Loader=_Loader)
+        text = path.read_text(encoding='utf-8')
+        if (twice := _repeated_key(yaml.compose(text, Loader=_LOADER))) is not None:
+            raise UserError(f'{what} {path} is not valid YAML: {twice}. Correct it there.')
+        return yaml.load(text, Loader=_LOADER)
     except OSError as error:
         raise UserError(f'{what} {path}: {error.strerror}. {advice}') from error
     except (yaml.YAMLError, ValueError) as error:  # no UTF-8, or a date that does not exist
@@ -71,33 +74,28 @@ def read_yaml(path: Path, what: str, advice: str, max_bytes: int | None = None) 
             from error
 
 
-class _Loader(_SAFE):  # type: ignore[misc]  # what yaml has is known when this runs
-    """Plain data, and no key twice: YAML forbids that, and the loader would take the last one."""
+def _repeated_key(root: Any) -> str | None:
+    """The first key that a mapping has twice, and where; the loader would take the last one.
 
-    def get_single_data(self) -> Any:
-        node = self.get_single_node()
-        if node is None:
-            return None
-        todo, seen = [node], set()
-        while todo:
-            part = todo.pop()
-            if id(part) in seen or isinstance(part, yaml.ScalarNode):
-                continue  # an alias leads to a node that was there before
-            seen.add(id(part))
-            if isinstance(part, yaml.MappingNode):
-                _refuse_duplicates(part)
-                todo += [child for pair in part.value for child in pair]
-            else:
-                todo += part.value
-        return self.construct_document(node)
-
-
-def _refuse_duplicates(mapping: yaml.MappingNode) -> None:
-    keys = set()
-    for key, _ in mapping.value:
-        if not isinstance(key, yaml.ScalarNode):
+    Args:
+        root: Node of the document, as `yaml.compose` gives it; None where there is none.
+    """
+    todo, seen = [root] if root is not None else [], set()
+    while todo:
+        node = todo.pop()
+        if node.id == 'scalar' or id(node) in seen:
+            continue  # an alias leads to a node that was there before
+        seen.add(id(node))
+        if node.id == 'sequence':
+            todo += node.value
             continue
-        if (key.tag, key.value) in keys:
-            raise yaml.constructor.ConstructorError(
-                None, None, f'the key {key.value!r} is there twice', key.start_mark)
-        keys.add((key.tag, key.value))
+        keys = set()
+        for key, value in node.value:
+            todo += (key, value)
+            if key.id == 'scalar' and (key.tag, key.value) in keys:
+                mark = key.start_mark
+                return (f'the key {key.value!r} is there twice, again in line {mark.line + 1}, '
+                        f'column {mark.column + 1}')
+            if key.id == 'scalar':
+                keys.add((key.tag, key.value))
+    return None

@@ -28,7 +28,8 @@ LISTENING_CALLS = {'start_server', 'create_server', 'create_datagram_endpoint', 
                    'BaseManager', 'SyncManager', 'init_process_group', 'init_rpc'}
 MAY_LISTEN: frozenset[str] = frozenset()
 SAFE_YAML = {'safe_load', 'safe_load_all', 'safe_dump', 'safe_dump_all', 'dump', 'dump_all',
-             'SafeLoader', 'CSafeLoader', 'SafeDumper', 'CSafeDumper', 'YAMLError', 'load'}
+             'SafeLoader', 'CSafeLoader', 'SafeDumper', 'CSafeDumper', 'YAMLError', 'load',
+             'compose'}  # which makes nodes of text, and no objects of nodes
 
 
 class _Loads(ast.NodeVisitor):
