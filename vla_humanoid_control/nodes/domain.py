@@ -70,7 +70,7 @@ def _is_silent(number: int) -> bool:
     for port in (7400 + 250 * number, 7410 + 250 * number):  # discovery: to all, and to the first
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             try:
-                probe.bind(('', port))
+                probe.bind(('127.0.0.1', port))
             except OSError:
                 return False
     return True
