@@ -26,8 +26,8 @@ from vla_humanoid_control.errors import UserError
 
 def combination(*signals: str) -> Combination:
     n = len(signals)
-    return Combination(signals, (0.0,) * n, (1.0,) * n, (1.0,) * n + (2.0,) * n, 3.0,
-                       lowest=(0.2, 0.4, 0.6))
+    return Combination(signals, (0.0,) * n, (1.0,) * n, (1.5,) * n, (1.0,) * n + (2.0,) * n,
+                       3.0, lowest=(0.2, 0.4, 0.6))
 
 
 GOOD = np.array([2.0, 1.0, 1.0, 0.1])
@@ -43,6 +43,12 @@ def test_what_looks_worse_never_raises_the_confidence(column: int, factor: float
     worse[column] = -factor if column == 0 else worse[column] * factor
     good, bad = combination(*SIGNALS).logits(np.stack([GOOD, worse]))
     assert bad <= good
+
+
+def test_beyond_the_hinge_a_signal_weighs_more() -> None:
+    alone = combination('head')  # whose badness is its negative value
+    logits = alone.logits(np.array([[h, 1.0, 1.0, 0.1] for h in (0.0, -1.0, -2.0, -3.0)]))
+    assert np.diff(logits).tolist() == [-1.0, -1.0 - 2 * 0.5, -1.0 - 2 * 1.0]
 
 
 def test_a_signal_that_is_off_has_no_say() -> None:

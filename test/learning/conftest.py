@@ -109,7 +109,8 @@ def short_confidence(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A configuration of the confidence stage with few requests out of scope."""
     path = tmp_path_factory.mktemp('confidence') / 'short.yaml'
     settings = yaml.safe_load(config_path('train', 'confidence.yaml').read_text(encoding='utf-8'))
-    settings |= {'out_of_scope_texts': 50, 'known_phrasings': 2, 'epochs': 40, 'batch_size': 64}
+    settings |= {'out_of_scope_texts': 50, 'known_phrasings': 2, 'scope_phrasings': 20,
+                 'scope_steps': 5, 'epochs': 40, 'batch_size': 64}
     path.write_text(yaml.safe_dump(settings), encoding='utf-8')
     return path
 

@@ -146,7 +146,8 @@ def test_the_confidence_head_learns_which_rollouts_succeed(
     assert together['auroc'] > reports['agreement']['auroc']
     after = load_file(tmp_path / 'checkpoint' / 'model.safetensors')
     changed = {n.split('.')[0] for n in before if not torch.equal(before[n], after[n])}
-    assert changed == {'confidence_head', 'image_novelty', 'instruction_novelty'}
+    assert changed == {'confidence_head', 'image_novelty', 'instruction_novelty', 'scope',
+                       'scope_head'}
     gate = gate_config(str(tmp_path / 'checkpoint'))
     assert gate.open_threshold == pytest.approx(
         max(LOWEST_THRESHOLD, together['threshold']), abs=1e-6)

@@ -41,8 +41,6 @@ ALPHA = 0.02
 EARLY_S = 2.0
 """Confidence is calibrated and judged over this long from the instruction on: later it would only
 report what has already happened [s]."""
-_HINGE = 1.5
-"""Beyond this many deviations on the bad side a signal has a second weight: a veto."""
 
 
 def subsets() -> list[tuple[str, ...]]:
@@ -70,6 +68,8 @@ class Combination:
     Attributes:
         signals: The S signals that it uses, in the order of `SIGNALS`.
         mean, std: Of each signal's badness where the policy succeeds, [S] each.
+        hinge: In deviations above the mean, [S]: beyond it hardly any success was ever seen, and
+            a signal has a second weight there: a veto.
         weights: Non-negative, of each badness and of what exceeds the hinge, [2 S].
         offset: Logit at no badness.
         calibration: Of the smoothed logit.
@@ -79,6 +79,7 @@ class Combination:
     signals: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    hinge: tuple[float, ...]
     weights: tuple[float, ...]
     offset: float
     calibration: Calibration = field(default_factory=Temperature)
@@ -93,13 +94,14 @@ class Combination:
 
     def logits(self, values: Floats) -> Floats:
         """Signals [N, 4], agreement NaN where unknown, to logits [N]."""
-        weighed = columns(self.signals, values, np.array(self.mean), np.array(self.std))
+        weighed = columns(self.signals, values, np.array(self.mean), np.array(self.std),
+                          np.array(self.hinge))
         return np.asarray(self.offset - weighed @ np.array(self.weights))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
         return {'signals': list(self.signals), 'mean': list(self.mean), 'std': list(self.std),
-                'weights': list(self.weights), 'offset': self.offset,
+                'hinge': list(self.hinge), 'weights': list(self.weights), 'offset': self.offset,
                 'calibration': self.calibration.to_dict(), 'lowest': list(self.lowest)}
 
     @staticmethod
@@ -108,11 +110,11 @@ class Combination:
         try:
             signals = read_signals(list(data['signals']))
             lists = {n: tuple(float(v) for v in data[n])
-                     for n in ('mean', 'std', 'weights', 'lowest')}
+                     for n in ('mean', 'std', 'hinge', 'weights', 'lowest')}
             offset = float(data['offset'])
-            sizes = [len(lists[n]) for n in ('mean', 'std', 'weights')]
+            sizes = [len(lists[n]) for n in ('mean', 'std', 'hinge', 'weights')]
             numbers = [offset, *itertools.chain(*lists.values())]
-            if sizes != [len(signals), len(signals), 2 * len(signals)] \
+            if sizes != [len(signals)] * 3 + [2 * len(signals)] \
                     or not all(map(math.isfinite, numbers)) \
                     or any(not 0 <= v <= 1 for v in lists['lowest']) \
                     or min(lists['std']) <= 0 or min(lists['weights']) < 0:
@@ -134,7 +136,7 @@ class Combinations:
         """The combination of some signals; without any, the plain head as it is."""
         wanted = read_signals(signals)
         return self.by_signals.get(wanted, Combination(
-            ('head',), (0.0,), (1.0,), (1.0, 0.0), 0.0))
+            ('head',), (0.0,), (1.0,), (0.0,), (1.0, 0.0), 0.0))
 
     def to_list(self) -> list[dict[str, Any]]:
         """Plain data, for JSON."""
@@ -207,7 +209,8 @@ def disagreement(before: NDArray[np.float32], after: NDArray[np.float32], later_
     return float(difference.mean())
 
 
-def columns(signals: Sequence[str], values: Floats, mean: Floats, std: Floats) -> Floats:
+def columns(signals: Sequence[str], values: Floats, mean: Floats, std: Floats, hinge: Floats
+            ) -> Floats:
     """Signals [N, 4] to what the regression weighs, [N, 2 S].
 
     Agreement that is unknown counts as usual.
@@ -217,8 +220,8 @@ def columns(signals: Sequence[str], values: Floats, mean: Floats, std: Floats) -
     if 'agreement' in signals:  # a first chunk has none before it
         last = z[:, -1]
         last[np.isnan(last)] = 0.0
-    z = np.clip(z, -8.0, 8.0)
-    return np.concatenate([z, np.maximum(0.0, z - _HINGE)], axis=1)
+    z = np.clip(z, -8.0, 12.0)
+    return np.concatenate([z, np.maximum(0.0, z - hinge)], axis=1)
 
 
 def badness(values: Floats) -> Floats:

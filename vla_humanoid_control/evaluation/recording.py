@@ -32,8 +32,9 @@ from vla_humanoid_control.simulation.tasks import FAMILIES, Task, all_task_keys
 from vla_humanoid_control.task import TaskConfig
 from vla_humanoid_control.types import ActionChunk, Observation
 
-IMPAIRED_SHARE = 0.35
-"""Of the episodes, whose view is bad: where a policy fails at what it could do."""
+IMPAIRED_SHARE = {'train': 0.35, 'val': 0.13}
+"""Of the episodes, whose view is bad. To learn from they are where a policy fails at what it could
+do; calibration needs them no more often than a robot might meet them."""
 HOPELESS_S = 6.0
 """How long an episode without a chance of success is watched [s]."""
 _WEIGHTS = {'move': .13, 'turn': .11, 'stop': .04, 'go_to': .28, 'reach': .24, 'gesture': .20}
@@ -133,7 +134,8 @@ class RolloutRecorder:
         if 0.14 <= kind < 0.24:
             task, words = _absent(rng, self._split, seed)
             rollout = self._hopeless
-        view = str(rng.choice(KINDS)) if rng.random() < IMPAIRED_SHARE else None
+        share = IMPAIRED_SHARE[self._split]
+        view = str(rng.choice(KINDS)) if rng.random() < share else None
         result = rollout.run(Episode('recorded', words, task, seed, view=view))
         seen = self._policy.take()
         if task.preamble is not None:

@@ -1,10 +1,11 @@
 """The confidence learns success from rollouts, with the rest of the network frozen.
 
-First what is known: mean and covariance of image and instruction features. Then the confidence
-head: because the rest is frozen, what it sees (`ModelOutput.evidence`) is computed once, and the
-head itself trains in seconds. Then, on episodes that no stage ever saw, the four signals are
-combined and calibrated (`confidence/score.py`): one half of those episodes fits, the other half
-sets the thresholds and says how good it is.
+First what is known: mean and covariance of image and instruction features, and a network that
+reads nothing but whether the robot can do what is asked. Then the confidence head: because the
+rest is frozen, what it sees (`ModelOutput.evidence`) is computed once, and the head itself trains
+in seconds. Then, on episodes that no stage ever saw, the four signals are combined and calibrated
+(`confidence/score.py`): one half of those episodes fits, the other half sets the thresholds and
+says how good it is.
 """
 
 from __future__ import annotations
@@ -63,10 +64,15 @@ from vla_humanoid_control.learning.transforms import (
     normalise_joints,
     normalise_time,
 )
-from vla_humanoid_control.models.heads import ConfidenceHead
-from vla_humanoid_control.models.vla import ModelInput
+from vla_humanoid_control.models.heads import ConfidenceHead, instruction_labels
+from vla_humanoid_control.models.vla import ModelInput, VlaModel
 
 _PLAIN = AugmentConfig(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+_SCOPE_BATCH, _SCOPE_RATE = 512, 1e-3
+_VETO = 4.0
+"""Beyond its hinge a deviation of the instruction takes at least so much from the logit. What the
+words ask for is known before anything moves; by likelihood alone, an image and a posture in which
+all is well would outvote them."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,8 @@ class ConfidenceConfig:
     out_of_scope_share: float
     out_of_scope_texts: int
     known_phrasings: int
+    scope_phrasings: int
+    scope_steps: int
     held_out_share: float
     epochs: int
     batch_size: int
@@ -231,6 +239,7 @@ def run_confidence(checkpoint_path: Path, data: Sequence[Path], output: Path,
     train, held_out, held_rows, train_rows = _split(data, config, checkpoint, seed)
     maker = EvidenceMaker(checkpoint, seed)
     maker.learn_what_is_known(train, _spread(train_rows, config.max_samples // 2, 0), config)
+    fit_scope(checkpoint.model, config, seed)
     parts = []
     for i in range(config.passes):
         rows = _spread(train_rows, config.max_samples, i)
@@ -263,6 +272,39 @@ def run_calibrate(checkpoint_path: Path, data: Sequence[Path], output: Path,
     _calibrate(maker, checkpoint, rollouts, rows, config, seed, output,
                JsonLog(output / 'log.jsonl'))
     return output / 'checkpoint'
+
+
+def fit_scope(model: VlaModel, config: ConfidenceConfig, seed: int) -> None:
+    """Train the network that tells what is beyond the robot, in place, on words alone.
+
+    Two fifths of a batch are out of scope, which is harder to know than any task.
+    """
+    texts = TaskTexts(list(TASK_KEYS), 'train', config.scope_phrasings)
+    labels = torch.tensor([instruction_labels(k) for k in (*TASK_KEYS, None)])
+    parameters = [*model.scope.parameters(), *model.scope_head.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=_SCOPE_RATE, weight_decay=config.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _SCOPE_RATE, config.scope_steps)
+    rng = np.random.default_rng((seed, 11))
+    torch.manual_seed(seed)
+    others = _SCOPE_BATCH * 2 // 5
+    line, began = ProgressLine('scope'), time.monotonic()
+    model.scope.train()
+    for step in range(1, config.scope_steps + 1):
+        words, mask, tasks = texts.draw_any(_SCOPE_BATCH - others, others, rng)
+        words = words + config.augment.word_noise * rng.standard_normal(
+            words.shape, np.float32) * mask[..., None]
+        logits = model.scope_logits(torch.from_numpy(words), torch.from_numpy(mask))
+        loss = model.scope_head.loss(logits, labels[tasks]).mean()
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+        if step % 20 == 0 or step == config.scope_steps:
+            spent = time.monotonic() - began
+            line.show(step / config.scope_steps, step * _SCOPE_BATCH / spent, 'sentences',
+                      spent / step * (config.scope_steps - step), f'loss {loss.item():.3f}')
+    line.close()
+    model.scope.eval()
 
 
 def fit_head(head: ConfidenceHead, evidence: Evidence, config: ConfidenceConfig,
@@ -373,14 +415,16 @@ def fit_combination(signals: tuple[str, ...], values: NDArray[np.float64],
     bad = badness(values)[:, [SIGNALS.index(s) for s in signals]]
     mean, std = np.nanmean(bad[success > 0.5], axis=0), np.nanstd(bad[success > 0.5], axis=0)
     std = np.maximum(std, 1e-3)
-    x = torch.from_numpy(columns(signals, values, mean, std))
+    hinge = (np.nanquantile(bad[success > 0.5], 1 - ALPHA / 2, axis=0) - mean) / std
+    x = torch.from_numpy(columns(signals, values, mean, std, hinge))
     y, w = torch.from_numpy(success), torch.from_numpy(weight / weight.sum())
+    least = torch.tensor([0.0] * len(signals) + [_VETO * (s == 'instruction') for s in signals])
     free = torch.zeros(x.shape[1] + 1, dtype=torch.double, requires_grad=True)
     optimizer = torch.optim.LBFGS([free], max_iter=200, line_search_fn='strong_wolfe')
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        weights = functional.softplus(free[:-1])
+        weights = functional.softplus(free[:-1]) + least
         logits = free[-1] - x @ weights
         value = (w * functional.binary_cross_entropy_with_logits(logits, y, reduction='none')
                  ).sum() + 1e-4 * (weights ** 2).sum()
@@ -389,8 +433,8 @@ def fit_combination(signals: tuple[str, ...], values: NDArray[np.float64],
 
     optimizer.step(loss)  # type: ignore[no-untyped-call]
     with torch.no_grad():
-        weights = functional.softplus(free[:-1])
-    return Combination(signals, tuple(mean.tolist()), tuple(std.tolist()),
+        weights = functional.softplus(free[:-1]) + least
+    return Combination(signals, tuple(mean.tolist()), tuple(std.tolist()), tuple(hinge.tolist()),
                        tuple(weights.tolist()), float(free[-1].detach()))
 
 

@@ -127,7 +127,7 @@ class BcRun:
             self.statistics = dataclasses.replace(start.statistics, confidence=())
         self.model = self.model.channels_last().train()
         trained = [p for n, p in self.model.named_parameters()
-                   if not n.startswith('confidence_head.')]
+                   if not n.startswith(('confidence_head.', 'scope'))]
         matrices = [p for p in trained if p.ndim > 1]
         vectors = [p for p in trained if p.ndim <= 1]
         self.optimizer = torch.optim.AdamW(

@@ -155,6 +155,11 @@ class InstructionHead(nn.Module):
         """The most likely answer to every question, int64 [B, S]."""
         return torch.stack([p.argmax(1) for p in output.split(list(self.sizes), dim=1)], dim=1)
 
+    def beyond(self, output: Tensor) -> Tensor:
+        """Log odds of 'out of scope' against all that the robot can do, [B]."""
+        family = output[:, :self.sizes[0]]
+        return family[:, -1] - family[:, :-1].logsumexp(1)
+
     def certainty(self, output: Tensor) -> Tensor:
         """For each question the largest log-probability and, last, that of 'out of scope'."""
         parts = [p.log_softmax(1) for p in output.split(list(self.sizes), dim=1)]

@@ -11,6 +11,7 @@
                              └──────► fusion ─► queries [B, H + 2, D] ─┬─► ActionHead   [B, H, A]
                                                                        ├─► ProgressHead [B]
     evidence (all of it, detached) ────────────────────────────────────┴─► ConfidenceHead [B]
+    words ─► scope ─► InstructionHead: the same question, put to a network that does nothing else
 
 Several instructions may look at one frame: the frame is then encoded once (`ModelInput.frame`).
 """
@@ -37,7 +38,7 @@ from vla_humanoid_control.models.heads import (
 from vla_humanoid_control.models.novelty import Novelty
 from vla_humanoid_control.models.registry import build
 
-_BEYOND = 8.0
+_BEYOND = 6.0
 """So much more log odds of being beyond the robot move an instruction e times as far away."""
 
 
@@ -72,8 +73,8 @@ class ModelOutput:
         grounding: Where the target is.
         instruction: [B, S], logits of what is asked for.
         evidence: [B, E], detached, for the confidence head.
-        features: [B, F], image features (2 D) and instruction features (D), detached, for the
-            out-of-distribution check.
+        features: [B, F], image features (2 D), instruction features (D) and how far beyond the
+            robot `scope` reads the instruction (1), detached, for the out-of-distribution check.
     """
 
     actions: Tensor
@@ -113,6 +114,10 @@ class VlaModel(nn.Module):
         self.progress_head = ProgressHead(width, config.heads_hidden)
         self.target_head = TargetHead(self.vision.grid)
         self.instruction_head = InstructionHead(width)
+        # Reads instructions apart from the rest, and learns it last (`confidence_stage`): what is
+        # beyond the robot may be taught without teaching the policy anew.
+        self.scope = build('language', config.language, width=width, heads=config.heads)
+        self.scope_head = InstructionHead(width)
         self.image_novelty = Novelty(2 * width)
         self.instruction_novelty = Novelty(width, len(TASK_KEYS))
         evidence = 9 * width + TEXT_WIDTH + len(INSTRUCTION_SLOTS) + 1 + 8
@@ -130,8 +135,10 @@ class VlaModel(nn.Module):
         progress = self.progress_head(queries[:, self.horizon])
         said = self.instruction_head(instruction)
         with torch.no_grad():
-            features = torch.cat([image.pooled, instruction], dim=1).float()
-            evidence = self._evidence(inputs, features, image.tokens, queries, body, grounding,
+            known = torch.cat([image.pooled, instruction], dim=1).float()
+            beyond = self.scope_head.beyond(self.scope_logits(inputs.words, inputs.mask))
+            features = torch.cat([known, beyond[:, None]], dim=1)
+            evidence = self._evidence(inputs, known, image.tokens, queries, body, grounding,
                                       said, progress, actions)
         return ModelOutput(actions, progress, grounding, said, evidence, features)
 
@@ -147,6 +154,10 @@ class VlaModel(nn.Module):
         instruction, _ = self.language(words, mask)
         return self.instruction_head(instruction)
 
+    def scope_logits(self, words: Tensor, mask: Tensor) -> Tensor:
+        """The same by the network that does nothing else: [B, S]."""
+        return self.scope_head(self.scope(words, mask)[0])
+
     def confidence(self, output: ModelOutput) -> Tensor:
         """Success logits [B]; gradients reach the confidence head alone."""
         return self.confidence_head(output.evidence)
@@ -155,15 +166,16 @@ class VlaModel(nn.Module):
         """How far image and instruction lie from what training knew, [B] each.
 
         An instruction is farther away, too, the more it reads like those that training knew as
-        beyond the robot: 'pick up the red box' is near to 'go to the red box' in all else.
+        beyond the robot: 'pick up the red box' is near to 'go to the red box' in all else. Two
+        networks read it so, which seldom make the same mistake.
 
         Args:
             features: [B, F], see `ModelOutput.features`.
         """
         split = len(self.image_novelty.centres[0])
-        instruction = features[:, split:]
-        family = self.instruction_head(instruction)[:, :self.instruction_head.sizes[0]]
-        beyond = family[:, -1] - family[:, :-1].logsumexp(1)  # log odds of 'out of scope'
+        instruction = features[:, split:-1]
+        head = self.instruction_head
+        beyond = head.beyond(head(instruction)) + features[:, -1]
         distance = self.instruction_novelty(instruction) * (beyond / _BEYOND).exp()
         return self.image_novelty(features[:, :split]), distance
 
