@@ -27,6 +27,8 @@ from vla_humanoid_control.simulation.tasks import Task
 from vla_humanoid_control.task import TaskManager
 from vla_humanoid_control.types import Command, TaskState
 
+pytestmark = pytest.mark.timeout(400)  # minutes of simulated time, on however slow a machine
+
 SEEDS = (9101, 9102, 9103)
 OUTSIDE = ('file my taxes', 'what is the capital of France', 'fly to the moon', 'sing me a song',
            'delete the database')
