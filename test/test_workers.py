@@ -63,6 +63,11 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+def hear_ctrl_c() -> None:
+    """A shell starts what goes on in the background with SIGINT ignored, and that is inherited."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def end(process: subprocess.Popen[bytes], number: int) -> int:
     """Send a signal; wait until the process and all that it started are gone."""
     pids = descendants(process.pid)
@@ -85,7 +90,7 @@ def test_workers_end_with_the_one_that_started_them(tmp_path: Path, way: str,
     """Regression: workers whose parent was killed went on for ever."""
     (tmp_path / 'endless.py').write_text(_SOURCE, encoding='utf-8')
     process = subprocess.Popen([sys.executable, 'endless.py', way], cwd=tmp_path,
-                               stderr=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, preexec_fn=hear_ctrl_c,
                                env={**os.environ, 'PYTHONPATH': str(ROOT)})
     try:
         wait_for(lambda: all((tmp_path / f'working_{n}').exists() for n in range(2)))

@@ -404,11 +404,12 @@ class GraphUnderTest:
                 and all(not t.any() for _, t in recent))
 
     def slack_s(self, since: float) -> float:
-        """How late a reaction may be: 0.1 s, and what other processes took from this machine.
+        """How late a reaction may be: 1 s, and what other processes took from this machine.
 
-        A reaction passes through several processes, each of which waits for the machine.
+        A reaction passes through several processes, each of which waits for the machine. The 0.1 s
+        that are required at the 99th percentile are measured, by `make faults`.
         """
-        return 0.1 + 4 * max((late for t, late in self._stalls if t >= since - 0.2), default=0.0)
+        return 1.0 + 4 * max((late for t, late in self._stalls if t >= since - 0.2), default=0.0)
 
     def _watch_the_machine(self) -> None:
         while not self._ended:
