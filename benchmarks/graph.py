@@ -24,6 +24,7 @@ from benchmarks.report import GraphFigures
 from benchmarks.robot_side import CAMERA_HZ as CAMERA_HZ
 from benchmarks.robot_side import RobotSide
 from benchmarks.tracing import TRACE
+from vla_humanoid_control.confidence.gate import LOWEST_THRESHOLD
 from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.nodes.bringup import Deployment, NodeEntry, ProcessGroup, graph
 from vla_humanoid_control.nodes.domain import claimed_domain
@@ -36,9 +37,10 @@ FEWEST = 10  # commands that a measurement needs
 SETTLE_S = 1.5  # after the command, before anything counts
 # The gate is held open and the task is never done, so that every inference becomes a command.
 _OVERRIDES: dict[str, dict[str, Any]] = {
-    'vla_controller': {'rate_hz': POLICY_HZ, 'task.time_limit_s': 86400.0,
-                       'task.done_ticks': 1_000_000_000},
-    'confidence_monitor': {'gate.open_threshold': 0.0001, 'gate.close_threshold': 0.0001},
+    'vla_controller': {'rate_hz': POLICY_HZ, 'task.time_limit_s': 3600.0,
+                       'task.done_threshold': 1.0, 'task.done_ticks': 100},
+    'confidence_monitor': {'gate.open_threshold': LOWEST_THRESHOLD,
+                           'gate.close_threshold': LOWEST_THRESHOLD},
     'safety_monitor': {'remember_latch': False, 'safety.rate_hz': SAFETY_HZ},
 }
 
