@@ -36,7 +36,8 @@ class TaskConfig:
         check_bounds(self)
 
 
-_ACTIVE = frozenset({TaskState.RUNNING, TaskState.HELD, TaskState.RETRYING})
+ACTIVE = frozenset({TaskState.RUNNING, TaskState.HELD, TaskState.RETRYING})
+"""States in which the policy is to work on an instruction."""
 
 
 class TaskManager:
@@ -80,7 +81,7 @@ class TaskManager:
     @property
     def is_active(self) -> bool:
         """Whether the policy is to work on an instruction."""
-        return self.state in _ACTIVE
+        return self.state in ACTIVE
 
     @property
     def instruction(self) -> str:

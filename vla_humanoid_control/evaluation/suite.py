@@ -9,7 +9,7 @@ that it is held.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,26 +109,30 @@ def _episode(entry: Any) -> Episode:
 
 
 def _camera(entry: Mapping[str, Any], task: Task) -> str | None:
-    if 'camera' not in entry:
-        return None
-    kind = entry['camera']
-    if kind not in camera_faults.KINDS:
-        raise UserError(f'camera must be one of {", ".join(camera_faults.KINDS)}, got {kind!r}.')
-    if task.family not in FAMILIES or task.family == 'stop':
+    kind = _kind(entry, 'camera', camera_faults.KINDS)
+    if kind is not None and not _needs_to_see(task):
         raise UserError(f'a {task.family} episode needs no camera that could break.')
-    return str(kind)
+    return kind
 
 
 def _view(entry: Mapping[str, Any], task: Task) -> str | None:
-    if 'view' not in entry:
-        return None
-    kind = entry['view']
-    if kind not in impaired_view.KINDS:
-        raise UserError(f'view must be one of {", ".join(impaired_view.KINDS)}, got {kind!r}.')
-    if task.family not in FAMILIES or task.family == 'stop' or 'camera' in entry:
+    kind = _kind(entry, 'view', impaired_view.KINDS)
+    if kind is not None and ('camera' in entry or not _needs_to_see(task)):
         raise UserError('a view is impaired only where the task needs to see, and the camera does '
                         'not break.')
-    return str(kind)
+    return kind
+
+
+def _kind(entry: Mapping[str, Any], key: str, kinds: Sequence[str]) -> str | None:
+    if key not in entry:
+        return None
+    if entry[key] not in kinds:
+        raise UserError(f'{key} must be one of {", ".join(kinds)}, got {entry[key]!r}.')
+    return str(entry[key])
+
+
+def _needs_to_see(task: Task) -> bool:
+    return task.family in FAMILIES and task.family != 'stop'
 
 
 def _refuse_unknown(entry: Mapping[str, Any], task: Task) -> None:

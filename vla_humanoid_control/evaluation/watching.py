@@ -6,10 +6,10 @@ the node graph, which see what the topics say.
 
 from __future__ import annotations
 
+from vla_humanoid_control.task import ACTIVE
 from vla_humanoid_control.types import SafetyState, TaskState
 
 INTERVENTIONS = frozenset({SafetyState.SLOW, SafetyState.STOP, SafetyState.ESTOP})
-_AT_WORK = frozenset({TaskState.RUNNING, TaskState.HELD, TaskState.RETRYING})
 _OVER = frozenset({TaskState.DONE, TaskState.FAILED})
 
 
@@ -69,7 +69,7 @@ class TaskWatch:
     @property
     def is_at_work(self) -> bool:
         """Whether the policy is to work on it."""
-        return self.state in _AT_WORK
+        return self.state in ACTIVE
 
     @property
     def is_over(self) -> bool:

@@ -73,7 +73,7 @@ def parse_command(text: str | bytes) -> Instruction | Rejection:
 
 _GERUND = (r'(?:moving|walking|turning|going|running|waving|looking|reaching|spinning|rotating|'
            r'stepping|driving|doing (?:that|this|it|everything|anything|'
-           r'what you(?: are|\'re) doing|whatever you(?: are|\'re) doing))')
+           r'what(?:ever)? you(?: are|\'re) doing))')
 _HEADING = (r'(?: (?:any ?more|any further|forwards?|backwards?|back|ahead|left|right|around|'
             r'sideways|altogether|completely|entirely))*')
 _MOTION = (r'(?:all |any |every |your |the )*(?:movements?|motions?|moving|activity|actions?|'

@@ -1,10 +1,12 @@
-"""Image augmentation on batches: lights, cameras and small shifts differ; colours stay apart."""
+"""Augmentation of batches: lights, cameras and words differ a little; colours stay apart."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -101,3 +103,9 @@ def _shift(images: Tensor, limit: int, generator: torch.Generator) -> tuple[Tens
         top, left = limit - down, limit - right
         result[i] = padded[i, :, top:top + height, left:left + width]
     return result, steps * torch.tensor([2 / width, 2 / height])
+
+
+def noisy_words(words: NDArray[np.float32], mask: NDArray[np.bool_], level: float,
+                rng: np.random.Generator) -> NDArray[np.float32]:
+    """Word features [B, L, 384] with noise of that deviation, where mask [B, L] has a token."""
+    return words + level * rng.standard_normal(words.shape, np.float32) * mask[..., None]

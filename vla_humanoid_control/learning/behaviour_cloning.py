@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vla_humanoid_control.language.phrasings import FAMILIES, TASK_KEYS, family_of
-from vla_humanoid_control.learning.augment import AugmentConfig, augment_images
+from vla_humanoid_control.learning.augment import AugmentConfig, augment_images, noisy_words
 from vla_humanoid_control.learning.dataset import ShardSet, iterate, make_batch
 from vla_humanoid_control.learning.parallel import Team
 from vla_humanoid_control.learning.texts import TaskTexts
@@ -23,13 +23,11 @@ from vla_humanoid_control.learning.transforms import (
     normalise_time,
     restore_actions,
 )
-from vla_humanoid_control.models.heads import instruction_labels
+from vla_humanoid_control.models.heads import INSTRUCTION_LABELS
 from vla_humanoid_control.models.vla import ModelInput, ModelOutput, VlaModel
 from vla_humanoid_control.types import BASE_CHANNELS
 
 _FAMILY_OF_TASK = np.array([list(FAMILIES).index(k.split(':')[0]) for k in TASK_KEYS])
-_LABELS = torch.tensor([instruction_labels(k) for k in (*TASK_KEYS, None)])
-"""Answers for every task and, last, for a request outside the abilities."""
 _FREE_OF_TIME = np.isin(_FAMILY_OF_TASK, [list(FAMILIES).index(f) for f in ('go_to', 'reach')])
 _SMALLEST_STD = {'base': 0.05, 'gripper': 0.005, 'joint': 0.05}
 
@@ -138,8 +136,8 @@ def prepare(shards: ShardSet, rows: NDArray[np.int64], texts: TaskTexts, statist
             rng.standard_normal((len(rows), 3)).astype(np.float32))
         withheld = (rng.random(len(rows)) < options.withhold_time) & _FREE_OF_TIME[task]
         known = torch.from_numpy((~withheld).astype(np.float32))
-        words = _with_noise(words, mask, options.word_noise, rng)
-        spoken = _with_noise(spoken, spoken_mask, options.word_noise, rng)
+        words = noisy_words(words, mask, options.word_noise, rng)
+        spoken = noisy_words(spoken, spoken_mask, options.word_noise, rng)
     weights = np.array([config.families[family_of(k)] * config.tasks.get(k, 1.0)
                         for k in TASK_KEYS], np.float32)
     return BcBatch(
@@ -148,14 +146,9 @@ def prepare(shards: ShardSet, rows: NDArray[np.int64], texts: TaskTexts, statist
                    normalise_time(elapsed, travelled, known), torch.from_numpy(words),
                    torch.from_numpy(mask)),
         normalise_actions(torch.from_numpy(samples.actions[rows]), statistics),
-        torch.from_numpy(samples.progress[rows]).clamp(0, 1), target, _LABELS[task],
+        torch.from_numpy(samples.progress[rows]).clamp(0, 1), target, INSTRUCTION_LABELS[task],
         torch.from_numpy(weights[task]), torch.from_numpy(spoken),
-        torch.from_numpy(spoken_mask), _LABELS[spoken_task])
-
-
-def _with_noise(words: NDArray[np.float32], mask: NDArray[np.bool_], level: float,
-                rng: np.random.Generator) -> NDArray[np.float32]:
-    return words + level * rng.standard_normal(words.shape, np.float32) * mask[..., None]
+        torch.from_numpy(spoken_mask), INSTRUCTION_LABELS[spoken_task])
 
 
 def losses(model: VlaModel, output: ModelOutput, batch: BcBatch, config: BcConfig,

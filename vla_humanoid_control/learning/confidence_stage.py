@@ -52,7 +52,7 @@ from vla_humanoid_control.language.phrasings import (
     phrasings,
     rehearsed,
 )
-from vla_humanoid_control.learning.augment import AugmentConfig, augment_images
+from vla_humanoid_control.learning.augment import AugmentConfig, augment_images, noisy_words
 from vla_humanoid_control.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from vla_humanoid_control.learning.corruptions import corrupt
 from vla_humanoid_control.learning.dataset import ShardSet, find_shards, iterate, make_batch
@@ -64,7 +64,7 @@ from vla_humanoid_control.learning.transforms import (
     normalise_joints,
     normalise_time,
 )
-from vla_humanoid_control.models.heads import ConfidenceHead, instruction_labels
+from vla_humanoid_control.models.heads import INSTRUCTION_LABELS, ConfidenceHead
 from vla_humanoid_control.models.vla import ModelInput, VlaModel
 
 _PLAIN = AugmentConfig(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
@@ -212,8 +212,7 @@ class EvidenceMaker:
         if kind == 'out_of_scope':
             text = rng.integers(len(shards.texts), len(rollouts.bank), len(rows))
         words, mask = rollouts.bank.gather(text)
-        words = words + augment.word_noise * rng.standard_normal(
-            words.shape, np.float32) * mask[..., None]
+        words = noisy_words(words, mask, augment.word_noise, rng)
         statistics = self._checkpoint.statistics
         return ModelInput(
             images.contiguous(memory_format=torch.channels_last), torch.from_numpy(frame_of_row),
@@ -280,7 +279,6 @@ def fit_scope(model: VlaModel, config: ConfidenceConfig, seed: int) -> None:
     Two fifths of a batch are out of scope, which is harder to know than any task.
     """
     texts = TaskTexts(list(TASK_KEYS), 'train', config.scope_phrasings)
-    labels = torch.tensor([instruction_labels(k) for k in (*TASK_KEYS, None)])
     parameters = [*model.scope.parameters(), *model.scope_head.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=_SCOPE_RATE, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _SCOPE_RATE, config.scope_steps)
@@ -291,10 +289,9 @@ def fit_scope(model: VlaModel, config: ConfidenceConfig, seed: int) -> None:
     model.scope.train()
     for step in range(1, config.scope_steps + 1):
         words, mask, tasks = texts.draw_any(_SCOPE_BATCH - others, others, rng)
-        words = words + config.augment.word_noise * rng.standard_normal(
-            words.shape, np.float32) * mask[..., None]
+        words = noisy_words(words, mask, config.augment.word_noise, rng)
         logits = model.scope_logits(torch.from_numpy(words), torch.from_numpy(mask))
-        loss = model.scope_head.loss(logits, labels[tasks]).mean()
+        loss = model.scope_head.loss(logits, INSTRUCTION_LABELS[tasks]).mean()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -422,20 +419,21 @@ def fit_combination(signals: tuple[str, ...], values: NDArray[np.float64],
     free = torch.zeros(x.shape[1] + 1, dtype=torch.double, requires_grad=True)
     optimizer = torch.optim.LBFGS([free], max_iter=200, line_search_fn='strong_wolfe')
 
+    def weights() -> Tensor:
+        return functional.softplus(free[:-1]) + least
+
     def loss() -> Tensor:
         optimizer.zero_grad()
-        weights = functional.softplus(free[:-1]) + least
-        logits = free[-1] - x @ weights
+        slopes = weights()
+        logits = free[-1] - x @ slopes
         value = (w * functional.binary_cross_entropy_with_logits(logits, y, reduction='none')
-                 ).sum() + 1e-4 * (weights ** 2).sum()
+                 ).sum() + 1e-4 * (slopes ** 2).sum()
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
     optimizer.step(loss)  # type: ignore[no-untyped-call]
-    with torch.no_grad():
-        weights = functional.softplus(free[:-1]) + least
     return Combination(signals, tuple(mean.tolist()), tuple(std.tolist()), tuple(hinge.tolist()),
-                       tuple(weights.tolist()), float(free[-1].detach()))
+                       tuple(weights().tolist()), float(free[-1].detach()))
 
 
 def _calibrate(maker: EvidenceMaker, checkpoint: Checkpoint, rollouts: Rollouts,

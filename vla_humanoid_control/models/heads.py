@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vla_humanoid_control.language.phrasings import COLOURS, FAMILIES, SHAPES
+from vla_humanoid_control.language.phrasings import COLOURS, FAMILIES, SHAPES, TASK_KEYS
 from vla_humanoid_control.models.fusion import Grounding
 
 
@@ -127,6 +127,10 @@ def instruction_labels(task_key: str | None) -> list[int]:
     said = {'family': family, family: rest, 'colour': colour, 'shape': shape}
     return [options.index(said[slot]) if said.get(slot) in options else -1
             for slot, options in INSTRUCTION_SLOTS]
+
+
+INSTRUCTION_LABELS = torch.tensor([instruction_labels(k) for k in (*TASK_KEYS, None)])
+"""int64 [tasks + 1, S]: those of every task and, last, of a request outside the abilities."""
 
 
 class InstructionHead(nn.Module):
