@@ -91,7 +91,7 @@ def test_parameters_of_a_misspelt_node_are_refused(tmp_path: Path, monkeypatch: 
                     'saftey_monitor: {ros__parameters: {safety.slow_ttc_s: 2.0}}\n')
     assert main(['run', '--checkpoint', 'scripted', '--params', str(path)]) == 2
     message = capsys.readouterr().err
-    assert 'no node saftey_monitor. Did you mean safety_monitor?' in message
+    assert 'no node saftey_monitor (did you mean safety_monitor?)' in message
     assert list(tmp_path.iterdir()) == [path]
 
 

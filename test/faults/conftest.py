@@ -8,7 +8,6 @@ them, and brought up anew where that fails.
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -19,10 +18,6 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2: pip install .[ros], or source an installation')
 
-from vla_humanoid_control.nodes.bringup import environment
-
-# Before anything of ROS is loaded: this process must speak as the nodes do.
-os.environ.update(environment())
 # For the modules that all these tests share.
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / 'integration'))
@@ -37,7 +32,7 @@ from fault_report import (
     late_percentile,
     table,
 )
-from graph_under_test import GraphUnderTest, claimed_domain
+from graph_under_test import GraphUnderTest
 from safety_bench import Bench
 
 from vla_humanoid_control.robot import load_robot
@@ -161,13 +156,6 @@ def shared(bringup: Bringup, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def graph(shared: SharedGraph) -> GraphUnderTest:
     """The module's graph, at rest and in good health."""
     return shared.fresh()
-
-
-@pytest.fixture
-def domain_id() -> Iterator[int]:
-    """A ROS domain that no other test on this machine uses at the same time."""
-    with claimed_domain() as number:
-        yield number
 
 
 # --- the bench ----------------------------------------------------------------------------------

@@ -181,6 +181,11 @@ def test_fault_62_reset_while_the_cause_persists(graph: GraphUnderTest, fault: F
     assert not accepted and 'still pressed' in reason
     fault.happened(reason)
     assert graph.safety.startswith('ESTOP')
+    graph.press(False)
+    graph.wait_for(lambda: graph.reset()[0], 'the reset is accepted')
+    graph.pause(0.5)
+    assert graph.is_at_rest()
+    graph.walk_on()
 
 
 class Impostor:

@@ -133,6 +133,17 @@ def test_fault_32_alternating_extremes(running: Bench, fault: Fault) -> None:
                    f'{np.abs(jerk / base[1]).max():.0%} of the jerk limit at most')
 
 
+def test_fault_32_alternating_extremes_in_the_graph(graph: GraphUnderTest, fault: Fault) -> None:
+    """Full positive and full negative action by turns, from the policy."""
+    before = graph.count_now('safety_monitor', 'count/clamped')
+    misbehave(graph, 'alternate')
+    graph.pause(2.0)
+    graph.assert_within_limits()
+    clamped = graph.count_now('safety_monitor', 'count/clamped') - before
+    assert clamped > 0
+    fault.happened(f'clamped, {clamped} values counted')
+
+
 def test_fault_33_exception_in_inference(graph: GraphUnderTest, fault: Fault) -> None:
     """The policy raises at every inference."""
     since = misbehave(graph, 'explode')

@@ -49,6 +49,7 @@ def test_fault_21_hostile_text(graph: GraphUnderTest, fault: Fault) -> None:
     """Control characters, invalid UTF-8, bidirectional overrides, other scripts."""
     refused(graph, fault, 'walk\x07forward', 'control')
     refused(graph, fault, 'walk \u202edrawrof', 'control')
+    refused(graph, fault, '\N{SNOWMAN}', 'no word')
     text = b'walk \xff\xfe forward\x00'  # as CDR: a String that no Python program could make
     graph.say_raw(b'\x00\x01\x00\x00' + struct.pack('<I', len(text)) + text)
     graph.wait_for(lambda: 'UTF-8' in graph.health('vla_controller'), 'invalid UTF-8 is refused')

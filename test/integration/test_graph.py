@@ -1,22 +1,18 @@
-"""The whole graph: words lead to motion within limits, and everything that goes wrong stops it."""
+"""The whole graph: words lead to motion within limits. What goes wrong is in test/faults."""
 
 from __future__ import annotations
 
-import signal
 import time
 
 import numpy as np
 import pytest
-from geometry_msgs.msg import Twist
 from graph_under_test import PERIOD_S, ROBOT, GraphUnderTest
 from sensor_msgs.msg import JointState
-from std_msgs.msg import String
 
 from vla_humanoid_control.nodes import qos
 from vla_humanoid_control.types import BASE_CHANNELS
 
 LIMITS = [ROBOT.base[c] for c in BASE_CHANNELS]
-PROPOSAL_TIMEOUT_S = 0.3
 
 
 def test_words_lead_to_motion_within_limits_and_to_done(graph: GraphUnderTest) -> None:
@@ -55,107 +51,12 @@ def test_gesture_moves_the_arm_within_its_limits(graph: GraphUnderTest) -> None:
         assert (np.abs(np.diff(path)) <= 2 * joint.motion.velocity * PERIOD_S + 1e-9).all()
 
 
-def test_stop_word_stops_at_once(graph: GraphUnderTest) -> None:
-    graph.wait_until_ready()
-    graph.walk()
-    said = time.monotonic()
-    graph.say('please stop right now')
-    graph.wait_for(graph.is_at_rest, 'the base is at rest', 10.0)
-    assert graph.stopping_began_after(said) < graph.slack_s(said)
-    assert graph.task.startswith('DONE: please stop')
-    graph.assert_within_limits()
-
-
 def test_words_it_does_not_know_move_nothing(graph: GraphUnderTest) -> None:
     graph.wait_until_ready()
     graph.say('file my taxes')
     graph.wait_for(lambda: graph.task.startswith('FAILED'), 'all retries are used up', 20.0)
     assert all(not t.any() for _, t in graph.twists)
     assert [s.split(':')[0] for _, s in graph.task_states].count('RETRYING') == 3
-
-
-def test_nonsense_words_are_refused_and_reported(graph: GraphUnderTest) -> None:
-    graph.wait_until_ready()
-    for words, reason in (('', 'empty'), ('x' * 1_000_000, 'more than'), ('   ', 'empty'),
-                          ('walk\x07forward', 'control'), ('\N{SNOWMAN}', 'no word')):
-        graph.say(words)
-        graph.wait_for(lambda r=reason: r in graph.health('vla_controller'), reason)
-    assert graph.task == 'IDLE'
-    assert all(not t.any() for _, t in graph.twists)
-
-
-@pytest.mark.parametrize('name', ['vla_controller', 'confidence_monitor'])
-def test_killed_node_stops_the_robot(graph: GraphUnderTest, name: str) -> None:
-    graph.wait_until_ready()
-    graph.walk()
-    killed = time.monotonic()
-    graph.kill(name)
-    graph.wait_for(graph.is_at_rest, 'the base is at rest', 10.0)
-    assert graph.stopping_began_after(killed) < PROPOSAL_TIMEOUT_S + graph.slack_s(killed)
-    graph.assert_within_limits()
-
-
-def test_paused_safety_sends_no_burst_and_resumes_from_rest(graph: GraphUnderTest) -> None:
-    graph.wait_until_ready()
-    graph.walk()
-    graph.kill('safety_monitor', signal.SIGSTOP)
-    began = time.monotonic()
-    graph.wait_for(lambda: time.monotonic() - began > 2.0, 'two seconds')
-    before = len(graph.twists)
-    resumed = time.monotonic()
-    graph.kill('safety_monitor', signal.SIGCONT)
-    graph.wait_for(lambda: len(graph.twists) > before + 10, 'commands again')
-    first = [v for t, v in graph.twists[before:] if t >= resumed]
-    assert np.abs(first[0]).max() < 0.05
-    times = [t for t, _ in graph.twists[before:]]
-    assert len([t for t in times if t - times[0] < 0.1]) <= 7
-
-
-def test_emergency_stop_latches_and_reset_is_refused_while_it_is_pressed(
-        graph: GraphUnderTest) -> None:
-    graph.wait_until_ready()
-    graph.walk()
-    pressed = time.monotonic()
-    graph.press(True)
-    graph.wait_for(lambda: graph.safety.startswith('ESTOP'), 'it is latched')
-    graph.wait_for(graph.is_at_rest, 'the base is at rest', 10.0)
-    assert graph.stopping_began_after(pressed) < graph.slack_s(pressed)
-    graph.assert_within_limits()
-    assert graph.reset()[0] is False
-    graph.press(False)
-    graph.wait_for(lambda: graph.task.startswith('FAILED: walk forward (ESTOP'),
-                   'the controller has given up its task')
-    graph.wait_for(lambda: graph.reset()[0], 'the reset is accepted')
-    graph.wait_for(lambda: graph.safety.startswith('HOLD'), 'it holds')
-    began = time.monotonic()
-    graph.wait_for(lambda: time.monotonic() - began > 1.0, 'a second')
-    assert graph.is_at_rest()
-    graph.walk()
-
-
-def test_late_joiner_learns_the_present_state(graph: GraphUnderTest) -> None:
-    graph.wait_until_ready()
-    graph.say('stop')
-    graph.wait_for(lambda: graph.task.startswith('DONE'), 'done')
-    heard: list[str] = []
-    graph.node.create_subscription(String, '/vla/task_state', lambda m: heard.append(m.data),
-                                   qos.STATE)
-    graph.node.create_subscription(String, '/safety/state', lambda m: heard.append(m.data),
-                                   qos.STATE)
-    graph.wait_for(lambda: {h.split(':')[0] for h in heard} == {'DONE', 'HOLD'}, 'both heard', 3.0)
-
-
-@pytest.mark.parametrize(('topic', 'kind'), [('/cmd_vel', Twist), ('/joint_commands', JointState)])
-def test_foreign_publisher_stops_the_robot_until_it_is_gone(
-        graph: GraphUnderTest, topic: str, kind: type) -> None:
-    graph.wait_until_ready()
-    graph.walk()
-    intruder = graph.node.create_publisher(kind, topic, qos.STREAM)
-    graph.wait_for(lambda: graph.safety.startswith('STOP') and topic in graph.safety, 'stopped')
-    graph.wait_for(graph.is_at_rest, 'the base is at rest', 10.0)
-    graph.wait_for(lambda: topic in graph.health('safety_monitor'), 'reported')
-    graph.drop(intruder)
-    graph.wait_for(lambda: not graph.safety.startswith('STOP'), 'free again')
 
 
 def test_a_command_right_after_a_reset_is_carried_out(graph: GraphUnderTest) -> None:
@@ -171,51 +72,37 @@ def test_a_command_right_after_a_reset_is_carried_out(graph: GraphUnderTest) -> 
         graph.wait_for(graph.is_at_rest, 'the base is at rest', 10.0)
 
 
-def test_deactivation_in_motion_stops_first(graph: GraphUnderTest) -> None:
+def test_silent_camera_stops_the_robot_and_is_reported(graph: GraphUnderTest) -> None:
     graph.wait_until_ready()
     graph.walk()
-    assert graph.change_state('safety_monitor', 'deactivate')
-    assert not graph.twists[-1][1].any()
+    graph.robot.camera_on = False
+    graph.wait_for(graph.is_at_rest, 'the base is at rest', 10.0)
     graph.assert_within_limits()
-    count = len(graph.twists)
-    assert graph.change_state('safety_monitor', 'activate')
-    graph.wait_for(lambda: len(graph.twists) > count + 10, 'commands again')
+    graph.wait_for(lambda: 'no frame' in graph.health('vla_controller'), 'the reason is reported')
 
 
-def test_restart_while_latched_comes_up_latched(graph: GraphUnderTest) -> None:
+def test_malformed_gated_message_stops_with_the_reason(graph: GraphUnderTest) -> None:
+    """Whoever sends it: a command that is not understood means stop, not ignore."""
     graph.wait_until_ready()
-    graph.press(True)
-    graph.wait_for(lambda: graph.safety.startswith('ESTOP'), 'it is latched')
-    graph.kill('safety_monitor')
-    graph.processes.processes['safety_monitor'].wait()
-    graph.safety_states.clear()
-    graph.start('safety_monitor')
-    graph.wait_for(lambda: graph.safety, 'it speaks again', 90.0)
-    assert graph.safety.startswith('ESTOP')
+    graph.walk()
+    intruder = graph.node.create_publisher(JointState, '/vla/action_gated', qos.STREAM)
+    graph.wait_for(lambda: intruder.get_subscription_count() >= 2, 'discovery')
+    graph.say('walk forward')
+    bad = JointState(name=['base/linear_x', 'tail'], position=[0.0, 1.0], velocity=[0.1, 0.0])
+    graph.wait_for(lambda: intruder.publish(bad) or any(
+        s.startswith('STOP') and "unknown channel 'tail'" in s for _, s in graph.safety_states),
+        'STOP with the reason', 3.0)
 
 
-def test_thresholds_change_within_bounds_and_nonsense_is_refused(graph: GraphUnderTest) -> None:
+def test_parameters_change_within_bounds_and_only_there(graph: GraphUnderTest) -> None:
     graph.wait_until_ready()
-    for node, name, value in (('safety_monitor', 'safety.slow_ttc_s', float('nan')),
-                              ('safety_monitor', 'safety.slow_ttc_s', -1.0),
-                              ('safety_monitor', 'safety.slow_ttc_s', float('inf')),
-                              ('safety_monitor', 'safety.base_velocity_scale', [1.0, 1.0]),
-                              ('safety_monitor', 'robot', 'other'),
+    for node, name, value in (('safety_monitor', 'robot', 'other'),
                               ('confidence_monitor', 'gate.open_threshold', 0.1),
                               ('vla_controller', 'task.max_retries', -1)):
         accepted, reason = graph.set(node, name, value)
         assert not accepted and reason, (node, name, value)
     assert graph.set('safety_monitor', 'safety.base_velocity_scale', [0.3, 0.3, 0.3])[0]
     graph.say('walk forward')
-    graph.wait_for(lambda: graph.speed > 0.1, 'it walks')
-    accepted, reason = graph.set('safety_monitor', 'safety.watch_scan', False)
-    assert not accepted and 'moves' in reason
     graph.wait_for(lambda: graph.task.startswith('DONE'), 'done')
-    assert max(abs(t[0]) for _, t in graph.twists) <= 0.3 * LIMITS[0].velocity + 1e-6
-
-
-def test_qos_mismatch_is_reported(graph: GraphUnderTest) -> None:
-    graph.wait_until_ready()
-    graph.node.create_publisher(String, '/vla_command', qos.SENSOR_INPUT)  # best effort
-    graph.wait_for(lambda: 'QoS mismatch on /vla_command' in graph.health('vla_controller'),
-                   'reported')
+    fastest = max(abs(t[0]) for _, t in graph.twists)
+    assert 0.1 < fastest <= 0.3 * LIMITS[0].velocity + 1e-6

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 
-@pytest.fixture(scope='module')
-def context() -> Iterator[Any]:
+@pytest.fixture
+def context(domain_id: int) -> Iterator[Any]:
     """A context of ROS that no other process shares."""
     rclpy = pytest.importorskip('rclpy')
     context = rclpy.Context()
-    rclpy.init(context=context, domain_id=101)
+    rclpy.init(context=context, domain_id=domain_id)
     yield context
     rclpy.shutdown(context=context)

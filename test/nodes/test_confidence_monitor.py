@@ -17,8 +17,9 @@ from vla_humanoid_control.types import Action, Proposal
 pytestmark = pytest.mark.ros
 
 
-def test_the_gate_starts_closed_each_time_that_the_node_is_activated() -> None:
-    rclpy.init(args=['--ros-args', '-p', 'policy:=scripted'], domain_id=101)
+def test_the_gate_starts_closed_each_time_that_the_node_is_activated(
+        domain_id: int) -> None:
+    rclpy.init(args=['--ros-args', '-p', 'policy:=scripted'], domain_id=domain_id)
     node = ConfidenceMonitor()
     try:
         node.trigger_configure()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -13,10 +12,6 @@ import pytest
 
 pytest.importorskip('rclpy')
 
-from vla_humanoid_control.nodes.bringup import environment
-
-os.environ.update(environment())  # nothing is offered beyond this machine
-
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from std_msgs.msg import String
@@ -24,7 +19,6 @@ from std_srvs.srv import Trigger
 
 from vla_humanoid_control.nodes import qos
 from vla_humanoid_control.nodes.director import Director, EpisodeOutcome
-from vla_humanoid_control.nodes.domain import claimed_domain
 from vla_humanoid_control.simulation import tasks
 
 pytestmark = pytest.mark.ros
@@ -81,22 +75,21 @@ class Others:
 
 
 @pytest.fixture
-def others(monkeypatch: pytest.MonkeyPatch) -> Iterator[Others]:
+def others(domain_id: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Others]:
     monkeypatch.setitem(tasks._TIME_LIMIT_S, 'gesture', LIMIT_S)
-    with claimed_domain() as domain_id:
-        monkeypatch.setenv('ROS_DOMAIN_ID', str(domain_id))  # the director's
-        context = rclpy.Context()
-        rclpy.init(context=context, domain_id=domain_id)
-        played = Others(context)
-        executor = SingleThreadedExecutor(context=context)
-        executor.add_node(played.node)
-        thread = threading.Thread(target=executor.spin, daemon=True)
-        thread.start()
-        yield played
-        executor.shutdown()
-        thread.join(5.0)
-        played.node.destroy_node()
-        rclpy.shutdown(context=context)
+    monkeypatch.setenv('ROS_DOMAIN_ID', str(domain_id))  # the director's
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=domain_id)
+    played = Others(context)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(played.node)
+    thread = threading.Thread(target=executor.spin, daemon=True)
+    thread.start()
+    yield played
+    executor.shutdown()
+    thread.join(5.0)
+    played.node.destroy_node()
+    rclpy.shutdown(context=context)
 
 
 @pytest.fixture

@@ -84,9 +84,25 @@ def test_launch_argument_remaps_topics_of_all_nodes(path: Path) -> None:
 def test_a_bad_remapping_ends_the_launch() -> None:
     context = LaunchContext()
     context.launch_configurations['remap'] = 'cmd_vel:=/base/cmd_vel'
-    rules = next(e for e in describe(simulated=False).entities if isinstance(e, OpaqueFunction))
     with pytest.raises(UserError, match='cmd_vel:=/base/cmd_vel'):
-        rules.execute(context)
+        run_functions(context)
+
+
+def test_a_parameter_file_of_a_node_that_there_is_not_ends_the_launch(tmp_path: Path) -> None:
+    """It used to be read, and to change nothing."""
+    mine = tmp_path / 'mine.yaml'
+    mine.write_text('saftey_monitor: {ros__parameters: {use_sim_time: false}}')
+    context = LaunchContext()
+    context.launch_configurations['params'] = str(mine)
+    with pytest.raises(UserError, match=r'saftey_monitor \(did you mean safety_monitor\?\)'):
+        run_functions(context)
+
+
+def run_functions(context: LaunchContext) -> None:
+    """What the launch description computes, with defaults for what the context does not say."""
+    for entity in describe(simulated=False).entities:
+        if isinstance(entity, (DeclareLaunchArgument, OpaqueFunction)):
+            entity.execute(context)
 
 
 def evaluated(node: Node, context: LaunchContext) -> list[tuple[str, bool]]:

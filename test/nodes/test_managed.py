@@ -149,7 +149,8 @@ def test_a_qos_mismatch_is_over_when_all_who_do_not_match_are_gone(context: Any,
     node.destroy_node()
 
 
-def test_a_node_runs_where_rclpy_keeps_its_event_callbacks_as_humble_does() -> None:
+def test_a_node_runs_where_rclpy_keeps_its_event_callbacks_as_humble_does(
+        domain_id: int) -> None:
     """Humble has no `rclpy.event_handler`: no node could be imported there."""
     script = ('import sys, types, warnings\n'
               'import rclpy, rclpy.node\n'
@@ -162,7 +163,7 @@ def test_a_node_runs_where_rclpy_keeps_its_event_callbacks_as_humble_does() -> N
               'sys.modules["rclpy.experimental"] = None\n'
               'from vla_humanoid_control.nodes import managed\n'
               'assert managed.SubscriptionEventCallbacks is old.SubscriptionEventCallbacks\n'
-              'rclpy.init(domain_id=101)\n'
+              f'rclpy.init(domain_id={domain_id})\n'
               'print(type(managed._executor()).__name__)\n'
               'rclpy.shutdown()\n')
     done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True,

@@ -22,7 +22,6 @@ from std_srvs.srv import Trigger
 
 from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.nodes import qos
-from vla_humanoid_control.nodes.domain import claimed_domain
 from vla_humanoid_control.nodes.latch_file import LatchFile
 from vla_humanoid_control.nodes.safety_monitor import SafetyMonitor
 
@@ -30,10 +29,11 @@ pytestmark = pytest.mark.ros
 
 
 @pytest.fixture
-def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SafetyMonitor]:
+def node(domain_id: int, tmp_path: Path,
+         monkeypatch: pytest.MonkeyPatch) -> Iterator[SafetyMonitor]:
     """A node that is configured, and not active."""
     monkeypatch.setenv('ROS_HOME', str(tmp_path))
-    rclpy.init(domain_id=101)
+    rclpy.init(domain_id=domain_id)
     node = SafetyMonitor()
     node.trigger_configure()
     yield node
@@ -154,9 +154,9 @@ def test_cameras_are_listened_to_once_a_person_asks_for_it(node: SafetyMonitor) 
     assert topics().count('/camera/rgb/image_raw') == 1
 
 
-def test_depth_heights_in_the_wrong_order_are_refused() -> None:
+def test_depth_heights_in_the_wrong_order_are_refused(domain_id: int) -> None:
     """Regression: no point lies between them, so that every obstacle vanished."""
-    rclpy.init(args=['--ros-args', '-p', 'depth_heights:=[1.5, 0.05]'], domain_id=101)
+    rclpy.init(args=['--ros-args', '-p', 'depth_heights:=[1.5, 0.05]'], domain_id=domain_id)
     try:
         with pytest.raises(UserError, match='depth_heights'):
             SafetyMonitor()
@@ -164,10 +164,10 @@ def test_depth_heights_in_the_wrong_order_are_refused() -> None:
         rclpy.shutdown()
 
 
-def test_compressed_cameras_are_watched_where_they_speak() -> None:
+def test_compressed_cameras_are_watched_where_they_speak(domain_id: int) -> None:
     """Regression: it listened for raw images, which never came, and stopped for ever."""
     rclpy.init(args=['--ros-args', '-p', 'compressed:=true', '-p', 'safety.watch_cameras:=true',
-                     '-p', 'remember_latch:=false'], domain_id=101)
+                     '-p', 'remember_latch:=false'], domain_id=domain_id)
     node = SafetyMonitor()
     try:
         node.trigger_configure()
@@ -185,33 +185,32 @@ def test_compressed_cameras_are_watched_where_they_speak() -> None:
 
 
 def test_whoever_publishes_where_commands_are_remapped_to_is_foreign(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        domain_id: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And whoever publishes on a topic that only has the old name is not."""
     monkeypatch.setenv('ROS_HOME', str(tmp_path))
-    with claimed_domain() as number:
-        rclpy.init(args=['--ros-args', '-r', '/cmd_vel:=/base/cmd_vel'], domain_id=number)
-        node = SafetyMonitor()
-        other = rclpy.create_node('other', use_global_arguments=False)
-        try:
-            node.trigger_configure()
-            reported: list[list[str]] = []
-            monkeypatch.setattr(node.supervisor, 'on_foreign_publisher',
-                                lambda topics, _now_s: reported.append(topics))
-            assert '/base/cmd_vel' in [p.topic_name for p in node.publishers]
+    rclpy.init(args=['--ros-args', '-r', '/cmd_vel:=/base/cmd_vel'], domain_id=domain_id)
+    node = SafetyMonitor()
+    other = rclpy.create_node('other', use_global_arguments=False)
+    try:
+        node.trigger_configure()
+        reported: list[list[str]] = []
+        monkeypatch.setattr(node.supervisor, 'on_foreign_publisher',
+                            lambda topics, _now_s: reported.append(topics))
+        assert '/base/cmd_vel' in [p.topic_name for p in node.publishers]
 
-            def looks_until(topic: str, number: int) -> list[str]:
-                end = time.monotonic() + 10.0
-                while len(other.get_publishers_info_by_topic(topic)) < number \
-                        and time.monotonic() < end:
-                    time.sleep(0.01)
-                node._look_for_foreign_publishers()
-                return reported[-1]
+        def looks_until(topic: str, number: int) -> list[str]:
+            end = time.monotonic() + 10.0
+            while len(other.get_publishers_info_by_topic(topic)) < number \
+                    and time.monotonic() < end:
+                time.sleep(0.01)
+            node._look_for_foreign_publishers()
+            return reported[-1]
 
-            other.create_publisher(Twist, '/cmd_vel', 1)
-            assert looks_until('/cmd_vel', 1) == []
-            other.create_publisher(Twist, '/base/cmd_vel', 1)
-            assert looks_until('/base/cmd_vel', 2) == ['/base/cmd_vel']
-        finally:
-            other.destroy_node()
-            node.destroy_node()
-            rclpy.shutdown()
+        other.create_publisher(Twist, '/cmd_vel', 1)
+        assert looks_until('/cmd_vel', 1) == []
+        other.create_publisher(Twist, '/base/cmd_vel', 1)
+        assert looks_until('/base/cmd_vel', 2) == ['/base/cmd_vel']
+    finally:
+        other.destroy_node()
+        node.destroy_node()
+        rclpy.shutdown()

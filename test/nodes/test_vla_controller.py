@@ -30,9 +30,9 @@ ESTOP = 'ESTOP: emergency stop (topic)'
 
 
 @pytest.fixture
-def node() -> Iterator[VlaController]:
+def node(domain_id: int) -> Iterator[VlaController]:
     """A node that is active."""
-    rclpy.init(args=['--ros-args', '-p', 'policy:=scripted'], domain_id=101)
+    rclpy.init(args=['--ros-args', '-p', 'policy:=scripted'], domain_id=domain_id)
     node = VlaController()
     node.trigger_configure()
     node.trigger_activate()

@@ -17,13 +17,7 @@ pytest.importorskip('rclpy', reason='needs ROS 2: pip install .[ros], or source 
 pytest.importorskip('psutil')
 
 import psutil
-
-from vla_humanoid_control.nodes.bringup import environment
-
-# Before anything of ROS is loaded: this process must speak as the nodes do.
-os.environ.update(environment())
-
-from graph_under_test import GraphUnderTest, claimed_domain
+from graph_under_test import GraphUnderTest
 from sros2_policy import PREFIX, Rights, read
 
 from vla_humanoid_control.cli.prerequisites import rendering_problem
@@ -34,12 +28,6 @@ pytestmark = pytest.mark.ros
 
 KINDS = {'publish': 'publisher', 'subscribe': 'subscriber', 'reply': 'service',
          'request': 'client'}
-
-
-@pytest.fixture
-def domain_id() -> Iterator[int]:
-    with claimed_domain() as number:
-        yield number
 
 
 def used_by(node: Any, name: str) -> dict[str, set[str]]:

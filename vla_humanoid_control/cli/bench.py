@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
 import os
 import platform
 import sys
@@ -25,7 +24,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from vla_humanoid_control.cli.prerequisites import rendering_problem
+from vla_humanoid_control.cli.prerequisites import rendering_problem, ros_problem
 from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.outputs import check_folder, make_folder
 from vla_humanoid_control.resources import resource_path, share_dir
@@ -133,9 +132,8 @@ def _benchmark(name: str) -> Any:
 
 def _join_graph() -> None:
     """This process is one end of the graph, and must speak and run as its nodes do."""
-    if importlib.util.find_spec('rclpy') is None:
-        raise UserError('The bench runs on ROS 2, and there is no rclpy here. Run make setup, or '
-                        'source a ROS 2 installation.')
+    if problem := ros_problem():
+        raise UserError(problem)
     from vla_humanoid_control.nodes.bringup import environment
     os.environ.update(environment())
 

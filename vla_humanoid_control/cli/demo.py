@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import sys
 import threading
@@ -13,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vla_humanoid_control.cli.prerequisites import rendering_problem
+from vla_humanoid_control.cli.prerequisites import rendering_problem, ros_problem
 from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.outputs import check_folder, make_folder
 from vla_humanoid_control.resources import config_path
@@ -47,12 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UserError: Something is missing on this machine, or the graph fails.
     """
-    problem = rendering_problem()
-    if problem is not None:
+    if problem := rendering_problem() or ros_problem():
         raise UserError(problem)
-    if importlib.util.find_spec('rclpy') is None:
-        raise UserError('The demo runs on ROS 2, and there is no rclpy here. Run make setup, or '
-                        'source a ROS 2 installation.')
     _check(arguments)
     make_folder(arguments.out, '--out')
     window = not arguments.headless and bool(os.environ.get('DISPLAY'))

@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from vla_humanoid_control.cli.prerequisites import rendering_problem
+from vla_humanoid_control.cli.prerequisites import rendering_problem, ros_problem
 from vla_humanoid_control.confidence.score import ALPHA, SIGNALS, read_signals
 from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.outputs import check_file
@@ -67,8 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.ungated and arguments.ros:
         raise UserError('--ungated is for evaluation in process; leave out --ros.')
     episodes = load_suite(arguments.suite, through_nodes=arguments.ros)
-    problem = rendering_problem()
-    if problem is not None:
+    if problem := rendering_problem() or (ros_problem() if arguments.ros else None):
         raise UserError(problem)
     signals = read_signals([n for n in arguments.signals.split(',') if n])
     if not 0 < arguments.alpha < 1:
@@ -98,11 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _through_nodes(episodes: Sequence[Any], setup: Setup) -> list[Any]:
-    try:
-        from vla_humanoid_control.nodes.evaluation import LOG, evaluate
-    except ImportError as error:
-        raise UserError(f'--ros needs ROS 2 ({error}). Run make setup, or source a ROS 2 '
-                        'installation.') from error
+    from vla_humanoid_control.nodes.evaluation import LOG, evaluate
     check_file(LOG, 'The log')
     return list(tqdm(evaluate(episodes, *setup), total=len(episodes), unit='episode'))
 

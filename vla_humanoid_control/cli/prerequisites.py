@@ -60,6 +60,13 @@ def ros_is_here() -> bool:
     return sys.prefix == sys.base_prefix or not spec.origin.startswith(sys.prefix + os.sep)
 
 
+def ros_problem() -> str | None:
+    """Why no node could run; None where ROS 2 is here."""
+    if importlib.util.find_spec('rclpy') is not None:
+        return None
+    return 'There is no ROS 2 here (no rclpy). Run make setup, or source a ROS 2 installation.'
+
+
 def rendering_problem() -> str | None:
     """Why there could be no camera image; None where the libraries are there."""
     missing = {libraries[0]: package for libraries, package in _LIBRARIES

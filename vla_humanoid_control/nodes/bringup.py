@@ -18,8 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.resources import config_path
+from vla_humanoid_control.errors import UserError, with_nearest
+from vla_humanoid_control.resources import config_path, read_yaml
 
 # What a node says of an error: by its logger, by `managed.main`, at the end of a traceback.
 _ERROR = re.compile(r'\[(?:ERROR|FATAL)\] \[[^]]*\] \[[^]]*\]: (?!Traceback)(.+)|error: (.+)|'
@@ -111,6 +111,29 @@ def parse_remappings(rules: Iterable[str]) -> dict[str, str]:
             raise UserError(f'{source} is remapped twice, to {remappings[source]} and {target}.')
         remappings[source] = target
     return remappings
+
+
+def check_parameter_file(path: str | Path) -> None:
+    """Refuse a file of parameters whose nodes are not those of the graph.
+
+    Raises:
+        UserError: It cannot be read, has another form, or names a node that there is not.
+    """
+    document = read_yaml(Path(path), 'Parameter file',
+                         'Give the path of a YAML file like config/params/robot.yaml.')
+    if not isinstance(document, dict) or not all(
+            isinstance(entry, dict) and isinstance(entry.get('ros__parameters'), dict)
+            for entry in document.values()):
+        raise UserError(f'Parameter file {path} must name nodes, each with ros__parameters below '
+                        'it, as in config/params/robot.yaml.')
+    names = [entry.name for entry in graph(Deployment())]
+    for name in document:
+        # Before the last slash is a namespace, and may be a pattern, too.
+        space, slash, last = str(name).rpartition('/')
+        if last not in (*names, '*', '**'):
+            raise UserError(f'Parameter file {path}: there is no node '
+                            f'{space}{slash}{with_nearest(last, names)}. There are '
+                            f'{", ".join(names)}, and /** for all of them.')
 
 
 def default_parameters(simulated: bool) -> Path:

@@ -11,6 +11,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from vla_humanoid_control.nodes.bringup import (
     Deployment,
+    check_parameter_file,
     default_parameters,
     environment,
     graph,
@@ -39,6 +40,7 @@ def describe(simulated: bool) -> LaunchDescription:
         DeclareLaunchArgument('remap', default_value='',
                               description='Other names for topics and services, separated by '
                                           'spaces, such as "/cmd_vel:=/base/cmd_vel"'),
+        OpaqueFunction(function=_check),
         OpaqueFunction(function=_remap),
         *(SetEnvironmentVariable(name, value) for name, value in environment().items()),
         *(Node(package='vla_humanoid_control', executable=entry.name, name=entry.name,
@@ -47,6 +49,11 @@ def describe(simulated: bool) -> LaunchDescription:
                ros_arguments=['--enclave', entry.enclave], output='both', on_exit=_ended)
           for entry in entries),
     ])
+
+
+def _check(context: LaunchContext) -> None:
+    """A file that names a node wrongly would be read, and change nothing."""
+    check_parameter_file(context.launch_configurations['params'])
 
 
 def _remap(context: LaunchContext) -> list[SetRemap]:

@@ -9,7 +9,6 @@ are the metadata's `lower` and `upper` (see `bounds`). What else must hold is sa
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
 import math
 import re
@@ -26,7 +25,7 @@ from rcl_interfaces.msg import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.errors import UserError, with_nearest
 
 T = TypeVar('T')
 
@@ -126,10 +125,7 @@ def refuse_unknown(node: Node) -> None:
     if not unknown:
         return
     known = sorted(p for p in node.get_parameters_by_prefix('') if not p.startswith('qos_'))
-    hints = []
-    for name in unknown:
-        nearest = difflib.get_close_matches(name, known, 1)
-        hints.append(name + (f' (did you mean {nearest[0]}?)' if nearest else ''))
+    hints = [with_nearest(name, known) for name in unknown]
     raise UserError(f'{node.get_name()} has no parameter {", ".join(hints)}. '
                     'docs/parameters.md lists those of each node; what only one node has belongs '
                     'below its name, and not below /**.')
