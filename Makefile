@@ -1,4 +1,4 @@
-# make setup | demo | test | lint | bench | faults | fuzz | soak
+# make setup | demo | test | lint | bench | faults | fuzz | soak | train
 PYTHON ?= python3
 VENV   ?= .venv
 PY     := $(VENV)/bin/python
@@ -9,11 +9,14 @@ TESTS   ?= test
 REPEAT  ?= 5
 STEPS   ?= 1000000
 SECONDS ?= 600
+# Where train keeps what it collects, and its runs.
+DATA    ?= data
+RUNS    ?= runs
 
 export MUJOCO_GL ?= egl
 export PYTHONUNBUFFERED = 1
 
-.PHONY: setup demo test lint bench faults fuzz soak clean
+.PHONY: setup demo test lint bench faults fuzz soak train clean
 
 setup: $(VENV)/.installed
 
@@ -48,6 +51,29 @@ fuzz: setup
 
 soak: setup
 	$(PY) benchmarks/soak.py --seconds $(SECONDS)
+
+# The default policy from nothing; docs/training.md says why these steps. Once interrupted, it goes
+# on where it was: what is collected is kept, and a training takes up its last saved state.
+train: setup
+	$(VLA) collect --out $(DATA)/demo --frames 90000
+	$(VLA) collect --out $(DATA)/wave --frames 6000 --seed 2000 --tasks gesture:wave
+	$(VLA) collect --out $(DATA)/val --frames 6000 --split val
+	$(VLA) train --data $(DATA)/demo $(DATA)/wave $(DATA)/val --output $(RUNS)/demonstrated --time-budget 58
+	$(VLA) collect --out $(DATA)/dagger --frames 24000 --seed 1000 --policy $(RUNS)/demonstrated/checkpoint
+	$(VLA) train --data $(DATA)/demo $(DATA)/dagger $(DATA)/wave $(DATA)/val --output $(RUNS)/corrected \
+	    --init-from $(RUNS)/demonstrated/checkpoint --learning-rate 0.0007 --time-budget 22
+	$(VLA) collect --out $(DATA)/dagger2 --frames 9000 --seed 4000 --policy $(RUNS)/corrected/checkpoint
+	$(VLA) collect --out $(DATA)/dagger_reach --frames 15000 --seed 3000 --policy $(RUNS)/corrected/checkpoint \
+	    --tasks reach:red:box reach:red:ball reach:red:cup reach:red:cone \
+	            reach:green:box reach:green:ball reach:green:cup reach:green:cone \
+	            reach:blue:box reach:blue:ball reach:blue:cup reach:blue:cone \
+	            reach:yellow:box reach:yellow:ball reach:yellow:cup reach:yellow:cone
+	$(VLA) train --data $(DATA)/demo $(DATA)/dagger $(DATA)/dagger2 $(DATA)/dagger_reach $(DATA)/wave $(DATA)/val \
+	    --output $(RUNS)/policy --init-from $(RUNS)/corrected/checkpoint --learning-rate 0.0007 --time-budget 12
+	$(VLA) collect --out $(DATA)/rollouts --rollouts 1400 --policy $(RUNS)/policy/checkpoint
+	$(VLA) collect --out $(DATA)/rollouts_val --rollouts 800 --policy $(RUNS)/policy/checkpoint --split val
+	$(VLA) train --stage confidence --checkpoint $(RUNS)/policy/checkpoint --output $(RUNS)/default \
+	    --data $(DATA)/rollouts $(DATA)/rollouts_val
 
 clean:
 	rm -rf build install log out .mypy_cache .pytest_cache .ruff_cache *.egg-info
