@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ class RobotSpec:
     cameras: Mapping[str, SensorSpec]
     sensors: Mapping[str, SensorSpec]
 
-    @property
+    @cached_property
     def joint_names(self) -> tuple[str, ...]:
         """All joint names, in order."""
         return tuple(j.name for j in self.joints)

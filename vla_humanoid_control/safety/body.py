@@ -17,6 +17,8 @@ Array = NDArray[np.float64]
 
 _LOOK_S = np.array([0.0, 0.03, 0.07, 0.12, 0.18])
 """Times after a tick at which the way of braking is checked for touch, besides its end [s]."""
+_WAIT_TICKS = 5
+"""For so many ticks at most the same joints wait, before others are looked for."""
 _BEYOND = 0.02  # a joint measured further outside its limits than this is beyond them [rad; m]
 _LEAD_BACK_END = 0.5  # share of the tracking limit below which tracking counts as restored
 
@@ -58,6 +60,8 @@ class Body:
         self._limiter: JointLimiter | None = None
         self._begun = False
         self.waiting = ''
+        self._waited: NDArray[np.intp] = np.zeros(0, np.intp)  # who was made to wait last
+        self._waited_ticks = _WAIT_TICKS  # since that was decided
         self._measured: Array = robot.home
         self._target: Array = np.full(len(self.names), np.nan)
         self._target_problem: str | None = None  # not judged yet
@@ -230,17 +234,21 @@ class Body:
 
         Joints brake independently of each other, so the ways are put together from two.
         """
-        hold = limiter.plan(np.full(len(self.names), np.nan))
+        hold = limiter.plan_brake()
         hold_way = limiter.brake_path(hold, _LOOK_S)
         present = self._whole(limiter.stop_position)
         moving = np.flatnonzero(np.abs(plan.stop - hold.stop) > 1e-9)
-        # One joint at a time; else more and more of them, from the trunk outwards.
-        for waiting in (*moving[:, None], *(moving[:n] for n in range(2, len(moving)))):
+        # One joint at a time; else more and more of them, from the trunk outwards. Whoever waits
+        # goes on for a few ticks, if that is safe: the search takes longer than all the rest.
+        again = [self._waited] if self._waited_ticks < _WAIT_TICKS else []
+        for waiting in (*again, *moving[:, None], *(moving[:n] for n in range(2, len(moving)))):
             waits = np.zeros(len(self.names), dtype=bool)
             waits[waiting] = True
             stop = np.where(waits, hold.stop, plan.stop)
             if not posture.problem(self._whole(stop), present) and not self._way_problem(
                     posture, np.where(waits, hold_way, way), present):
+                self._waited_ticks = self._waited_ticks + 1 if waiting is self._waited else 0
+                self._waited = waiting
                 self._plan = Plan(np.where(waits, hold.state, plan.state), stop)
                 names = ', '.join(self.names[i] for i in waiting)
                 self.waiting = f'waiting: {names}; {problem}'

@@ -158,12 +158,24 @@ def time_to_collision(points: Array, twist: Array, zone: Zone) -> float:
     Returns:
         Seconds, 0 where it moves deeper into its zone, inf where nothing is met in time.
     """
+    return _agreed(_touch_times(points[:, 0], points[:, 1], twist, zone), twist, zone)
+
+
+def _agreed(times: Array, twist: Array, zone: Zone) -> float:
+    """When as many points as make an obstacle are touched [s]; inf beyond the horizon."""
+    if len(times) < zone.min_points:
+        return math.inf
+    time_s = float(np.partition(times, zone.min_points - 1)[zone.min_points - 1])
+    return time_s if time_s <= zone.horizon_s(math.hypot(twist[0], twist[1])) else math.inf
+
+
+def _touch_times(x: Array, y: Array, twist: Array, zone: Zone) -> Array:
+    """When the footprint will touch points at x, y [M] [m], float64 [M] [s]; inf for never."""
     vx, vy, turn = twist.tolist()
     speed = math.hypot(vx, vy)
+    if speed < _CLOSING_MPS:
+        return np.full(len(x), np.inf)
     horizon = zone.horizon_s(speed)
-    if len(points) < zone.min_points or speed < _CLOSING_MPS:
-        return math.inf
-    x, y = points[:, 0], points[:, 1]
     along = (x * vx + y * vy) / speed
     if abs(turn) * horizon < _STRAIGHT_RAD:
         first = _time_straight(along, (y * vx - x * vy) / speed, speed, zone.radius_m)
@@ -171,9 +183,7 @@ def time_to_collision(points: Array, twist: Array, zone: Zone) -> float:
         first = _time_on_arc(x, y, np.array([-vy, vx]) / turn, turn, zone.radius_m)
     distance = np.hypot(x, y)
     closing = along * speed > _CLOSING_MPS * distance
-    first = np.where(distance < zone.radius_m, np.where(closing, 0.0, np.inf), first)
-    time_s = float(np.partition(first, zone.min_points - 1)[zone.min_points - 1])
-    return time_s if time_s <= horizon else math.inf
+    return np.where(distance < zone.radius_m, np.where(closing, 0.0, np.inf), first)
 
 
 def _time_straight(along: Array, across: Array, speed: float, radius_m: float) -> Array:
@@ -243,14 +253,23 @@ class Surroundings:
         recent = list(self._sightings)[-(2 * zone.debounce - 1):]
         speed = math.hypot(twist[0], twist[1])
         reach_m = zone.radius_m + speed * zone.horizon_s(speed)
-        times = sorted(time_to_collision(_moved(s, pose, reach_m), twist, zone) for s in recent)
+        # All points at once: they are so few that each call costs more than its arithmetic.
+        seen = [_moved(s, pose, reach_m) for s in recent] or [np.zeros((2, 0))]
+        x, y = np.concatenate(seen, axis=1)
+        touches = _touch_times(x, y, twist, zone)
+        times, start = [], 0
+        for points in seen:
+            end = start + points.shape[1]
+            times.append(_agreed(touches[start:end], twist, zone))
+            start = end
+        times.sort()
         # Right after start fewer sightings are there than the debounce asks for: then all count.
         return times[min(zone.debounce, len(times)) - 1] if len(times) >= zone.debounce \
             else min(times, default=math.inf)
 
 
 def _moved(sighting: _Sighting, pose: Array, reach_m: float) -> Array:
-    """Points of a sighting that are within reach, in the base frame at `pose`, [M, 2]."""
+    """Points of a sighting that are within reach, in the base frame at `pose`, [2, M]."""
     (x0, y0, yaw0), (x1, y1, yaw1) = sighting.pose.tolist(), pose.tolist()
     cos, sin = math.cos(yaw0), math.sin(yaw0)
     dx, dy = x1 - x0, y1 - y0
@@ -261,7 +280,7 @@ def _moved(sighting: _Sighting, pose: Array, reach_m: float) -> Array:
     x, y = x[near], y[near]
     cos, sin = math.cos(yaw1 - yaw0), math.sin(yaw1 - yaw0)
     # Written out: a matrix product may start threads, and wait for them.
-    return np.stack([x * cos + y * sin, y * cos - x * sin], axis=1)
+    return np.stack([x * cos + y * sin, y * cos - x * sin])
 
 
 def allowed_share(ttc_s: float, speed: float, zone: Zone) -> float:

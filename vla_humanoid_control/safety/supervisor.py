@@ -143,8 +143,8 @@ class SafetySupervisor:
             watchdog.reject(problem, now_s)
         elif self._monitors.offer(watchdog, reading.stamp_ns, now_s):
             # Only the robot's own joints, in a fixed order: others may go on, or be NaN for ever.
-            content = tuple((reading.positions[name], reading.velocities.get(name))
-                            for name in self.robot.joint_names)
+            names = self.robot.joint_names
+            content = (*map(reading.positions.get, names), *map(reading.velocities.get, names))
             way = self._body.way + (self._way if self._walks else 0.0)
             self._monitors.content(watchdog, content, way, now_s)
             self._body.measured(reading.positions, now_s)
