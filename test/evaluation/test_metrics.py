@@ -34,6 +34,25 @@ def test_auroc_by_hand() -> None:
     assert metrics.auroc([0.5, 0.6], [True, True]) is None
 
 
+def test_auroc_interval_holds_the_truth_as_often_as_it_says() -> None:
+    """Normal scores, the successes' a standard deviation and a half higher: the area is 0.856."""
+    rng, truth, held = np.random.default_rng(0), 0.8556, 0
+    for _ in range(400):
+        scores = 1 / (1 + np.exp(-rng.normal([1.5] * 60 + [0.0] * 8)))
+        labels = np.arange(68) < 60
+        low, high = metrics.auroc_interval(metrics.auroc(scores, labels), 60, 8)
+        held += low <= truth <= high
+    assert 0.93 <= held / 400 <= 1.0
+
+
+def test_auroc_interval_knows_little_from_little() -> None:
+    assert metrics.auroc_interval(None, 5, 0) == (0.0, 1.0)
+    low, high = metrics.auroc_interval(1.0, 600, 1)
+    assert low < 0.8 and high == 1.0
+    few, many = metrics.auroc_interval(0.9, 600, 7), metrics.auroc_interval(0.9, 350, 150)
+    assert few[0] < many[0] < 0.9 < many[1] < few[1]
+
+
 def test_auprc_by_hand() -> None:
     # Thresholds .9: P 1, R 1/2; .8: P 1/2; .4: P 2/3, R 1 -> 1 * 1/2 + 2/3 * 1/2.
     assert metrics.auprc([0.9, 0.8, 0.4, 0.3], [True, False, True, False]) == pytest.approx(5 / 6)

@@ -54,6 +54,41 @@ def auroc(scores: Scores, labels: Labels) -> float | None:
     return float(u / (len(positive) * len(negative)))
 
 
+def auroc_interval(area: float | None, successes: int, failures: int,
+                   z: float = 1.959963984540054) -> tuple[float, float]:
+    """Score interval of an area under the ROC curve (Newcombe, 2006, method 5); z = 1.96: 95 %.
+
+    It stays within [0, 1] and says how little a few failures prove, also where the area is 1.
+
+    Args:
+        area: As `auroc` gives it.
+        successes: How many it was computed from.
+        failures: Likewise.
+        z: How many standard errors.
+
+    Returns:
+        Lower and upper bound; (0, 1) where the area is not defined.
+    """
+    if area is None:
+        return 0.0, 1.0
+    half_n = (successes + failures) / 2 - 1
+
+    def reaches(theta: float) -> bool:
+        """Whether the area lies within z standard errors of this true area."""
+        spread = 1 + half_n * ((1 - theta) / (2 - theta) + theta / (1 + theta))
+        variance = theta * (1 - theta) * spread / (successes * failures)
+        return abs(area - theta) <= z * math.sqrt(variance)
+
+    def edge(outside: float) -> float:
+        inside = area
+        for _ in range(50):  # halvings: the last one is far below what a float resolves
+            middle = (inside + outside) / 2
+            inside, outside = (middle, outside) if reaches(middle) else (inside, middle)
+        return inside
+
+    return edge(0.0), edge(1.0)
+
+
 def auprc(scores: Scores, labels: Labels) -> float | None:
     """Average precision: precision at every threshold, weighted by the recall gained there.
 

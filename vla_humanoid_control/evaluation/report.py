@@ -29,9 +29,10 @@ def build_report(results: Sequence[EpisodeResult], gate: GateConfig) -> dict[str
         gate: The gate's configuration, for the measures that need a decision.
 
     Returns:
-        `episodes`, `families`, and of the early confidence against success `auroc`,
-        `auprc_failure`, `ece`, `brier`, `balanced_accuracy`, `reliability`; `by_time` with the
-        AUROC and AUPRC of the confidence at fixed times since the instruction;
+        `episodes`, `families`, and of the early confidence against success `auroc` with its
+        95 % interval `auroc_low` and `auroc_high`, `auprc_failure`, `ece`, `brier`,
+        `balanced_accuracy`, `reliability`; `by_time` with the AUROC and
+        AUPRC of the confidence at fixed times since the instruction;
         `false_stop_rate`, the share of successes on the way to which the gate closes again or
         never opens (which only an ungated run can show); and `detected_rate` and `detection_s`,
         the share of failures at which it is closed before the end, and how soon; `signals` with
@@ -48,6 +49,8 @@ def build_report(results: Sequence[EpisodeResult], gate: GateConfig) -> dict[str
         'episodes': [_episode(r) for r in results],
         'families': families(results),
         **_quality(own),
+        **dict(zip(('auroc_low', 'auroc_high'), metrics.auroc_interval(
+            metrics.auroc(scores, labels), sum(labels), len(labels) - sum(labels)))),
         'balanced_accuracy': metrics.balanced_accuracy(scores, labels, gate.open_threshold),
         'gate': {'open_threshold': gate.open_threshold, 'close_threshold': gate.close_threshold},
         'false_stop_rate': _share(stops[True]),
@@ -195,7 +198,9 @@ def _calibration(report: dict[str, Any]) -> list[str]:
                        ('balanced_accuracy', 'balanced accuracy'),
                        ('false_stop_rate', 'false stops'),
                        ('detected_rate', 'failures detected')):
-        lines.append(f'{label:18} {_number(report[key])}')
+        between = f' (95 % interval {report["auroc_low"]:.3f} to {report["auroc_high"]:.3f})' \
+            if key == 'auroc' and report[key] is not None else ''
+        lines.append(f'{label:18} {_number(report[key])}{between}')
     after = report['detection_s']
     lines.append(f'{"detected after [s]":18} {_number(after["median"])}' + (
         '' if after['p95'] is None else f' in the median, 95 % within {after["p95"]:.3f}'))
