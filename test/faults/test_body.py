@@ -56,11 +56,12 @@ def test_fault_57_frozen_joint_states(graph: GraphUnderTest, fault: Fault) -> No
     graph.say('wave')
 
     def turned_rad() -> float:
-        last = [t['right_shoulder_pitch'] for _, t in graph.targets[-5:]]
-        return max(last, default=0.0) - min(last, default=0.0)
+        last = np.array([list(targets.values()) for _, targets in graph.targets[-5:]])
+        return float(np.ptp(last, axis=0).max()) if len(last) else 0.0
 
-    # Wherever a test before has left it: only of what moves can be told that it is frozen.
-    graph.wait_for(lambda: turned_rad() > 0.02, 'an arm moves')
+    # Whichever joint: a test before may have left the arm up. Only of what moves can be told that
+    # it is frozen.
+    graph.wait_for(lambda: turned_rad() > 0.02, 'a joint moves')
     frozen = dict(graph.robot.positions)
     since = time.monotonic()
 
