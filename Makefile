@@ -64,10 +64,7 @@ train: setup
 	    --init-from $(RUNS)/demonstrated/checkpoint --learning-rate 0.0007 --time-budget 22
 	$(VLA) collect --out $(DATA)/dagger2 --frames 9000 --seed 4000 --policy $(RUNS)/corrected/checkpoint
 	$(VLA) collect --out $(DATA)/dagger_reach --frames 15000 --seed 3000 --policy $(RUNS)/corrected/checkpoint \
-	    --tasks reach:red:box reach:red:ball reach:red:cup reach:red:cone \
-	            reach:green:box reach:green:ball reach:green:cup reach:green:cone \
-	            reach:blue:box reach:blue:ball reach:blue:cup reach:blue:cone \
-	            reach:yellow:box reach:yellow:ball reach:yellow:cup reach:yellow:cone
+	    --tasks $(foreach colour,red green blue yellow,$(foreach shape,box ball cup cone,reach:$(colour):$(shape)))
 	$(VLA) train --data $(DATA)/demo $(DATA)/dagger $(DATA)/dagger2 $(DATA)/dagger_reach $(DATA)/wave $(DATA)/val \
 	    --output $(RUNS)/policy --init-from $(RUNS)/corrected/checkpoint --learning-rate 0.0007 --time-budget 12
 	$(VLA) collect --out $(DATA)/rollouts --rollouts 1400 --policy $(RUNS)/policy/checkpoint

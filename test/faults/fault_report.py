@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from graph_under_test import GraphUnderTest, claimed_domain
+from graph_under_test import GraphUnderTest
+
+from vla_humanoid_control.nodes.domain import claimed_domain
 
 SLACK_S = 1.0
 """How much later than its deadline a stop may come before a test fails, on whatever machine [s].

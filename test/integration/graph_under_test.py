@@ -32,7 +32,6 @@ from std_srvs.srv import Trigger
 from vla_humanoid_control.nodes import qos
 from vla_humanoid_control.nodes.bringup import Deployment, NodeEntry, ProcessGroup
 from vla_humanoid_control.nodes.bringup import graph as nodes_of
-from vla_humanoid_control.nodes.domain import claimed_domain as claimed_domain
 from vla_humanoid_control.nodes.messages import (
     imu_to_msg,
     joints_to_msg,

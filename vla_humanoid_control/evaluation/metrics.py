@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 ECE_BINS = 15
+Z_95 = 1.959963984540054
+"""Standard errors to either side that hold 95 % of a normal distribution."""
 
 Scores = Sequence[float] | NDArray[np.float64]
 Labels = Sequence[bool] | NDArray[np.bool_]
 
 
-def wilson_interval(successes: int, n: int, z: float = 1.959963984540054) -> tuple[float, float]:
+def wilson_interval(successes: int, n: int, z: float = Z_95) -> tuple[float, float]:
     """Wilson's score interval of a proportion (Wilson, 1927); z = 1.96 gives 95 %.
 
     Returns:
@@ -55,7 +57,7 @@ def auroc(scores: Scores, labels: Labels) -> float | None:
 
 
 def auroc_interval(area: float | None, successes: int, failures: int,
-                   z: float = 1.959963984540054) -> tuple[float, float]:
+                   z: float = Z_95) -> tuple[float, float]:
     """Score interval of an area under the ROC curve (Newcombe, 2006, method 5); z = 1.96: 95 %.
 
     It stays within [0, 1] and says how little a few failures prove, also where the area is 1.

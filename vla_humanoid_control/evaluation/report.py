@@ -45,12 +45,14 @@ def build_report(results: Sequence[EpisodeResult], gate: GateConfig) -> dict[str
     stops = {outcome: [_closed_s(r, gate) for r in own if r.success is outcome and r.confidences]
              for outcome in (True, False)}
     scores, labels = _judged(own)
+    quality = _quality(own)
+    low, high = metrics.auroc_interval(quality['auroc'], sum(labels), labels.count(False))
     return {
         'episodes': [_episode(r) for r in results],
         'families': families(results),
-        **_quality(own),
-        **dict(zip(('auroc_low', 'auroc_high'), metrics.auroc_interval(
-            metrics.auroc(scores, labels), sum(labels), len(labels) - sum(labels)))),
+        **quality,
+        'auroc_low': low,
+        'auroc_high': high,
         'balanced_accuracy': metrics.balanced_accuracy(scores, labels, gate.open_threshold),
         'gate': {'open_threshold': gate.open_threshold, 'close_threshold': gate.close_threshold},
         'false_stop_rate': _share(stops[True]),

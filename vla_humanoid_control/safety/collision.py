@@ -158,19 +158,18 @@ def time_to_collision(points: Array, twist: Array, zone: Zone) -> float:
     Returns:
         Seconds, 0 where it moves deeper into its zone, inf where nothing is met in time.
     """
-    return _agreed(_touch_times(points[:, 0], points[:, 1], twist, zone), twist, zone)
+    return _agreed(_touch_times(points[:, 0], points[:, 1], twist, zone), zone)
 
 
-def _agreed(times: Array, twist: Array, zone: Zone) -> float:
-    """When as many points as make an obstacle are touched [s]; inf beyond the horizon."""
+def _agreed(times: Array, zone: Zone) -> float:
+    """When as many points as make an obstacle are touched [s]; inf where there are fewer."""
     if len(times) < zone.min_points:
         return math.inf
-    time_s = float(np.partition(times, zone.min_points - 1)[zone.min_points - 1])
-    return time_s if time_s <= zone.horizon_s(math.hypot(twist[0], twist[1])) else math.inf
+    return float(np.partition(times, zone.min_points - 1)[zone.min_points - 1])
 
 
 def _touch_times(x: Array, y: Array, twist: Array, zone: Zone) -> Array:
-    """When the footprint will touch points at x, y [M] [m], float64 [M] [s]; inf for never."""
+    """When points at x, y [M] [m] will be touched, float64 [M] [s]; inf beyond the horizon."""
     vx, vy, turn = twist.tolist()
     speed = math.hypot(vx, vy)
     if speed < _CLOSING_MPS:
@@ -183,7 +182,8 @@ def _touch_times(x: Array, y: Array, twist: Array, zone: Zone) -> Array:
         first = _time_on_arc(x, y, np.array([-vy, vx]) / turn, turn, zone.radius_m)
     distance = np.hypot(x, y)
     closing = along * speed > _CLOSING_MPS * distance
-    return np.where(distance < zone.radius_m, np.where(closing, 0.0, np.inf), first)
+    first = np.where(distance < zone.radius_m, np.where(closing, 0.0, np.inf), first)
+    return np.where(first <= horizon, first, np.inf)
 
 
 def _time_straight(along: Array, across: Array, speed: float, radius_m: float) -> Array:
@@ -251,21 +251,22 @@ class Surroundings:
     def time_to_collision(self, twist: Array, pose: Array, zone: Zone) -> float:
         """As `time_to_collision`, as most of the last sightings see it."""
         recent = list(self._sightings)[-(2 * zone.debounce - 1):]
+        if not recent:
+            return math.inf
         speed = math.hypot(twist[0], twist[1])
         reach_m = zone.radius_m + speed * zone.horizon_s(speed)
         # All points at once: they are so few that each call costs more than its arithmetic.
-        seen = [_moved(s, pose, reach_m) for s in recent] or [np.zeros((2, 0))]
+        seen = [_moved(s, pose, reach_m) for s in recent]
         x, y = np.concatenate(seen, axis=1)
         touches = _touch_times(x, y, twist, zone)
         times, start = [], 0
         for points in seen:
             end = start + points.shape[1]
-            times.append(_agreed(touches[start:end], twist, zone))
+            times.append(_agreed(touches[start:end], zone))
             start = end
         times.sort()
         # Right after start fewer sightings are there than the debounce asks for: then all count.
-        return times[min(zone.debounce, len(times)) - 1] if len(times) >= zone.debounce \
-            else min(times, default=math.inf)
+        return times[zone.debounce - 1] if len(times) >= zone.debounce else times[0]
 
 
 def _moved(sighting: _Sighting, pose: Array, reach_m: float) -> Array:

@@ -30,10 +30,6 @@ def action_problem(action: Action, commandable: Collection[str]) -> str:
 
 def joints_problem(reading: JointReading, required: Sequence[str]) -> str:
     """Whether a joint reading is complete and finite."""
-    known = [p for name in required if (p := reading.positions.get(name)) is not None]
-    if len(known) == len(required) and all(map(math.isfinite,
-                                               (*known, *reading.velocities.values()))):
-        return ''  # as nearly always, and so found out quickly
     for name in required:
         position = reading.positions.get(name)
         if position is None:
