@@ -42,3 +42,19 @@ def test_without_a_driver_it_says_what_to_install() -> None:
                                            '__EGL_VENDOR_LIBRARY_DIRS': '/nonexistent'})
     assert done.returncode == 0, done.stderr
     assert 'apt-get install libegl1 libegl-mesa0' in done.stdout
+
+
+def test_triton_is_loaded_before_anything_is_drawn(tmp_path: Path) -> None:
+    """After Mesa's LLVM it would crash when a policy is loaded (PyTorch's build for CUDA)."""
+    (tmp_path / 'triton.py').write_text('print("LLVM is there:", "LLVM" in '
+                                        'open("/proc/self/maps").read())\n')
+    script = ('from vla_humanoid_control.robot import load_robot\n'
+              'from vla_humanoid_control.simulation.world import World\n'
+              'World(load_robot("humanoid")).render("head", 64, 48)\n'
+              'print("drawn")\n')
+    root = str(Path(__file__).resolve().parents[2])
+    done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True,
+                          timeout=60, env={**os.environ, 'MUJOCO_GL': 'egl',
+                                           'PYTHONPATH': f'{tmp_path}{os.pathsep}{root}'})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ['LLVM is there: False', 'drawn']

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 from collections.abc import Mapping
 
 import mujoco
@@ -312,12 +314,23 @@ def _in_image(point: NDArray[np.float64], fovy_deg: float) -> bool:
                 and abs(point[0]) < depth * tangent * ASPECT)
 
 
+def _load_triton() -> None:
+    """Load Triton before anything is drawn, where it is installed: later it would crash.
+
+    PyTorch's build for CUDA has it, and loads it when a policy is loaded. It has an LLVM of its
+    own, whose calls would end in the LLVM with which Mesa draws, were that there first.
+    """
+    with contextlib.suppress(ImportError):
+        importlib.import_module('triton')
+
+
 class Camera:
     """Draws a model at one size. Belongs to the thread that made it."""
 
     def __init__(self, model: mujoco.MjModel, width: int, height: int) -> None:
         model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
         model.vis.global_.offheight = max(model.vis.global_.offheight, height)
+        _load_triton()
         try:
             self._renderer = mujoco.Renderer(model, height, width)
         except (mujoco.FatalError, RuntimeError, ImportError) as error:
