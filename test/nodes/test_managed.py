@@ -38,11 +38,11 @@ class Example(ManagedNode):
     def configure(self) -> None:
         self.advertise(String, '/example', qos.STATE)
         self.advertise(String, '/said', qos.STREAM)
-        self.subscribe(String, '/heard', print, qos.STREAM)
+        self.subscribe(String, '/heard', lambda _: None, qos.STREAM)
         self._do('configure')
 
     def activate(self) -> None:
-        self.every(1.0, print)
+        self.every(1.0, lambda: None)
         self._do('activate')
 
     def deactivate(self) -> None:
@@ -130,7 +130,7 @@ def test_a_qos_mismatch_is_over_when_all_who_do_not_match_are_gone(context: Any,
     node.trigger_configure()
     bad = [other.create_publisher(String, '/heard', qos.BUTTON_AT_BEST) for _ in range(2)] \
         if kind == 'publisher' else \
-        [other.create_subscription(String, '/said', print, qos.STATE) for _ in range(2)]
+        [other.create_subscription(String, '/said', lambda _: None, qos.STATE) for _ in range(2)]
     topic = '/heard' if kind == 'publisher' else '/said'
     spin_until([node, other], lambda: topic in node.qos_problems)
     destroy = other.destroy_publisher if kind == 'publisher' else other.destroy_subscription

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from vla_humanoid_control.types import Command, SafetyState
 
 HELD_WITHIN_S = 1.0
@@ -63,6 +65,6 @@ class HoldWatch:
 
     def _moves(self, command: Command) -> bool:
         before = {} if self._previous is None else self._previous.joints
-        return bool(abs(command.twist).max() > _MOTION
+        return bool(np.abs(command.twist).max() > _MOTION
                     or any(abs(target - before.get(name, target)) > _MOTION
                            for name, target in command.joints.items()))

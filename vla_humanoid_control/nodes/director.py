@@ -109,7 +109,8 @@ class Director:
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
         self._check, self._on_moment = check, on_moment
-        self._confidence, self._twist = 0.0, np.zeros(3)
+        self._confidence = 0.0
+        self._twist: NDArray[np.float64] = np.zeros(3)
         self._task_state, self._safety_state = '', ''
         self._camera: Image | None = None
         self._outside: Image | None = None

@@ -79,10 +79,11 @@ class SafetySupervisor:
         self._rays = RayCount()
         self._tilt_rad = 0.0
         self._tilted = False
-        self._odom = np.zeros(3)
+        self._odom: NDArray[np.float64] = np.zeros(3)
         # Joints that a walking controller has for its own move when the base does.
         self._walks = len(robot.controlled) < len(robot.joints)
-        self._pose = np.zeros(3)  # dead reckoning of the commanded twist: x, y, yaw
+        # dead reckoning of the commanded twist: x, y, yaw
+        self._pose: NDArray[np.float64] = np.zeros(3)
         self._way = 0.0  # how far commands have moved the base since start [m + rad]
         self._obstacles = {'scan': Surroundings(), 'depth': Surroundings()}
         self._depth_unknown = False
@@ -419,7 +420,7 @@ class SafetySupervisor:
     def _move(self) -> None:
         """Advance the limiters by one tick, as far as the state allows."""
         state = self._machine.state
-        twist = np.zeros(3)
+        twist: NDArray[np.float64] = np.zeros(3)
         if state in (RUN, SLOW):
             twist = self._proposed_twist() * self._share
         before = self._twist.velocity

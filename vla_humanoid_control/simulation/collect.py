@@ -132,7 +132,9 @@ class Collector:
             self._vary_table_pose(rng)
         if self._driver is not None:
             self._driver.begin(task.key, seed)
-        elapsed, travelled, twist = 0.0, np.zeros(3), np.zeros(3)
+        elapsed = 0.0
+        travelled: NDArray[np.float64] = np.zeros(3)
+        twist: NDArray[np.float64] = np.zeros(3)
         reference = np.array([world.joint_reading().positions[n] for n in self._controlled])
         disturbance = _Disturbance(rng, len(self._controlled), task.family)
         steps, done = int(min(task.time_limit_s, 14.0) / DT_S), 0

@@ -45,7 +45,7 @@ class World:
         self._qpos = np.array([self.model.joint(n).qposadr[0] for n in names])
         self._qvel = np.array([self.model.joint(n).dofadr[0] for n in names])
         self._ctrl = {n: self.model.actuator(n).id for n in names}
-        self._twist = np.zeros(3)
+        self._twist: NDArray[np.float64] = np.zeros(3)
         self._gait = Gait()
         self._cameras: dict[tuple[int, int], Camera] = {}
         self.layout: Layout
