@@ -109,6 +109,16 @@ def test_a_shipped_suite_is_the_one_that_the_generator_makes(
              **({'view': e.view} if e.view else {})} for e in shipped] == generator(100, 0)
 
 
+@pytest.mark.parametrize('generator', [generate, generate_impaired, generate_held])
+def test_a_suite_to_choose_by_has_no_sentence_of_the_suites_to_measure_by(
+        generator: Callable[[int, int, str], list[dict[str, Any]]]) -> None:
+    tested = {normalise(t) for key in TASK_KEYS for t in phrasings(key, 'test')} \
+        | {normalise(t) for t in out_of_scope('test')}
+    episodes = generator(20, 0, 'val')
+    assert len(episodes) >= 40
+    assert not tested & {normalise(e['instruction']) for e in episodes}
+
+
 def test_what_must_be_held_is_spread_evenly() -> None:
     held = load_suite(next(p for p in SUITES if p.stem == 'held'))
     broken = [e for e in held if e.family == 'broken_camera']

@@ -4,7 +4,8 @@ python -m vla_humanoid_control.evaluation.generate --kind KIND --out config/suit
 
 `unseen` has scenes and phrasings that training never saw. `impaired` has the same, seen badly: it
 tells whether the confidence knows when the policy fails. `held` has what the robot must not do:
-requests outside its abilities, and cameras that break.
+requests outside its abilities, and cameras that break. `--split val` draws the phrasings of the
+validation split: to choose between checkpoints without looking at what they are measured by.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import yaml
 from vla_humanoid_control.evaluation import impaired_view
 from vla_humanoid_control.evaluation.camera_faults import KINDS
 from vla_humanoid_control.evaluation.suite import BROKEN_CAMERA
-from vla_humanoid_control.language.phrasings import FAMILIES, out_of_scope, phrasings
+from vla_humanoid_control.language.phrasings import FAMILIES, Split, out_of_scope, phrasings
 from vla_humanoid_control.simulation.tasks import OUT_OF_SCOPE, Task
 
 FIRST_SEED = 2**40
@@ -32,14 +33,15 @@ SEEING = ('move', 'turn', 'go_to', 'reach', 'gesture')
 """The families whose camera breaks; nobody needs one to stop."""
 
 
-def generate(per_family: int, seed: int) -> list[dict[str, Any]]:
+def generate(per_family: int, seed: int, split: Split = 'test') -> list[dict[str, Any]]:
     """Episodes in the form of a suite, the same ones for the same arguments.
 
     Args:
         per_family: Episodes for each family, spread evenly over its arguments.
-        seed: Decides which phrasings are drawn.
+        seed: Decides the scenes, and which phrasings are drawn.
+        split: Whose phrasings.
     """
-    draw = _Phrasings(random.Random(f'unseen/{seed}'))
+    draw = _Phrasings(random.Random(f'unseen/{seed}'), split)
     first = FIRST_SEED + seed * 10**6
     episodes: list[dict[str, Any]] = []
     for family in FAMILIES:
@@ -50,15 +52,17 @@ def generate(per_family: int, seed: int) -> list[dict[str, Any]]:
     return episodes
 
 
-def generate_impaired(per_family: int, seed: int) -> list[dict[str, Any]]:
+def generate_impaired(per_family: int, seed: int,
+                      split: Split = 'test') -> list[dict[str, Any]]:
     """Episodes with a bad view all the time, the same ones for the same arguments.
 
     Args:
         per_family: Episodes for each family that needs to see, spread evenly over its arguments
             and over the kinds of impairment.
-        seed: Decides which phrasings are drawn.
+        seed: Decides the scenes, and which phrasings are drawn.
+        split: Whose phrasings.
     """
-    draw = _Phrasings(random.Random(f'impaired/{seed}'))
+    draw = _Phrasings(random.Random(f'impaired/{seed}'), split)
     first = FIRST_SEED + seed * 10**6 + IMPAIRED_FIRST
     kinds = impaired_view.KINDS
     episodes: list[dict[str, Any]] = []
@@ -73,18 +77,20 @@ def generate_impaired(per_family: int, seed: int) -> list[dict[str, Any]]:
     return episodes
 
 
-def generate_held(per_family: int, seed: int) -> list[dict[str, Any]]:
+def generate_held(per_family: int, seed: int,
+                  split: Split = 'test') -> list[dict[str, Any]]:
     """Episodes in which success means that the robot is held, the same for the same arguments.
 
     Args:
         per_family: Requests out of scope, and broken cameras, the latter spread evenly over the
             kinds of fault and over the tasks that need to see.
-        seed: Decides which phrasings are drawn.
+        seed: Decides the scenes, and which phrasings are drawn.
+        split: Whose phrasings.
     """
     rng = random.Random(f'held/{seed}')
-    draw = _Phrasings(rng)
+    draw = _Phrasings(rng, split)
     first = FIRST_SEED + seed * 10**6 + HELD_FIRST
-    requests = rng.sample(out_of_scope('test'), per_family)
+    requests = rng.sample(out_of_scope(split), per_family)
     episodes = [{'id': f'{OUT_OF_SCOPE}-{number:03d}', 'instruction': words, 'task': OUT_OF_SCOPE,
                  'seed': first + number} for number, words in enumerate(requests)]
     for number in range(per_family):
@@ -105,15 +111,15 @@ def _key(family: str, number: int) -> str:
 
 
 class _Phrasings:
-    """Draws test phrasings, each once until all of a task were drawn."""
+    """Draws phrasings, each once until all of a task were drawn."""
 
-    def __init__(self, rng: random.Random) -> None:
-        self._rng = rng
+    def __init__(self, rng: random.Random, split: Split) -> None:
+        self._rng, self._split = rng, split
         self._unused: dict[str, list[str]] = {}
 
     def one(self, key: str) -> str:
         if not self._unused.get(key):
-            every = phrasings(key, 'test')
+            every = phrasings(key, self._split)
             self._unused[key] = self._rng.sample(every, len(every))
         return self._unused[key].pop()
 
@@ -131,15 +137,17 @@ def main() -> None:
     parser.add_argument('--kind', choices=GENERATORS, default='unseen')
     parser.add_argument('--per-family', type=int, default=100)
     parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--split', choices=('val', 'test'), default='test')
     parser.add_argument('--out', type=Path, required=True)
     arguments = parser.parse_args()
     header = (f'# {_TITLES[arguments.kind]}, {arguments.per_family} episodes a family.\n'
               '# Made by python -m vla_humanoid_control.evaluation.generate '
               f'--kind {arguments.kind} --per-family {arguments.per_family} '
-              f'--seed {arguments.seed}\n')
+              f'--seed {arguments.seed} --split {arguments.split}\n')
     lines = [yaml.safe_dump(e, default_flow_style=True, sort_keys=False, width=10**6,
                             allow_unicode=True).strip()
-             for e in GENERATORS[arguments.kind](arguments.per_family, arguments.seed)]
+             for e in GENERATORS[arguments.kind](arguments.per_family, arguments.seed,
+                                                   arguments.split)]
     arguments.out.write_text(header + ''.join(f'- {line}\n' for line in lines), encoding='utf-8')
 
 
