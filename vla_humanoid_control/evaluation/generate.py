@@ -147,7 +147,7 @@ def main() -> None:
     lines = [yaml.safe_dump(e, default_flow_style=True, sort_keys=False, width=10**6,
                             allow_unicode=True).strip()
              for e in GENERATORS[arguments.kind](arguments.per_family, arguments.seed,
-                                                   arguments.split)]
+                                                 arguments.split)]
     arguments.out.write_text(header + ''.join(f'- {line}\n' for line in lines), encoding='utf-8')
 
 
