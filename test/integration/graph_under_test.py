@@ -63,6 +63,7 @@ class Robot:
         now_ns: The robot's clock.
         stamp_ns: What its readings are stamped with; that clock, unless set.
         tells_clock: Whether it publishes its clock on /clock.
+        pose: Where it has walked: x, y, yaw in the odometry frame [m, m, rad].
     """
 
     def __init__(self, node: Any, tells_clock: bool = False) -> None:
@@ -72,7 +73,7 @@ class Robot:
         self.tells_clock = tells_clock
         self.positions = {j.name: j.home for j in ROBOT.joints}
         self.twist = np.zeros(3)
-        self._pose = np.zeros(3)
+        self.pose = np.zeros(3)
         self._camera = node.create_publisher(Image, ROBOT.cameras['head'].topic, qos.SENSOR_OUTPUT)
         self._out = {name: node.create_publisher(kind, ROBOT.sensors[name].topic,
                                                  qos.SENSOR_OUTPUT)
@@ -102,7 +103,7 @@ class Robot:
         stamp = self.stamp_ns()
         if self.tells_clock:
             self._clock_out.publish(Clock(clock=to_stamp(self.now_ns())))
-        self._pose = self._pose + 0.02 * self.twist
+        self.pose = self.pose + 0.02 * self.twist
         if self.joints_on:
             noise = self._random.normal(size=len(self.positions)) * 1e-5
             measured = {n: p + e for (n, p), e in zip(self.positions.items(), noise)}
@@ -110,7 +111,7 @@ class Robot:
                        self.spoil_joints(joints_to_msg(stamp, measured)))
         level = ImuReading(stamp, np.array([0.0, 0, 0, 1]), np.zeros(3), np.array([0, 0, 9.81]))
         self._send(self._out['imu'], self.spoil_imu(imu_to_msg(level, 'torso')))
-        self._out['odom'].publish(odometry_to_msg(stamp, self._pose, self.twist))
+        self._out['odom'].publish(odometry_to_msg(stamp, self.pose, self.twist))
 
     def _scan(self) -> None:
         if self.scan_on:

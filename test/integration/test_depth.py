@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from graph_under_test import GraphUnderTest
+from graph_under_test import ROBOT, GraphUnderTest
 from sensor_msgs.msg import CameraInfo, Image
 
 from vla_humanoid_control.nodes import qos
@@ -17,25 +17,29 @@ from vla_humanoid_control.resources import config_path
 
 WIDTH, HEIGHT, FOCAL = 64, 48, 60.0
 UP_M, DOWN_RAD = 1.2, 0.8
+BOX_HALF_WIDTH_M, BOX_HEIGHT_M = 0.15, 0.5
+AHEAD_M = 1.2  # of the base, where a box is put
+NOWHERE_M = 1e3
 
 
 class DepthRobot(GraphUnderTest):
     """The graph on such a robot.
 
     Attributes:
-        box_m: How much nearer than the floor the middle of the image is [m].
+        box_x: Where on its way the near face of a box stands, in the odometry frame [m].
         focal: The focal length in `camera_info` [px].
         info_width: The width in `camera_info` [px].
     """
 
     def __enter__(self) -> DepthRobot:
-        self.box_m, self.focal, self.info_width = 0.0, FOCAL, WIDTH
+        self.box_x, self.focal, self.info_width = NOWHERE_M, FOCAL, WIDTH
         super().__enter__()
         self._random = np.random.default_rng(1)
         rows, columns = np.mgrid[:HEIGHT, :WIDTH]
-        down = (rows - HEIGHT / 2) / FOCAL
-        self._floor = UP_M / (np.sin(DOWN_RAD) + down * np.cos(DOWN_RAD))
-        self._middle = (np.abs(down) < 0.15) & (np.abs(columns - WIDTH / 2) / FOCAL < 0.15)
+        down, self._right = (rows - HEIGHT / 2) / FOCAL, (columns - WIDTH / 2) / FOCAL
+        # How far ahead and down a ray goes for each metre of depth.
+        self._ahead = np.cos(DOWN_RAD) - down * np.sin(DOWN_RAD)
+        self._down = np.sin(DOWN_RAD) + down * np.cos(DOWN_RAD)
         self._depth = self.node.create_publisher(Image, '/camera/depth/image_raw',
                                                  qos.SENSOR_OUTPUT)
         self._info = self.node.create_publisher(CameraInfo, '/camera/depth/camera_info',
@@ -44,8 +48,20 @@ class DepthRobot(GraphUnderTest):
         return self
 
     def settle(self) -> None:
-        self.box_m, self.focal, self.info_width = 0.0, FOCAL, WIDTH
+        self.box_x, self.focal, self.info_width = NOWHERE_M, FOCAL, WIDTH
         super().settle()
+
+    @property
+    def gap_m(self) -> float:
+        """From the base to the box [m]."""
+        return self.box_x - self.robot.pose[0]
+
+    def _scene(self) -> np.ndarray:
+        """Depth of the floor, and of the box where it is in front of it [m]."""
+        floor, face = UP_M / self._down, self.gap_m / self._ahead
+        on_face = (np.abs(self._right * face) < BOX_HALF_WIDTH_M) \
+            & (UP_M - self._down * face < BOX_HEIGHT_M)
+        return np.where(on_face, np.minimum(floor, face), floor)
 
     def _see_depth(self) -> None:
         stamp = to_stamp(self.robot.stamp_ns())
@@ -53,8 +69,7 @@ class DepthRobot(GraphUnderTest):
         info.k = [self.focal, 0.0, WIDTH / 2, 0.0, self.focal, HEIGHT / 2, 0.0, 0.0, 1.0]
         info.header.stamp = stamp
         self._info.publish(info)
-        depth = self._floor - self.box_m * self._middle \
-            + self._random.normal(size=(HEIGHT, WIDTH)) * 0.003
+        depth = self._scene() + self._random.normal(size=(HEIGHT, WIDTH)) * 0.003
         msg = Image(height=HEIGHT, width=WIDTH, encoding='16UC1', step=WIDTH * 2,
                     data=(1000 * depth).astype('<u2').tobytes())
         msg.header.stamp = stamp
@@ -80,9 +95,12 @@ def test_depth_alone_keeps_the_robot_from_obstacles(graph: DepthRobot) -> None:
     graph.walk_on()
     assert graph.safety == 'RUN'
 
-    graph.box_m = 0.5
+    graph.box_x = graph.robot.pose[0] + AHEAD_M
     graph.wait_for(lambda: 'collision' in graph.safety, 'the box is seen')
     graph.wait_for(graph.is_at_rest, 'it stops before the box')
+    assert graph.has_stopped_for('collision')
+    assert graph.task.startswith('RUNNING')  # it is safety that stopped it
+    assert ROBOT.footprint_radius_m < graph.gap_m < AHEAD_M / 2
     graph.settle()
 
     for fault, reason in (({'focal': float('nan')}, 'the depth image shows nothing'),
