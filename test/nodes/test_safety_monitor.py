@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,12 +16,13 @@ from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
 from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.nodes import qos
+from vla_humanoid_control.nodes import managed, qos
 from vla_humanoid_control.nodes.latch_file import LatchFile
 from vla_humanoid_control.nodes.safety_monitor import SafetyMonitor
 
@@ -53,7 +54,7 @@ def test_an_emergency_stop_is_remembered_though_the_node_is_not_active(node: Saf
                                                                        by: str) -> None:
     assert not begin_anew(node)
     if by == 'topic':
-        node._on_emergency_stop(Bool(data=True))
+        node._on_button(True)
     else:
         node._on_stop_service(Trigger.Request(), Trigger.Response())
     assert begin_anew(node)
@@ -214,3 +215,46 @@ def test_whoever_publishes_where_commands_are_remapped_to_is_foreign(
         other.destroy_node()
         node.destroy_node()
         rclpy.shutdown()
+
+
+@pytest.mark.skipif(not hasattr(Subscription, 'CallbackType'), reason='needs ROS 2 Jazzy')
+def test_what_one_way_tells_late_counts_once_and_only_if_it_is_still_true(node: SafetyMonitor
+                                                                          ) -> None:
+    """Regression: a press that had been reset latched again, up to 3 s later."""
+    reliable, best_effort = (s.callback for s in node.subscriptions
+                             if s.topic_name == '/emergency_stop')
+
+    def say(way: Callable[[Bool, dict[str, int]], None], pressed: bool, sent_s: float) -> None:
+        way(Bool(data=pressed), {'source_timestamp': int(sent_s * 1e9)})
+
+    def latched() -> str:
+        return str(node.supervisor.diagnostics(time.monotonic())['latched'])
+
+    say(best_effort, True, 100.0)
+    assert latched()
+    say(reliable, False, 99.0)  # from before that press
+    assert not node._on_reset(Trigger.Request(), Trigger.Response()).success
+    say(best_effort, False, 101.0)
+    assert node._on_reset(Trigger.Request(), Trigger.Response()).success
+    say(reliable, True, 100.0)
+    say(reliable, False, 101.0)
+    assert not latched()
+    say(reliable, True, 102.0)  # the other way lost this one
+    assert latched()
+    say(reliable, False, 50.0)  # of a machine whose clock is behind
+    assert node._on_reset(Trigger.Request(), Trigger.Response()).success
+    for _ in range(2):  # where the middleware does not tell when it was sent
+        say(best_effort, True, 0.0)
+        assert latched()
+        say(best_effort, False, 0.0)
+        assert node._on_reset(Trigger.Request(), Trigger.Response()).success
+
+
+def test_an_emergency_stop_is_heard_where_rclpy_tells_nothing_of_a_message(
+        node: SafetyMonitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Humble: its callbacks get the message alone."""
+    monkeypatch.setattr(managed, 'Subscription', object)
+    begin_anew(node)
+    hear = next(s.callback for s in node.subscriptions if s.topic_name == '/emergency_stop')
+    hear(Bool(data=True))
+    assert node.supervisor.diagnostics(time.monotonic())['latched'] == 'emergency stop (topic)'

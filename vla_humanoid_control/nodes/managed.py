@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import sys
@@ -111,7 +112,7 @@ class ManagedNode(LifecycleNode):
 
     # --- wiring -----------------------------------------------------------------------------
 
-    def subscribe(self, kind: Any, topic: str, callback: Callable[[Any], None],
+    def subscribe(self, kind: Any, topic: str, callback: Callable[..., None],
                   profile: QoSProfile) -> Subscription:
         """Subscribe until the node is cleaned up; a QoS mismatch shows in the diagnostics."""
         events = SubscriptionEventCallbacks(
@@ -123,6 +124,20 @@ class ManagedNode(LifecycleNode):
                                                 event_callbacks=events)
         self._owned.append(lambda: self.destroy_subscription(subscription))
         return subscription
+
+    def subscribe_with_info(self, kind: Any, topic: str,
+                            callback: Callable[[Any, Mapping[str, int]], None],
+                            profile: QoSProfile) -> Subscription:
+        """As `subscribe`, for a callback that gets rclpy's MessageInfo, too: empty on Humble."""
+        def take(*taken: Any) -> None:
+            # From the events executor a message and its info come as one tuple.
+            callback(*(taken[0] if len(taken) == 1 else taken))
+
+        # By its signature rclpy knows what to hand over.
+        take.__signature__ = inspect.signature(callback)  # type: ignore[attr-defined]
+        tells = hasattr(Subscription, 'CallbackType')
+        return self.subscribe(kind, topic, take if tells else lambda msg: callback(msg, {}),
+                              profile)
 
     def advertise(self, kind: Any, topic: str, profile: QoSProfile) -> Publisher:
         """Publish until the node is cleaned up; a QoS mismatch shows in the diagnostics."""

@@ -13,13 +13,14 @@ from typing import Any
 from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu, JointState, LaserScan
-from std_msgs.msg import Bool, Empty, Float64MultiArray, String
+from std_msgs.msg import Empty, Float64MultiArray, String
 from std_srvs.srv import Trigger
 
 from vla_humanoid_control.bounds import bounded, check_bounds, fixed
 from vla_humanoid_control.channels import ChannelError, decode_gated
 from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.nodes import qos
+from vla_humanoid_control.nodes.button import Button
 from vla_humanoid_control.nodes.latch_file import LatchFile
 from vla_humanoid_control.nodes.managed import ERROR, OK, WARN, Health, ManagedNode, run
 from vla_humanoid_control.nodes.messages import (
@@ -155,10 +156,7 @@ class SafetyMonitor(ManagedNode):
     def _listen(self, config: SafetyConfig) -> None:
         sensors = self._robot.sensors
         self.subscribe(JointState, '/vla/action_gated', self._on_gated, qos.STREAM)
-        # The first one loses nothing, and is deaf to best-effort publishers: their mismatch is
-        # reported as an error, as a press may be lost on the way, and the second one hears them.
-        for profile in (qos.BUTTON, qos.BUTTON_AT_BEST):
-            self.subscribe(Bool, '/emergency_stop', self._on_emergency_stop, profile)
+        Button(self, self._on_button)
         self.subscribe(Empty, '/safety/heartbeat', self._on_heartbeat, qos.STREAM)
         self.serve(Trigger, '/safety/emergency_stop', self._on_stop_service)
         self.serve(Trigger, '/safety/reset', self._on_reset)
@@ -287,8 +285,8 @@ class SafetyMonitor(ManagedNode):
         self.warn(source, f'{source} rejected: {error}')
         self.supervisor.on_rejected(source, str(error), now)
 
-    def _on_emergency_stop(self, msg: Bool) -> None:
-        self._press(msg.data, 'topic')
+    def _on_button(self, pressed: bool) -> None:
+        self._press(pressed, 'topic')
 
     def _on_heartbeat(self, _msg: Empty) -> None:
         self.supervisor.on_heartbeat(time.monotonic())
