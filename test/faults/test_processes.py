@@ -101,8 +101,13 @@ def test_fault_46_restart_while_latched(graph: GraphUnderTest, fault: Fault) -> 
     graph.wait_for(lambda: graph.safety, 'it speaks again')
     assert graph.safety.startswith('ESTOP')
     fault.happened(f'came up as {graph.safety}')
-    graph.say('walk endlessly')
-    graph.pause(0.7)
+
+    def refuses() -> bool:
+        graph.say('walk endlessly')
+        graph.pause(0.7)
+        # Until the controller has found the new process, it goes by what the old one said.
+        return 'comes up latched' in graph.task
+    graph.wait_for(refuses, 'refused by the new process')
     assert graph.safety.startswith('ESTOP')
     assert not any(v.any() for _, v in graph.twists)
 
