@@ -3,7 +3,7 @@
 With `--fault-repeats` those that measure when a stop came are run more than once.
 
 Most tests of a module share one graph of real processes, which is brought back to rest between
-them, and brought up anew where that fails.
+them.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from graph_under_test import GraphUnderTest
 
+from vla_humanoid_control.nodes.bringup import ProcessDiedError
 from vla_humanoid_control.nodes.domain import claimed_domain
 
 SLACK_S = 1.0
@@ -119,7 +120,10 @@ Bringup = Callable[[int, Path], GraphUnderTest]
 
 
 class SharedGraph:
-    """One graph for the tests of a module, brought to rest before each."""
+    """One graph for the tests of a module, brought to rest before each.
+
+    Where it cannot be, the test that asks for it fails: the one before left something behind.
+    """
 
     def __init__(self, create: Bringup, folders: pytest.TempPathFactory) -> None:
         self._create, self._folders = create, folders
@@ -131,9 +135,14 @@ class SharedGraph:
         if self._graph is not None:
             try:
                 self._graph.processes.check()
-                self._graph.settle()
-            except Exception:  # whatever a test left behind, the next one begins anew
+            except ProcessDiedError:  # a test that killed one need not have started it again
                 self.close()
+            else:
+                try:
+                    self._graph.settle()
+                except AssertionError:  # one test fails for it, and not all that follow
+                    self.close()
+                    raise
         if self._graph is None:
             number = self._domain.enter_context(claimed_domain())
             graph = self._create(number, self._folders.mktemp('graph'))
