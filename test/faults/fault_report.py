@@ -73,8 +73,8 @@ def table(records: Iterable[FaultRecord]) -> str:
     for record in sorted(records, key=lambda r: r.number):
         cases.setdefault(record.case, []).append(record)
     lines = ['# Faults, and what became of them', '',
-             'T is the deadline of the watched input. A stop is measured from the fault to the '
-             'last base command at full speed, as another process on the machine receives it. '
+             'T is the deadline of the watched input. A stop is measured from the fault to when '
+             'the last base command at full speed was published. '
              'Negative: before the deadline. The 99th percentile of fewer than 100 stops is the '
              'latest of them. Where no stop was measured, none is due.', '',
              '| fault | injected | what happened | T [ms] | stops | median after T [ms] '

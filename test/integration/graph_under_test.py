@@ -129,7 +129,8 @@ class GraphUnderTest:
     """Starts processes, plays the robot, and records what the graph says.
 
     Attributes:
-        twists: (steady seconds, float64 [3]) of every base command.
+        twists: (steady seconds, float64 [3]) of every base command, by when it was published: what
+            it waited for this process does not count.
         targets: Names and positions of every joint command, with its time.
         task_states, safety_states: (time, text) of every one.
         confidences: (time, value).
@@ -194,7 +195,11 @@ class GraphUnderTest:
                                           profile)
         # Deep queues: a test that lags behind on a busy machine must still see every command.
         every = QoSProfile(depth=500)
-        record(Twist, '/cmd_vel', every, self._on_twist)
+        # On Humble, rclpy does not tell when a message was sent.
+        tells = hasattr(Subscription, 'CallbackType')
+        self.node.create_subscription(
+            Twist, '/cmd_vel', self._on_twist if tells else
+            lambda m: self._on_twist(m, {'source_timestamp': time.time_ns()}), every)
         record(JointState, '/joint_commands', every, self._on_joints)
         record(String, '/vla/task_state', qos.STATE,
                lambda t, m: self.task_states.append((t, m.data)))
@@ -209,9 +214,10 @@ class GraphUnderTest:
             self.reported_s[entry.name] = now
             self.diagnostics[entry.name] = entry
 
-    def _on_twist(self, now: float, msg: Twist) -> None:
+    def _on_twist(self, msg: Twist, info: Mapping[str, int]) -> None:
         twist = twist_from_msg(msg)
-        self.twists.append((now, twist))
+        waited_s = (time.time_ns() - info['source_timestamp']) * 1e-9
+        self.twists.append((time.monotonic() - waited_s, twist))
         if not self._simulated:
             self.robot.twist = twist
 
