@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from vla_humanoid_control.language.intake import Instruction
@@ -11,13 +12,14 @@ from vla_humanoid_control.types import TaskState
 GO = Instruction('go to the red box', False)
 WAVE = Instruction('wave', False)
 STOP = Instruction('stop', True)
+STILL = np.zeros(5, np.float32)
 
 
 def running(config: TaskConfig | None = None, now_s: float = 10.0) -> TaskManager:
     """A task whose gate has just opened."""
     task = TaskManager(config or TaskConfig())
     task.command(GO, now_s)
-    task.on_inference(0.0, now_s)
+    task.on_inference(0.0, STILL, now_s)
     task.on_gate(True, '', now_s)
     return task
 
@@ -25,7 +27,7 @@ def running(config: TaskConfig | None = None, now_s: float = 10.0) -> TaskManage
 def test_idle_until_a_command() -> None:
     task = TaskManager(TaskConfig())
     task.on_gate(True, '', 0.0)
-    task.on_inference(1.0, 0.0)
+    task.on_inference(1.0, STILL, 0.0)
     task.tick(100.0)
     assert task.state is TaskState.IDLE and task.wording is None and task.describe() == 'IDLE'
 
@@ -40,9 +42,9 @@ def test_done_needs_consecutive_inferences_with_the_gate_open() -> None:
     task = running()
     ticks = TaskConfig().done_ticks
     for progress in (*[0.96] * (ticks - 1), 0.5, *[0.96] * (ticks - 1)):
-        task.on_inference(progress, 11.0)
+        task.on_inference(progress, STILL, 11.0)
     assert task.state is TaskState.RUNNING
-    task.on_inference(0.95, 11.1)
+    task.on_inference(0.95, STILL, 11.1)
     assert task.state is TaskState.DONE and task.wording is None
 
 
@@ -50,7 +52,7 @@ def test_done_needs_consecutive_inferences_with_the_gate_open() -> None:
 def test_progress_below_the_threshold_or_nan_is_not_done(progress: float) -> None:
     task = running()
     for _ in range(10):
-        task.on_inference(progress, 11.0)
+        task.on_inference(progress, STILL, 11.0)
     assert task.state is TaskState.RUNNING
 
 
@@ -59,7 +61,7 @@ def test_not_done_while_the_gate_is_closed() -> None:
     task.command(GO, 0.0)
     for _ in range(10):
         task.on_gate(False, 'low', 0.1)
-        task.on_inference(1.0, 0.1)
+        task.on_inference(1.0, STILL, 0.1)
     assert task.state is TaskState.RUNNING
 
 
@@ -72,7 +74,7 @@ def test_closed_gate_holds_retries_with_other_words_then_fails_and_stays_failed(
         now_s += 2.1
         task.tick(now_s)
         assert task.state is TaskState.RETRYING and task.attempt == attempt
-        task.on_inference(0.0, now_s)
+        task.on_inference(0.0, STILL, now_s)
         task.on_gate(False, 'confidence 0.20 below 0.60', now_s)
         assert task.state is TaskState.RETRYING
         wordings.append(task.wording)
@@ -81,7 +83,7 @@ def test_closed_gate_holds_retries_with_other_words_then_fails_and_stays_failed(
     task.tick(now_s + 2.1)
     assert task.describe() == 'FAILED: go to the red box (confidence 0.20 below 0.60)'
     task.on_gate(True, '', now_s + 3)
-    task.on_inference(1.0, now_s + 3)
+    task.on_inference(1.0, STILL, now_s + 3)
     task.tick(now_s + 1000)
     assert task.state is TaskState.FAILED
     task.command(GO, now_s + 1001)
@@ -94,7 +96,7 @@ def test_a_retry_that_gains_confidence_runs_again_and_keeps_elapsed_time() -> No
     task.tick(15.5)
     assert task.state is TaskState.RETRYING
     identity = task.instruction_id
-    task.on_inference(0.1, 15.6)
+    task.on_inference(0.1, STILL, 15.6)
     task.on_gate(True, '', 15.6)
     assert task.state is TaskState.RUNNING and task.reason == ''
     assert task.elapsed_s(16.6) == pytest.approx(4.0) and task.instruction_id == identity
@@ -114,7 +116,7 @@ def test_elapsed_counts_open_time_only_and_begins_anew_with_an_instruction() -> 
 def test_a_start_whose_gate_never_opens_shows_as_held() -> None:
     task = TaskManager(TaskConfig(settle_s=0.5))
     task.command(Instruction('file my taxes', False), 0.0)
-    task.on_inference(0.0, 0.1)
+    task.on_inference(0.0, STILL, 0.1)
     task.on_gate(False, 'confidence 0.05 below 0.60', 0.1)
     task.tick(0.4)
     assert task.describe() == 'RUNNING: file my taxes'
@@ -127,7 +129,7 @@ def test_a_gate_left_open_by_the_instruction_before_does_not_count() -> None:
     task.command(WAVE, 11.0)
     task.on_gate(True, '', 11.02)
     assert task.elapsed_s(11.5) == 0.0
-    task.on_inference(0.0, 11.5)
+    task.on_inference(0.0, STILL, 11.5)
     assert task.elapsed_s(11.6) == pytest.approx(0.1)
 
 
@@ -221,3 +223,52 @@ def test_fatal_policy_error_fails_at_once() -> None:
 def test_nonsense_configuration_is_refused(fields: dict[str, float]) -> None:
     with pytest.raises(ValueError):
         TaskConfig(**fields)  # type: ignore[arg-type]
+
+
+def acted(task: TaskManager, progress: float, *, joint: float = 0.0, turn: float = 0.0,
+          seconds: float = 2.5, from_s: float = 20.0) -> None:
+    """Infer at 10 Hz, with a joint target that goes to and fro and a turning base."""
+    for tick in range(round(seconds * 10) + 1):
+        action = np.array([0, 0, turn, joint * (tick % 2), 0.5], np.float32)
+        task.on_inference(progress, action, from_s + tick / 10)
+
+
+def test_done_where_the_policy_comes_to_rest_though_it_is_not_sure() -> None:
+    """Regression: a hand that had arrived stayed there until the time was up."""
+    task = running()
+    acted(task, 0.6, seconds=1.9)
+    assert task.state is TaskState.RUNNING
+    acted(task, 0.6, joint=0.1, seconds=0.1, from_s=22.0)
+    assert task.state is TaskState.DONE
+
+
+@pytest.mark.parametrize('moving', [{'turn': 0.2}, {'joint': 0.4}])
+def test_not_done_while_it_wants_to_move(moving: dict[str, float]) -> None:
+    task = running()
+    acted(task, 0.6, **moving)
+    assert task.state is TaskState.RUNNING
+    acted(task, 0.6, from_s=23.0)
+    assert task.state is TaskState.DONE
+
+
+def test_not_done_at_rest_while_progress_grows_is_low_or_has_never_grown() -> None:
+    task = running()
+    acted(task, 0.4)
+    for tick in range(30):
+        task.on_inference(0.5 + 0.01 * tick, STILL, 23 + tick / 10)
+    assert task.state is TaskState.RUNNING
+    task.command(WAVE, 30.0)
+    acted(task, 0.6, from_s=30.1)  # a policy that always says so
+    assert task.state is TaskState.RUNNING
+
+
+def test_rest_begins_anew_when_the_gate_opens_again() -> None:
+    task = running()
+    acted(task, 0.6, seconds=1.8)
+    task.on_gate(False, 'confidence 0.20 below 0.60', 21.85)
+    task.on_inference(0.6, STILL, 21.9)
+    task.on_gate(True, '', 21.95)
+    acted(task, 0.6, seconds=1.9, from_s=22.0)
+    assert task.state is TaskState.RUNNING
+    acted(task, 0.6, seconds=0.1, from_s=24.0)
+    assert task.state is TaskState.DONE

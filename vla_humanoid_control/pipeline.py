@@ -82,7 +82,7 @@ class Pipeline:
         try:
             self.chunk = self.policy.infer(observation)
             self._playback.add(self.chunk, observation.stamp_ns)
-            self.task.on_inference(self.chunk.progress, now_s)
+            self.task.on_inference(self.chunk.progress, self.chunk.actions[0], now_s)
         except (RuntimeError, ValueError, MemoryError) as error:
             fatal = isinstance(error, MemoryError) or 'OutOfMemory' in type(error).__name__
             self.task.on_policy_error(f'{type(error).__name__}: {error}', fatal, now_s)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vla_humanoid_control.bounds import bounded, check_bounds
 from vla_humanoid_control.language.intake import Instruction, reword
+from vla_humanoid_control.rest import RestWatch
 from vla_humanoid_control.types import TaskState
 
 
@@ -20,6 +24,8 @@ class TaskConfig:
         settle_s: A start whose gate is still closed after this long shows as HELD [s].
         done_threshold: Progress from which the policy means 'done'.
         done_ticks: Consecutive inferences that must say so.
+        rest_threshold: Progress from which a policy that has come to rest means 'done', too.
+        rest_s: How long it must be at rest [s].
 
     Raises:
         ValueError: A value is outside its bounds.
@@ -31,6 +37,8 @@ class TaskConfig:
     settle_s: float = bounded(0.5, 0.01, 60.0)
     done_threshold: float = bounded(0.85, 0.05, 1.0)
     done_ticks: int = bounded(6, 1, 100)
+    rest_threshold: float = bounded(0.45, 0.05, 1.0)
+    rest_s: float = bounded(2.0, 0.5, 60.0)
 
     def __post_init__(self) -> None:
         check_bounds(self)
@@ -47,7 +55,7 @@ class TaskManager:
                            ^  ^                     |                          |
                            |  +----- gate opens ----+                          |
                            +------------------------ gate opens ---------------+
-        RUNNING --progress--> DONE      any --stop--> DONE or IDLE      any --command--> RUNNING
+        RUNNING --progress, rest--> DONE    any --stop--> DONE or IDLE    any --command--> RUNNING
         RUNNING, HELD, RETRYING --abort--> FAILED      any --refused command--> FAILED
 
     DONE and FAILED stay until the next command.
@@ -77,6 +85,7 @@ class TaskManager:
         self._elapsed_s = 0.0
         self._acting_s: float | None = None  # since when `_elapsed_s` grows
         self._done_count = 0
+        self._rest = RestWatch()
 
     @property
     def is_active(self) -> bool:
@@ -134,15 +143,26 @@ class TaskManager:
         if self.is_active:
             self._end(TaskState.FAILED, reason, now_s)
 
-    def on_inference(self, progress: float, now_s: float) -> None:
-        """A result of the present generation came, with its progress in [0, 1]."""
+    def on_inference(self, progress: float, action: NDArray[np.float32], now_s: float) -> None:
+        """A result of the present generation came.
+
+        Args:
+            progress: In [0, 1].
+            action: float32 [D], what the policy asks for now; see `ActionChunk`.
+            now_s: Steady clock [s].
+        """
         if not self.is_active:
             return
         self._inferred = True
         self._follow_gate(now_s)
-        says_done = self._acting_s is not None and progress >= self.config.done_threshold
+        rests = self._rest.take(progress, action, now_s, threshold=self.config.rest_threshold,
+                                rest_s=self.config.rest_s)
+        if self._acting_s is None:
+            self._not_done()
+            return
+        says_done = progress >= self.config.done_threshold
         self._done_count = self._done_count + 1 if says_done else 0
-        if self._done_count >= self.config.done_ticks:
+        if self._done_count >= self.config.done_ticks or rests:
             self._end(TaskState.DONE, '', now_s)
 
     def on_gate(self, is_open: bool, reason: str, now_s: float) -> None:
@@ -196,11 +216,15 @@ class TaskManager:
             return 'the policy gave no result'
         return self._gate_reason or 'the confidence gate is closed'
 
+    def _not_done(self) -> None:
+        self._done_count = 0
+        self._rest.pause()
+
     def _pause(self, now_s: float) -> None:
         self._elapsed_s = self.elapsed_s(now_s)
         self._acting_s = None
         self._closed_s = now_s
-        self._done_count = 0
+        self._not_done()
 
     def _start(self, state: TaskState, reason: str, now_s: float) -> None:
         self.generation += 1
@@ -208,6 +232,7 @@ class TaskManager:
         self._closed_s = now_s
         self._inferred = False
         self._done_count = 0
+        self._rest.begin()
 
     def _retry(self, reason: str, now_s: float) -> None:
         if self._attempt >= self.config.max_retries:
@@ -224,4 +249,4 @@ class TaskManager:
             self._pause(now_s)
         self.generation += 1
         self.state, self.reason = state, reason
-        self._done_count = 0
+        self._not_done()

@@ -1,5 +1,6 @@
 """What counts in an episode, whoever watches it."""
 
+import numpy as np
 import pytest
 
 from vla_humanoid_control.evaluation.watching import InterventionCounter, TaskWatch
@@ -55,7 +56,7 @@ def test_retries_are_those_that_the_task_manager_made() -> None:
     task.command(parse_command('file  my taxes'), 0.0)
     for tick in range(500):
         now_s = 0.02 * tick
-        task.on_inference(0.0, now_s)
+        task.on_inference(0.0, np.zeros(3, np.float32), now_s)
         task.on_gate(False, 'confidence 0.05 below 0.60', now_s)
         task.tick(now_s)
         watch.take(task.describe())

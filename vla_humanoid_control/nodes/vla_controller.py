@@ -349,7 +349,7 @@ class VlaController(ManagedNode):
         self._fault = ''
         self._chunk = outcome.chunk
         self._acted_ns = stamp_ns
-        self._task.on_inference(outcome.chunk.progress, now)
+        self._task.on_inference(outcome.chunk.progress, outcome.chunk.actions[0], now)
 
     def _start_inference(self, now: float) -> None:
         wording = self._task.wording
