@@ -30,7 +30,7 @@ class Button:
 
     def __init__(self, node: ManagedNode, on_change: Callable[[bool], None]) -> None:
         self._on_change = on_change
-        self._heard_ns: deque[int] = deque(maxlen=qos.BUTTON.depth)
+        self._heard: deque[tuple[int, bool]] = deque(maxlen=qos.BUTTON.depth)
         self._pressed_ns = -_LAG_NS
         for profile in (qos.BUTTON, qos.BUTTON_AT_BEST):
             node.subscribe_with_info(Bool, '/emergency_stop', self._hear, profile)
@@ -38,8 +38,8 @@ class Button:
     def _hear(self, msg: Bool, info: Mapping[str, int]) -> None:
         sent_ns = info.get('source_timestamp', 0)
         if sent_ns > 0:  # else nobody tells
-            known = sent_ns in self._heard_ns
-            self._heard_ns.append(sent_ns)
+            known = (sent_ns, msg.data) in self._heard
+            self._heard.append((sent_ns, msg.data))
             # Not any release that was sent before a press: the clock of its machine may be behind.
             if known or (not msg.data and 0 < self._pressed_ns - sent_ns < _LAG_NS):
                 return

@@ -112,7 +112,7 @@ class ManagedNode(LifecycleNode):
 
     # --- wiring -----------------------------------------------------------------------------
 
-    def subscribe(self, kind: Any, topic: str, callback: Callable[..., None],
+    def subscribe(self, kind: Any, topic: str, callback: Callable[[Any], None],
                   profile: QoSProfile) -> Subscription:
         """Subscribe until the node is cleaned up; a QoS mismatch shows in the diagnostics."""
         events = SubscriptionEventCallbacks(
