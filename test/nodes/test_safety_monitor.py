@@ -220,7 +220,7 @@ def test_whoever_publishes_where_commands_are_remapped_to_is_foreign(
 @pytest.mark.skipif(not hasattr(Subscription, 'CallbackType'), reason='needs ROS 2 Jazzy')
 def test_what_one_way_tells_late_counts_once_and_only_if_it_is_still_true(node: SafetyMonitor
                                                                           ) -> None:
-    """Regression: a press that had been reset latched again, up to 3 s later."""
+    """Regression: a press that had been reset latched again when it came by the other way."""
     reliable, best_effort = (s.callback for s in node.subscriptions
                              if s.topic_name == '/emergency_stop')
 

@@ -129,15 +129,16 @@ class ManagedNode(LifecycleNode):
                             callback: Callable[[Any, Mapping[str, int]], None],
                             profile: QoSProfile) -> Subscription:
         """As `subscribe`, for a callback that gets rclpy's MessageInfo, too: empty on Humble."""
+        if not hasattr(Subscription, 'CallbackType'):
+            return self.subscribe(kind, topic, lambda msg: callback(msg, {}), profile)
+
         def take(*taken: Any) -> None:
             # From the events executor a message and its info come as one tuple.
             callback(*(taken[0] if len(taken) == 1 else taken))
 
         # By its signature rclpy knows what to hand over.
         take.__signature__ = inspect.signature(callback)  # type: ignore[attr-defined]
-        tells = hasattr(Subscription, 'CallbackType')
-        return self.subscribe(kind, topic, take if tells else lambda msg: callback(msg, {}),
-                              profile)
+        return self.subscribe(kind, topic, take, profile)
 
     def advertise(self, kind: Any, topic: str, profile: QoSProfile) -> Publisher:
         """Publish until the node is cleaned up; a QoS mismatch shows in the diagnostics."""
