@@ -25,11 +25,11 @@ from benchmarks.robot_side import CAMERA_HZ as CAMERA_HZ
 from benchmarks.robot_side import RobotSide
 from benchmarks.tracing import TRACE
 from vla_humanoid_control.confidence.gate import LOWEST_THRESHOLD
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.nodes.bringup import Deployment, NodeEntry, ProcessGroup, graph
 from vla_humanoid_control.nodes.domain import claimed_domain
-from vla_humanoid_control.resources import config_path
 from vla_humanoid_control.robot import RobotSpec
+from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.resources import config_path
 
 POLICY_HZ, SAFETY_HZ = 10.0, 50.0
 START_S = 120.0  # at most, until all nodes are there

@@ -24,7 +24,6 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image, Imu, JointState, LaserScan
 from std_msgs.msg import String
 
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.nodes import qos
 from vla_humanoid_control.nodes.messages import (
     imu_to_msg,
@@ -37,6 +36,7 @@ from vla_humanoid_control.nodes.messages import (
     twist_from_msg,
 )
 from vla_humanoid_control.robot import RobotSpec
+from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.types import ImuReading, ScanReading
 
 JOINTS_HZ, ODOM_EVERY, SCAN_EVERY = 100.0, 2, 10  # as humanoid_sim has them

@@ -31,8 +31,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import psutil
 
-from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.outputs import check_folder, make_folder
+from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.outputs import check_folder, make_folder
 
 COMMANDS = ('wave hello to us', 'please walk forward a little', 'turn left', 'look up', 'stop',
             'walk over to the red box', 'turn around', 'step to the right',

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.resources import config_path
 from vla_humanoid_control.robot import load_robot
+from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.resources import config_path
 
 TEXT = config_path('robots', 'humanoid.yaml').read_text(encoding='utf-8')
 NECK = 'neck_yaw: {position: [-1.3, 1.3], home: 0.0, velocity: 2.5'

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.resources import config_path, read_yaml, resource_path
+from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.resources import config_path, read_yaml, resource_path
 from vla_humanoid_control.types import BASE_CHANNELS
 
 MAX_TIMEOUT_S = 5.0

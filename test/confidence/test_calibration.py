@@ -15,8 +15,8 @@ from vla_humanoid_control.confidence.calibration import (
     fit_isotonic,
     fit_temperature,
 )
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.evaluation.metrics import expected_calibration_error
+from vla_humanoid_control.support.errors import UserError
 
 
 def overconfident(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -21,7 +21,7 @@ from vla_humanoid_control.confidence.score import (
     smooth,
     subsets,
 )
-from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.support.errors import UserError
 
 
 def combination(*signals: str) -> Combination:

@@ -16,8 +16,8 @@ import torch
 from vla_humanoid_control.evaluation.rollout import Rollout
 from vla_humanoid_control.evaluation.suite import load_suite
 from vla_humanoid_control.policy.registry import gate_config, load_policy
-from vla_humanoid_control.resources import config_path
 from vla_humanoid_control.robot import load_robot
+from vla_humanoid_control.support.resources import config_path
 
 FILE = Path(__file__).with_name('golden.json')
 PER_FAMILY = 2

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.evaluation.camera_faults import KINDS
 from vla_humanoid_control.evaluation.generate import (
     SEEING,
@@ -25,6 +24,7 @@ from vla_humanoid_control.language.phrasings import (
     out_of_scope,
     phrasings,
 )
+from vla_humanoid_control.support.errors import UserError
 
 SUITES = sorted((Path(__file__).resolve().parents[2] / 'config' / 'suites').glob('*.yaml'))
 GOOD = '{id: a, instruction: go to the red box, task: go_to, colour: red, shape: box, seed: 1}'

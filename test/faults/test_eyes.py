@@ -14,8 +14,8 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from vla_humanoid_control.nodes import qos
 from vla_humanoid_control.nodes.messages import rgb_to_msg, to_stamp
-from vla_humanoid_control.resources import config_path
 from vla_humanoid_control.safety.config import SafetyConfig
+from vla_humanoid_control.support.resources import config_path
 
 T_S = SafetyConfig().proposal_timeout_s
 WIDTH, HEIGHT = 64, 48

@@ -22,7 +22,7 @@ from std_msgs.msg import Empty
 from vla_humanoid_control.evaluation.video import Caption, Video
 from vla_humanoid_control.nodes import qos
 from vla_humanoid_control.nodes.bringup import environment
-from vla_humanoid_control.resources import config_path
+from vla_humanoid_control.support.resources import config_path
 
 NONSENSE = (
     ('safety_monitor', 'safety.slow_ttc_s', (float('nan'), float('inf'), -1.0)),

@@ -13,7 +13,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from vla_humanoid_control.nodes import qos
 from vla_humanoid_control.nodes.messages import to_stamp
-from vla_humanoid_control.resources import config_path
+from vla_humanoid_control.support.resources import config_path
 
 WIDTH, HEIGHT, FOCAL = 64, 48, 60.0
 UP_M, DOWN_RAD = 1.2, 0.8

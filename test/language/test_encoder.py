@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.language import encoder
 from vla_humanoid_control.language.encoder import SentenceEncoder, encode
+from vla_humanoid_control.support.errors import UserError
 
 
 def test_shapes_and_mask() -> None:

@@ -5,7 +5,6 @@ from itertools import combinations
 
 import pytest
 
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.language.phrasings import (
     TASK_KEYS,
     Split,
@@ -13,6 +12,7 @@ from vla_humanoid_control.language.phrasings import (
     out_of_scope,
     phrasings,
 )
+from vla_humanoid_control.support.errors import UserError
 
 SPLITS: tuple[Split, ...] = ('train', 'val', 'test')
 

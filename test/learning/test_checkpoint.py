@@ -12,7 +12,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.learning.checkpoint import (
     Checkpoint,
     build_model,
@@ -25,6 +24,7 @@ from vla_humanoid_control.models.config import load_model_config
 from vla_humanoid_control.policy.checkpoint import CheckpointPolicy
 from vla_humanoid_control.policy.protocol import PolicySpec
 from vla_humanoid_control.robot import load_robot
+from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.types import Observation
 
 ROBOT = load_robot('humanoid')

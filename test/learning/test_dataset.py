@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.learning.dataset import (
     ShardSet,
     epoch_batches,
     find_shards,
     make_batch,
 )
+from vla_humanoid_control.support.errors import UserError
 
 
 def test_every_sample_comes_once_an_epoch_beside_others_of_its_frame() -> None:

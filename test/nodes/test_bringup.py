@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.nodes import bringup
 from vla_humanoid_control.nodes.bringup import (
     Deployment,
@@ -19,6 +18,7 @@ from vla_humanoid_control.nodes.bringup import (
     graph,
     parse_remappings,
 )
+from vla_humanoid_control.support.errors import UserError
 
 
 def entry(name: str) -> NodeEntry:

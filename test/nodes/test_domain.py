@@ -9,9 +9,9 @@ from typing import IO, cast
 
 import pytest
 
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.nodes import domain
 from vla_humanoid_control.nodes.domain import claimed_domain, own_domain
+from vla_humanoid_control.support.errors import UserError
 
 
 def test_domains_claimed_together_differ() -> None:

@@ -17,9 +17,9 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from std_msgs.msg import String
 
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.nodes import qos
 from vla_humanoid_control.nodes.managed import ManagedNode
+from vla_humanoid_control.support.errors import UserError
 
 pytestmark = pytest.mark.ros
 

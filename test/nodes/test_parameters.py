@@ -13,11 +13,11 @@ pytest.importorskip('rclpy')
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from vla_humanoid_control.bounds import bounded, fixed
 from vla_humanoid_control.confidence.gate import GateConfig
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.nodes.parameters import Parameters, refuse_unknown
 from vla_humanoid_control.safety.config import SafetyConfig
+from vla_humanoid_control.support.bounds import bounded, fixed
+from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.task import TaskConfig
 
 pytestmark = pytest.mark.ros

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from vla_humanoid_control.confidence.gate import LOWEST_THRESHOLD
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.policy.registry import check_policy, gate_config, load_policy
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
-from vla_humanoid_control.resources import resource_path
 from vla_humanoid_control.robot import RobotSpec, load_robot
+from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.resources import resource_path
 
 ROBOT = load_robot('humanoid')
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.safety.config import SafetyConfig
+from vla_humanoid_control.support.errors import UserError
 
 
 @pytest.mark.parametrize('entry', dataclasses.fields(SafetyConfig), ids=lambda f: f.name)

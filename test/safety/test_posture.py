@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.resources import resource_path
 from vla_humanoid_control.robot import JointSpec, MotionLimits, RobotSpec, SensorSpec
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.posture import PostureChecker, convex_hull, distance_inside
+from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.resources import resource_path
 
 # Two arms that can hit each other or the trunk, and a heavy head on a boom that can lean out.
 MODEL = """<mujoco><worldbody>

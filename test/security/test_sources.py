@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.evaluation.suite import load_suite
 from vla_humanoid_control.nodes.bringup import environment
 from vla_humanoid_control.robot import load_robot
+from vla_humanoid_control.support.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted(p for folder in ('vla_humanoid_control', 'benchmarks', 'launch')

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.robot import load_robot
 from vla_humanoid_control.simulation.expert import Expert, advance, observe
 from vla_humanoid_control.simulation.tasks import OUT_OF_SCOPE, Task, TaskMonitor, all_task_keys
 from vla_humanoid_control.simulation.world import World
+from vla_humanoid_control.support.errors import UserError
 
 ROBOT = load_robot('humanoid')
 NAMES = [j.name for j in ROBOT.controlled]

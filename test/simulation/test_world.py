@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip('mujoco')
 
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.robot import RobotSpec, SensorSpec, load_robot
 from vla_humanoid_control.simulation.world import World
+from vla_humanoid_control.support.errors import UserError
 
 ROBOT = load_robot('humanoid')
 
@@ -29,7 +29,7 @@ def test_robot_that_the_body_does_not_fit_is_refused(robot: RobotSpec, what: str
 
 def test_without_a_driver_it_says_what_to_install() -> None:
     """EGL without a driver used to end in an ImportError from inside MuJoCo."""
-    script = ('from vla_humanoid_control.errors import UserError\n'
+    script = ('from vla_humanoid_control.support.errors import UserError\n'
               'from vla_humanoid_control.robot import load_robot\n'
               'from vla_humanoid_control.simulation.world import World\n'
               'try:\n'

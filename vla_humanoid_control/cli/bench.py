@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from vla_humanoid_control.cli.prerequisites import rendering_problem, ros_problem
-from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.outputs import check_folder, make_folder
-from vla_humanoid_control.resources import resource_path, share_dir
+from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.outputs import check_folder, make_folder
+from vla_humanoid_control.support.resources import resource_path, share_dir
 
 INSTRUCTION = 'walk forward'
 BUSY = 0.5

@@ -10,11 +10,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from vla_humanoid_control.cli.prerequisites import rendering_problem
-from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.outputs import check_folder, make_folder
 from vla_humanoid_control.policy.registry import check_policy
 from vla_humanoid_control.robot import load_robot
-from vla_humanoid_control.workers import reports
+from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.outputs import check_folder, make_folder
+from vla_humanoid_control.support.workers import reports
 
 SHARD_FRAMES = 3000
 SHARD_EPISODES = 50

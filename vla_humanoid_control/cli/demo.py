@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vla_humanoid_control.cli.prerequisites import rendering_problem, ros_problem
-from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.outputs import check_folder, make_folder
-from vla_humanoid_control.resources import config_path
+from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.outputs import check_folder, make_folder
+from vla_humanoid_control.support.resources import config_path
 
 if TYPE_CHECKING:
     from vla_humanoid_control.evaluation.rollout import EpisodeResult

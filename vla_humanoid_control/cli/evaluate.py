@@ -13,9 +13,9 @@ from tqdm import tqdm
 
 from vla_humanoid_control.cli.prerequisites import rendering_problem, ros_problem
 from vla_humanoid_control.confidence.score import ALPHA, SIGNALS, read_signals
-from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.outputs import check_file
-from vla_humanoid_control.workers import shared
+from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.outputs import check_file
+from vla_humanoid_control.support.workers import shared
 
 Signals = tuple[str, ...]
 Setup = tuple[str, str, Signals, float]

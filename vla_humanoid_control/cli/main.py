@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.support.errors import UserError
 
 VERBS = {
     'demo': ('cli.demo', 'a simulated humanoid carries out commands through the real node graph'),

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from vla_humanoid_control.cli.prerequisites import ros_problem
-from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.outputs import check_file
+from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.outputs import check_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

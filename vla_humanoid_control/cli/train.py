@@ -11,8 +11,8 @@ import argparse
 import os
 from pathlib import Path
 
-from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.outputs import check_folder
+from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.outputs import check_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.support.errors import UserError
 
 Floats = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vla_humanoid_control.bounds import bounded
+from vla_humanoid_control.support.bounds import bounded
 from vla_humanoid_control.types import Action, GatedProposal, Proposal
 
 LOWEST_THRESHOLD = 0.02

@@ -31,7 +31,7 @@ from vla_humanoid_control.confidence.calibration import (
     calibration_from_dict,
     conformal_threshold,
 )
-from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.support.errors import UserError
 
 SIGNALS = ('head', 'image', 'instruction', 'agreement')
 SMOOTHING_S = 0.3

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.evaluation.camera_faults import BrokenCamera
 from vla_humanoid_control.evaluation.held import BEYOND_IT, WATCH_S, HoldWatch
 from vla_humanoid_control.evaluation.impaired_view import ImpairedView
@@ -26,6 +25,7 @@ from vla_humanoid_control.safety.supervisor import SafetySupervisor
 from vla_humanoid_control.simulation.camera_noise import CameraNoise
 from vla_humanoid_control.simulation.tasks import OUT_OF_SCOPE, TaskMonitor
 from vla_humanoid_control.simulation.world import World
+from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.task import TaskConfig, TaskManager
 from vla_humanoid_control.types import Command, SafetyState, TaskState
 

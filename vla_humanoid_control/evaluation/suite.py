@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.evaluation import camera_faults, impaired_view
 from vla_humanoid_control.language.intake import Rejection, parse_command
-from vla_humanoid_control.resources import read_yaml
 from vla_humanoid_control.simulation.tasks import ARGUMENTS, FAMILIES, OUT_OF_SCOPE, Task
+from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.resources import read_yaml
 
 BROKEN_CAMERA = 'broken_camera'
 HELD_FAMILIES = (OUT_OF_SCOPE, BROKEN_CAMERA)

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.language.spelling import Speller, other_words, task_words
+from vla_humanoid_control.support.errors import UserError
 
 WIDTH = 384
 MAX_TOKENS = 24

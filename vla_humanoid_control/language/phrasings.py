@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Literal
 
-from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.resources import config_path, read_yaml
+from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.resources import config_path, read_yaml
 
 Split = Literal['train', 'val', 'test']
 

@@ -43,7 +43,6 @@ from vla_humanoid_control.confidence.score import (
     smooth,
     subsets,
 )
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.evaluation import metrics
 from vla_humanoid_control.language.phrasings import (
     TASK_KEYS,
@@ -56,7 +55,6 @@ from vla_humanoid_control.learning.augment import AugmentConfig, augment_images,
 from vla_humanoid_control.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from vla_humanoid_control.learning.corruptions import corrupt
 from vla_humanoid_control.learning.dataset import ShardSet, find_shards, iterate, make_batch
-from vla_humanoid_control.learning.progress import JsonLog, ProgressLine
 from vla_humanoid_control.learning.texts import TaskTexts, TextBank
 from vla_humanoid_control.learning.transforms import (
     Statistics,
@@ -66,6 +64,8 @@ from vla_humanoid_control.learning.transforms import (
 )
 from vla_humanoid_control.models.heads import INSTRUCTION_LABELS, ConfidenceHead
 from vla_humanoid_control.models.vla import ModelInput, VlaModel
+from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.progress import JsonLog, ProgressLine
 
 _PLAIN = AugmentConfig(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 _SCOPE_BATCH, _SCOPE_RATE = 512, 1e-3

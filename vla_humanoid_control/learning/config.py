@@ -6,8 +6,8 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.resources import config_path, read_yaml
+from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.resources import config_path, read_yaml
 
 T = TypeVar('T')
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, multiprocessing
 
-from vla_humanoid_control.workers import follow_parent
+from vla_humanoid_control.support.workers import follow_parent
 
 
 @dataclass(frozen=True)

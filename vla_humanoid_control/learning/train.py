@@ -23,7 +23,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.language.phrasings import TASK_KEYS
 from vla_humanoid_control.learning.behaviour_cloning import (
     BcConfig,
@@ -41,11 +40,12 @@ from vla_humanoid_control.learning.checkpoint import (
 )
 from vla_humanoid_control.learning.dataset import DataSpec, ShardSet, epoch_batches, find_shards
 from vla_humanoid_control.learning.parallel import Team, lead
-from vla_humanoid_control.learning.progress import JsonLog, ProgressLine
 from vla_humanoid_control.learning.texts import TaskTexts
 from vla_humanoid_control.models.config import load_model_config
 from vla_humanoid_control.models.vla import VlaModel
 from vla_humanoid_control.policy.protocol import PolicySpec
+from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.progress import JsonLog, ProgressLine
 from vla_humanoid_control.types import BASE_CHANNELS
 
 

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.models.encoders import time_features
+from vla_humanoid_control.support.errors import UserError
 
 _CLIP = 5.0
 """Normalised joint positions beyond this many deviations tell nothing more."""

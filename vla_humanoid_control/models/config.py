@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.resources import config_path, read_yaml
+from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.resources import config_path, read_yaml
 
 
 @dataclass(frozen=True)

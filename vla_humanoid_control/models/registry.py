@@ -7,13 +7,13 @@ from typing import Any
 
 from torch import nn
 
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.models.encoders import (
     FilmConvEncoder,
     MlpProprioception,
     SlotLanguageEncoder,
 )
 from vla_humanoid_control.models.fusion import CrossAttentionFusion
+from vla_humanoid_control.support.errors import UserError
 
 Builder = Callable[..., nn.Module]
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from vla_humanoid_control.errors import UserError, with_nearest
-from vla_humanoid_control.resources import config_path, read_yaml
+from vla_humanoid_control.support.errors import UserError, with_nearest
+from vla_humanoid_control.support.resources import config_path, read_yaml
 
 # What a node says of an error: by its logger, by `managed.main`, at the end of a traceback.
 _ERROR = re.compile(r'\[(?:ERROR|FATAL)\] \[[^]]*\] \[[^]]*\]: (?!Traceback)(.+)|error: (.+)|'

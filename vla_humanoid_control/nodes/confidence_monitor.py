@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float32
 
-from vla_humanoid_control.bounds import bounded, check_bounds, fixed
 from vla_humanoid_control.channels import (
     ChannelError,
     ChannelMessage,
@@ -25,6 +24,7 @@ from vla_humanoid_control.nodes.messages import channels_from_msg, channels_to_m
 from vla_humanoid_control.nodes.parameters import Parameters
 from vla_humanoid_control.policy.registry import DEFAULT_POLICY, gate_config
 from vla_humanoid_control.robot import load_robot
+from vla_humanoid_control.support.bounds import bounded, check_bounds, fixed
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,13 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Float32, String
 from std_srvs.srv import Trigger
 
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.evaluation.held import WATCH_S, HoldWatch
 from vla_humanoid_control.evaluation.watching import InterventionCounter, TaskWatch
 from vla_humanoid_control.language.intake import Rejection, parse_command
 from vla_humanoid_control.nodes import qos
 from vla_humanoid_control.nodes.messages import rgb_from_msg, twist_from_msg
 from vla_humanoid_control.simulation.tasks import OUT_OF_SCOPE, Task
+from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.types import Command, SafetyState
 
 ENCLAVE = '/vla_humanoid_control/director'

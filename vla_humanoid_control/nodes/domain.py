@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.support.errors import UserError
 
 VARIABLE = 'ROS_DOMAIN_ID'
 _claims = itertools.count()

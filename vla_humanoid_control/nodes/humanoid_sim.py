@@ -17,8 +17,6 @@ from sensor_msgs.msg import Image, Imu, JointState, LaserScan
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from vla_humanoid_control.bounds import bounded, check_bounds, fixed
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.nodes import qos
 from vla_humanoid_control.nodes.managed import OK, WARN, Health, ManagedNode, run
 from vla_humanoid_control.nodes.messages import (
@@ -37,6 +35,8 @@ from vla_humanoid_control.robot import load_robot
 from vla_humanoid_control.simulation.camera_noise import CameraNoise
 from vla_humanoid_control.simulation.tasks import Task, TaskMonitor
 from vla_humanoid_control.simulation.world import Camera, World
+from vla_humanoid_control.support.bounds import bounded, check_bounds, fixed
+from vla_humanoid_control.support.errors import UserError
 
 STEP_S = 0.01
 ODOM_EVERY, TRUTH_EVERY, SCAN_EVERY = 2, 5, 10  # steps

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.support.errors import UserError
 
 
 @dataclass(frozen=True)

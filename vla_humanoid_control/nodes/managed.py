@@ -23,11 +23,11 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.nodes import qos
 from vla_humanoid_control.nodes.bringup import environment
 from vla_humanoid_control.nodes.messages import status
 from vla_humanoid_control.nodes.parameters import refuse_unknown
+from vla_humanoid_control.support.errors import UserError
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks

@@ -25,7 +25,7 @@ from rcl_interfaces.msg import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from vla_humanoid_control.errors import UserError, with_nearest
+from vla_humanoid_control.support.errors import UserError, with_nearest
 
 T = TypeVar('T')
 

@@ -16,9 +16,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu, JointState,
 from std_msgs.msg import Empty, Float64MultiArray, String
 from std_srvs.srv import Trigger
 
-from vla_humanoid_control.bounds import bounded, check_bounds, fixed
 from vla_humanoid_control.channels import ChannelError, decode_gated
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.nodes import qos
 from vla_humanoid_control.nodes.button import Button
 from vla_humanoid_control.nodes.latch_file import LatchFile
@@ -42,6 +40,8 @@ from vla_humanoid_control.robot import load_robot
 from vla_humanoid_control.safety.collision import depth_points, mounted
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
+from vla_humanoid_control.support.bounds import bounded, check_bounds, fixed
+from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.types import Command, SafetyState
 
 CMD_VEL, JOINT_COMMANDS = '/cmd_vel', '/joint_commands'

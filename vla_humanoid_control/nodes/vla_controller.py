@@ -12,7 +12,6 @@ from geometry_msgs.msg import Twist, TwistStamped
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import String
 
-from vla_humanoid_control.bounds import bounded, check_bounds, fixed, loosened
 from vla_humanoid_control.channels import (
     ChannelError,
     decode_gated,
@@ -40,6 +39,7 @@ from vla_humanoid_control.perception.image_decoding import ImageError, decode_co
 from vla_humanoid_control.policy.playback import ChunkPlayback
 from vla_humanoid_control.policy.registry import DEFAULT_POLICY, load_policy
 from vla_humanoid_control.robot import load_robot
+from vla_humanoid_control.support.bounds import bounded, check_bounds, fixed, loosened
 from vla_humanoid_control.task import TaskConfig, TaskManager
 from vla_humanoid_control.types import (
     BASE_CHANNELS,

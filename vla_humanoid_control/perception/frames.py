@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.bounds import bounded, check_bounds
+from vla_humanoid_control.support.bounds import bounded, check_bounds
 
 
 @dataclass(frozen=True)

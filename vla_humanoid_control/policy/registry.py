@@ -12,11 +12,11 @@ from typing import Any
 
 from vla_humanoid_control.confidence.gate import LOWEST_THRESHOLD, GateConfig
 from vla_humanoid_control.confidence.score import ALPHA, SIGNALS, Combinations
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.policy.protocol import Policy, PolicySpec
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
-from vla_humanoid_control.resources import resource_path
 from vla_humanoid_control.robot import RobotSpec
+from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.resources import resource_path
 
 
 def _checkpoint(folder: Path, robot: RobotSpec, signals: Sequence[str]) -> Policy:

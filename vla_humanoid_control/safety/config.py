@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.support.errors import UserError
 
 
 def _value(default: Any, lower: float, upper: float, description: str) -> Any:

@@ -23,11 +23,11 @@ from functools import partial
 
 import numpy as np
 
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.robot import RobotSpec, SensorSpec, load_robot
 from vla_humanoid_control.safety.fuzz_watcher import ViolationError
 from vla_humanoid_control.safety.fuzz_world import World
-from vla_humanoid_control.workers import shared
+from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.workers import shared
 
 ROUND_STEPS = 2000  # of one round
 PROGRESS_S = 5.0

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.robot import RobotSpec
 from vla_humanoid_control.safety.body import Body
 from vla_humanoid_control.safety.collision import Surroundings, Zone, allowed_share, scan_points
@@ -35,6 +34,7 @@ from vla_humanoid_control.safety.limits import TwistLimiter
 from vla_humanoid_control.safety.monitors import PROPOSAL, Monitors
 from vla_humanoid_control.safety.posture import PostureChecker
 from vla_humanoid_control.safety.states import ESTOP, HOLD, RUN, SLOW, STOP, Cause, StateMachine
+from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.types import (
     BASE_CHANNELS,
     Command,

@@ -13,7 +13,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.resources import resource_path
+from vla_humanoid_control.support.resources import resource_path
 
 COLOURS = ('red', 'green', 'blue', 'yellow')
 SHAPES = ('box', 'ball', 'cup', 'cone')

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.errors import UserError
 from vla_humanoid_control.simulation.scene import COLOURS, FLOOR_SLOTS, SHAPES, TABLE_SLOTS
+from vla_humanoid_control.support.errors import UserError
 
 if TYPE_CHECKING:
     from vla_humanoid_control.simulation.world import World

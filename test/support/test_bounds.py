@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from vla_humanoid_control.bounds import bounded, check_bounds, fixed, loosened
+from vla_humanoid_control.support.bounds import bounded, check_bounds, fixed, loosened
 
 
 @dataclass(frozen=True)

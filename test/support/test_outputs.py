@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from vla_humanoid_control.cli.main import main
-from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.outputs import check_file, check_folder, make_folder
+from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.outputs import check_file, check_folder, make_folder
 
 
 def everything(folder: Path) -> dict[Path, bytes | None]:

@@ -13,16 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.workers import reports, shared
+from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.workers import reports, shared
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 # In a module of its own, which new processes can import.
 _SOURCE = """
 import sys
 import time
 from pathlib import Path
-from vla_humanoid_control.workers import crew, shared
+from vla_humanoid_control.support.workers import crew, shared
 
 def endless(job):
     Path(f'working_{job}').touch()
@@ -124,7 +124,7 @@ _MORTAL = """
 import os
 import signal
 import time
-from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.support.errors import UserError
 
 def work(fate, report=None):
     if fate == 'killed':

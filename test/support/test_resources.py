@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from vla_humanoid_control.errors import UserError
-from vla_humanoid_control.resources import config_path, read_yaml
+from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.resources import config_path, read_yaml
 
 
 @pytest.mark.parametrize(('text', 'place'), [

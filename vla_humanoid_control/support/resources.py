@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from vla_humanoid_control.errors import UserError
+from vla_humanoid_control.support.errors import UserError
 
 PACKAGE = 'vla_humanoid_control'
 # libyaml's safe loader, where PyYAML was built with it, is ten times faster.
@@ -25,7 +25,7 @@ def share_dir() -> Path:
     Raises:
         UserError: The package's files are nowhere to be found.
     """
-    source = Path(__file__).resolve().parent.parent
+    source = Path(__file__).resolve().parents[2]
     prefixes = [p for p in Path(__file__).resolve().parents if (p / 'share' / PACKAGE).is_dir()]
     candidates = [source, *(p / 'share' / PACKAGE for p in prefixes),
                   Path(sys.prefix) / 'share' / PACKAGE]

@@ -1,0 +1,1 @@
+"""What any part may use: errors, bounds, files, processes."""
