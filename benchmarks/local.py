@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.figures import Summary, summarise
-from vla_humanoid_control.policy.protocol import Policy
+from vla_humanoid_control.interfaces import Policy
 from vla_humanoid_control.robot import RobotSpec
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.supervisor import SafetySupervisor

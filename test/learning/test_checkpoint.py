@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from vla_humanoid_control.interfaces import PolicySpec
 from vla_humanoid_control.learning.checkpoint import (
     Checkpoint,
     build_model,
@@ -21,8 +22,7 @@ from vla_humanoid_control.learning.checkpoint import (
 )
 from vla_humanoid_control.learning.transforms import Statistics
 from vla_humanoid_control.models.config import load_model_config
-from vla_humanoid_control.policy.checkpoint import CheckpointPolicy
-from vla_humanoid_control.policy.protocol import PolicySpec
+from vla_humanoid_control.policy.native import CheckpointPolicy
 from vla_humanoid_control.robot import load_robot
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.types import Observation

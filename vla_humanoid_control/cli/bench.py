@@ -143,10 +143,10 @@ def _untrained(folder: Path, robot: Any) -> Path:
     import numpy as np
     import torch
 
+    from vla_humanoid_control.interfaces import PolicySpec
     from vla_humanoid_control.learning.checkpoint import Checkpoint, build_model, save_checkpoint
     from vla_humanoid_control.learning.transforms import Statistics
     from vla_humanoid_control.models.config import load_model_config
-    from vla_humanoid_control.policy.protocol import PolicySpec
     torch.manual_seed(0)
     config = load_model_config('default')
     spec = PolicySpec(('head',), (128, 96), robot.joint_names, robot.action_channels, 8, 0.1)

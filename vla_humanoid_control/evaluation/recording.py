@@ -21,10 +21,10 @@ from vla_humanoid_control.confidence.gate import OPEN_GATE
 from vla_humanoid_control.evaluation.impaired_view import KINDS
 from vla_humanoid_control.evaluation.rollout import Rollout
 from vla_humanoid_control.evaluation.suite import Episode
+from vla_humanoid_control.interfaces import Policy
 from vla_humanoid_control.language.phrasings import rehearsed
 from vla_humanoid_control.learning.dataset import write_shard
 from vla_humanoid_control.learning.transforms import resize_image
-from vla_humanoid_control.policy.protocol import Policy
 from vla_humanoid_control.robot import RobotSpec
 from vla_humanoid_control.simulation.layout import sample_layout, scene_rng
 from vla_humanoid_control.simulation.scene import COLOURS, SHAPES

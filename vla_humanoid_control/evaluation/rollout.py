@@ -14,11 +14,11 @@ from vla_humanoid_control.evaluation.held import BEYOND_IT, WATCH_S, HoldWatch
 from vla_humanoid_control.evaluation.impaired_view import ImpairedView
 from vla_humanoid_control.evaluation.suite import HELD_FAMILIES, Episode
 from vla_humanoid_control.evaluation.watching import InterventionCounter
+from vla_humanoid_control.interfaces import Policy
 from vla_humanoid_control.language.intake import Rejection
 from vla_humanoid_control.perception.dead_reckoning import DeadReckoning
 from vla_humanoid_control.perception.frames import FrameLimits, FrameStore
 from vla_humanoid_control.pipeline import Pipeline
-from vla_humanoid_control.policy.protocol import Policy
 from vla_humanoid_control.robot import RobotSpec
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.supervisor import SafetySupervisor

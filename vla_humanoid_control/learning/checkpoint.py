@@ -19,10 +19,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
+from vla_humanoid_control.interfaces import PolicySpec
 from vla_humanoid_control.learning.transforms import Statistics
 from vla_humanoid_control.models.config import ModelConfig
 from vla_humanoid_control.models.vla import VlaModel
-from vla_humanoid_control.policy.protocol import PolicySpec
 from vla_humanoid_control.support.errors import UserError
 
 FORMAT = 1

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vla_humanoid_control.interfaces import PolicySpec
 from vla_humanoid_control.language.phrasings import TASK_KEYS
 from vla_humanoid_control.learning.behaviour_cloning import (
     BcConfig,
@@ -43,7 +44,6 @@ from vla_humanoid_control.learning.parallel import Team, lead
 from vla_humanoid_control.learning.texts import TaskTexts
 from vla_humanoid_control.models.config import load_model_config
 from vla_humanoid_control.models.vla import VlaModel
-from vla_humanoid_control.policy.protocol import PolicySpec
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.progress import JsonLog, ProgressLine
 from vla_humanoid_control.types import BASE_CHANNELS

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vla_humanoid_control.policy.protocol import Policy
+from vla_humanoid_control.interfaces import Policy
 from vla_humanoid_control.types import ActionChunk, Observation
 
 

@@ -9,7 +9,7 @@ from numbers import Real
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.policy.protocol import PolicySpec
+from vla_humanoid_control.interfaces import PolicySpec
 from vla_humanoid_control.types import BASE_CHANNELS, Action, ActionChunk
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from vla_humanoid_control.confidence.gate import LOWEST_THRESHOLD, GateConfig
 from vla_humanoid_control.confidence.score import ALPHA, SIGNALS, Combinations
-from vla_humanoid_control.policy.protocol import Policy, PolicySpec
+from vla_humanoid_control.interfaces import Policy, PolicySpec
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
 from vla_humanoid_control.robot import RobotSpec
 from vla_humanoid_control.support.errors import UserError
@@ -21,7 +21,7 @@ from vla_humanoid_control.support.resources import resource_path
 
 def _checkpoint(folder: Path, robot: RobotSpec, signals: Sequence[str]) -> Policy:
     # Imported when needed: a robot that runs the scripted policy needs no torch.
-    from vla_humanoid_control.policy.checkpoint import CheckpointPolicy
+    from vla_humanoid_control.policy.native import CheckpointPolicy
     return CheckpointPolicy.load(folder, robot, signals)
 
 

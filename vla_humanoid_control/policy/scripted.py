@@ -12,7 +12,7 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.policy.protocol import PolicySpec
+from vla_humanoid_control.interfaces import PolicySpec
 from vla_humanoid_control.robot import RobotSpec
 from vla_humanoid_control.types import BASE_CHANNELS, ActionChunk, Observation
 

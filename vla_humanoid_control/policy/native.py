@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from vla_humanoid_control.confidence.score import SIGNALS, Combinations, Score, disagreement
+from vla_humanoid_control.interfaces import PolicySpec
 from vla_humanoid_control.language.encoder import SentenceEncoder, default_encoder
 from vla_humanoid_control.learning.checkpoint import Checkpoint, load_checkpoint
 from vla_humanoid_control.learning.transforms import (
@@ -22,7 +23,6 @@ from vla_humanoid_control.learning.transforms import (
 )
 from vla_humanoid_control.models.vla import ModelInput, ModelOutput
 from vla_humanoid_control.perception.plausibility import implausible
-from vla_humanoid_control.policy.protocol import PolicySpec
 from vla_humanoid_control.policy.registry import check_robot
 from vla_humanoid_control.robot import RobotSpec
 from vla_humanoid_control.types import ActionChunk, Observation
