@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.figures import Summary, summarise
 from vla_humanoid_control.interfaces import Policy
-from vla_humanoid_control.robot import RobotSpec
+from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
 from vla_humanoid_control.simulation.world import World  # chooses how MuJoCo draws, so early

@@ -14,7 +14,7 @@ from vla_humanoid_control.interfaces import Policy
 from vla_humanoid_control.language.intake import Instruction, Rejection, parse_command
 from vla_humanoid_control.perception.dead_reckoning import DeadReckoning
 from vla_humanoid_control.policy.playback import ChunkPlayback
-from vla_humanoid_control.robot import RobotSpec
+from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
 from vla_humanoid_control.task import TaskManager
 

@@ -10,7 +10,7 @@ from vla_humanoid_control.evaluation.recording import (
 )
 from vla_humanoid_control.learning.dataset import ShardSet, find_shards
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
-from vla_humanoid_control.robot import load_robot
+from vla_humanoid_control.robot.spec import load_robot
 from vla_humanoid_control.types import Observation
 
 ROBOT = load_robot('humanoid')

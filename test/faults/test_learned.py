@@ -21,7 +21,7 @@ from vla_humanoid_control.evaluation.rollout import SETTLE_S, Rollout
 from vla_humanoid_control.learning.corruptions import CORRUPTIONS
 from vla_humanoid_control.pipeline import Pipeline
 from vla_humanoid_control.policy.registry import DEFAULT_POLICY, gate_config, load_policy
-from vla_humanoid_control.robot import load_robot
+from vla_humanoid_control.robot.spec import load_robot
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
 from vla_humanoid_control.simulation.tasks import Task
 from vla_humanoid_control.task import TaskManager

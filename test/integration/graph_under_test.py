@@ -41,7 +41,7 @@ from vla_humanoid_control.nodes.messages import (
     to_stamp,
     twist_from_msg,
 )
-from vla_humanoid_control.robot import load_robot
+from vla_humanoid_control.robot.spec import load_robot
 from vla_humanoid_control.types import BASE_CHANNELS, ImuReading, ScanReading
 
 ROBOT = load_robot('humanoid')

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from vla_humanoid_control.language.phrasings import COLOURS, TASK_KEYS
-from vla_humanoid_control.robot import load_robot
+from vla_humanoid_control.robot.spec import load_robot
 from vla_humanoid_control.support.resources import config_path
 
 COLOUR_RGB = {'red': (200, 30, 30), 'green': (30, 180, 30), 'blue': (40, 40, 220),

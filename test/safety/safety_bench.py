@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vla_humanoid_control.robot import RobotSpec
+from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
 from vla_humanoid_control.types import (

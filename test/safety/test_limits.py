@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vla_humanoid_control.robot import MotionLimits, RobotSpec
+from vla_humanoid_control.robot.spec import MotionLimits, RobotSpec
 from vla_humanoid_control.safety.limits import JointLimiter, Plan, TwistLimiter
 
 DT = 0.02

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vla_humanoid_control.robot import JointSpec, MotionLimits, RobotSpec, SensorSpec
+from vla_humanoid_control.robot.spec import JointSpec, MotionLimits, RobotSpec, SensorSpec
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.posture import PostureChecker, convex_hull, distance_inside
 from vla_humanoid_control.support.errors import UserError

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from vla_humanoid_control.robot import RobotSpec, load_robot
+from vla_humanoid_control.robot.spec import RobotSpec, load_robot
 from vla_humanoid_control.safety import config, fuzz, supervisor
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.fuzz_watcher import ViolationError

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vla_humanoid_control.robot import RobotSpec, SensorSpec
+from vla_humanoid_control.robot.spec import RobotSpec, SensorSpec
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
 from vla_humanoid_control.types import Action, GatedProposal, Proposal

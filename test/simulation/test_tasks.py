@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vla_humanoid_control.robot import load_robot
+from vla_humanoid_control.robot.spec import load_robot
 from vla_humanoid_control.simulation.expert import Expert, advance, observe
 from vla_humanoid_control.simulation.tasks import OUT_OF_SCOPE, Task, TaskMonitor, all_task_keys
 from vla_humanoid_control.simulation.world import World

@@ -59,7 +59,7 @@ def _check(arguments: argparse.Namespace) -> None:
     """Load everything once, so that bad input is refused before anything starts."""
     from vla_humanoid_control.evaluation.suite import load_suite
     from vla_humanoid_control.policy.registry import load_policy
-    from vla_humanoid_control.robot import load_robot
+    from vla_humanoid_control.robot.spec import load_robot
     check_folder(arguments.out, '--out')
     if arguments.seed < 0:
         raise UserError(f'--seed must be 0 or more, got {arguments.seed}.')
@@ -162,7 +162,7 @@ def _interactive(arguments: argparse.Namespace, window: bool) -> int:
     from vla_humanoid_control.nodes.director import Director
     from vla_humanoid_control.nodes.domain import own_domain
     from vla_humanoid_control.policy.registry import gate_config
-    from vla_humanoid_control.robot import load_robot
+    from vla_humanoid_control.robot.spec import load_robot
 
     os.environ.update(environment())
     log = arguments.out / 'graph.log'

@@ -25,7 +25,7 @@ from vla_humanoid_control.interfaces import Policy
 from vla_humanoid_control.language.phrasings import rehearsed
 from vla_humanoid_control.learning.dataset import write_shard
 from vla_humanoid_control.learning.transforms import resize_image
-from vla_humanoid_control.robot import RobotSpec
+from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.layout import sample_layout, scene_rng
 from vla_humanoid_control.simulation.scene import COLOURS, SHAPES
 from vla_humanoid_control.simulation.tasks import FAMILIES, Task, all_task_keys

@@ -23,7 +23,7 @@ from vla_humanoid_control.nodes.managed import ERROR, OK, WARN, Health, ManagedN
 from vla_humanoid_control.nodes.messages import channels_from_msg, channels_to_msg
 from vla_humanoid_control.nodes.parameters import Parameters
 from vla_humanoid_control.policy.registry import DEFAULT_POLICY, gate_config
-from vla_humanoid_control.robot import load_robot
+from vla_humanoid_control.robot.spec import load_robot
 from vla_humanoid_control.support.bounds import bounded, check_bounds, fixed
 
 

@@ -13,7 +13,7 @@ from vla_humanoid_control.evaluation.suite import Episode
 from vla_humanoid_control.nodes.bringup import Deployment, ProcessGroup, environment, graph
 from vla_humanoid_control.nodes.director import Director, EpisodeOutcome, Snapshot
 from vla_humanoid_control.nodes.domain import own_domain
-from vla_humanoid_control.robot import load_robot
+from vla_humanoid_control.robot.spec import load_robot
 
 LOG = Path('out', 'log', 'graph.log')
 

@@ -31,7 +31,7 @@ from vla_humanoid_control.nodes.messages import (
     twist_from_msg,
 )
 from vla_humanoid_control.nodes.parameters import Parameters
-from vla_humanoid_control.robot import load_robot
+from vla_humanoid_control.robot.spec import load_robot
 from vla_humanoid_control.simulation.camera_noise import CameraNoise
 from vla_humanoid_control.simulation.tasks import Task, TaskMonitor
 from vla_humanoid_control.simulation.world import Camera, World

@@ -36,7 +36,7 @@ from vla_humanoid_control.nodes.messages import (
 )
 from vla_humanoid_control.nodes.parameters import Parameters
 from vla_humanoid_control.perception.image_decoding import ImageError
-from vla_humanoid_control.robot import load_robot
+from vla_humanoid_control.robot.spec import load_robot
 from vla_humanoid_control.safety.collision import depth_points, mounted
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.supervisor import SafetySupervisor

@@ -38,7 +38,7 @@ from vla_humanoid_control.perception.frames import FrameLimits, FrameStore
 from vla_humanoid_control.perception.image_decoding import ImageError, decode_compressed_rgb
 from vla_humanoid_control.policy.playback import ChunkPlayback
 from vla_humanoid_control.policy.registry import DEFAULT_POLICY, load_policy
-from vla_humanoid_control.robot import load_robot
+from vla_humanoid_control.robot.spec import load_robot
 from vla_humanoid_control.support.bounds import bounded, check_bounds, fixed, loosened
 from vla_humanoid_control.task import TaskConfig, TaskManager
 from vla_humanoid_control.types import (

@@ -14,7 +14,7 @@ from vla_humanoid_control.confidence.gate import LOWEST_THRESHOLD, GateConfig
 from vla_humanoid_control.confidence.score import ALPHA, SIGNALS, Combinations
 from vla_humanoid_control.interfaces import Policy, PolicySpec
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
-from vla_humanoid_control.robot import RobotSpec
+from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.resources import resource_path
 

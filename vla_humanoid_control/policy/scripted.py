@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.interfaces import PolicySpec
-from vla_humanoid_control.robot import RobotSpec
+from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.types import BASE_CHANNELS, ActionChunk, Observation
 
 MOVE_M = 0.7

@@ -23,7 +23,7 @@ from functools import partial
 
 import numpy as np
 
-from vla_humanoid_control.robot import RobotSpec, SensorSpec, load_robot
+from vla_humanoid_control.robot.spec import RobotSpec, SensorSpec, load_robot
 from vla_humanoid_control.safety.fuzz_watcher import ViolationError
 from vla_humanoid_control.safety.fuzz_world import World
 from vla_humanoid_control.support.errors import UserError

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from vla_humanoid_control.robot import RobotSpec
+from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.fuzz_watcher import ViolationError, Watcher
 from vla_humanoid_control.safety.supervisor import SafetySupervisor

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.robot import MotionLimits
+from vla_humanoid_control.robot.spec import MotionLimits
 
 Array = NDArray[np.float64]
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.learning.dataset import write_shard
-from vla_humanoid_control.robot import RobotSpec
+from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.expert import DT_S, Expert, advance, observe
 from vla_humanoid_control.simulation.layout import TABLE_STANDOFF_M, is_free
 from vla_humanoid_control.simulation.scene import COLOURS, SHAPES, TABLE_HALF_M

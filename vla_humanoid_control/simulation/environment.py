@@ -23,7 +23,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from vla_humanoid_control.language.phrasings import phrasings
-from vla_humanoid_control.robot import load_robot
+from vla_humanoid_control.robot.spec import load_robot
 from vla_humanoid_control.simulation.tasks import Task, TaskMonitor, all_task_keys
 from vla_humanoid_control.simulation.world import World
 

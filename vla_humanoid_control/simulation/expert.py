@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.robot import RobotSpec
-from vla_humanoid_control.simulation.kinematics import ARM_JOINTS, ArmKinematics
+from vla_humanoid_control.robot.kinematics import ARM_JOINTS, ArmKinematics
+from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.scene import TABLE_HEIGHT_M
 from vla_humanoid_control.simulation.tasks import MOVES, Task, wrap
 from vla_humanoid_control.simulation.world import World

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from vla_humanoid_control.language.phrasings import phrasings
 from vla_humanoid_control.policy.registry import load_policy
-from vla_humanoid_control.robot import RobotSpec
+from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.types import Observation
 
 

@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.robot import RobotSpec
+from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation import scene
 from vla_humanoid_control.simulation.gait import Gait
 from vla_humanoid_control.simulation.layout import Layout, sample_layout, scene_rng

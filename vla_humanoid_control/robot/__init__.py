@@ -1,0 +1,1 @@
+"""What is known of a robot: its file, its limits, its kinematics."""
