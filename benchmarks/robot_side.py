@@ -24,8 +24,9 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image, Imu, JointState, LaserScan
 from std_msgs.msg import String
 
-from vla_humanoid_control.nodes import qos
-from vla_humanoid_control.nodes.messages import (
+from vla_humanoid_control.robot.spec import RobotSpec
+from vla_humanoid_control.ros import qos
+from vla_humanoid_control.ros.messages import (
     imu_to_msg,
     joints_to_msg,
     odometry_to_msg,
@@ -35,7 +36,6 @@ from vla_humanoid_control.nodes.messages import (
     to_stamp,
     twist_from_msg,
 )
-from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.types import ImuReading, ScanReading
 

@@ -184,7 +184,7 @@ class Soak:
     def __init__(self, group: Any, director: Any) -> None:
         from diagnostic_msgs.msg import DiagnosticArray
 
-        from vla_humanoid_control.nodes import qos
+        from vla_humanoid_control.ros import qos
         self._group, self._director = group, director
         self.samples = {name: Samples() for name in group.processes}
         self._processes = {name: psutil.Process(p.pid) for name, p in group.processes.items()}

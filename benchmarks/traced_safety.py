@@ -8,9 +8,9 @@ from sensor_msgs.msg import JointState
 
 from benchmarks.tracing import Trace
 from vla_humanoid_control.channels import GATE
-from vla_humanoid_control.nodes.managed import run
-from vla_humanoid_control.nodes.messages import to_ns
 from vla_humanoid_control.nodes.safety_monitor import SafetyMonitor
+from vla_humanoid_control.ros.managed import run
+from vla_humanoid_control.ros.messages import to_ns
 from vla_humanoid_control.types import Command
 
 

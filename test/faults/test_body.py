@@ -17,7 +17,7 @@ from sensor_msgs.msg import Imu, JointState, LaserScan
 from std_msgs.msg import Empty
 
 from vla_humanoid_control.channels import CONFIDENCE, GATE, PROGRESS
-from vla_humanoid_control.nodes import qos
+from vla_humanoid_control.ros import qos
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.posture import PostureChecker
 from vla_humanoid_control.types import BASE_CHANNELS

@@ -12,8 +12,8 @@ from fault_report import Bringup, Fault, SharedGraph
 from graph_under_test import GraphUnderTest
 from sensor_msgs.msg import CameraInfo, Image
 
-from vla_humanoid_control.nodes import qos
-from vla_humanoid_control.nodes.messages import rgb_to_msg, to_stamp
+from vla_humanoid_control.ros import qos
+from vla_humanoid_control.ros.messages import rgb_to_msg, to_stamp
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.support.resources import config_path
 

@@ -19,7 +19,7 @@ from sensor_msgs.msg import JointState
 
 from vla_humanoid_control.channels import CONFIDENCE, GATE, PROGRESS
 from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig
-from vla_humanoid_control.nodes import qos
+from vla_humanoid_control.ros import qos
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.types import BASE_CHANNELS, Action, Proposal, TaskState
 

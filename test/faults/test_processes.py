@@ -20,8 +20,8 @@ from graph_under_test import PERIOD_S, GraphUnderTest
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 
-from vla_humanoid_control.nodes import qos
-from vla_humanoid_control.nodes.messages import to_ns
+from vla_humanoid_control.ros import qos
+from vla_humanoid_control.ros.messages import to_ns
 from vla_humanoid_control.safety.config import SafetyConfig
 
 T_S = SafetyConfig().proposal_timeout_s

@@ -20,12 +20,12 @@ from graph_under_test import ROBOT, GraphUnderTest
 from safety_bench import Bench
 from sensor_msgs.msg import Image, LaserScan
 
-from vla_humanoid_control.nodes.messages import raw_image, rgb_to_msg
 from vla_humanoid_control.perception.image_decoding import (
     ImageError,
     decode_compressed_rgb,
     decode_rgb,
 )
+from vla_humanoid_control.ros.messages import raw_image, rgb_to_msg
 from vla_humanoid_control.safety.config import SafetyConfig
 
 T_S = SafetyConfig().proposal_timeout_s

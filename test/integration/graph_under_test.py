@@ -29,10 +29,11 @@ from sensor_msgs.msg import Image, Imu, JointState, LaserScan
 from std_msgs.msg import Bool, Float32, String
 from std_srvs.srv import Trigger
 
-from vla_humanoid_control.nodes import qos
 from vla_humanoid_control.nodes.bringup import Deployment, NodeEntry, ProcessGroup
 from vla_humanoid_control.nodes.bringup import graph as nodes_of
-from vla_humanoid_control.nodes.messages import (
+from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.ros import qos
+from vla_humanoid_control.ros.messages import (
     imu_to_msg,
     joints_to_msg,
     odometry_to_msg,
@@ -41,7 +42,6 @@ from vla_humanoid_control.nodes.messages import (
     to_stamp,
     twist_from_msg,
 )
-from vla_humanoid_control.robot.spec import load_robot
 from vla_humanoid_control.types import BASE_CHANNELS, ImuReading, ScanReading
 
 ROBOT = load_robot('humanoid')

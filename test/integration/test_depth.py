@@ -11,8 +11,8 @@ import yaml
 from graph_under_test import ROBOT, GraphUnderTest
 from sensor_msgs.msg import CameraInfo, Image
 
-from vla_humanoid_control.nodes import qos
-from vla_humanoid_control.nodes.messages import to_stamp
+from vla_humanoid_control.ros import qos
+from vla_humanoid_control.ros.messages import to_stamp
 from vla_humanoid_control.support.resources import config_path
 
 WIDTH, HEIGHT, FOCAL = 64, 48, 60.0

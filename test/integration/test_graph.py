@@ -9,7 +9,7 @@ import pytest
 from graph_under_test import PERIOD_S, ROBOT, GraphUnderTest
 from sensor_msgs.msg import JointState
 
-from vla_humanoid_control.nodes import qos
+from vla_humanoid_control.ros import qos
 from vla_humanoid_control.types import BASE_CHANNELS
 
 LIMITS = [ROBOT.base[c] for c in BASE_CHANNELS]

@@ -18,8 +18,8 @@ from sensor_msgs.msg import Image, Imu, JointState, LaserScan
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from vla_humanoid_control.nodes import qos
-from vla_humanoid_control.nodes.messages import to_ns
+from vla_humanoid_control.ros import qos
+from vla_humanoid_control.ros.messages import to_ns
 
 pytest.importorskip('mujoco')
 

@@ -14,7 +14,7 @@ from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Float64MultiArray
 
-from vla_humanoid_control.nodes import qos
+from vla_humanoid_control.ros import qos
 
 
 def test_compressed_camera_stamped_twist_and_array_commands(domain_id: int,

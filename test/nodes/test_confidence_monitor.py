@@ -11,7 +11,7 @@ import rclpy
 
 from vla_humanoid_control.channels import encode_proposal
 from vla_humanoid_control.nodes.confidence_monitor import ConfidenceMonitor
-from vla_humanoid_control.nodes.messages import channels_to_msg
+from vla_humanoid_control.ros.messages import channels_to_msg
 from vla_humanoid_control.types import Action, Proposal
 
 pytestmark = pytest.mark.ros

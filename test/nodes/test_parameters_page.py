@@ -21,8 +21,8 @@ from vla_humanoid_control.nodes import (
     safety_monitor,
     vla_controller,
 )
-from vla_humanoid_control.nodes.parameters import SHARED, _descriptions
 from vla_humanoid_control.perception.frames import FrameLimits
+from vla_humanoid_control.ros.parameters import SHARED, _descriptions
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.task import TaskConfig
 

@@ -21,9 +21,9 @@ from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
-from vla_humanoid_control.nodes import managed, qos
-from vla_humanoid_control.nodes.latch_file import LatchFile
 from vla_humanoid_control.nodes.safety_monitor import SafetyMonitor
+from vla_humanoid_control.ros import managed, qos
+from vla_humanoid_control.ros.latch_file import LatchFile
 from vla_humanoid_control.support.errors import UserError
 
 pytestmark = pytest.mark.ros

@@ -26,8 +26,8 @@ from std_srvs.srv import Trigger
 from vla_humanoid_control.evaluation.held import WATCH_S, HoldWatch
 from vla_humanoid_control.evaluation.watching import InterventionCounter, TaskWatch
 from vla_humanoid_control.language.intake import Rejection, parse_command
-from vla_humanoid_control.nodes import qos
-from vla_humanoid_control.nodes.messages import rgb_from_msg, twist_from_msg
+from vla_humanoid_control.ros import qos
+from vla_humanoid_control.ros.messages import rgb_from_msg, twist_from_msg
 from vla_humanoid_control.simulation.tasks import OUT_OF_SCOPE, Task
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.types import Command, SafetyState

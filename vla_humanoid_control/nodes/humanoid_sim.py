@@ -17,9 +17,10 @@ from sensor_msgs.msg import Image, Imu, JointState, LaserScan
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from vla_humanoid_control.nodes import qos
-from vla_humanoid_control.nodes.managed import OK, WARN, Health, ManagedNode, run
-from vla_humanoid_control.nodes.messages import (
+from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.ros import qos
+from vla_humanoid_control.ros.managed import OK, WARN, Health, ManagedNode, run
+from vla_humanoid_control.ros.messages import (
     MessageError,
     imu_to_msg,
     joints_from_msg,
@@ -30,8 +31,7 @@ from vla_humanoid_control.nodes.messages import (
     to_stamp,
     twist_from_msg,
 )
-from vla_humanoid_control.nodes.parameters import Parameters
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.ros.parameters import Parameters
 from vla_humanoid_control.simulation.camera_noise import CameraNoise
 from vla_humanoid_control.simulation.tasks import Task, TaskMonitor
 from vla_humanoid_control.simulation.world import Camera, World

@@ -17,11 +17,13 @@ from std_msgs.msg import Empty, Float64MultiArray, String
 from std_srvs.srv import Trigger
 
 from vla_humanoid_control.channels import ChannelError, decode_gated
-from vla_humanoid_control.nodes import qos
-from vla_humanoid_control.nodes.button import Button
-from vla_humanoid_control.nodes.latch_file import LatchFile
-from vla_humanoid_control.nodes.managed import ERROR, OK, WARN, Health, ManagedNode, run
-from vla_humanoid_control.nodes.messages import (
+from vla_humanoid_control.perception.image_decoding import ImageError
+from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.ros import qos
+from vla_humanoid_control.ros.button import Button
+from vla_humanoid_control.ros.latch_file import LatchFile
+from vla_humanoid_control.ros.managed import ERROR, OK, WARN, Health, ManagedNode, run
+from vla_humanoid_control.ros.messages import (
     MessageError,
     channels_from_msg,
     depth_from_msg,
@@ -34,9 +36,7 @@ from vla_humanoid_control.nodes.messages import (
     twist_from_msg,
     twist_to_msg,
 )
-from vla_humanoid_control.nodes.parameters import Parameters
-from vla_humanoid_control.perception.image_decoding import ImageError
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.ros.parameters import Parameters
 from vla_humanoid_control.safety.collision import depth_points, mounted
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.supervisor import SafetySupervisor

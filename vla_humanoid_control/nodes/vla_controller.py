@@ -20,10 +20,16 @@ from vla_humanoid_control.channels import (
 )
 from vla_humanoid_control.confidence.score import SIGNALS, read_signals
 from vla_humanoid_control.language.intake import Instruction, Rejection, parse_command
-from vla_humanoid_control.nodes import qos
 from vla_humanoid_control.nodes.inference import InferenceWorker, Outcome, Request
-from vla_humanoid_control.nodes.managed import ERROR, OK, WARN, Health, ManagedNode, run
-from vla_humanoid_control.nodes.messages import (
+from vla_humanoid_control.perception.dead_reckoning import DeadReckoning
+from vla_humanoid_control.perception.frames import FrameLimits, FrameStore
+from vla_humanoid_control.perception.image_decoding import ImageError, decode_compressed_rgb
+from vla_humanoid_control.policy.playback import ChunkPlayback
+from vla_humanoid_control.policy.registry import DEFAULT_POLICY, load_policy
+from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.ros import qos
+from vla_humanoid_control.ros.managed import ERROR, OK, WARN, Health, ManagedNode, run
+from vla_humanoid_control.ros.messages import (
     MessageError,
     channels_from_msg,
     channels_to_msg,
@@ -32,13 +38,7 @@ from vla_humanoid_control.nodes.messages import (
     to_ns,
     twist_from_msg,
 )
-from vla_humanoid_control.nodes.parameters import Parameters
-from vla_humanoid_control.perception.dead_reckoning import DeadReckoning
-from vla_humanoid_control.perception.frames import FrameLimits, FrameStore
-from vla_humanoid_control.perception.image_decoding import ImageError, decode_compressed_rgb
-from vla_humanoid_control.policy.playback import ChunkPlayback
-from vla_humanoid_control.policy.registry import DEFAULT_POLICY, load_policy
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.ros.parameters import Parameters
 from vla_humanoid_control.support.bounds import bounded, check_bounds, fixed, loosened
 from vla_humanoid_control.task import TaskConfig, TaskManager
 from vla_humanoid_control.types import (

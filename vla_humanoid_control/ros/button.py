@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 
 from std_msgs.msg import Bool
 
-from vla_humanoid_control.nodes import qos
-from vla_humanoid_control.nodes.managed import ManagedNode
+from vla_humanoid_control.ros import qos
+from vla_humanoid_control.ros.managed import ManagedNode
 
 _LAG_NS = 5_000_000_000
 

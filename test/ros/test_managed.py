@@ -17,8 +17,8 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from std_msgs.msg import String
 
-from vla_humanoid_control.nodes import qos
-from vla_humanoid_control.nodes.managed import ManagedNode
+from vla_humanoid_control.ros import qos
+from vla_humanoid_control.ros.managed import ManagedNode
 from vla_humanoid_control.support.errors import UserError
 
 pytestmark = pytest.mark.ros

@@ -17,8 +17,8 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import Image, Imu, JointState, LaserScan
 
 from vla_humanoid_control.channels import ChannelMessage
-from vla_humanoid_control.nodes import messages as m
 from vla_humanoid_control.perception.image_decoding import ImageError
+from vla_humanoid_control.ros import messages as m
 from vla_humanoid_control.safety.collision import depth_points, mounted
 from vla_humanoid_control.types import ImuReading, ScanReading
 
