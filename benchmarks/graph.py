@@ -25,8 +25,8 @@ from benchmarks.robot_side import CAMERA_HZ as CAMERA_HZ
 from benchmarks.robot_side import RobotSide
 from benchmarks.tracing import TRACE
 from vla_humanoid_control.confidence.gate import LOWEST_THRESHOLD
-from vla_humanoid_control.nodes.bringup import Deployment, NodeEntry, ProcessGroup, graph
-from vla_humanoid_control.nodes.domain import claimed_domain
+from vla_humanoid_control.graph.bringup import Deployment, NodeEntry, ProcessGroup, graph
+from vla_humanoid_control.graph.domain import claimed_domain
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.resources import config_path

@@ -277,14 +277,14 @@ def soak(given: argparse.Namespace) -> int:
     Raises:
         UserError: Bad input, or the graph does not come up.
     """
-    from vla_humanoid_control.nodes.bringup import Deployment, ProcessGroup, environment, graph
+    from vla_humanoid_control.graph.bringup import Deployment, ProcessGroup, environment, graph
     from vla_humanoid_control.policy.registry import load_policy
     from vla_humanoid_control.robot.spec import load_robot
     check_folder(given.out, '--out')
     os.environ.update(environment())  # before torch is loaded, which reads from it
     load_policy(given.checkpoint, load_robot(given.robot))
-    from vla_humanoid_control.nodes.director import Director
-    from vla_humanoid_control.nodes.domain import claimed_domain
+    from vla_humanoid_control.clients.director import Director
+    from vla_humanoid_control.graph.domain import claimed_domain
     make_folder(given.out, '--out')
     log = given.out / 'graph.log'
     log.unlink(missing_ok=True)

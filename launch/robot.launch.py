@@ -2,7 +2,7 @@
 
 from launch import LaunchDescription
 
-from vla_humanoid_control.nodes.launch_description import describe
+from vla_humanoid_control.graph.launch_description import describe
 
 
 def generate_launch_description() -> LaunchDescription:

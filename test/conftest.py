@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from vla_humanoid_control.nodes.bringup import environment
-from vla_humanoid_control.nodes.domain import claimed_domain
+from vla_humanoid_control.graph.bringup import environment
+from vla_humanoid_control.graph.domain import claimed_domain
 
 # Before anything of ROS is loaded: tests speak as the nodes do, and to this machine alone.
 os.environ.update(environment())

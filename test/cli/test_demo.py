@@ -12,7 +12,7 @@ from vla_humanoid_control.evaluation.rollout import EpisodeResult
 
 def test_the_report_names_its_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Regression: it said 'demo' of every suite."""
-    evaluation = pytest.importorskip('vla_humanoid_control.nodes.evaluation')
+    evaluation = pytest.importorskip('vla_humanoid_control.clients.evaluation')
     monkeypatch.setattr(evaluation, 'evaluate', lambda episodes, *_, **__: (EpisodeResult(
         e.id, e.task.family, e.task.key, e.instruction, True, True, 2.0, 0.9, 0, '')
         for e in episodes))

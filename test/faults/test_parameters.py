@@ -20,7 +20,7 @@ from rcl_interfaces.srv import GetParameters
 from std_msgs.msg import Empty
 
 from vla_humanoid_control.evaluation.video import Caption, Video
-from vla_humanoid_control.nodes.bringup import environment
+from vla_humanoid_control.graph.bringup import environment
 from vla_humanoid_control.ros import qos
 from vla_humanoid_control.support.resources import config_path
 

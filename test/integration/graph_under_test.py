@@ -29,8 +29,8 @@ from sensor_msgs.msg import Image, Imu, JointState, LaserScan
 from std_msgs.msg import Bool, Float32, String
 from std_srvs.srv import Trigger
 
-from vla_humanoid_control.nodes.bringup import Deployment, NodeEntry, ProcessGroup
-from vla_humanoid_control.nodes.bringup import graph as nodes_of
+from vla_humanoid_control.graph.bringup import Deployment, NodeEntry, ProcessGroup
+from vla_humanoid_control.graph.bringup import graph as nodes_of
 from vla_humanoid_control.robot.spec import load_robot
 from vla_humanoid_control.ros import qos
 from vla_humanoid_control.ros.messages import (

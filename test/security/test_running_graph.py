@@ -21,7 +21,7 @@ from graph_under_test import GraphUnderTest
 from sros2_policy import PREFIX, Rights, read
 
 from vla_humanoid_control.cli.prerequisites import rendering_problem
-from vla_humanoid_control.nodes.director import Director
+from vla_humanoid_control.clients.director import Director
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.ros

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from vla_humanoid_control.evaluation.suite import load_suite
-from vla_humanoid_control.nodes.bringup import environment
+from vla_humanoid_control.graph.bringup import environment
 from vla_humanoid_control.robot.spec import load_robot
 from vla_humanoid_control.support.errors import UserError
 
@@ -26,8 +26,8 @@ LISTENERS = {'socket', 'socketserver', 'ssl', 'http', 'xmlrpc', 'wsgiref', 'asyn
              'fastapi', 'flask', 'grpc', 'starlette', 'tornado', 'uvicorn', 'websockets', 'zmq'}
 LISTENING_CALLS = {'start_server', 'create_server', 'create_datagram_endpoint', 'Listener',
                    'BaseManager', 'SyncManager', 'init_process_group', 'init_rpc'}
-# nodes/domain.py looks whether a port of this machine is taken, and never reads from one.
-MAY_LISTEN = frozenset({'vla_humanoid_control/nodes/domain.py'})
+# graph/domain.py looks whether a port of this machine is taken, and never reads from one.
+MAY_LISTEN = frozenset({'vla_humanoid_control/graph/domain.py'})
 SAFE_YAML = {'safe_load', 'safe_load_all', 'safe_dump', 'safe_dump_all', 'dump', 'dump_all',
              'SafeLoader', 'CSafeLoader', 'SafeDumper', 'CSafeDumper', 'YAMLError', 'load',
              'compose'}  # which makes nodes of text, and no objects of nodes

@@ -134,7 +134,7 @@ def _join_graph() -> None:
     """This process is one end of the graph, and must speak and run as its nodes do."""
     if problem := ros_problem():
         raise UserError(problem)
-    from vla_humanoid_control.nodes.bringup import environment
+    from vla_humanoid_control.graph.bringup import environment
     os.environ.update(environment())
 
 

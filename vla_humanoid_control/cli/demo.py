@@ -18,10 +18,10 @@ from vla_humanoid_control.support.outputs import check_folder, make_folder
 from vla_humanoid_control.support.resources import config_path
 
 if TYPE_CHECKING:
+    from vla_humanoid_control.clients.director import Snapshot
     from vla_humanoid_control.evaluation.rollout import EpisodeResult
     from vla_humanoid_control.evaluation.suite import Episode
     from vla_humanoid_control.evaluation.video import Video
-    from vla_humanoid_control.nodes.director import Snapshot
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,11 +103,11 @@ class Recorder:
 
 
 def _carry_out(arguments: argparse.Namespace, window: bool) -> int:
+    from vla_humanoid_control.clients.evaluation import evaluate
     from vla_humanoid_control.evaluation.report import build_report, save_report
     from vla_humanoid_control.evaluation.suite import load_suite
     from vla_humanoid_control.evaluation.timeline import Span, draw_timeline
     from vla_humanoid_control.evaluation.video import Video
-    from vla_humanoid_control.nodes.evaluation import evaluate
     from vla_humanoid_control.policy.registry import gate_config
 
     suite = arguments.suite or config_path('suites', 'demo.yaml')
@@ -156,11 +156,11 @@ def _print_progress(number: int, total: int, result: EpisodeResult) -> None:
 
 
 def _interactive(arguments: argparse.Namespace, window: bool) -> int:
+    from vla_humanoid_control.clients.director import Director
     from vla_humanoid_control.evaluation.video import Video
+    from vla_humanoid_control.graph.bringup import Deployment, ProcessGroup, environment, graph
+    from vla_humanoid_control.graph.domain import own_domain
     from vla_humanoid_control.language.intake import Rejection, parse_command
-    from vla_humanoid_control.nodes.bringup import Deployment, ProcessGroup, environment, graph
-    from vla_humanoid_control.nodes.director import Director
-    from vla_humanoid_control.nodes.domain import own_domain
     from vla_humanoid_control.policy.registry import gate_config
     from vla_humanoid_control.robot.spec import load_robot
 

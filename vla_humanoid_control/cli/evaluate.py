@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _through_nodes(episodes: Sequence[Any], setup: Setup) -> list[Any]:
-    from vla_humanoid_control.nodes.evaluation import LOG, evaluate
+    from vla_humanoid_control.clients.evaluation import LOG, evaluate
     check_file(LOG, 'The log')
     return list(tqdm(evaluate(episodes, *setup), total=len(episodes), unit='episode'))
 

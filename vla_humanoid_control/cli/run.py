@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
         UserError: The robot file, the checkpoint, the parameter file or a remapping is wrong,
             ROS 2 is missing, or a node ended by itself.
     """
-    from vla_humanoid_control.nodes.bringup import (
+    from vla_humanoid_control.graph.bringup import (
         Deployment,
         check_parameter_file,
         parse_remappings,

@@ -23,7 +23,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 
-from vla_humanoid_control.nodes.bringup import environment
+from vla_humanoid_control.graph.bringup import environment
 from vla_humanoid_control.ros import qos
 from vla_humanoid_control.ros.messages import status
 from vla_humanoid_control.ros.parameters import refuse_unknown

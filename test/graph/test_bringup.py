@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vla_humanoid_control.nodes import bringup
-from vla_humanoid_control.nodes.bringup import (
+from vla_humanoid_control.graph import bringup
+from vla_humanoid_control.graph.bringup import (
     Deployment,
     NodeEntry,
     ProcessDiedError,
@@ -204,7 +204,7 @@ def test_processes_die_with_the_one_that_started_them(tmp_path: Path) -> None:
     parent = subprocess.Popen([sys.executable, '-c', f"""
 import time
 from pathlib import Path
-from vla_humanoid_control.nodes.bringup import NodeEntry, ProcessGroup
+from vla_humanoid_control.graph.bringup import NodeEntry, ProcessGroup
 entry = NodeEntry('node', {{}}, Path('none'), module='node')
 with ProcessGroup((entry,), Path({str(tmp_path / 'log')!r}),
                   echo=lambda line: print(line, flush=True),

@@ -9,7 +9,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node, SetRemap
 from launch_ros.parameter_descriptions import ParameterValue
 
-from vla_humanoid_control.nodes.bringup import (
+from vla_humanoid_control.graph.bringup import (
     Deployment,
     check_parameter_file,
     default_parameters,

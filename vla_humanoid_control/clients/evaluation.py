@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from vla_humanoid_control.clients.director import Director, EpisodeOutcome, Snapshot
 from vla_humanoid_control.confidence.score import ALPHA, SIGNALS
 from vla_humanoid_control.evaluation.held import BEYOND_IT
 from vla_humanoid_control.evaluation.rollout import EpisodeResult
 from vla_humanoid_control.evaluation.suite import Episode
-from vla_humanoid_control.nodes.bringup import Deployment, ProcessGroup, environment, graph
-from vla_humanoid_control.nodes.director import Director, EpisodeOutcome, Snapshot
-from vla_humanoid_control.nodes.domain import own_domain
+from vla_humanoid_control.graph.bringup import Deployment, ProcessGroup, environment, graph
+from vla_humanoid_control.graph.domain import own_domain
 from vla_humanoid_control.robot.spec import load_robot
 
 LOG = Path('out', 'log', 'graph.log')

@@ -9,8 +9,8 @@ from typing import IO, cast
 
 import pytest
 
-from vla_humanoid_control.nodes import domain
-from vla_humanoid_control.nodes.domain import claimed_domain, own_domain
+from vla_humanoid_control.graph import domain
+from vla_humanoid_control.graph.domain import claimed_domain, own_domain
 from vla_humanoid_control.support.errors import UserError
 
 
@@ -83,7 +83,7 @@ def test_evaluation_through_the_nodes_has_a_domain_of_its_own(
         monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The demo uses it, too. For as long as the graph is up, and no longer."""
     pytest.importorskip('rclpy')
-    from vla_humanoid_control.nodes import evaluation
+    from vla_humanoid_control.clients import evaluation
     monkeypatch.delenv('ROS_DOMAIN_ID', raising=False)
     seen: list[str | None] = []
 

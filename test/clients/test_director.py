@@ -17,7 +17,7 @@ from rclpy.executors import SingleThreadedExecutor
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from vla_humanoid_control.nodes.director import Director, EpisodeOutcome
+from vla_humanoid_control.clients.director import Director, EpisodeOutcome
 from vla_humanoid_control.ros import qos
 from vla_humanoid_control.simulation import tasks
 

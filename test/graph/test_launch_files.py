@@ -20,8 +20,8 @@ from launch.actions import (
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 
-from vla_humanoid_control.nodes.bringup import Deployment, graph
-from vla_humanoid_control.nodes.launch_description import describe
+from vla_humanoid_control.graph.bringup import Deployment, graph
+from vla_humanoid_control.graph.launch_description import describe
 from vla_humanoid_control.support.errors import UserError
 
 pytestmark = pytest.mark.ros
