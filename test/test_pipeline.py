@@ -7,12 +7,12 @@ import pytest
 from numpy.typing import NDArray
 
 from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig
+from vla_humanoid_control.control.task import TaskConfig, TaskManager
 from vla_humanoid_control.pipeline import Pipeline
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
 from vla_humanoid_control.robot.spec import load_robot
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
-from vla_humanoid_control.task import TaskConfig, TaskManager
 from vla_humanoid_control.types import (
     ActionChunk,
     Command,

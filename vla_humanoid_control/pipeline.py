@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from vla_humanoid_control import types as t
 from vla_humanoid_control.confidence.gate import ConfidenceGate
+from vla_humanoid_control.control.dead_reckoning import DeadReckoning
+from vla_humanoid_control.control.playback import ChunkPlayback
+from vla_humanoid_control.control.task import TaskManager
 from vla_humanoid_control.interfaces import Policy
 from vla_humanoid_control.language.intake import Instruction, Rejection, parse_command
-from vla_humanoid_control.perception.dead_reckoning import DeadReckoning
-from vla_humanoid_control.policy.playback import ChunkPlayback
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
-from vla_humanoid_control.task import TaskManager
 
 Look = Callable[[], Mapping[str, NDArray[np.uint8]]]  # camera to uint8 [H, W, 3]; {}: none good
 

@@ -17,6 +17,7 @@ os.environ.setdefault('MUJOCO_GL', 'egl')  # before mujoco is loaded
 pytest.importorskip('mujoco', reason='needs the simulator: pip install .[sim]')
 
 from vla_humanoid_control.confidence.gate import ConfidenceGate
+from vla_humanoid_control.control.task import TaskManager
 from vla_humanoid_control.evaluation.rollout import SETTLE_S, Rollout
 from vla_humanoid_control.learning.corruptions import CORRUPTIONS
 from vla_humanoid_control.pipeline import Pipeline
@@ -24,7 +25,6 @@ from vla_humanoid_control.policy.registry import DEFAULT_POLICY, gate_config, lo
 from vla_humanoid_control.robot.spec import load_robot
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
 from vla_humanoid_control.simulation.tasks import Task
-from vla_humanoid_control.task import TaskManager
 from vla_humanoid_control.types import Command, TaskState
 
 pytestmark = pytest.mark.timeout(400)  # minutes of simulated time, on however slow a machine

@@ -15,6 +15,7 @@ pytest.importorskip('rclpy')
 pytest.importorskip('mujoco')
 
 from vla_humanoid_control.confidence.gate import GateConfig
+from vla_humanoid_control.control.task import TaskConfig
 from vla_humanoid_control.nodes import (
     confidence_monitor,
     humanoid_sim,
@@ -24,7 +25,6 @@ from vla_humanoid_control.nodes import (
 from vla_humanoid_control.perception.frames import FrameLimits
 from vla_humanoid_control.ros.parameters import SHARED, _descriptions
 from vla_humanoid_control.safety.config import SafetyConfig
-from vla_humanoid_control.task import TaskConfig
 
 pytestmark = pytest.mark.ros
 

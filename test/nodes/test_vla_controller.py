@@ -19,7 +19,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
 from vla_humanoid_control.channels import decode_proposal
-from vla_humanoid_control.nodes.inference import Outcome, Request
+from vla_humanoid_control.control.inference import Outcome, Request
 from vla_humanoid_control.nodes.vla_controller import NEWS_S, VlaController
 from vla_humanoid_control.ros.messages import channels_from_msg
 from vla_humanoid_control.types import ActionChunk, Observation

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.confidence.gate import OPEN_GATE
+from vla_humanoid_control.control.task import TaskConfig
 from vla_humanoid_control.evaluation.impaired_view import KINDS
 from vla_humanoid_control.evaluation.rollout import Rollout
 from vla_humanoid_control.evaluation.suite import Episode
@@ -29,7 +30,6 @@ from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.layout import sample_layout, scene_rng
 from vla_humanoid_control.simulation.scene import COLOURS, SHAPES
 from vla_humanoid_control.simulation.tasks import FAMILIES, Task, all_task_keys
-from vla_humanoid_control.task import TaskConfig
 from vla_humanoid_control.types import ActionChunk, Observation
 
 IMPAIRED_SHARE = {'train': 0.35, 'val': 0.13}

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig
+from vla_humanoid_control.control.dead_reckoning import DeadReckoning
+from vla_humanoid_control.control.task import TaskConfig, TaskManager
 from vla_humanoid_control.evaluation.camera_faults import BrokenCamera
 from vla_humanoid_control.evaluation.held import BEYOND_IT, WATCH_S, HoldWatch
 from vla_humanoid_control.evaluation.impaired_view import ImpairedView
@@ -16,7 +18,6 @@ from vla_humanoid_control.evaluation.suite import HELD_FAMILIES, Episode
 from vla_humanoid_control.evaluation.watching import InterventionCounter
 from vla_humanoid_control.interfaces import Policy
 from vla_humanoid_control.language.intake import Rejection
-from vla_humanoid_control.perception.dead_reckoning import DeadReckoning
 from vla_humanoid_control.perception.frames import FrameLimits, FrameStore
 from vla_humanoid_control.pipeline import Pipeline
 from vla_humanoid_control.robot.spec import RobotSpec
@@ -26,7 +27,6 @@ from vla_humanoid_control.simulation.camera_noise import CameraNoise
 from vla_humanoid_control.simulation.tasks import OUT_OF_SCOPE, TaskMonitor
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.task import TaskConfig, TaskManager
 from vla_humanoid_control.types import Command, SafetyState, TaskState
 
 CONTROL_S = 0.02

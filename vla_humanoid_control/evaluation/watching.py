@@ -6,7 +6,7 @@ the node graph, which see what the topics say.
 
 from __future__ import annotations
 
-from vla_humanoid_control.task import ACTIVE
+from vla_humanoid_control.control.task import ACTIVE
 from vla_humanoid_control.types import SafetyState, TaskState
 
 INTERVENTIONS = frozenset({SafetyState.SLOW, SafetyState.STOP, SafetyState.ESTOP})

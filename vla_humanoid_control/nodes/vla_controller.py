@@ -19,12 +19,13 @@ from vla_humanoid_control.channels import (
     encode_proposal,
 )
 from vla_humanoid_control.confidence.score import SIGNALS, read_signals
+from vla_humanoid_control.control.dead_reckoning import DeadReckoning
+from vla_humanoid_control.control.inference import InferenceWorker, Outcome, Request
+from vla_humanoid_control.control.playback import ChunkPlayback
+from vla_humanoid_control.control.task import TaskConfig, TaskManager
 from vla_humanoid_control.language.intake import Instruction, Rejection, parse_command
-from vla_humanoid_control.nodes.inference import InferenceWorker, Outcome, Request
-from vla_humanoid_control.perception.dead_reckoning import DeadReckoning
 from vla_humanoid_control.perception.frames import FrameLimits, FrameStore
 from vla_humanoid_control.perception.image_decoding import ImageError, decode_compressed_rgb
-from vla_humanoid_control.policy.playback import ChunkPlayback
 from vla_humanoid_control.policy.registry import DEFAULT_POLICY, load_policy
 from vla_humanoid_control.robot.spec import load_robot
 from vla_humanoid_control.ros import qos
@@ -40,7 +41,6 @@ from vla_humanoid_control.ros.messages import (
 )
 from vla_humanoid_control.ros.parameters import Parameters
 from vla_humanoid_control.support.bounds import bounded, check_bounds, fixed, loosened
-from vla_humanoid_control.task import TaskConfig, TaskManager
 from vla_humanoid_control.types import (
     BASE_CHANNELS,
     Action,

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
+from vla_humanoid_control.control.task import TaskConfig, TaskManager
 from vla_humanoid_control.language.intake import Instruction
-from vla_humanoid_control.task import TaskConfig, TaskManager
 from vla_humanoid_control.types import TaskState
 
 GO = Instruction('go to the red box', False)

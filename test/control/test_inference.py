@@ -9,8 +9,8 @@ import time
 import numpy as np
 import pytest
 
+from vla_humanoid_control.control.inference import InferenceWorker, Outcome, Request
 from vla_humanoid_control.interfaces import PolicySpec
-from vla_humanoid_control.nodes.inference import InferenceWorker, Outcome, Request
 from vla_humanoid_control.types import ActionChunk, Observation
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_humanoid_control.control.rest import RestWatch
 from vla_humanoid_control.language.intake import Instruction, reword
-from vla_humanoid_control.rest import RestWatch
 from vla_humanoid_control.support.bounds import bounded, check_bounds
 from vla_humanoid_control.types import TaskState
 

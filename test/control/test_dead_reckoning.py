@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vla_humanoid_control.perception.dead_reckoning import MAX_GAP_S, DeadReckoning
+from vla_humanoid_control.control.dead_reckoning import MAX_GAP_S, DeadReckoning
 
 
 def drive(odometer: DeadReckoning, twist: tuple[float, float, float], seconds: float,

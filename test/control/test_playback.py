@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vla_humanoid_control.control.playback import ChunkPlayback
 from vla_humanoid_control.interfaces import PolicySpec
-from vla_humanoid_control.policy.playback import ChunkPlayback
 from vla_humanoid_control.types import ActionChunk
 
 SPEC = PolicySpec(('head',), (96, 96), ('neck_yaw',), ('base/linear_x', 'neck_yaw'), 3, 0.1)
