@@ -14,7 +14,7 @@ from vla_humanoid_control.cli.main import main as vla
 from vla_humanoid_control.confidence.gate import LOWEST_THRESHOLD
 from vla_humanoid_control.confidence.score import SIGNALS, subsets
 from vla_humanoid_control.learning import train
-from vla_humanoid_control.learning.checkpoint import load_checkpoint
+from vla_humanoid_control.models.checkpoint import load_checkpoint
 from vla_humanoid_control.policy.native import CheckpointPolicy
 from vla_humanoid_control.policy.registry import gate_config
 from vla_humanoid_control.robot.spec import load_robot

@@ -144,9 +144,9 @@ def _untrained(folder: Path, robot: Any) -> Path:
     import torch
 
     from vla_humanoid_control.interfaces import PolicySpec
-    from vla_humanoid_control.learning.checkpoint import Checkpoint, build_model, save_checkpoint
-    from vla_humanoid_control.learning.transforms import Statistics
+    from vla_humanoid_control.models.checkpoint import Checkpoint, build_model, save_checkpoint
     from vla_humanoid_control.models.config import load_model_config
+    from vla_humanoid_control.models.transforms import Statistics
     torch.manual_seed(0)
     config = load_model_config('default')
     spec = PolicySpec(('head',), (128, 96), robot.joint_names, robot.action_channels, 8, 0.1)

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from vla_humanoid_control.confidence.gate import OPEN_GATE
 from vla_humanoid_control.control.task import TaskConfig
+from vla_humanoid_control.data.shards import write_shard
 from vla_humanoid_control.evaluation.impaired_view import KINDS
 from vla_humanoid_control.evaluation.rollout import Rollout
 from vla_humanoid_control.evaluation.suite import Episode
 from vla_humanoid_control.interfaces import Policy
 from vla_humanoid_control.language.phrasings import rehearsed
-from vla_humanoid_control.learning.dataset import write_shard
-from vla_humanoid_control.learning.transforms import resize_image
+from vla_humanoid_control.models.transforms import resize_image
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.layout import sample_layout, scene_rng
 from vla_humanoid_control.simulation.scene import COLOURS, SHAPES
@@ -71,7 +71,7 @@ class RecordingPolicy:
 
 @dataclass
 class RolloutShard:
-    """Rollouts in the making; the arrays are those of `learning/dataset.py`."""
+    """Rollouts in the making; the arrays are those of `data/shards.py`."""
 
     frames: list[NDArray[np.uint8]] = field(default_factory=list)
     joints: list[NDArray[np.float64]] = field(default_factory=list)

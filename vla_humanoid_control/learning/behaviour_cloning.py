@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vla_humanoid_control.data.shards import ShardSet, iterate, make_batch
 from vla_humanoid_control.language.phrasings import FAMILIES, TASK_KEYS, family_of
 from vla_humanoid_control.learning.augment import AugmentConfig, augment_images, noisy_words
-from vla_humanoid_control.learning.dataset import ShardSet, iterate, make_batch
 from vla_humanoid_control.learning.parallel import Team
 from vla_humanoid_control.learning.texts import TaskTexts
-from vla_humanoid_control.learning.transforms import (
+from vla_humanoid_control.models.heads import INSTRUCTION_LABELS
+from vla_humanoid_control.models.transforms import (
     Statistics,
     normalise_actions,
     normalise_images,
@@ -23,7 +24,6 @@ from vla_humanoid_control.learning.transforms import (
     normalise_time,
     restore_actions,
 )
-from vla_humanoid_control.models.heads import INSTRUCTION_LABELS
 from vla_humanoid_control.models.vla import ModelInput, ModelOutput, VlaModel
 from vla_humanoid_control.types import BASE_CHANNELS
 

@@ -43,6 +43,7 @@ from vla_humanoid_control.confidence.score import (
     smooth,
     subsets,
 )
+from vla_humanoid_control.data.shards import ShardSet, find_shards, iterate, make_batch
 from vla_humanoid_control.evaluation import metrics
 from vla_humanoid_control.language.phrasings import (
     TASK_KEYS,
@@ -52,17 +53,16 @@ from vla_humanoid_control.language.phrasings import (
     rehearsed,
 )
 from vla_humanoid_control.learning.augment import AugmentConfig, augment_images, noisy_words
-from vla_humanoid_control.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from vla_humanoid_control.learning.corruptions import corrupt
-from vla_humanoid_control.learning.dataset import ShardSet, find_shards, iterate, make_batch
 from vla_humanoid_control.learning.texts import TaskTexts, TextBank
-from vla_humanoid_control.learning.transforms import (
+from vla_humanoid_control.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from vla_humanoid_control.models.heads import INSTRUCTION_LABELS, ConfidenceHead
+from vla_humanoid_control.models.transforms import (
     Statistics,
     normalise_images,
     normalise_joints,
     normalise_time,
 )
-from vla_humanoid_control.models.heads import INSTRUCTION_LABELS, ConfidenceHead
 from vla_humanoid_control.models.vla import ModelInput, VlaModel
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.progress import JsonLog, ProgressLine

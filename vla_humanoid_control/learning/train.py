@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vla_humanoid_control.data.shards import DataSpec, ShardSet, epoch_batches, find_shards
 from vla_humanoid_control.interfaces import PolicySpec
 from vla_humanoid_control.language.phrasings import TASK_KEYS
 from vla_humanoid_control.learning.behaviour_cloning import (
@@ -32,16 +33,15 @@ from vla_humanoid_control.learning.behaviour_cloning import (
     train_step,
     validate,
 )
-from vla_humanoid_control.learning.checkpoint import (
+from vla_humanoid_control.learning.parallel import Team, lead
+from vla_humanoid_control.learning.texts import TaskTexts
+from vla_humanoid_control.models.checkpoint import (
     Checkpoint,
     build_model,
     load_checkpoint,
     save_checkpoint,
     write_atomically,
 )
-from vla_humanoid_control.learning.dataset import DataSpec, ShardSet, epoch_batches, find_shards
-from vla_humanoid_control.learning.parallel import Team, lead
-from vla_humanoid_control.learning.texts import TaskTexts
 from vla_humanoid_control.models.config import load_model_config
 from vla_humanoid_control.models.vla import VlaModel
 from vla_humanoid_control.support.errors import UserError

@@ -44,7 +44,7 @@ _BEYOND = 6.0
 
 @dataclass(frozen=True)
 class ModelInput:
-    """A batch, normalised by `learning/transforms.py`.
+    """A batch, normalised by `models/transforms.py`.
 
     Attributes:
         images: float32 [F, 3, H, W], about -1 to 1.

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from vla_humanoid_control.confidence.score import SIGNALS, Combinations, Score, disagreement
 from vla_humanoid_control.interfaces import PolicySpec
 from vla_humanoid_control.language.encoder import SentenceEncoder, default_encoder
-from vla_humanoid_control.learning.checkpoint import Checkpoint, load_checkpoint
-from vla_humanoid_control.learning.transforms import (
+from vla_humanoid_control.models.checkpoint import Checkpoint, load_checkpoint
+from vla_humanoid_control.models.transforms import (
     normalise_images,
     normalise_joints,
     normalise_time,

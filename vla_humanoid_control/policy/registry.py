@@ -147,7 +147,7 @@ def _check_weights(folder: Path) -> None:
     root = str(Path(__file__).resolve().parents[2])
     paths = os.pathsep.join(filter(None, (root, os.environ.get('PYTHONPATH', ''))))
     check = subprocess.run(
-        [sys.executable, '-m', 'vla_humanoid_control.learning.checkpoint', str(folder)],
+        [sys.executable, '-m', 'vla_humanoid_control.models.checkpoint', str(folder)],
         env={**os.environ, 'PYTHONPATH': paths}, capture_output=True, text=True, errors='replace',
         check=False)
     if check.returncode:

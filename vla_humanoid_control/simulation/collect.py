@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.learning.dataset import write_shard
+from vla_humanoid_control.data.shards import write_shard
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.expert import DT_S, Expert, advance, observe
 from vla_humanoid_control.simulation.layout import TABLE_STANDOFF_M, is_free
@@ -45,7 +45,7 @@ class Driver(Protocol):
 
 @dataclass
 class Shard:
-    """Samples in the making. See `learning/dataset.py` for the arrays."""
+    """Samples in the making. See `data/shards.py` for the arrays."""
 
     frames: list[NDArray[np.uint8]] = field(default_factory=list)
     joints: list[NDArray[np.float64]] = field(default_factory=list)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vla_humanoid_control.learning.dataset import (
+from vla_humanoid_control.data.shards import (
     ShardSet,
     epoch_batches,
     find_shards,

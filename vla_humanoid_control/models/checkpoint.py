@@ -20,8 +20,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 from vla_humanoid_control.interfaces import PolicySpec
-from vla_humanoid_control.learning.transforms import Statistics
 from vla_humanoid_control.models.config import ModelConfig
+from vla_humanoid_control.models.transforms import Statistics
 from vla_humanoid_control.models.vla import VlaModel
 from vla_humanoid_control.support.errors import UserError
 

@@ -13,15 +13,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from vla_humanoid_control.interfaces import PolicySpec
-from vla_humanoid_control.learning.checkpoint import (
+from vla_humanoid_control.models.checkpoint import (
     Checkpoint,
     build_model,
     check_checkpoint,
     load_checkpoint,
     save_checkpoint,
 )
-from vla_humanoid_control.learning.transforms import Statistics
 from vla_humanoid_control.models.config import load_model_config
+from vla_humanoid_control.models.transforms import Statistics
 from vla_humanoid_control.policy.native import CheckpointPolicy
 from vla_humanoid_control.robot.spec import load_robot
 from vla_humanoid_control.support.errors import UserError

@@ -10,7 +10,8 @@ import torch
 
 from vla_humanoid_control.learning.augment import AugmentConfig, augment_images
 from vla_humanoid_control.learning.corruptions import CORRUPTIONS
-from vla_humanoid_control.learning.transforms import (
+from vla_humanoid_control.models.encoders import TIME_FEATURES
+from vla_humanoid_control.models.transforms import (
     Statistics,
     normalise_actions,
     normalise_images,
@@ -19,7 +20,6 @@ from vla_humanoid_control.learning.transforms import (
     resize_image,
     restore_actions,
 )
-from vla_humanoid_control.models.encoders import TIME_FEATURES
 
 STATISTICS = Statistics(np.zeros(2, np.float32), np.full(2, 0.5, np.float32),
                         np.array([1, 2, 3], np.float32), np.array([1, 0.5, 2], np.float32))
