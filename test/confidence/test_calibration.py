@@ -15,7 +15,7 @@ from vla_humanoid_control.confidence.calibration import (
     fit_isotonic,
     fit_temperature,
 )
-from vla_humanoid_control.evaluation.metrics import expected_calibration_error
+from vla_humanoid_control.confidence.metrics import expected_calibration_error
 from vla_humanoid_control.support.errors import UserError
 
 

@@ -114,11 +114,11 @@ def _work(arguments: argparse.Namespace, indices: list[int], report: Callable[[i
 
 
 def _demonstrations(arguments: argparse.Namespace, indices: list[int]) -> Iterator[int]:
-    from vla_humanoid_control.simulation.collect import Collector
+    from vla_humanoid_control.collection.demonstrations import Collector
 
     robot, driver = load_robot(arguments.robot), None
     if arguments.policy is not None:
-        from vla_humanoid_control.simulation.policy_driver import PolicyDriver
+        from vla_humanoid_control.collection.corrections import PolicyDriver
         _one_core()
         driver = PolicyDriver(arguments.policy, robot)
     collector = Collector(robot, driver, arguments.tasks or ())
@@ -132,7 +132,7 @@ def _demonstrations(arguments: argparse.Namespace, indices: list[int]) -> Iterat
 
 
 def _rollouts(arguments: argparse.Namespace, indices: list[int]) -> Iterator[int]:
-    from vla_humanoid_control.evaluation.recording import RolloutRecorder
+    from vla_humanoid_control.collection.rollouts import RolloutRecorder
     from vla_humanoid_control.policy.registry import load_policy
 
     _one_core()

@@ -9,9 +9,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from vla_humanoid_control.confidence import metrics
 from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig
 from vla_humanoid_control.confidence.score import EARLY_S
-from vla_humanoid_control.evaluation import metrics
 from vla_humanoid_control.evaluation.rollout import EpisodeResult
 from vla_humanoid_control.evaluation.suite import BROKEN_CAMERA, HELD_FAMILIES
 from vla_humanoid_control.simulation.tasks import FAMILIES

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from vla_humanoid_control.confidence import metrics
 from vla_humanoid_control.confidence.calibration import (
     Calibration,
     cross_entropy,
@@ -44,7 +45,6 @@ from vla_humanoid_control.confidence.score import (
     subsets,
 )
 from vla_humanoid_control.data.shards import ShardSet, find_shards, iterate, make_batch
-from vla_humanoid_control.evaluation import metrics
 from vla_humanoid_control.language.phrasings import (
     TASK_KEYS,
     Split,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vla_humanoid_control.evaluation import metrics
+from vla_humanoid_control.confidence import metrics
 
 SCORED = st.lists(st.tuples(st.integers(0, 20).map(lambda i: i / 20), st.booleans()), min_size=2,
                   max_size=60)

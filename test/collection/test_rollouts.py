@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from vla_humanoid_control.data.shards import ShardSet, find_shards
-from vla_humanoid_control.evaluation.recording import (
+from vla_humanoid_control.collection.rollouts import (
     RecordingPolicy,
     RolloutRecorder,
     RolloutShard,
 )
+from vla_humanoid_control.data.shards import ShardSet, find_shards
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
 from vla_humanoid_control.robot.spec import load_robot
 from vla_humanoid_control.types import Observation

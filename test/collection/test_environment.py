@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from vla_humanoid_control.simulation.environment import ENVIRONMENT_ID
+from vla_humanoid_control.collection.environment import ENVIRONMENT_ID
 
 
 @pytest.fixture(scope='module')

@@ -1,0 +1,1 @@
+"""Demonstrations, corrections and rollouts, as the simulator gives them."""
