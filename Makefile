@@ -47,7 +47,7 @@ faults: setup
 	$(PY) -m pytest test/faults --fault-table=out/faults.md --fault-repeats=$(REPEAT)
 
 fuzz: setup
-	$(PY) -m vla_humanoid_control.safety.fuzz --steps $(STEPS)
+	$(PY) -m fuzz.fuzz --steps $(STEPS)
 
 soak: setup
 	$(PY) benchmarks/soak.py --seconds $(SECONDS)

@@ -2,7 +2,7 @@
 
 `fuzz_world.World` does the things, `fuzz_watcher.Watcher` judges what is commanded; here
 hypothesis chooses.
-`python -m vla_humanoid_control.safety.fuzz` does the same at random, for as long as one likes.
+`python -m fuzz.fuzz` does the same at random, for as long as one likes.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
+from fuzz import fuzz
+from fuzz.watcher import ViolationError
+from fuzz.world import World
 from vla_humanoid_control.robot.spec import RobotSpec, load_robot
-from vla_humanoid_control.safety import config, fuzz, supervisor
+from vla_humanoid_control.safety import config, supervisor
 from vla_humanoid_control.safety.config import SafetyConfig
-from vla_humanoid_control.safety.fuzz_watcher import ViolationError
-from vla_humanoid_control.safety.fuzz_world import World
 from vla_humanoid_control.safety.latch import Latch
 from vla_humanoid_control.safety.limits import JointLimiter, TwistLimiter
 from vla_humanoid_control.safety.watchdogs import FrozenCheck, Watchdog

@@ -1,12 +1,12 @@
 """Throws everything at a supervisor and watches what comes out.
 
-    python -m vla_humanoid_control.safety.fuzz --robot humanoid --steps 1000000 --seed 1
+    python -m fuzz.fuzz --robot humanoid --steps 1000000 --seed 1
 
 `fuzz_world.World` does things to a supervisor at random, most of them bad. `fuzz_watcher.Watcher`
 says when a promise was broken. A run consists of rounds; each has its own source of chance, made
 of seed and number, so that a round in which something broke can be played again alone:
 
-    python -m vla_humanoid_control.safety.fuzz --robot humanoid --seed 1 --round 17
+    python -m fuzz.fuzz --robot humanoid --seed 1 --round 17
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from functools import partial
 
 import numpy as np
 
+from fuzz.watcher import ViolationError
+from fuzz.world import World
 from vla_humanoid_control.robot.spec import RobotSpec, SensorSpec, load_robot
-from vla_humanoid_control.safety.fuzz_watcher import ViolationError
-from vla_humanoid_control.safety.fuzz_world import World
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.workers import shared
 
@@ -104,7 +104,7 @@ def fuzz(robot_file: str, steps: int, seed: int, jobs: int = 1) -> int:
             violations += 1
             print(f'VIOLATION in round {result.number}, {result.violation}\n  after '
                   f'{", ".join(result.before)}\n  again: python -m '
-                  f'vla_humanoid_control.safety.fuzz --robot {robot_file} --seed {seed} '
+                  f'fuzz.fuzz --robot {robot_file} --seed {seed} '
                   f'--round {result.number}', flush=True)
         now = time.monotonic()
         if now - said >= PROGRESS_S:

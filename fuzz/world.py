@@ -13,9 +13,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from fuzz.watcher import ViolationError, Watcher
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.safety.config import SafetyConfig
-from vla_humanoid_control.safety.fuzz_watcher import ViolationError, Watcher
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
 from vla_humanoid_control.types import (
     Action,

@@ -1,0 +1,1 @@
+"""Random worlds around the safety gate. Not installed on robots."""
