@@ -2,8 +2,8 @@
 
     python -m fuzz.fuzz --robot humanoid --steps 1000000 --seed 1
 
-`fuzz_world.World` does things to a supervisor at random, most of them bad. `fuzz_watcher.Watcher`
-says when a promise was broken. A run consists of rounds; each has its own source of chance, made
+`World` does things to a supervisor at random, most of them bad. `Watcher` says when a promise was
+broken. A run consists of rounds; each has its own source of chance, made
 of seed and number, so that a round in which something broke can be played again alone:
 
     python -m fuzz.fuzz --robot humanoid --seed 1 --round 17

@@ -42,8 +42,70 @@ def modules_of_package(path: Path) -> Iterator[str]:
             yield from (f'{node.module}.{a.name}' for a in node.names)
 
 
-def test_only_nodes_import_ros() -> None:
-    guilty = [f'{p.relative_to(ROOT)}: {name}' for p in SOURCES if 'nodes' not in p.parts
+FLOORS = (
+    ('support', 'types'),
+    ('interfaces', 'channels', 'robot', 'language', 'perception'),
+    ('confidence', 'control', 'safety', 'models', 'data'),
+    ('policy', 'pipeline', 'simulation'),
+    ('evaluation', 'learning'),
+    ('collection', 'graph', 'ros'),
+    ('nodes', 'clients', 'cli'),
+)
+"""What may import what: the floors below, and its own. Between rooms of a floor, no circle."""
+MAY_IMPORT_ROS = frozenset({'ros', 'nodes', 'clients', 'graph'})
+
+
+def room(module: str) -> str:
+    """Folder or file just below the package that a module is in."""
+    return module.split('.')[1]
+
+
+def rooms() -> dict[str, dict[str, set[str]]]:
+    """Which rooms each room imports, and in which files."""
+    found: dict[str, dict[str, set[str]]] = {}
+    for path in SOURCES:
+        here = room('.'.join(path.relative_to(ROOT).with_suffix('').parts))
+        if here == '__init__':
+            continue
+        for module in modules_of_package(path):
+            if module.count('.') and (there := room(module)) != here:
+                found.setdefault(here, {}).setdefault(there, set()).add(path.name)
+    return found
+
+
+def test_imports_go_down_only() -> None:
+    floor_of = {name: n for n, names in enumerate(FLOORS) for name in names}
+    folders = {p.relative_to(PACKAGE).parts[0].removesuffix('.py') for p in SOURCES}
+    assert folders - {'__init__'} == set(floor_of)
+    upward = [f'{here} -> {there} in {sorted(files)}' for here, others in rooms().items()
+              for there, files in others.items()
+              if there in floor_of and floor_of[there] > floor_of[here]]
+    assert not upward
+
+
+def test_there_is_no_circle() -> None:
+    """Between modules: a room whose parts need each other is one thing, and says so."""
+    graph = {'.'.join(p.relative_to(ROOT).with_suffix('').parts).removesuffix('.__init__'): p
+             for p in SOURCES}
+    todo = {name: {m for m in modules_of_package(path) if m in graph and m != name}
+            for name, path in graph.items()}
+    while ready := [name for name, needs in todo.items() if not needs & set(todo)]:
+        for name in ready:
+            del todo[name]
+    assert not todo
+
+
+def test_there_is_no_circle_of_rooms() -> None:
+    todo = {name: set(others) for name, others in rooms().items()}
+    while ready := [name for name, needs in todo.items() if not needs & set(todo)]:
+        for name in ready:
+            del todo[name]
+    assert not todo
+
+
+def test_only_nodes_and_what_they_are_built_on_import_ros() -> None:
+    guilty = [f'{p.relative_to(ROOT)}: {name}' for p in SOURCES
+              if p.relative_to(PACKAGE).parts[0] not in MAY_IMPORT_ROS
               for name in imports(p) if name in ROS]
     assert not guilty
 

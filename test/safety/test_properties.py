@@ -1,6 +1,6 @@
 """For every sequence of messages, clock jumps, parameter changes and restarts: no promise breaks.
 
-`fuzz_world.World` does the things, `fuzz_watcher.Watcher` judges what is commanded; here
+`fuzz/world.py: World` does the things, `fuzz/watcher.py: Watcher` judges what is commanded; here
 hypothesis chooses.
 `python -m fuzz.fuzz` does the same at random, for as long as one likes.
 """

@@ -111,7 +111,8 @@ def test_asterisks_stand_only_where_tools_number_their_own_nodes(rights) -> None
 
 def test_every_node_runs_in_an_enclave_of_the_policy(rights) -> None:
     assert [e.enclave for e in graph(Deployment())] == [PREFIX + n for n in NODES]
-    tree = ast.parse((ROOT / 'vla_humanoid_control/clients/director.py').read_text(encoding='utf-8'))
+    source = ROOT / 'vla_humanoid_control/clients/director.py'
+    tree = ast.parse(source.read_text(encoding='utf-8'))
     director = [ast.literal_eval(n.value) for n in ast.walk(tree) if isinstance(n, ast.Assign)
                 and getattr(n.targets[0], 'id', '') == 'ENCLAVE']
     assert director == [PREFIX + 'director']

@@ -1,6 +1,6 @@
 """The loop of behaviour cloning: schedule, log, validate, save, and take up again.
 
-`vla train` is the command; `python -m vla_humanoid_control.learning.train` is the same.
+`vla train` is the command.
 """
 
 from __future__ import annotations
@@ -326,8 +326,3 @@ class _Report:
         self._run.spent_s = self._spent_before + time.monotonic() - self._began
         self._run.save()
         self._saved = time.monotonic()
-
-
-if __name__ == '__main__':
-    from vla_humanoid_control.cli.main import main
-    sys.exit(main(['train', *sys.argv[1:]]))
