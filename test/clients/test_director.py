@@ -19,7 +19,7 @@ from std_srvs.srv import Trigger
 
 from vla_humanoid_control.clients.director import Director, EpisodeOutcome
 from vla_humanoid_control.ros import qos
-from vla_humanoid_control.simulation import tasks
+from vla_humanoid_control.tasks import task as tasks
 
 pytestmark = pytest.mark.ros
 LIMIT_S = 1.5

@@ -24,7 +24,7 @@ from vla_humanoid_control.pipeline import Pipeline
 from vla_humanoid_control.policy.registry import DEFAULT_POLICY, gate_config, load_policy
 from vla_humanoid_control.robot.spec import load_robot
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
-from vla_humanoid_control.simulation.tasks import Task
+from vla_humanoid_control.tasks.task import Task
 from vla_humanoid_control.types import Command, TaskState
 
 pytestmark = pytest.mark.timeout(400)  # minutes of simulated time, on however slow a machine

@@ -62,8 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> None:
     """Refuse bad input before anything is made, removed or started."""
-    from vla_humanoid_control.simulation.tasks import Task, all_task_keys
     from vla_humanoid_control.simulation.world import World
+    from vla_humanoid_control.tasks.task import Task, all_task_keys
 
     if arguments.frames < 1 or arguments.workers < 1:
         raise UserError('--frames and --workers must be 1 or more.')

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.language.phrasings import phrasings
 from vla_humanoid_control.policy.registry import load_policy
 from vla_humanoid_control.robot.spec import RobotSpec
+from vla_humanoid_control.tasks.phrasings import phrasings
 from vla_humanoid_control.types import Observation
 
 

@@ -24,8 +24,8 @@ from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.expert import DT_S, Expert, advance, observe
 from vla_humanoid_control.simulation.layout import TABLE_STANDOFF_M, is_free
 from vla_humanoid_control.simulation.scene import COLOURS, SHAPES, TABLE_HALF_M
-from vla_humanoid_control.simulation.tasks import GESTURES, MOVES, TURNS, Task, all_task_keys
 from vla_humanoid_control.simulation.world import World
+from vla_humanoid_control.tasks.task import GESTURES, MOVES, TURNS, Task, all_task_keys
 from vla_humanoid_control.types import Observation
 
 IMAGE_SIZE = (128, 96)

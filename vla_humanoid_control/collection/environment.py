@@ -22,10 +22,10 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from vla_humanoid_control.language.phrasings import phrasings
 from vla_humanoid_control.robot.spec import load_robot
-from vla_humanoid_control.simulation.tasks import Task, TaskMonitor, all_task_keys
 from vla_humanoid_control.simulation.world import World
+from vla_humanoid_control.tasks.phrasings import phrasings
+from vla_humanoid_control.tasks.task import Task, TaskMonitor, all_task_keys
 
 STEP_S = 0.1
 CONTROL_S = 0.02

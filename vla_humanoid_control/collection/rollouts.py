@@ -24,12 +24,12 @@ from vla_humanoid_control.evaluation.impaired_view import KINDS
 from vla_humanoid_control.evaluation.rollout import Rollout
 from vla_humanoid_control.evaluation.suite import Episode
 from vla_humanoid_control.interfaces import Policy
-from vla_humanoid_control.language.phrasings import rehearsed
 from vla_humanoid_control.models.transforms import resize_image
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.layout import sample_layout, scene_rng
 from vla_humanoid_control.simulation.scene import COLOURS, SHAPES
-from vla_humanoid_control.simulation.tasks import FAMILIES, Task, all_task_keys
+from vla_humanoid_control.tasks.phrasings import rehearsed
+from vla_humanoid_control.tasks.task import FAMILIES, Task, all_task_keys
 from vla_humanoid_control.types import ActionChunk, Observation
 
 IMPAIRED_SHARE = {'train': 0.35, 'val': 0.13}

@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.language.phrasings import TASK_KEYS
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.tasks.phrasings import TASK_KEYS
 
 _COLUMNS: Mapping[str, tuple[int, ...]] = {
     'frame': (), 'task': (), 'elapsed_s': (), 'travelled': (3,), 'actions': (-1, -1),

@@ -20,8 +20,8 @@ import yaml
 from vla_humanoid_control.evaluation import impaired_view
 from vla_humanoid_control.evaluation.camera_faults import KINDS
 from vla_humanoid_control.evaluation.suite import BROKEN_CAMERA
-from vla_humanoid_control.language.phrasings import FAMILIES, Split, out_of_scope, phrasings
-from vla_humanoid_control.simulation.tasks import OUT_OF_SCOPE, Task
+from vla_humanoid_control.tasks.phrasings import FAMILIES, Split, out_of_scope, phrasings
+from vla_humanoid_control.tasks.task import OUT_OF_SCOPE, Task
 
 FIRST_SEED = 2**40
 """Collection draws its scene seeds below 2**31: no scene of this suite was trained on."""

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 
-from vla_humanoid_control.language.phrasings import vocabulary
+from vla_humanoid_control.tasks.phrasings import vocabulary
 
 _WORD = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+)?")
 _LETTERS = 'abcdefghijklmnopqrstuvwxyz'

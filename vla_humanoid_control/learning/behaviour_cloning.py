@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vla_humanoid_control.data.shards import ShardSet, iterate, make_batch
-from vla_humanoid_control.language.phrasings import FAMILIES, TASK_KEYS, family_of
 from vla_humanoid_control.learning.augment import AugmentConfig, augment_images, noisy_words
 from vla_humanoid_control.learning.parallel import Team
 from vla_humanoid_control.learning.texts import TaskTexts
@@ -25,6 +24,7 @@ from vla_humanoid_control.models.transforms import (
     restore_actions,
 )
 from vla_humanoid_control.models.vla import ModelInput, ModelOutput, VlaModel
+from vla_humanoid_control.tasks.phrasings import FAMILIES, TASK_KEYS, family_of
 from vla_humanoid_control.types import BASE_CHANNELS
 
 _FAMILY_OF_TASK = np.array([list(FAMILIES).index(k.split(':')[0]) for k in TASK_KEYS])

@@ -45,13 +45,6 @@ from vla_humanoid_control.confidence.score import (
     subsets,
 )
 from vla_humanoid_control.data.shards import ShardSet, find_shards, iterate, make_batch
-from vla_humanoid_control.language.phrasings import (
-    TASK_KEYS,
-    Split,
-    out_of_scope,
-    phrasings,
-    rehearsed,
-)
 from vla_humanoid_control.learning.augment import AugmentConfig, augment_images, noisy_words
 from vla_humanoid_control.learning.corruptions import corrupt
 from vla_humanoid_control.learning.texts import TaskTexts, TextBank
@@ -66,6 +59,13 @@ from vla_humanoid_control.models.transforms import (
 from vla_humanoid_control.models.vla import ModelInput, VlaModel
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.progress import JsonLog, ProgressLine
+from vla_humanoid_control.tasks.phrasings import (
+    TASK_KEYS,
+    Split,
+    out_of_scope,
+    phrasings,
+    rehearsed,
+)
 
 _PLAIN = AugmentConfig(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 _SCOPE_BATCH, _SCOPE_RATE = 512, 1e-3

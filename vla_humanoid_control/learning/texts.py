@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.language.encoder import SHA256, WIDTH, default_encoder, encode
-from vla_humanoid_control.language.phrasings import Split, out_of_scope, phrasings
+from vla_humanoid_control.tasks.phrasings import Split, out_of_scope, phrasings
 
 
 class TextBank:

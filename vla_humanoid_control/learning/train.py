@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 
 from vla_humanoid_control.data.shards import DataSpec, ShardSet, epoch_batches, find_shards
 from vla_humanoid_control.interfaces import PolicySpec
-from vla_humanoid_control.language.phrasings import TASK_KEYS
 from vla_humanoid_control.learning.behaviour_cloning import (
     BcConfig,
     measure,
@@ -46,6 +45,7 @@ from vla_humanoid_control.models.config import load_model_config
 from vla_humanoid_control.models.vla import VlaModel
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.progress import JsonLog, ProgressLine
+from vla_humanoid_control.tasks.phrasings import TASK_KEYS
 from vla_humanoid_control.types import BASE_CHANNELS
 
 

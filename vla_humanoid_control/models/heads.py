@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vla_humanoid_control.language.phrasings import COLOURS, FAMILIES, SHAPES, TASK_KEYS
 from vla_humanoid_control.models.fusion import Grounding
+from vla_humanoid_control.tasks.phrasings import COLOURS, FAMILIES, SHAPES, TASK_KEYS
 
 
 class ActionHead(nn.Module):

@@ -23,7 +23,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vla_humanoid_control.language.phrasings import TASK_KEYS
 from vla_humanoid_control.models.config import ModelConfig
 from vla_humanoid_control.models.encoders import TEXT_WIDTH
 from vla_humanoid_control.models.fusion import Grounding, LanguageQuery
@@ -37,6 +36,7 @@ from vla_humanoid_control.models.heads import (
 )
 from vla_humanoid_control.models.novelty import Novelty
 from vla_humanoid_control.models.registry import build
+from vla_humanoid_control.tasks.phrasings import TASK_KEYS
 
 _BEYOND = 6.0
 """So much more log odds of being beyond the robot move an instruction e times as far away."""

@@ -19,7 +19,7 @@ from vla_humanoid_control.simulation.scene import (
     TABLE_SLOTS,
     Placed,
 )
-from vla_humanoid_control.simulation.tasks import MOVES, Task
+from vla_humanoid_control.tasks.task import MOVES, Task
 
 WAY_M = 0.62
 """A free way passes other objects at this distance or more: what the safety gate lets pass at full

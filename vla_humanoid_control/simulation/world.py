@@ -15,8 +15,8 @@ from vla_humanoid_control.simulation import scene
 from vla_humanoid_control.simulation.gait import Gait
 from vla_humanoid_control.simulation.layout import Layout, sample_layout, scene_rng
 from vla_humanoid_control.simulation.scene import Placed
-from vla_humanoid_control.simulation.tasks import Task
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.tasks.task import Task
 from vla_humanoid_control.types import ImuReading, JointReading, ScanReading
 
 SCAN_RAYS = 180

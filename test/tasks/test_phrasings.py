@@ -5,14 +5,14 @@ from itertools import combinations
 
 import pytest
 
-from vla_humanoid_control.language.phrasings import (
+from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.tasks.phrasings import (
     TASK_KEYS,
     Split,
     normalise,
     out_of_scope,
     phrasings,
 )
-from vla_humanoid_control.support.errors import UserError
 
 SPLITS: tuple[Split, ...] = ('train', 'val', 'test')
 

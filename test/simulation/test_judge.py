@@ -7,9 +7,9 @@ import pytest
 
 from vla_humanoid_control.robot.spec import load_robot
 from vla_humanoid_control.simulation.expert import Expert, advance, observe
-from vla_humanoid_control.simulation.tasks import OUT_OF_SCOPE, Task, TaskMonitor, all_task_keys
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.tasks.task import OUT_OF_SCOPE, Task, TaskMonitor, all_task_keys
 
 ROBOT = load_robot('humanoid')
 NAMES = [j.name for j in ROBOT.controlled]

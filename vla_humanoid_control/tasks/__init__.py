@@ -1,0 +1,1 @@
+"""What can be asked: families, arguments, keys, and the words for each."""
