@@ -12,7 +12,7 @@ import yaml
 
 from vla_humanoid_control.robot.spec import load_robot
 from vla_humanoid_control.support.resources import config_path
-from vla_humanoid_control.tasks.phrasings import COLOURS, TASK_KEYS
+from vla_humanoid_control.tasks.vocabulary import COLOURS, TASK_KEYS
 
 COLOUR_RGB = {'red': (200, 30, 30), 'green': (30, 180, 30), 'blue': (40, 40, 220),
               'yellow': (220, 210, 30)}

@@ -18,13 +18,8 @@ from vla_humanoid_control.evaluation.generate import (
 from vla_humanoid_control.evaluation.impaired_view import KINDS as VIEWS
 from vla_humanoid_control.evaluation.suite import load_suite
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.tasks.phrasings import (
-    FAMILIES,
-    TASK_KEYS,
-    normalise,
-    out_of_scope,
-    phrasings,
-)
+from vla_humanoid_control.tasks.phrasings import normalise, out_of_scope, phrasings
+from vla_humanoid_control.tasks.vocabulary import FAMILIES, TASK_KEYS
 
 SUITES = sorted((Path(__file__).resolve().parents[2] / 'config' / 'suites').glob('*.yaml'))
 GOOD = '{id: a, instruction: go to the red box, task: go_to, colour: red, shape: box, seed: 1}'

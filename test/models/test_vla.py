@@ -18,7 +18,7 @@ from vla_humanoid_control.models.heads import (
 from vla_humanoid_control.models.vla import ModelInput, VlaModel
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.resources import config_path
-from vla_humanoid_control.tasks.phrasings import TASK_KEYS
+from vla_humanoid_control.tasks.vocabulary import TASK_KEYS
 
 CONFIGS = sorted(p.stem for p in config_path('models').glob('*.yaml'))
 

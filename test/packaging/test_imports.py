@@ -44,7 +44,7 @@ def modules_of_package(path: Path) -> Iterator[str]:
 
 FLOORS = (
     ('support', 'types'),
-    ('interfaces', 'channels', 'robot', 'language', 'perception'),
+    ('interfaces', 'channels', 'robot', 'tasks', 'language', 'perception'),
     ('confidence', 'control', 'safety', 'models', 'data'),
     ('policy', 'pipeline', 'simulation'),
     ('evaluation', 'learning'),

@@ -6,13 +6,8 @@ from itertools import combinations
 import pytest
 
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.tasks.phrasings import (
-    TASK_KEYS,
-    Split,
-    normalise,
-    out_of_scope,
-    phrasings,
-)
+from vla_humanoid_control.tasks.phrasings import Split, normalise, out_of_scope, phrasings
+from vla_humanoid_control.tasks.vocabulary import TASK_KEYS
 
 SPLITS: tuple[Split, ...] = ('train', 'val', 'test')
 

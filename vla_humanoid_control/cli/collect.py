@@ -63,7 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> None:
     """Refuse bad input before anything is made, removed or started."""
     from vla_humanoid_control.simulation.world import World
-    from vla_humanoid_control.tasks.task import Task, all_task_keys
+    from vla_humanoid_control.tasks.task import Task
+    from vla_humanoid_control.tasks.vocabulary import TASK_KEYS
 
     if arguments.frames < 1 or arguments.workers < 1:
         raise UserError('--frames and --workers must be 1 or more.')
@@ -79,7 +80,7 @@ def _check(arguments: argparse.Namespace) -> None:
                         f'other split begin; got {arguments.seed}.')
     for key in arguments.tasks or ():
         Task.from_key(key)  # says what is wrong with it
-        if key not in all_task_keys():
+        if key not in TASK_KEYS:
             raise UserError(f'--tasks {key}: the expert has nothing to show for it. Give tasks '
                             'such as gesture:wave.')
     if arguments.policy is not None and not Path(arguments.policy).is_dir():

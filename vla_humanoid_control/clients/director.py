@@ -29,7 +29,8 @@ from vla_humanoid_control.language.intake import Rejection, parse_command
 from vla_humanoid_control.ros import qos
 from vla_humanoid_control.ros.messages import rgb_from_msg, twist_from_msg
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.tasks.task import OUT_OF_SCOPE, Task
+from vla_humanoid_control.tasks.task import Task
+from vla_humanoid_control.tasks.vocabulary import OUT_OF_SCOPE
 from vla_humanoid_control.types import Command, SafetyState
 
 ENCLAVE = '/vla_humanoid_control/director'

@@ -23,9 +23,17 @@ from vla_humanoid_control.data.shards import write_shard
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.expert import DT_S, Expert, advance, observe
 from vla_humanoid_control.simulation.layout import TABLE_STANDOFF_M, is_free
-from vla_humanoid_control.simulation.scene import COLOURS, SHAPES, TABLE_HALF_M
+from vla_humanoid_control.simulation.scene import TABLE_HALF_M
 from vla_humanoid_control.simulation.world import World
-from vla_humanoid_control.tasks.task import GESTURES, MOVES, TURNS, Task, all_task_keys
+from vla_humanoid_control.tasks.task import Task
+from vla_humanoid_control.tasks.vocabulary import (
+    COLOURS,
+    GESTURES,
+    MOVES,
+    SHAPES,
+    TASK_KEYS,
+    TURNS,
+)
 from vla_humanoid_control.types import Observation
 
 IMAGE_SIZE = (128, 96)
@@ -56,7 +64,7 @@ class Shard:
         """Write the shard."""
         names = ('frame', 'task', 'elapsed_s', 'travelled', 'actions', 'progress', 'target')
         write_shard(path, self.frames, self.joints, dict(zip(names, zip(*self.rows))), {
-            'tasks': all_task_keys(), 'channels': list(robot.action_channels),
+            'tasks': list(TASK_KEYS), 'channels': list(robot.action_channels),
             'joint_names': list(robot.joint_names), 'dt_s': DT_S,
             'image_size': list(IMAGE_SIZE), 'split': split, 'seed': seed})
 
@@ -72,7 +80,7 @@ class Collector:
         self._world = World(robot)
         self._expert = Expert(robot)
         self._driver = driver
-        self._task_index = {k: i for i, k in enumerate(all_task_keys())}
+        self._task_index = {k: i for i, k in enumerate(TASK_KEYS)}
         self._controlled = [j.name for j in robot.controlled]
         self._speed = np.array([j.motion.velocity for j in robot.controlled])
 

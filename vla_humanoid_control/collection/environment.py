@@ -23,9 +23,11 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.simulation.judge import TaskMonitor
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.tasks.phrasings import phrasings
-from vla_humanoid_control.tasks.task import Task, TaskMonitor, all_task_keys
+from vla_humanoid_control.tasks.task import Task
+from vla_humanoid_control.tasks.vocabulary import TASK_KEYS
 
 STEP_S = 0.1
 CONTROL_S = 0.02
@@ -72,7 +74,7 @@ class HumanoidEnv(gymnasium.Env[_Observation, NDArray[np.float32]]):
         super().reset(seed=seed)
         key = (options or {}).get('task')
         if key is None:
-            key = str(self.np_random.choice(all_task_keys()))
+            key = str(self.np_random.choice(TASK_KEYS))
         self._task = Task.from_key(key)
         self._instruction = str(self.np_random.choice(phrasings(key, self._split)))
         self.world.reset(int(self.np_random.integers(2 ** 31)), self._task)

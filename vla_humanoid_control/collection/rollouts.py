@@ -27,9 +27,9 @@ from vla_humanoid_control.interfaces import Policy
 from vla_humanoid_control.models.transforms import resize_image
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.layout import sample_layout, scene_rng
-from vla_humanoid_control.simulation.scene import COLOURS, SHAPES
 from vla_humanoid_control.tasks.phrasings import rehearsed
-from vla_humanoid_control.tasks.task import FAMILIES, Task, all_task_keys
+from vla_humanoid_control.tasks.task import Task
+from vla_humanoid_control.tasks.vocabulary import COLOURS, SHAPES, TASK_KEYS, keys_of
 from vla_humanoid_control.types import ActionChunk, Observation
 
 IMPAIRED_SHARE = {'train': 0.35, 'val': 0.13}
@@ -84,7 +84,7 @@ class RolloutShard:
         episode = len(self.texts)
         self.texts.append(text)
         for observation, chunk in seen:
-            row = {'frame': len(self.frames), 'task': all_task_keys().index(key),
+            row = {'frame': len(self.frames), 'task': TASK_KEYS.index(key),
                    'elapsed_s': observation.elapsed_s, 'travelled': observation.travelled,
                    'actions': chunk.actions, 'progress': chunk.progress,
                    'target': (np.nan,) * 4, 'success': float(success), 'text': episode,
@@ -99,7 +99,7 @@ class RolloutShard:
         """Write the shard."""
         spec = policy.spec
         write_shard(path, self.frames, self.joints, self.columns, {
-            'tasks': all_task_keys(), 'channels': list(spec.channels),
+            'tasks': list(TASK_KEYS), 'channels': list(spec.channels),
             'joint_names': list(spec.joint_names), 'dt_s': spec.dt_s,
             'image_size': list(spec.image_size), 'split': split, 'seed': seed,
             'texts': self.texts})
@@ -157,8 +157,7 @@ def _began_ns(seen: list[tuple[Observation, ActionChunk]]) -> int:
 
 def _draw_task(rng: np.random.Generator) -> Task:
     family = str(rng.choice(list(_WEIGHTS), p=list(_WEIGHTS.values())))
-    assert family in FAMILIES
-    keys = [k for k in all_task_keys() if k.split(':')[0] == family]
+    keys = keys_of(family)
     return Task.from_key(str(rng.choice(keys)))
 
 

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.tasks.phrasings import TASK_KEYS
+from vla_humanoid_control.tasks.vocabulary import TASK_KEYS
 
 _COLUMNS: Mapping[str, tuple[int, ...]] = {
     'frame': (), 'task': (), 'elapsed_s': (), 'travelled': (3,), 'actions': (-1, -1),

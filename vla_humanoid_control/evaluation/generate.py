@@ -20,8 +20,9 @@ import yaml
 from vla_humanoid_control.evaluation import impaired_view
 from vla_humanoid_control.evaluation.camera_faults import KINDS
 from vla_humanoid_control.evaluation.suite import BROKEN_CAMERA
-from vla_humanoid_control.tasks.phrasings import FAMILIES, Split, out_of_scope, phrasings
-from vla_humanoid_control.tasks.task import OUT_OF_SCOPE, Task
+from vla_humanoid_control.tasks.phrasings import Split, out_of_scope, phrasings
+from vla_humanoid_control.tasks.task import Task
+from vla_humanoid_control.tasks.vocabulary import FAMILIES, OUT_OF_SCOPE, keys_of
 
 FIRST_SEED = 2**40
 """Collection draws its scene seeds below 2**31: no scene of this suite was trained on."""
@@ -68,7 +69,7 @@ def generate_impaired(per_family: int, seed: int,
     episodes: list[dict[str, Any]] = []
     for family in SEEING:
         for number in range(per_family):
-            key, count = _key(family, number), len(FAMILIES[family])
+            key, count = _key(family, number), len(keys_of(family))
             # The next kind in each round through the arguments, so that each gets every kind.
             kind = kinds[(number % count + number // count) % len(kinds)]
             episodes.append({'id': f'{family}-{number:03d}', 'instruction': draw.one(key),
@@ -106,8 +107,8 @@ def generate_held(per_family: int, seed: int,
 
 def _key(family: str, number: int) -> str:
     """The task whose turn it is, through a family's arguments in order."""
-    arguments = FAMILIES[family]
-    return f'{family}:{arguments[number % len(arguments)]}' if arguments else family
+    keys = keys_of(family)
+    return keys[number % len(keys)]
 
 
 class _Phrasings:

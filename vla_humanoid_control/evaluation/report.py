@@ -15,7 +15,7 @@ from vla_humanoid_control.confidence.score import EARLY_S
 from vla_humanoid_control.evaluation.rollout import EpisodeResult
 from vla_humanoid_control.evaluation.suite import BROKEN_CAMERA, HELD_FAMILIES
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.tasks.task import FAMILIES
+from vla_humanoid_control.tasks.vocabulary import FAMILIES
 from vla_humanoid_control.types import Action, Proposal
 
 TIMES_S = (0.5, 1.0, 2.0, 4.0, 8.0)

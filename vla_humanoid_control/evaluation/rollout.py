@@ -24,9 +24,10 @@ from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
 from vla_humanoid_control.simulation.camera_noise import CameraNoise
+from vla_humanoid_control.simulation.judge import TaskMonitor
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.tasks.task import OUT_OF_SCOPE, TaskMonitor
+from vla_humanoid_control.tasks.vocabulary import OUT_OF_SCOPE
 from vla_humanoid_control.types import Command, SafetyState, TaskState
 
 CONTROL_S = 0.02

@@ -18,7 +18,8 @@ from vla_humanoid_control.evaluation import camera_faults, impaired_view
 from vla_humanoid_control.language.intake import Rejection, parse_command
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.resources import read_yaml
-from vla_humanoid_control.tasks.task import ARGUMENTS, FAMILIES, OUT_OF_SCOPE, Task
+from vla_humanoid_control.tasks.task import Task
+from vla_humanoid_control.tasks.vocabulary import ARGUMENTS, FAMILIES, OUT_OF_SCOPE
 
 BROKEN_CAMERA = 'broken_camera'
 HELD_FAMILIES = (OUT_OF_SCOPE, BROKEN_CAMERA)

@@ -24,11 +24,11 @@ from vla_humanoid_control.models.transforms import (
     restore_actions,
 )
 from vla_humanoid_control.models.vla import ModelInput, ModelOutput, VlaModel
-from vla_humanoid_control.tasks.phrasings import FAMILIES, TASK_KEYS, family_of
+from vla_humanoid_control.tasks.vocabulary import FAMILIES, OBJECT_FAMILIES, TASK_KEYS, family_of
 from vla_humanoid_control.types import BASE_CHANNELS
 
-_FAMILY_OF_TASK = np.array([list(FAMILIES).index(k.split(':')[0]) for k in TASK_KEYS])
-_FREE_OF_TIME = np.isin(_FAMILY_OF_TASK, [list(FAMILIES).index(f) for f in ('go_to', 'reach')])
+_FAMILY_OF_TASK = np.array([FAMILIES.index(k.split(':')[0]) for k in TASK_KEYS])
+_FREE_OF_TIME = np.isin(_FAMILY_OF_TASK, [FAMILIES.index(f) for f in OBJECT_FAMILIES])
 _SMALLEST_STD = {'base': 0.05, 'gripper': 0.005, 'joint': 0.05}
 
 

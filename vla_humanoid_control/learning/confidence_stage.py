@@ -59,13 +59,8 @@ from vla_humanoid_control.models.transforms import (
 from vla_humanoid_control.models.vla import ModelInput, VlaModel
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.progress import JsonLog, ProgressLine
-from vla_humanoid_control.tasks.phrasings import (
-    TASK_KEYS,
-    Split,
-    out_of_scope,
-    phrasings,
-    rehearsed,
-)
+from vla_humanoid_control.tasks.phrasings import Split, out_of_scope, phrasings, rehearsed
+from vla_humanoid_control.tasks.vocabulary import TASK_KEYS
 
 _PLAIN = AugmentConfig(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 _SCOPE_BATCH, _SCOPE_RATE = 512, 1e-3

@@ -45,7 +45,7 @@ from vla_humanoid_control.models.config import load_model_config
 from vla_humanoid_control.models.vla import VlaModel
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.progress import JsonLog, ProgressLine
-from vla_humanoid_control.tasks.phrasings import TASK_KEYS
+from vla_humanoid_control.tasks.vocabulary import TASK_KEYS
 from vla_humanoid_control.types import BASE_CHANNELS
 
 

@@ -10,7 +10,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vla_humanoid_control.models.fusion import Grounding
-from vla_humanoid_control.tasks.phrasings import COLOURS, FAMILIES, SHAPES, TASK_KEYS
+from vla_humanoid_control.tasks.vocabulary import (
+    COLOURS,
+    FAMILIES,
+    GESTURES,
+    MOVES,
+    OUT_OF_SCOPE,
+    SHAPES,
+    TASK_KEYS,
+    TURNS,
+)
 
 
 class ActionHead(nn.Module):
@@ -110,10 +119,10 @@ class TargetHead(nn.Module):
 
 
 INSTRUCTION_SLOTS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ('family', (*FAMILIES, 'out_of_scope')),
-    ('move', FAMILIES['move']),
-    ('turn', FAMILIES['turn']),
-    ('gesture', FAMILIES['gesture']),
+    ('family', (*FAMILIES, OUT_OF_SCOPE)),
+    ('move', tuple(MOVES)),
+    ('turn', TURNS),
+    ('gesture', GESTURES),
     ('colour', COLOURS),
     ('shape', SHAPES),
 )

@@ -36,7 +36,7 @@ from vla_humanoid_control.models.heads import (
 )
 from vla_humanoid_control.models.novelty import Novelty
 from vla_humanoid_control.models.registry import build
-from vla_humanoid_control.tasks.phrasings import TASK_KEYS
+from vla_humanoid_control.tasks.vocabulary import TASK_KEYS
 
 _BEYOND = 6.0
 """So much more log odds of being beyond the robot move an instruction e times as far away."""

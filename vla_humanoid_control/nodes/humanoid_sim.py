@@ -33,10 +33,11 @@ from vla_humanoid_control.ros.messages import (
 )
 from vla_humanoid_control.ros.parameters import Parameters
 from vla_humanoid_control.simulation.camera_noise import CameraNoise
+from vla_humanoid_control.simulation.judge import TaskMonitor
 from vla_humanoid_control.simulation.world import Camera, World
 from vla_humanoid_control.support.bounds import bounded, check_bounds, fixed
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.tasks.task import Task, TaskMonitor
+from vla_humanoid_control.tasks.task import Task
 
 STEP_S = 0.01
 ODOM_EVERY, TRUTH_EVERY, SCAN_EVERY = 2, 5, 10  # steps

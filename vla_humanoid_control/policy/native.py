@@ -23,7 +23,7 @@ from vla_humanoid_control.models.transforms import (
 )
 from vla_humanoid_control.models.vla import ModelInput, ModelOutput
 from vla_humanoid_control.perception.plausibility import implausible
-from vla_humanoid_control.policy.registry import check_robot
+from vla_humanoid_control.policy.fit import check_robot
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.types import ActionChunk, Observation
 

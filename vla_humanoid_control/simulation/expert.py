@@ -16,7 +16,9 @@ from vla_humanoid_control.robot.kinematics import ARM_JOINTS, ArmKinematics
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.scene import TABLE_HEIGHT_M
 from vla_humanoid_control.simulation.world import World
-from vla_humanoid_control.tasks.task import MOVES, Task, wrap
+from vla_humanoid_control.support.geometry import wrap
+from vla_humanoid_control.tasks.task import Task
+from vla_humanoid_control.tasks.vocabulary import MOVES
 
 DT_S = 0.1
 MOVE_M = 0.70

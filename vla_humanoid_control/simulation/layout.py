@@ -8,18 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.simulation.scene import (
-    COLOURS,
     FLOOR_SIZE,
-    FLOOR_SLOTS,
     ROOM_HALF_M,
-    SHAPES,
     TABLE_HALF_M,
     TABLE_HEIGHT_M,
     TABLE_SIZE,
-    TABLE_SLOTS,
     Placed,
 )
-from vla_humanoid_control.tasks.task import MOVES, Task
+from vla_humanoid_control.tasks.task import FLOOR_SLOTS, TABLE_SLOTS, Task
+from vla_humanoid_control.tasks.vocabulary import COLOURS, MOVES, SHAPES
 
 WAY_M = 0.62
 """A free way passes other objects at this distance or more: what the safety gate lets pass at full

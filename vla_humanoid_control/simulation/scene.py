@@ -14,17 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.support.resources import resource_path
-
-COLOURS = ('red', 'green', 'blue', 'yellow')
-SHAPES = ('box', 'ball', 'cup', 'cone')
+from vla_humanoid_control.tasks.task import FLOOR_SLOTS, TABLE_SLOTS
+from vla_humanoid_control.tasks.vocabulary import SHAPES
 
 ROOM_HALF_M = 3.5
 TABLE_HEIGHT_M = 0.72
 TABLE_HALF_M = (0.35, 0.80)
 """Half depth and half width of a table top [m]."""
 
-FLOOR_SLOTS = 5
-TABLE_SLOTS = 4
 WORLD_GROUP, ROBOT_GROUP, OBJECT_GROUP, OUTLINE_GROUP, HIDDEN_GROUP = 0, 1, 2, 3, 5
 
 _HUE = {'red': 0.0, 'green': 0.35, 'blue': 0.60, 'yellow': 0.145}

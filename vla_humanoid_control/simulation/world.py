@@ -16,7 +16,7 @@ from vla_humanoid_control.simulation.gait import Gait
 from vla_humanoid_control.simulation.layout import Layout, sample_layout, scene_rng
 from vla_humanoid_control.simulation.scene import Placed
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.tasks.task import Task
+from vla_humanoid_control.tasks.task import FLOOR_SLOTS, TABLE_SLOTS, Task
 from vla_humanoid_control.types import ImuReading, JointReading, ScanReading
 
 SCAN_RAYS = 180
@@ -97,12 +97,12 @@ class World:
 
     def _place_objects(self, rng: np.random.Generator) -> None:
         shown = {p.slot: p for p in self.objects}
-        for slot in range(scene.FLOOR_SLOTS + scene.TABLE_SLOTS):
+        for slot in range(FLOOR_SLOTS + TABLE_SLOTS):
             address = self.model.joint(f'object_{slot}').qposadr[0]
             placed = shown.get(slot)
             if placed is None:
                 scene.show_object(self.model, slot, None)
-                size = scene.FLOOR_SIZE if slot < scene.FLOOR_SLOTS else scene.TABLE_SIZE
+                size = scene.FLOOR_SIZE if slot < FLOOR_SLOTS else scene.TABLE_SIZE
                 position = np.array([30.0 + slot, 0, size['ball'].radius])
                 yaw = 0.0
             else:

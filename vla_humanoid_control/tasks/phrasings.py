@@ -1,9 +1,8 @@
 """Free English for every task, and requests outside the robot's abilities.
 
-A task key is `family:argument...`, for instance `move:left` or `go_to:red:box`. The templates are
-data (`config/phrasings/<split>.yaml`); here they are expanded into sentences, drawn with a fixed
-seed, with the case, punctuation and typing errors that people produce. The splits were written
-apart, and share no sentence: training leaves out what the others say.
+The templates are data (`config/phrasings/<split>.yaml`); here they are expanded into sentences,
+drawn with a fixed seed, with the case, punctuation and typing errors that people produce. The
+splits were written apart, and share no sentence: training leaves out what the others say.
 """
 
 from __future__ import annotations
@@ -14,28 +13,16 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Literal
 
-from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.resources import config_path, read_yaml
+from vla_humanoid_control.tasks.vocabulary import (
+    COLOURS,
+    OBJECT_FAMILIES,
+    SHAPES,
+    TASK_KEYS,
+    family_of,
+)
 
 Split = Literal['train', 'val', 'test']
-
-COLOURS = ('red', 'green', 'blue', 'yellow')
-SHAPES = ('box', 'ball', 'cup', 'cone')
-FAMILIES: Mapping[str, tuple[str, ...]] = {
-    'move': ('forward', 'backward', 'left', 'right'),
-    'turn': ('left', 'right', 'around'),
-    'stop': (),
-    'go_to': tuple(f'{c}:{s}' for c in COLOURS for s in SHAPES),
-    'reach': tuple(f'{c}:{s}' for c in COLOURS for s in SHAPES),
-    'gesture': ('wave', 'raise_left', 'raise_right', 'look_left', 'look_right', 'look_up',
-                'look_down'),
-}
-"""Family to its arguments; `stop` takes none."""
-
-TASK_KEYS: tuple[str, ...] = tuple(
-    f'{family}:{argument}' if argument else family
-    for family, arguments in FAMILIES.items() for argument in (arguments or ('',)))
-"""All 47 task keys, in a fixed order."""
 
 _COUNT = {'train': 1500, 'val': 100, 'test': 60}
 _OUT_OF_SCOPE_COUNT = {'train': 15000, 'val': 500, 'test': 400}
@@ -44,14 +31,6 @@ _LATER: Mapping[Split, tuple[Split, ...]] = {
 _TYPO = {'train': 0.08, 'val': 0.05, 'test': 0.05}
 _FIXED_WORDS = frozenset(('left', 'right', *COLOURS, *SHAPES))  # a typo here may change meaning
 _CHOICE = re.compile(r'\(([^()]*)\)')
-
-
-def family_of(task_key: str) -> str:
-    """The family of a task key; UserError if there is no such task."""
-    if task_key not in TASK_KEYS:
-        raise UserError(f'Unknown task {task_key!r}. Tasks are {", ".join(TASK_KEYS[:8])}, ... '
-                        '(family:argument, see config/phrasings.yaml).')
-    return task_key.split(':')[0]
 
 
 @cache
@@ -69,7 +48,7 @@ def phrasings(task_key: str, split: Split) -> list[str]:
     family = family_of(task_key)
     data = _data(split)
     colour, _, shape = task_key.partition(':')[2].partition(':')
-    by_object = family in ('go_to', 'reach')
+    by_object = family in OBJECT_FAMILIES
     entry = family if by_object else task_key
     plain = [(t, False) for t in data['sentences'].get(entry, ())]
     framed = [(t, True) for t in data['phrases'][entry]]

@@ -1,0 +1,131 @@
+"""What counts as success: watches an episode, and judges it by the simulator's state."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vla_humanoid_control.simulation.world import World
+from vla_humanoid_control.support.geometry import wrap
+from vla_humanoid_control.tasks.task import Task
+from vla_humanoid_control.tasks.vocabulary import MOVES, OBJECT_FAMILIES
+
+
+class TaskMonitor:
+    """Watches one episode from the moment of its instruction, and says whether it succeeded."""
+
+    def __init__(self, task: Task, world: World) -> None:
+        """Begin to watch.
+
+        Raises:
+            UserError: The task's object is not in the scene.
+        """
+        self.task = task
+        self._start_s = world.time_s
+        self._start = world.base_pose()
+        self._turned = 0.0
+        self._last_yaw = self._start[2]
+        self._last_fast_s = self._start_s
+        self._waves = _WaveCounter()
+        if task.family in OBJECT_FAMILIES:
+            self._target = world.find(*task.arguments)
+        self._objects = world.object_poses()
+
+    def update(self, world: World) -> None:
+        """Look again. Call at every control step (20 ms)."""
+        yaw = world.base_pose()[2]
+        self._turned += yaw - self._last_yaw
+        self._last_yaw = yaw
+        if np.linalg.norm(world.base_twist()[:2]) >= 0.05:
+            self._last_fast_s = world.time_s
+        if self.task.key == 'gesture:wave':
+            self._waves.update(world)
+
+    def success(self, world: World) -> bool:
+        """Whether the task is accomplished right now, by the definitions of this module."""
+        family = self.task.family
+        if family == 'move':
+            return self._moved(world)
+        if family == 'turn':
+            return self._has_turned()
+        if family == 'stop':
+            return self._last_fast_s - self._start_s <= 0.5
+        if family == 'go_to':
+            return self._at_object(world) and not self.knocked_over(world)
+        if family == 'reach':
+            return self._hand_at_object(world) and not self.knocked_over(world)
+        return family == 'gesture' and self._gestured(world)
+
+    def knocked_over(self, world: World) -> bool:
+        """Whether any object tipped by over 35° or was pushed by over half its width and 5 cm."""
+        for placed, before, now in zip(world.objects, self._objects, world.object_poses()):
+            shift = float(np.linalg.norm(now[:3] - before[:3]))
+            tilt = np.arccos(np.clip(1 - 2 * (now[4] ** 2 + now[5] ** 2), -1, 1))
+            if shift > placed.size.radius + 0.05 or (placed.shape != 'ball' and tilt > 0.61):
+                return True
+        return False
+
+    def _moved(self, world: World) -> bool:
+        shift = world.base_pose()[:2] - self._start[:2]
+        cos, sin = np.cos(self._start[2]), np.sin(self._start[2])
+        forward, left = cos * shift[0] + sin * shift[1], cos * shift[1] - sin * shift[0]
+        direction = MOVES[self.task.arguments[0]]
+        along = forward * direction[0] + left * direction[1]
+        across = abs(forward * direction[1] - left * direction[0])
+        return bool(along >= 0.5 and across < 0.2)
+
+    def _has_turned(self) -> bool:
+        direction = self.task.arguments[0]
+        degrees = np.degrees(self._turned)
+        if direction == 'around':
+            return bool(abs(abs(degrees) - 180) <= 25)
+        return bool((degrees if direction == 'left' else -degrees) >= 45)
+
+    def _at_object(self, world: World) -> bool:
+        pose, target = world.base_pose(), world.object_poses()[self._target]
+        offset = target[:2] - pose[:2]
+        bearing = wrap(np.arctan2(offset[1], offset[0]) - pose[2])
+        return bool(np.linalg.norm(offset) <= 0.8 and abs(bearing) <= np.radians(30))
+
+    def _hand_at_object(self, world: World) -> bool:
+        return min(world.hand_distance(side, self._target) for side in ('left', 'right')) <= 0.06
+
+    def _gestured(self, world: World) -> bool:
+        joints = world.joint_reading().positions
+        gesture = self.task.arguments[0]
+        if gesture == 'wave':
+            return self._waves.count >= 3
+        if gesture.startswith('raise'):
+            side = gesture.split('_')[1]
+            return bool(world.hand_position(side)[2] >= world.shoulder_height(side) + 0.25)
+        return {'look_left': joints['neck_yaw'] >= 0.4, 'look_right': joints['neck_yaw'] <= -0.4,
+                'look_up': joints['neck_pitch'] <= -0.15,
+                'look_down': joints['neck_pitch'] >= 0.5}[gesture]
+
+
+class _WaveCounter:
+    """Counts swings of 0.08 m or more of a raised hand, to either side."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._side: str | None = None
+        self._turning_point = 0.0
+        self._sign = 0
+
+    def update(self, world: World) -> None:
+        raised = [s for s in ('left', 'right')
+                  if world.hand_position(s)[2] > world.shoulder_height(s) + 0.05]
+        if not raised or (self._side is not None and self._side not in raised):
+            self._side, self.count, self._sign = None, 0, 0
+            return
+        lateral = world.hand_lateral(raised[0] if self._side is None else self._side)
+        if self._side is None:
+            self._side, self._turning_point = raised[0], lateral
+            return
+        swing = lateral - self._turning_point
+        if self._sign * swing > 0 or (self._sign == 0 and abs(swing) < 0.08):
+            if self._sign != 0:
+                self._turning_point = lateral
+        elif abs(swing) >= 0.08:
+            self.count += 1
+            self._sign = int(np.sign(swing))
+            self._turning_point = lateral
