@@ -62,12 +62,17 @@ def test_base_in_velocity_and_everything_else_in_position() -> None:
     assert wire.velocity == (0.3, -0.1, 0.5, 0.0, 0.0, 0.0)
 
 
+def passed_on(sent: Proposal) -> Proposal:
+    """What the next stage makes of it: nonsense is sent as a fault, which it refuses."""
+    return decode_proposal(encode_proposal(sent), JOINTS)
+
+
 @pytest.mark.parametrize('value', [math.nan, math.inf, -math.inf])
 def test_non_finite_action_is_refused_at_both_ends(value: float) -> None:
     with pytest.raises(ChannelError, match='base/linear_y'):
-        encode_proposal(proposal(action=Action(np.array([0.0, value, 0.0]), {})))
+        passed_on(proposal(action=Action(np.array([0.0, value, 0.0]), {})))
     with pytest.raises(ChannelError, match='neck_yaw'):
-        encode_proposal(proposal(action=Action(np.zeros(3), {'neck_yaw': value})))
+        passed_on(proposal(action=Action(np.zeros(3), {'neck_yaw': value})))
     with pytest.raises(ChannelError, match='neck_yaw'):
         decode_proposal(message(position=(0.0, 0.0, 0.0, value, 0.9, 0.4)), JOINTS)
     with pytest.raises(ChannelError, match='base/linear_x'):
@@ -111,4 +116,4 @@ def test_gated_needs_a_gate_of_zero_or_one() -> None:
 
 def test_wrong_dimension_of_twist_is_refused() -> None:
     with pytest.raises(ChannelError, match='shape'):
-        encode_proposal(proposal(action=Action(np.zeros(2), {})))
+        passed_on(proposal(action=Action(np.zeros(2), {})))

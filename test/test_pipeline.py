@@ -7,18 +7,22 @@ import pytest
 from numpy.typing import NDArray
 
 from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig
-from vla_humanoid_control.control.task import TaskConfig, TaskManager
+from vla_humanoid_control.control.controller import Controller, ControllerConfig
+from vla_humanoid_control.control.task import TaskConfig
+from vla_humanoid_control.perception.frames import FrameLimits
 from vla_humanoid_control.pipeline import Pipeline
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
 from vla_humanoid_control.robot.spec import load_robot
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
+from vla_humanoid_control.support.geometry import advance
 from vla_humanoid_control.types import (
     ActionChunk,
     Command,
     ImuReading,
     JointReading,
     Observation,
+    OdometryReading,
     SafetyState,
     ScanReading,
     TaskState,
@@ -54,21 +58,22 @@ class Recorder(ScriptedPolicy):
 class Bench:
     """Runs a pipeline on a robot without inertia."""
 
-    def __init__(self, task: TaskConfig | None = None) -> None:
+    def __init__(self, task: TaskConfig | None = None, latency_s: float = 0.0) -> None:
         self.policy = Recorder()
         self.now_s = 100.0
-        self.looks = 0
         self.noise = np.random.default_rng(0)
         self.joints = {j.name: j.home for j in ROBOT.joints}
         self.commands: list[Command] = []
-        self.pipeline = Pipeline(
-            ROBOT, self.policy, ConfidenceGate(GateConfig()), TaskManager(task or TaskConfig()),
-            SafetySupervisor(ROBOT, SafetyConfig(), self.now_s))
+        self.pose, self.twist = np.zeros(3), np.zeros(3)
+        controller = Controller(self.policy.spec, ROBOT, ControllerConfig(), FrameLimits(),
+                                task or TaskConfig())
+        self.task = controller.task
+        self.pipeline = Pipeline(controller, self.policy, ConfidenceGate(GateConfig()),
+                                 SafetySupervisor(ROBOT, SafetyConfig(), self.now_s), latency_s)
         self.run(1.0)
 
     def look(self) -> Mapping[str, NDArray[np.uint8]]:
-        self.looks += 1
-        return {'head': np.zeros((48, 64, 3), np.uint8)}
+        return {'head': self.noise.integers(0, 256, (48, 64, 3), np.uint8)}
 
     def measured(self) -> dict[str, float]:
         """Encoders have noise."""
@@ -81,27 +86,30 @@ class Bench:
             scan = ScanReading(stamp_ns, -np.pi, np.pi / 90, 0.05, 8.0, np.full(180, np.inf))
             imu = ImuReading(stamp_ns, np.array([0.0, 0, 0, 1]), np.zeros(3),
                              np.array([0.0, 0, 9.81]))
-            self.pipeline.safety.on_odom(np.zeros(3), self.now_s)
-            command = self.pipeline.step(self.now_s, self.look, JointReading(
-                stamp_ns, self.measured()), scan if step % 5 == 0 else None, imu)
+            odometry = OdometryReading(stamp_ns, self.pose, self.twist)
+            command = self.pipeline.step(
+                self.now_s, self.look, JointReading(stamp_ns, self.measured()),
+                scan if step % 5 == 0 else None, imu, odometry)
             self.joints.update(command.joints)
+            self.twist = command.twist
+            self.pose = advance(self.pose, self.twist, DT_S)
             self.commands.append(command)
             self.now_s += DT_S
 
     @property
     def state(self) -> TaskState:
-        return self.pipeline.task.state
+        return self.task.state
 
     @property
     def speed(self) -> float:
         return float(np.linalg.norm(self.commands[-1].twist))
 
 
-def test_without_a_command_it_holds_and_asks_for_no_image() -> None:
+def test_without_a_command_it_holds_and_asks_for_nothing() -> None:
     bench = Bench()
     assert bench.commands[-1].state is SafetyState.HOLD
     assert bench.speed == 0.0
-    assert bench.looks == 0
+    assert not bench.policy.seen
 
 
 def test_a_command_moves_it_and_ends_as_done_at_rest() -> None:
@@ -115,11 +123,12 @@ def test_a_command_moves_it_and_ends_as_done_at_rest() -> None:
     assert bench.speed == 0.0
 
 
-def test_an_image_is_asked_for_at_the_rate_of_the_policy_only() -> None:
+def test_the_policy_is_asked_at_its_rate_and_at_once() -> None:
     bench = Bench()
     bench.pipeline.say('walk forward', bench.now_s)
     bench.run(1.0)
-    assert bench.looks == len(bench.policy.seen) == pytest.approx(10, abs=1)
+    assert len(bench.policy.seen) == pytest.approx(10, abs=1)
+    assert bench.policy.seen[0].elapsed_s == 0.0
 
 
 def test_travelled_follows_what_was_commanded_and_begins_anew_with_an_instruction() -> None:
@@ -153,9 +162,9 @@ def test_stop_in_motion_slows_down_at_once_without_the_policy() -> None:
 def test_a_refused_command_changes_nothing(words: str) -> None:
     bench = Bench()
     bench.pipeline.say('walk forward', bench.now_s)
-    generation = bench.pipeline.task.generation
+    generation = bench.task.generation
     bench.pipeline.say(words, bench.now_s)
-    assert bench.pipeline.task.generation == generation
+    assert bench.task.generation == generation
 
 
 def test_lost_confidence_holds_then_retries_with_other_words_and_keeps_its_way() -> None:

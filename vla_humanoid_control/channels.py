@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vla_humanoid_control.types import BASE_CHANNELS, Action, GatedProposal, Proposal
+from vla_humanoid_control.types import BASE_CHANNELS, Action, Fault, GatedProposal, Proposal
 
 CONFIDENCE = 'policy/confidence'
 PROGRESS = 'policy/progress'
@@ -53,19 +53,26 @@ class ChannelMessage:
     note: str = ''
 
 
-def encode_proposal(proposal: Proposal) -> ChannelMessage:
+def encode_proposal(proposal: Proposal | Fault) -> ChannelMessage:
     """A proposal as a message.
 
-    A confidence that is not a number in [0, 1] is sent as 0.
+    A confidence that is not a number in [0, 1] is sent as 0. An action or progress that is not
+    finite, or a twist that is not 3 long, is sent as a fault.
+    """
+    if isinstance(proposal, Fault):
+        return encode_fault(proposal.stamp_ns, proposal.reason)
+    try:
+        return _encode(proposal, {}, '')
+    except ChannelError as error:
+        return encode_fault(proposal.stamp_ns, f'policy: {error}')
+
+
+def encode_gated(gated: GatedProposal) -> ChannelMessage:
+    """A gated proposal as a message.
 
     Raises:
         ChannelError: The action or the progress is not finite, or the twist is not 3 long.
     """
-    return _encode(proposal, {}, '')
-
-
-def encode_gated(gated: GatedProposal) -> ChannelMessage:
-    """A gated proposal as a message. Raises ChannelError as `encode_proposal` does."""
     return _encode(gated.proposal, {GATE: 1.0 if gated.is_open else 0.0}, gated.reason)
 
 
@@ -94,6 +101,15 @@ def decode_gated(message: ChannelMessage, joint_names: Collection[str]) -> Gated
     if gate not in (0.0, 1.0):
         raise ChannelError(f'{GATE} is {gate}, not 0 or 1')
     return GatedProposal(proposal, is_open=gate == 1.0, reason=message.note[:MAX_NOTE_LENGTH])
+
+
+def read_gated(message: ChannelMessage, joint_names: Collection[str]) -> tuple[bool, str]:
+    """Whether the gate is open, and why not; a message that is not understood is a closed one."""
+    try:
+        gated = decode_gated(message, joint_names)
+    except ChannelError as error:
+        return False, str(error)
+    return gated.is_open, gated.reason
 
 
 def _encode(proposal: Proposal, extra: Mapping[str, float], note: str) -> ChannelMessage:

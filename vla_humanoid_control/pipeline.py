@@ -1,99 +1,99 @@
-"""The whole flow without ROS, as the nodes wire it: look, propose, gate, check, command."""
+"""The whole flow without ROS, made of what the nodes run: look, propose, gate, check, command."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control import types as t
 from vla_humanoid_control.confidence.gate import ConfidenceGate
-from vla_humanoid_control.control.dead_reckoning import DeadReckoning
-from vla_humanoid_control.control.playback import ChunkPlayback
-from vla_humanoid_control.control.task import TaskManager
+from vla_humanoid_control.control.controller import Controller
+from vla_humanoid_control.control.inference import Inference, Outcome
 from vla_humanoid_control.interfaces import Policy
-from vla_humanoid_control.language.intake import Instruction, Rejection, parse_command
-from vla_humanoid_control.robot.spec import RobotSpec
+from vla_humanoid_control.language.intake import Instruction, Rejection
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
 
-Look = Callable[[], Mapping[str, NDArray[np.uint8]]]  # camera to uint8 [H, W, 3]; {}: none good
+Look = Callable[[], Mapping[str, NDArray[np.uint8]]]  # camera to uint8 [H, W, 3]
 
 
 @dataclass
 class Pipeline:
-    """One robot under control. Call `step` at 50 Hz with one steady clock for everything."""
+    """One robot under control. Call `step` at 50 Hz with one steady clock for everything.
 
-    robot: RobotSpec
+    Attributes:
+        policy: Answers the controller's requests.
+        latency_s: How long after a request its answer is heard, played back [s].
+        gated: What safety was given last.
+    """
+
+    controller: Controller
     policy: Policy
     gate: ConfidenceGate
-    task: TaskManager
     safety: SafetySupervisor
-    chunk: t.ActionChunk | None = None
+    latency_s: float = 0.0
     gated: t.GatedProposal | None = None
-    _odometer: DeadReckoning = field(default_factory=DeadReckoning)
-    _next_policy_s: float = -np.inf
-    _seen: tuple[int, int] = (0, 0)
+    _outcome: tuple[Outcome, float] | None = None  # and when it is heard
+    _next_tick_s: float = -np.inf
 
     def __post_init__(self) -> None:
-        self._playback = ChunkPlayback(self.policy.spec)
+        self._inference = Inference(self.policy)
 
     def say(self, text: str, now_s: float) -> Instruction | Rejection:
         """A person gives a command in plain English."""
-        if isinstance(parsed := parse_command(text), Instruction):
-            self.task.command(parsed, now_s)
-            self._next_policy_s = now_s
-        return parsed
+        return self.controller.on_command(text, now_s)
 
     def step(self, now_s: float, look: Look, joints: t.JointReading,
-             scan: t.ScanReading | None = None, imu: t.ImuReading | None = None) -> t.Command:
+             scan: t.ScanReading | None = None, imu: t.ImuReading | None = None,
+             odometry: t.OdometryReading | None = None) -> t.Command:
         """One control period: from what the robot senses to what it is told."""
+        self._sense(now_s, joints, scan, imu, odometry)
+        self._hear_policy(now_s)
+        if ticks := now_s >= self._next_tick_s - 1e-6:
+            self._next_tick_s = max(self._next_tick_s, now_s - 0.02) + self.controller.period_s
+            self.controller.tick(now_s)
+        if ticks or self.controller.is_due:
+            for camera, pixels in look().items():
+                stamp_ns = int(now_s * 1e9)
+                self.controller.on_frame(camera, pixels, stamp_ns, stamp_ns, now_s)
+        if (request := self.controller.take_request()) is not None:
+            outcome = replace(self._inference.run(request), duration_s=self.latency_s)
+            self._outcome = outcome, now_s + self.latency_s
+            self._hear_policy(now_s)
+        self._pass_gate(now_s)
+        command = self.safety.step(now_s)
+        self.controller.on_twist(command.twist, now_s)
+        self.controller.on_safety(command.state, command.reason, now_s)
+        return command
+
+    def _sense(self, now_s: float, joints: t.JointReading, scan: t.ScanReading | None,
+               imu: t.ImuReading | None, odometry: t.OdometryReading | None) -> None:
         self.safety.on_joint_states(joints, now_s)
+        self.controller.on_joints(joints, now_s)
         if scan is not None:
             self.safety.on_scan(scan, now_s)
         if imu is not None:
             self.safety.on_imu(imu, now_s)
-        self.task.tick(now_s)
-        due = now_s >= self._next_policy_s - 1e-6
-        self.gated = self.gate.update(self._propose(now_s, look, joints) if due else None, now_s)
-        self.task.on_gate(self.gated.is_open, self.gated.reason, now_s)
-        self.safety.on_gated(self.gated, now_s)
-        command = self.safety.step(now_s)
-        self._odometer.on_command(command.twist, now_s)
-        return command
+        if odometry is not None:
+            self.safety.on_odom(odometry.twist, now_s, odometry.stamp_ns)
+            self.controller.on_odometry(odometry.pose, now_s)
 
-    def _propose(self, now_s: float, look: Look, joints: t.JointReading) -> t.Proposal | None:
-        self._next_policy_s = max(self._next_policy_s, now_s - 0.02) + self.policy.spec.dt_s
-        stamp_ns = int(now_s * 1e9)
-        self._follow_task()
-        if self.task.is_active:
-            if not (images := look()):
-                return None  # gate and safety see the last proposal grow stale
-            positions = np.array([joints.positions[n] for n in self.policy.spec.joint_names])
-            self._infer(t.Observation(stamp_ns, images, positions, self.task.elapsed_s(now_s),
-                                      self._odometer.travelled(now_s)), now_s)
-            self._follow_task()
-        if (action := self._playback.action_at(stamp_ns)) is None or self.chunk is None:
-            return t.Proposal(stamp_ns, t.Action.hold(), 0.0, 0.0)
-        return t.Proposal(stamp_ns, action, self.chunk.confidence, self.chunk.progress)
+    def _hear_policy(self, now_s: float) -> None:
+        if self._outcome is not None and now_s >= self._outcome[1] - 1e-6:
+            outcome, self._outcome = self._outcome[0], None
+            self.controller.on_outcome(outcome, now_s)
 
-    def _infer(self, observation: t.Observation, now_s: float) -> None:
-        try:
-            self.chunk = self.policy.infer(observation)
-            self._playback.add(self.chunk, observation.stamp_ns)
-            self.task.on_inference(self.chunk.progress, self.chunk.actions[0], now_s)
-        except (RuntimeError, ValueError, MemoryError) as error:
-            fatal = isinstance(error, MemoryError) or 'OutOfMemory' in type(error).__name__
-            self.task.on_policy_error(f'{type(error).__name__}: {error}', fatal, now_s)
-
-    def _follow_task(self) -> None:
-        """What belongs to an older attempt is forgotten."""
-        if self._seen == (self.task.generation, self.task.instruction_id):
-            return
-        self._playback.clear()
-        if self.task.instruction_id != self._seen[1]:
-            self._odometer.reset()
-        self._seen = (self.task.generation, self.task.instruction_id)
-        if self.task.wording is not None:
-            self.policy.reset(self.task.wording)
+    def _pass_gate(self, now_s: float) -> None:
+        """As `confidence_monitor` does: each proposal, and a closed gate when none comes."""
+        for proposal in tuple(self.controller.take_proposals()) or (None,):
+            if isinstance(proposal, t.Fault):
+                self.gate.refuse(now_s)
+                self.safety.on_rejected('gated', proposal.reason, now_s)
+                self.controller.on_gated(False, proposal.reason, now_s)
+            elif gated := (self.gate.silence(now_s) if proposal is None
+                           else self.gate.update(proposal, now_s)):
+                self.gated = gated
+                self.safety.on_gated(gated, now_s)
+                self.controller.on_gated(gated.is_open, gated.reason, now_s)

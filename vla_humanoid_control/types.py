@@ -28,9 +28,9 @@ class Observation:
             grippers].
         elapsed_s: Time for which the present instruction has been acted on, held time not
             counted [s].
-        travelled: float64 [3], dead reckoning of the base commands that were sent since the
-            instruction began: x [m], y [m], yaw [rad, unwrapped], in the frame of the base at that
-            moment.
+        travelled: float64 [3], how far the base has come since the instruction began: x [m],
+            y [m], yaw [rad, unwrapped], in the frame of the base at that moment. By its odometry,
+            or by dead reckoning of the commands that were sent where the robot has none.
     """
 
     stamp_ns: int
@@ -93,6 +93,21 @@ class ImuReading:
 
 
 @dataclass(frozen=True)
+class OdometryReading:
+    """Measured motion of the base.
+
+    Attributes:
+        stamp_ns: Time of measurement, in the robot's clock [ns].
+        pose: float64 [3], x, y [m], yaw [rad] in the odometry's own frame.
+        twist: float64 [3], forward, left, turning left [m/s, m/s, rad/s].
+    """
+
+    stamp_ns: int
+    pose: NDArray[np.float64]
+    twist: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class ActionChunk:
     """A policy's answer to one observation: the next H actions.
 
@@ -148,6 +163,19 @@ class Proposal:
     action: Action
     confidence: float
     progress: float
+
+
+@dataclass(frozen=True)
+class Fault:
+    """In the place of a proposal: a task runs, and there is no usable action.
+
+    Attributes:
+        stamp_ns: Stamp of the camera frame that was acted on last [ns].
+        reason: Why.
+    """
+
+    stamp_ns: int
+    reason: str
 
 
 @dataclass(frozen=True)

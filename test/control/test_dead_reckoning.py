@@ -34,7 +34,7 @@ def test_circle_comes_back_and_the_turn_is_not_wrapped() -> None:
 def test_frame_begins_anew_at_a_reset() -> None:
     odometer = DeadReckoning()
     end = drive(odometer, (0.0, 0.0, 1.0), 1.0)
-    odometer.reset()
+    odometer.reset(end)
     end = drive(odometer, (0.5, 0.0, 0.0), 1.0, end)
     assert odometer.travelled(end) == pytest.approx([0.5, 0.0, 0.0])
 
@@ -50,3 +50,13 @@ def test_silence_does_not_drive_on() -> None:
 def test_before_any_command_it_has_not_moved() -> None:
     assert not DeadReckoning().travelled(5.0).any()
     assert not DeadReckoning().is_moving(5.0)
+
+
+def test_a_reset_in_motion_forgets_the_motion_before_it() -> None:
+    """Regression: what the base had moved since the last command before it counted after it."""
+    odometer = DeadReckoning()
+    odometer.on_command(np.array([1.0, 0.0, 0.0]), 10.0)
+    odometer.reset(10.1)
+    assert not odometer.travelled(10.1).any()
+    assert odometer.travelled(10.15)[0] == pytest.approx(0.05)
+    assert odometer.travelled(99.0)[0] == pytest.approx(MAX_GAP_S - 0.1)

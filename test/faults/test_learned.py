@@ -16,14 +16,10 @@ from fault_report import Fault
 os.environ.setdefault('MUJOCO_GL', 'egl')  # before mujoco is loaded
 pytest.importorskip('mujoco', reason='needs the simulator: pip install .[sim]')
 
-from vla_humanoid_control.confidence.gate import ConfidenceGate
-from vla_humanoid_control.control.task import TaskManager
 from vla_humanoid_control.evaluation.rollout import SETTLE_S, Rollout
 from vla_humanoid_control.learning.corruptions import CORRUPTIONS
-from vla_humanoid_control.pipeline import Pipeline
 from vla_humanoid_control.policy.registry import DEFAULT_POLICY, gate_config, load_policy
 from vla_humanoid_control.robot.spec import load_robot
-from vla_humanoid_control.safety.supervisor import SafetySupervisor
 from vla_humanoid_control.tasks.task import Task
 from vla_humanoid_control.types import Command, TaskState
 
@@ -42,9 +38,7 @@ class Watched(Rollout):
         self.impair = None
         self.world.reset(seed, Task.from_key('move:forward'))
         self._steps = 0
-        self.pipeline = Pipeline(self.robot, self.policy, ConfidenceGate(self.gate),
-                                 TaskManager(self.task),
-                                 SafetySupervisor(self.robot, self.safety, self.world.time_s))
+        self.pipeline = self.new_pipeline()
         self._idle(self.pipeline, SETTLE_S)
         self._say(self.pipeline, instruction)
         self.commands: list[Command] = []
@@ -100,14 +94,14 @@ def test_fault_25_command_outside_its_abilities(learned: Watched, fault: Fault) 
     """'file my taxes', and others that no robot of this kind could carry out."""
     for words in OUTSIDE:
         learned.begin(SEEDS[0], words)
-        learned.until(lambda: learned.pipeline.task.state is TaskState.FAILED, 15.0)
-        assert learned.pipeline.task.state is TaskState.FAILED, words
-        assert 'confidence' in learned.pipeline.task.reason, words
+        learned.until(lambda: learned.pipeline.controller.task.state is TaskState.FAILED, 15.0)
+        assert learned.pipeline.controller.task.state is TaskState.FAILED, words
+        assert 'confidence' in learned.pipeline.controller.task.reason, words
         assert not any(c.twist.any() for c in learned.commands), words
         for name, target in learned.commands[-1].joints.items():
             way = [c.joints[name] - target for c in learned.commands]
             assert max(map(abs, way)) < 1e-3, (words, name)
-    fault.happened(learned.pipeline.task.describe())
+    fault.happened(learned.pipeline.controller.task.describe())
 
 
 def test_fault_39_another_world(learned: Watched, fault: Fault) -> None:

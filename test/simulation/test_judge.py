@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from vla_humanoid_control.robot.spec import load_robot
-from vla_humanoid_control.simulation.expert import Expert, advance, observe
+from vla_humanoid_control.simulation.expert import Expert, observe
 from vla_humanoid_control.simulation.judge import TaskMonitor
 from vla_humanoid_control.simulation.world import World
+from vla_humanoid_control.support.geometry import advance
 from vla_humanoid_control.tasks.task import Task
 from vla_humanoid_control.tasks.vocabulary import OUT_OF_SCOPE, TASK_KEYS
 

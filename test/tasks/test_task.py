@@ -10,7 +10,7 @@ from vla_humanoid_control.tasks.vocabulary import OUT_OF_SCOPE, TASK_KEYS
 
 
 def test_keys_round_trip():
-    assert [Task.from_key(k).key for k in TASK_KEYS] == TASK_KEYS
+    assert tuple(Task.from_key(k).key for k in TASK_KEYS) == TASK_KEYS
 
 
 @pytest.mark.parametrize('distractors', [None, 0, 3])

@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 
 from vla_humanoid_control.data.shards import write_shard
 from vla_humanoid_control.robot.spec import RobotSpec
-from vla_humanoid_control.simulation.expert import DT_S, Expert, advance, observe
+from vla_humanoid_control.simulation.expert import DT_S, Expert, observe
 from vla_humanoid_control.simulation.layout import TABLE_STANDOFF_M, is_free
 from vla_humanoid_control.simulation.scene import TABLE_HALF_M
 from vla_humanoid_control.simulation.world import World
+from vla_humanoid_control.support.geometry import advance
 from vla_humanoid_control.tasks.task import Task
 from vla_humanoid_control.tasks.vocabulary import (
     COLOURS,

@@ -10,6 +10,8 @@ import numpy as np
 from vla_humanoid_control.support.bounds import bounded
 from vla_humanoid_control.types import Action, GatedProposal, Proposal
 
+SILENCE_S = 0.15
+"""So long after the last proposal a closed gate reports itself [s]."""
 LOWEST_THRESHOLD = 0.02
 """A gate of the graph opens no lower: below this, it would be open to everything."""
 
@@ -65,6 +67,7 @@ class ConfidenceGate:
         self._latest: Proposal | None = None
         self._stamp_ns: int | None = None  # newest frame that a proposal came from
         self._fresh_s = -math.inf  # when it first showed
+        self._told_s = -math.inf  # when it last said what passes
 
     @property
     def is_open(self) -> bool:
@@ -82,6 +85,7 @@ class ConfidenceGate:
             The newest proposal while the gate is open; a hold with its confidence otherwise.
         """
         invalid = None
+        self._told_s = now_s
         if proposal is not None:
             self._latest, invalid = _validated(proposal)
             self._follow_stamp(proposal.stamp_ns, now_s)
@@ -96,6 +100,25 @@ class ConfidenceGate:
             self._latest = replace(self._latest, action=Action.hold(), confidence=0.0)
             return _held(self._latest, invalid)
         return self._judge(self._latest, now_s)
+
+    def refuse(self, now_s: float) -> None:
+        """There is no usable proposal: close at once."""
+        self._told_s = now_s
+        self._move(False, now_s)
+
+    def silence(self, now_s: float, after_s: float = SILENCE_S) -> GatedProposal | None:
+        """What to say though no proposal came: that the gate is closed, or nothing.
+
+        An open proposal is never repeated: when proposals cease, safety's watchdog runs.
+
+        Args:
+            now_s: Steady clock [s].
+            after_s: So long after the last word it is said again [s].
+        """
+        if now_s - self._told_s < after_s:
+            return None
+        gated = self.update(None, now_s)
+        return None if gated.is_open else gated
 
     def _follow_stamp(self, stamp_ns: int, now_s: float) -> None:
         """Count a frame as fresh if it is newer than the one before."""

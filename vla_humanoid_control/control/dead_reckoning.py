@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_humanoid_control.support.geometry import advance
+
 MAX_GAP_S = 0.25
 """A command does not count for longer than this: the robot's own watchdog has stopped by then."""
 
@@ -15,11 +17,12 @@ class DeadReckoning:
     def __init__(self) -> None:
         self._pose: NDArray[np.float64] = np.zeros(3)
         self._twist: NDArray[np.float64] = np.zeros(3)
-        self._since_s: float | None = None
+        self._heard_s: float | None = None  # when the newest command came
+        self._since_s = 0.0  # up to when `_pose` holds
 
-    def reset(self) -> None:
-        """Begin anew here: a new instruction."""
-        self._pose = np.zeros(3)
+    def reset(self, now_s: float) -> None:
+        """Begin anew here and now: a new instruction. The present command goes on."""
+        self._pose, self._since_s = np.zeros(3), now_s
 
     def on_command(self, twist: NDArray[np.float64], now_s: float) -> None:
         """A command was sent.
@@ -30,20 +33,16 @@ class DeadReckoning:
         """
         self._pose = self.travelled(now_s)
         self._twist = np.array(twist, dtype=np.float64)
-        self._since_s = now_s
+        self._heard_s = self._since_s = now_s
 
     def is_moving(self, now_s: float) -> bool:
         """Whether the base is being told to move: more than 0.02 m/s or rad/s."""
-        return (self._since_s is not None and now_s - self._since_s <= MAX_GAP_S
+        return (self._heard_s is not None and now_s - self._heard_s <= MAX_GAP_S
                 and bool(np.abs(self._twist).max() > 0.02))
 
     def travelled(self, now_s: float) -> NDArray[np.float64]:
         """float64 [3]: x [m], y [m], yaw [rad, unwrapped], in the frame of the base at `reset`."""
-        if self._since_s is None:
+        if self._heard_s is None:
             return np.array(self._pose)
-        dt = min(max(now_s - self._since_s, 0.0), MAX_GAP_S)
-        x, y, yaw = self._pose
-        vx, vy, wz = self._twist
-        middle = yaw + wz * dt / 2  # second order: exact enough for steps of 20 ms
-        c, s = np.cos(middle), np.sin(middle)
-        return np.array([x + (c * vx - s * vy) * dt, y + (s * vx + c * vy) * dt, yaw + wz * dt])
+        dt = max(min(now_s, self._heard_s + MAX_GAP_S) - self._since_s, 0.0)
+        return advance(self._pose, self._twist, dt)

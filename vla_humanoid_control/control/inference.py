@@ -46,8 +46,37 @@ class Outcome:
     duration_s: float
 
 
+class Inference:
+    """A policy that is asked by request: reset where the attempt is a new one, errors as outcomes.
+
+    Args:
+        policy: Used by nothing else from now on.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._generation: int | None = None
+
+    def run(self, request: Request) -> Outcome:
+        """Infer. Whatever the policy raises, even `exit()`, becomes an outcome."""
+        began_s = time.monotonic()
+        chunk, error, is_fatal = None, '', False
+        try:
+            if request.generation != self._generation:
+                self._policy.reset(request.wording)
+                self._generation = request.generation
+            chunk = self._policy.infer(request.observation)
+            error = 'the policy gave no chunk' if chunk is None else ''
+        except (Exception, SystemExit) as caught:
+            self._generation = None
+            error = f'{type(caught).__name__}: {caught}'[:200]
+            # torch.cuda.OutOfMemoryError derives from RuntimeError; torch need not be here.
+            is_fatal = isinstance(caught, MemoryError) or 'OutOfMemory' in type(caught).__name__
+        return Outcome(request, chunk, error, is_fatal, time.monotonic() - began_s)
+
+
 class InferenceWorker:
-    """One request at a time; the caller asks `is_busy` first and gets results with `take`.
+    """One request at a time; `take` gives its outcome.
 
     Args:
         policy: Used by the worker's thread alone from now on.
@@ -55,14 +84,13 @@ class InferenceWorker:
     """
 
     def __init__(self, policy: Policy, on_outcome: Callable[[], None]) -> None:
-        self._policy = policy
+        self._inference = Inference(policy)
         self._on_outcome = on_outcome
         self._condition = threading.Condition()
         self._request: Request | None = None
         self._began_s: float | None = None
         self._outcome: Outcome | None = None
         self._closing = False
-        self._generation: int | None = None
         # A daemon: a hung inference must not keep the process from ending.
         self._thread = threading.Thread(target=self._work, name='inference', daemon=True)
         self._thread.start()
@@ -110,24 +138,7 @@ class InferenceWorker:
                     return
                 request, self._request = self._request, None
             assert request is not None
-            outcome = self._infer(request)
+            outcome = self._inference.run(request)
             with self._condition:
                 self._outcome, self._began_s = outcome, None
             self._on_outcome()
-
-    def _infer(self, request: Request) -> Outcome:
-        began_s = time.monotonic()
-        chunk, error, is_fatal = None, '', False
-        try:
-            if request.generation != self._generation:
-                self._policy.reset(request.wording)
-                self._generation = request.generation
-            chunk = self._policy.infer(request.observation)
-            error = 'the policy gave no chunk' if chunk is None else ''
-        # Whatever a policy raises, the loop decides what follows; not even exit() ends the thread.
-        except (Exception, SystemExit) as caught:
-            self._generation = None
-            error = f'{type(caught).__name__}: {caught}'[:200]
-            # torch.cuda.OutOfMemoryError derives from RuntimeError; torch need not be here.
-            is_fatal = isinstance(caught, MemoryError) or 'OutOfMemory' in type(caught).__name__
-        return Outcome(request, chunk, error, is_fatal, time.monotonic() - began_s)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from vla_humanoid_control.control.rest import RestWatch
 from vla_humanoid_control.language.intake import Instruction, reword
+from vla_humanoid_control.state_text import task_line
 from vla_humanoid_control.support.bounds import bounded, check_bounds
 from vla_humanoid_control.types import TaskState
 
@@ -67,6 +68,8 @@ class TaskManager:
             discarded.
         instruction_id: Grows with every new instruction, not with a retry: travelled distance and
             elapsed time begin anew with it.
+        blind: Set from outside: why the policy cannot be asked now, such as a camera that is
+            missing; empty where it can.
     """
 
     def __init__(self, config: TaskConfig) -> None:
@@ -75,6 +78,7 @@ class TaskManager:
         self.reason = ''
         self.generation = 0
         self.instruction_id = 0
+        self.blind = ''
         self._instruction: Instruction | None = None
         self._attempt = 0
         self._began_s = 0.0  # when the command came
@@ -194,10 +198,8 @@ class TaskManager:
 
     def describe(self) -> str:
         """One line for people and `/vla/task_state`, such as 'RUNNING: go to the red box'."""
-        line = self.state.value
-        if self._instruction is not None and self.state is not TaskState.IDLE:
-            line += f': {self._instruction.text}'
-        return f'{line} ({self.reason})' if self.reason else line
+        told = '' if self.state is TaskState.IDLE else self.instruction
+        return task_line(self.state, told, self.reason)
 
     def _follow_gate(self, now_s: float) -> None:
         # A gate still open from the instruction before says nothing about this one.
@@ -212,6 +214,8 @@ class TaskManager:
             self.reason = self._held_reason()
 
     def _held_reason(self) -> str:
+        if self.blind:
+            return self.blind
         if not self._inferred:
             return 'the policy gave no result'
         return self._gate_reason or 'the confidence gate is closed'

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig
-from vla_humanoid_control.control.dead_reckoning import DeadReckoning
-from vla_humanoid_control.control.task import TaskConfig, TaskManager
+from vla_humanoid_control.control.controller import Controller, ControllerConfig
+from vla_humanoid_control.control.task import TaskConfig
 from vla_humanoid_control.evaluation.camera_faults import BrokenCamera
 from vla_humanoid_control.evaluation.held import BEYOND_IT, WATCH_S, HoldWatch
 from vla_humanoid_control.evaluation.impaired_view import ImpairedView
@@ -18,7 +18,7 @@ from vla_humanoid_control.evaluation.suite import HELD_FAMILIES, Episode
 from vla_humanoid_control.evaluation.watching import InterventionCounter
 from vla_humanoid_control.interfaces import Policy
 from vla_humanoid_control.language.intake import Rejection
-from vla_humanoid_control.perception.frames import FrameLimits, FrameStore
+from vla_humanoid_control.perception.frames import FrameLimits
 from vla_humanoid_control.pipeline import Pipeline
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.safety.config import SafetyConfig
@@ -28,7 +28,7 @@ from vla_humanoid_control.simulation.judge import TaskMonitor
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.tasks.vocabulary import OUT_OF_SCOPE
-from vla_humanoid_control.types import Command, SafetyState, TaskState
+from vla_humanoid_control.types import Command, OdometryReading, SafetyState, TaskState
 
 CONTROL_S = 0.02
 SETTLE_S = 0.8
@@ -95,6 +95,7 @@ class Rollout:
         robot: The robot.
         policy: What controls it.
         gate, task, safety: Configuration of the parts around the policy.
+        latency_s: How long after a request the policy's answer is heard [s].
         camera_size: Width and height of the camera image [px]; None takes twice the policy's own,
             so that its resizing averages as it does with a real camera's image.
 
@@ -107,6 +108,7 @@ class Rollout:
     gate: GateConfig = field(default_factory=GateConfig)
     task: TaskConfig = field(default_factory=TaskConfig)
     safety: SafetyConfig = field(default_factory=SafetyConfig)
+    latency_s: float = 0.0
     camera_size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
@@ -117,7 +119,6 @@ class Rollout:
         self.impair: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
         self._breaking: Mapping[str, BrokenCamera] = {}
         self._said_s = 0.0
-        self._odometer, self._frames = DeadReckoning(), self._new_frames()
         self._noise = CameraNoise(0)
         self._state = SafetyState.STOP
 
@@ -131,12 +132,9 @@ class Rollout:
         world.reset(episode.seed, task)
         self._steps = 0
         self._state = SafetyState.STOP
-        self._odometer, self._frames = DeadReckoning(), self._new_frames()
         self._noise = CameraNoise(episode.seed)
         self.impair = None if episode.view is None else ImpairedView(episode.view, episode.seed)
-        pipeline = Pipeline(self.robot, self.policy, ConfidenceGate(self.gate),
-                            TaskManager(self.task),
-                            SafetySupervisor(self.robot, self.safety, world.time_s))
+        pipeline = self.new_pipeline()
         self._idle(pipeline, SETTLE_S)
         if task.preamble is not None:
             words, seconds = task.preamble
@@ -149,6 +147,14 @@ class Rollout:
         return self._watched(episode, pipeline) if episode.family in HELD_FAMILIES \
             else self._judged(episode, pipeline)
 
+    def new_pipeline(self) -> Pipeline:
+        """A pipeline that begins now, with everything closed and nothing heard."""
+        controller = Controller(self.policy.spec, self.robot, ControllerConfig(),
+                                FrameLimits(frozen_at_rest=True), self.task)
+        safety = SafetySupervisor(self.robot, self.safety, self.world.time_s)
+        return Pipeline(controller, self.policy, ConfidenceGate(self.gate), safety,
+                        self.latency_s)
+
     def close(self) -> None:
         """Free the drawing contexts."""
         self.world.close()
@@ -157,11 +163,12 @@ class Rollout:
         task, world, trace = episode.task, self.world, self._trace()
         monitor = TaskMonitor(task, world)
         self._say(pipeline, episode.instruction)
-        while pipeline.task.is_active and world.time_s - trace.began_s < task.time_limit_s:
+        followed = pipeline.controller.task
+        while followed.is_active and world.time_s - trace.began_s < task.time_limit_s:
             trace.take(pipeline, self._step(pipeline), world.time_s)
             monitor.update(world)
-        declared = pipeline.task.state is TaskState.DONE
-        trace.ended_s, trace.retries = world.time_s, pipeline.task.attempt
+        declared = followed.state is TaskState.DONE
+        trace.ended_s, trace.retries = world.time_s, followed.attempt
         settled_s = world.time_s + task.settle_s
         while declared and world.time_s < settled_s:
             trace.take(pipeline, self._step(pipeline), None)
@@ -169,8 +176,8 @@ class Rollout:
         reached = monitor.success(world)
         reason = ''
         if not declared:
-            reason = pipeline.task.describe() if not pipeline.task.is_active \
-                else f'not declared done after {task.time_limit_s:g} s'
+            reason = followed.describe() if not followed.is_active else \
+                f'not declared done after {task.time_limit_s:g} s'
             reason += ', though it was reached' if reached else ''
         elif not reached:
             reason = 'declared done, but it was not'
@@ -194,8 +201,9 @@ class Rollout:
             for camera in self._breaking.values():
                 camera.close()
             self._breaking = {}
-        trace.ended_s, trace.retries = self.world.time_s, pipeline.task.attempt
-        declared = pipeline.task.state is TaskState.DONE
+        followed = pipeline.controller.task
+        trace.ended_s, trace.retries = self.world.time_s, followed.attempt
+        declared = followed.state is TaskState.DONE
         problem = watch.problem
         if declared and episode.task.family == OUT_OF_SCOPE:
             problem = problem or BEYOND_IT
@@ -233,33 +241,25 @@ class Rollout:
         scan = world.scan_reading() if 'scan' in self.robot.sensors \
             and self._steps % SCAN_EVERY == 0 else None
         imu = world.imu_reading() if 'imu' in self.robot.sensors else None
-        if 'odom' in self.robot.sensors:
-            pipeline.safety.on_odom(world.odometry()[1], now_s)
-        command = pipeline.step(now_s, self._see, world.joint_reading(), scan, imu)
+        odometry = OdometryReading(world.stamp_ns, *world.odometry()) \
+            if 'odom' in self.robot.sensors else None
+        command = pipeline.step(now_s, self._see, world.joint_reading(), scan, imu, odometry)
         self._state = command.state
-        self._odometer.on_command(command.twist, now_s)
         world.apply(command.twist, command.joints)
         world.advance(CONTROL_S)
         self._steps += 1
         return command
 
     def _see(self) -> Mapping[str, NDArray[np.uint8]]:
-        """What the cameras give; nothing where the controller's node would refuse a frame."""
-        now_s, stamp_ns = self.world.time_s, self.world.stamp_ns
-        images = {name: self._breaking[name].view(image, now_s - self._said_s)
-                  if name in self._breaking else image for name, image in self._look().items()}
-        moving = self._odometer.is_moving(now_s)
-        problems = [self._frames.add(name, image, stamp_ns, stamp_ns, now_s, moving)
-                    for name, image in images.items()]
-        return {} if any(problems) else images
+        """What the cameras give."""
+        since_s = self.world.time_s - self._said_s
+        return {name: self._breaking[name].view(image, since_s)
+                if name in self._breaking else image for name, image in self._look().items()}
 
     def _look(self) -> Mapping[str, NDArray[np.uint8]]:
         images = {name: self._noise.on(self.world.render(name, *self._size))
                   for name in self.policy.spec.cameras}
         return images if self.impair is None else {n: self.impair(i) for n, i in images.items()}
-
-    def _new_frames(self) -> FrameStore:
-        return FrameStore(self.policy.spec.cameras, FrameLimits(frozen_at_rest=True))
 
 
 @dataclass
@@ -277,9 +277,10 @@ class _Trace:
     def take(self, pipeline: Pipeline, command: Command, now_s: float | None) -> None:
         """Note a control step; `now_s` is None once the task has ended."""
         self.interventions.take(command.state)
-        if now_s is not None and pipeline.chunk is not None and pipeline.chunk is not self._chunk:
+        chunk = pipeline.controller.chunk
+        if now_s is not None and chunk is not None and chunk is not self._chunk:
             since_s = round(now_s - self.began_s, 3)
-            self.confidences.append((since_s, float(np.clip(pipeline.chunk.confidence, 0, 1))))
-            for name, confidence in pipeline.chunk.signals.items():
+            self.confidences.append((since_s, float(np.clip(chunk.confidence, 0, 1))))
+            for name, confidence in chunk.signals.items():
                 self.signals.setdefault(name, []).append((since_s, confidence))
-        self._chunk = pipeline.chunk
+        self._chunk = chunk

@@ -7,6 +7,7 @@ the node graph, which see what the topics say.
 from __future__ import annotations
 
 from vla_humanoid_control.control.task import ACTIVE
+from vla_humanoid_control.state_text import read_task
 from vla_humanoid_control.types import SafetyState, TaskState
 
 INTERVENTIONS = frozenset({SafetyState.SLOW, SafetyState.STOP, SafetyState.ESTOP})
@@ -60,10 +61,9 @@ class TaskWatch:
         if line == self._newest:
             return
         self._newest = line
-        state, _, about = line.partition(': ')
-        if about != self._instruction and not about.startswith(f'{self._instruction} ('):
+        if (said := read_task(line, self._instruction)) is None:
             return
-        self.line, self.state = line, TaskState(state)
+        self.line, self.state = line, said[0]
         self.retries += self.state is TaskState.RETRYING
 
     @property

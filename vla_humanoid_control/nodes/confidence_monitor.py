@@ -126,6 +126,7 @@ class ConfidenceMonitor(ManagedNode):
     def _refuse(self, stamp_ns: int, reason: str) -> None:
         self._counts['rejected'] += 1
         self._fault = reason
+        self._gate.refuse(time.monotonic())
         self.warn('proposal', f'proposal refused: {reason}')
         self._publish(encode_fault(stamp_ns, reason), 0.0)
 

@@ -35,6 +35,7 @@ except ImportError:  # Humble has them elsewhere
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+LEVELS = {'ok': OK, 'warn': WARN, 'error': ERROR}
 
 EXIT_USER_ERROR = 2
 _GRAPH_PERIOD_S = 1.0  # how often the graph is asked, and how long it may be late with news
@@ -160,6 +161,12 @@ class ManagedNode(LifecycleNode):
     def every(self, period_s: float, callback: Callable[[], None]) -> None:
         """Call back on the steady clock until the node is deactivated."""
         self._own_timers.append(self.create_timer(period_s, callback, clock=self._steady))
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """Have the executor's thread call back; for other threads."""
+        if (executor := self.executor) is not None:
+            # A guard condition would do, but the events executor has none.
+            executor.create_task(callback)
 
     def now_ns(self) -> int:
         """The robot's clock, that stamps are in; simulated time under `use_sim_time` [ns]."""

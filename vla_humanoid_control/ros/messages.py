@@ -13,16 +13,17 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from geometry_msgs.msg import Twist
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
-from sensor_msgs.msg import Image, Imu, JointState, LaserScan
+from sensor_msgs.msg import CompressedImage, Image, Imu, JointState, LaserScan
 
 from vla_humanoid_control.channels import ChannelMessage
 from vla_humanoid_control.perception.image_decoding import (
     ImageError,
     RawImage,
     decode,
+    decode_compressed_rgb,
     decode_rgb,
 )
-from vla_humanoid_control.types import ImuReading, JointReading, ScanReading
+from vla_humanoid_control.types import ImuReading, JointReading, OdometryReading, ScanReading
 
 
 def usable_bridge() -> Any:
@@ -192,6 +193,14 @@ def odometry_to_msg(stamp_ns: int, pose: NDArray[np.float64],
     return msg
 
 
+def odometry_from_msg(msg: Odometry) -> OdometryReading:
+    """Pose and twist of the base; non-finite values are passed on, for who uses them to judge."""
+    p, q = msg.pose.pose.position, msg.pose.pose.orientation
+    yaw = math.atan2(2 * (q.w * q.z + q.x * q.y), 1 - 2 * (q.y * q.y + q.z * q.z))
+    return OdometryReading(to_ns(msg.header.stamp), np.array([p.x, p.y, yaw]),
+                           twist_from_msg(msg.twist.twist))
+
+
 # --- images -------------------------------------------------------------------------------------
 
 
@@ -201,7 +210,7 @@ def raw_image(msg: Image) -> RawImage:
                     msg.data)
 
 
-def rgb_from_msg(msg: Image) -> NDArray[np.uint8]:
+def rgb_from_msg(msg: Image | CompressedImage) -> NDArray[np.uint8]:
     """The image as RGB, uint8 [H, W, 3]: by cv_bridge where ROS provides it, else by `decode_rgb`.
 
     Two kinds of images go to `decode_rgb` in any case, as cv_bridge mistakes them: in big-endian
@@ -210,6 +219,8 @@ def rgb_from_msg(msg: Image) -> NDArray[np.uint8]:
     Raises:
         ImageError: It cannot be used; the border checks are the same either way.
     """
+    if isinstance(msg, CompressedImage):
+        return decode_compressed_rgb(msg.data)
     image = raw_image(msg)
     if BRIDGE is None:
         return decode_rgb(image)

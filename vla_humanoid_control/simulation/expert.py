@@ -16,7 +16,7 @@ from vla_humanoid_control.robot.kinematics import ARM_JOINTS, ArmKinematics
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.scene import TABLE_HEIGHT_M
 from vla_humanoid_control.simulation.world import World
-from vla_humanoid_control.support.geometry import wrap
+from vla_humanoid_control.support.geometry import advance, wrap
 from vla_humanoid_control.tasks.task import Task
 from vla_humanoid_control.tasks.vocabulary import MOVES
 
@@ -266,16 +266,6 @@ def observe(world: World, task: Task, elapsed_s: float,
 
 def _progress(done: bool, share: float) -> float:
     return 1.0 if done else UNDER_WAY * float(np.clip(share, 0, 1))
-
-
-def advance(pose: NDArray[np.float64], twist: NDArray[np.float64],
-            duration_s: float) -> NDArray[np.float64]:
-    """Dead reckoning: a pose [3] after a base twist [3] for some time, by the midpoint rule."""
-    yaw = pose[2] + twist[2] * duration_s / 2
-    cos, sin = np.cos(yaw), np.sin(yaw)
-    return np.array([pose[0] + (cos * twist[0] - sin * twist[1]) * duration_s,
-                     pose[1] + (sin * twist[0] + cos * twist[1]) * duration_s,
-                     pose[2] + twist[2] * duration_s])
 
 
 def _for_side(posture: dict[str, float], side: str) -> dict[str, float]:

@@ -1,0 +1,403 @@
+"""Sees, hears, and proposes what to do: all of `vla_controller` but its topics and threads.
+
+    on_frame, on_joints, on_odometry, on_twist ─┐                  ┌─► take_request ─► a policy
+    on_command, on_gated, on_safety ────────────┼─► Controller ────┤                     │
+    on_outcome, tick ───────────────────────────┘   ▲              └─► take_proposals    │
+                                                    └───────────── on_outcome ◄──────────┘
+
+The node drives it from topics, with an inference thread beside it; `pipeline.py` drives it in
+process. Time is always an argument: `now_s` on a steady clock, stamps in the robot's clock. After
+each call, `take_request` and `take_proposals` give what is to be inferred and published.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_humanoid_control.control.dead_reckoning import DeadReckoning
+from vla_humanoid_control.control.inference import Outcome, Request
+from vla_humanoid_control.control.odometry import OdometryTrack
+from vla_humanoid_control.control.playback import ChunkPlayback
+from vla_humanoid_control.control.task import TaskConfig, TaskManager
+from vla_humanoid_control.interfaces import PolicySpec
+from vla_humanoid_control.language.intake import Instruction, Rejection, parse_command
+from vla_humanoid_control.perception.frames import FrameLimits, FrameStore
+from vla_humanoid_control.robot.spec import RobotSpec
+from vla_humanoid_control.state_text import safety_line
+from vla_humanoid_control.support.bounds import bounded, check_bounds
+from vla_humanoid_control.types import (
+    BASE_CHANNELS,
+    Action,
+    ActionChunk,
+    Fault,
+    JointReading,
+    Observation,
+    Proposal,
+    SafetyState,
+)
+
+NEWS_S = 0.3
+"""For how long what safety said before a command may still be under way [s]."""
+LATE_S = 0.05
+"""An inference that has taken longer is not waited for: the tick proposes without it [s]."""
+_FIGURES = re.compile(r'\d+(\.\d+)?')
+
+
+@dataclass(frozen=True)
+class ControllerConfig:
+    """How often a controller proposes, and what it does not act on.
+
+    Attributes:
+        rate_hz: Proposals per second [Hz].
+        ensembling: Weight decay m of temporal ensembling; see `ChunkPlayback`.
+        joints_max_age_s: Older joint states are not acted on [s].
+        odometry_max_age_s: Older odometry, where the robot file lists it, is not acted on [s].
+        hang_timeout_s: An inference that takes longer counts as hung [s].
+    """
+
+    rate_hz: float = bounded(10.0, 1.0, 100.0, at_start=True)
+    ensembling: float = bounded(0.01, -2.0, 2.0, at_start=True)
+    joints_max_age_s: float = bounded(0.3, 0.02, 5.0)
+    odometry_max_age_s: float = bounded(0.5, 0.02, 5.0)
+    hang_timeout_s: float = bounded(1.0, 0.1, 60.0)
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
+
+
+class Controller:
+    """Turns camera frames and an English instruction into proposals.
+
+    Args:
+        spec: Of the policy that answers the requests.
+        robot: What is controlled.
+        config: How often, and what is not acted on.
+        frames: Which camera frames are trusted.
+        task: Limits of a task.
+
+    Attributes:
+        task: Where the present instruction stands.
+        frames: The newest camera frames.
+        chunk: The newest chunk that is acted on; None before the first.
+        fault: Why there is no usable action though a task runs; '' where there is none.
+        command_problem: Why the newest command was refused; '' where it was not.
+        base_problem: Set from outside: why it cannot be known how the base moves; '' where it can.
+        counts: What happened how often, for diagnostics.
+        inference_s: Duration of the newest inference [s].
+        is_due: Whether the next frame is inferred from.
+    """
+
+    def __init__(self, spec: PolicySpec, robot: RobotSpec, config: ControllerConfig,
+                 frames: FrameLimits, task: TaskConfig) -> None:
+        self.spec, self.config = spec, config
+        self.task = TaskManager(task)
+        self.frames = FrameStore(spec.cameras, frames)
+        self.chunk: ActionChunk | None = None
+        self.fault = self.command_problem = self.base_problem = ''
+        self.counts = dict.fromkeys(('commands', 'commands_rejected', 'messages_rejected',
+                                     'inferences', 'results_discarded', 'hangs'), 0)
+        self.inference_s = 0.0
+        self.is_due = False
+        self._top_twist = np.array([robot.base[c].velocity for c in BASE_CHANNELS]) * (1 + 1e-6)
+        self._playback = ChunkPlayback(spec, config.ensembling)
+        self._commanded = DeadReckoning()
+        self._odometry = OdometryTrack() if 'odom' in robot.sensors else None
+        self._joints: tuple[JointReading, float] | None = None
+        self._seen = (0, 0)  # generation and instruction that playback and way belong to
+        self._acted_ns = 0  # stamp of the frame that the newest chunk was computed from
+        self._pending: tuple[Request, float] | None = None  # what is inferred, and since when
+        self._request: Request | None = None
+        self._proposals: list[Proposal | Fault] = []
+        self._hangs_s = 0.0
+        self._latched = ''  # what safety says while an emergency stop is latched
+        self._asked_latched: tuple[Instruction, float] | None = None  # command meanwhile, and when
+
+    @property
+    def period_s(self) -> float:
+        """Time between two ticks [s]."""
+        return 1.0 / self.config.rate_hz
+
+    def configure(self, *, config: ControllerConfig | None = None,
+                  frames: FrameLimits | None = None, task: TaskConfig | None = None) -> None:
+        """Replace settings while running; None leaves them."""
+        self.config = config or self.config
+        self.frames.limits = frames or self.frames.limits
+        self.task.config = task or self.task.config
+
+    # --- what is to be done ------------------------------------------------------------------
+
+    def take_request(self) -> Request | None:
+        """What the policy is to infer now; None where nothing new. `on_outcome` answers it."""
+        request, self._request = self._request, None
+        return request
+
+    def take_proposals(self) -> list[Proposal | Fault]:
+        """What is to be published, oldest first."""
+        proposals, self._proposals = self._proposals, []
+        return proposals
+
+    def is_moving(self, now_s: float) -> bool:
+        """Whether the base is being told to move."""
+        return self._commanded.is_moving(now_s)
+
+    def problem(self, now_s: float) -> str:
+        """Why nothing can be inferred, whatever is asked for; '' where it can."""
+        _, blind = self.frames.matching(now_s)
+        return blind or self._joints_problem(now_s) or self._way_problem(now_s)
+
+    def health(self, now_s: float) -> tuple[str, str, dict[str, Any]]:
+        """For diagnostics: 'ok', 'warn' or 'error', why, and further values."""
+        values = {**self.counts, **self.frames.counts, 'task': self.task.describe(),
+                  'inference_s': self.inference_s}
+        if problem := self.fault or self.problem(now_s) or self.frames.problem:
+            return 'error', problem, values
+        if self.base_problem:
+            return 'warn', self.base_problem, values
+        if self.command_problem:
+            return 'warn', f'command refused: {self.command_problem}', values
+        return 'ok', '', values
+
+    # --- the senses --------------------------------------------------------------------------
+
+    def on_frame(self, camera: str, pixels: NDArray[np.uint8], stamp_ns: int, robot_now_ns: int,
+                 now_s: float) -> str:
+        """Take a frame, RGB uint8 [H, W, 3]. Says why it was refused; '' if it was accepted."""
+        problem = self.frames.add(camera, pixels, stamp_ns, robot_now_ns, now_s,
+                                  self.is_moving(now_s))
+        if not problem and self.is_due:
+            self._ask(now_s)
+        return problem
+
+    def on_joints(self, reading: JointReading, now_s: float) -> None:
+        """Take a joint reading."""
+        self._joints = reading, now_s
+
+    def on_odometry(self, pose: NDArray[np.float64], now_s: float) -> None:
+        """Take the base's measured pose, float64 [3]: x, y [m], yaw [rad] in any fixed frame."""
+        if self._odometry is not None and np.isfinite(pose).all():
+            self._odometry.on_pose(pose, now_s)
+
+    def on_twist(self, twist: NDArray[np.float64], now_s: float) -> None:
+        """Hear what the base was told, float64 [3]: forward, left [m/s], turning left [rad/s]."""
+        # What is beyond the limits, or NaN, did not come from safety, and no base follows it.
+        if (np.abs(twist) <= self._top_twist).all():
+            self._commanded.on_command(twist, now_s)
+
+    # --- words, and what gate and safety say -------------------------------------------------
+
+    def on_command(self, text: str, now_s: float) -> Instruction | Rejection:
+        """A person gives a command in plain English."""
+        self.counts['commands'] += 1
+        parsed = parse_command(text)
+        if isinstance(parsed, Rejection):
+            self.counts['commands_rejected'] += 1
+            self.command_problem = parsed.reason
+            return parsed
+        self.command_problem = ''
+        if self._latched and not parsed.is_stop:
+            # Topics have no order among each other: who heard of a reset and speaks at once may be
+            # heard here before safety is.
+            self._asked_latched = parsed, now_s
+        else:
+            self._begin(parsed, now_s)
+        return parsed
+
+    def on_gated(self, is_open: bool, reason: str, now_s: float) -> None:
+        """The confidence gate reports whether it lets proposals pass, or why not."""
+        self.task.on_gate(is_open, reason, now_s)
+        self._follow_task(now_s)
+
+    def on_safety(self, state: SafetyState, reason: str, now_s: float) -> None:
+        """Safety reports its state: an emergency stop ends the task, and no other begins."""
+        was_latched = bool(self._latched)
+        self._latched = safety_line(state, reason) if state is SafetyState.ESTOP else ''
+        if self._latched and not was_latched:
+            self.task.abort(self._latched, now_s)
+            self._follow_task(now_s)
+        elif not self._latched and self._asked_latched is not None:
+            self._begin(self._asked_latched[0], now_s)
+
+    def stop(self, now_s: float) -> None:
+        """End whatever runs, and forget what waits."""
+        self._asked_latched = None
+        self.task.stop(now_s)
+        self._follow_task(now_s)
+
+    def _begin(self, instruction: Instruction, now_s: float) -> None:
+        self._asked_latched = None
+        if not self.task.is_active:
+            # A hold, once more: after a reset, safety lets nothing move before it saw one, and
+            # the first action may be quicker than the next tick.
+            self._propose(now_s)
+        self.task.command(instruction, now_s)
+        self._follow_task(now_s)
+
+    def _refuse_latched(self, now_s: float) -> None:
+        """Refuse what was asked while latched, once safety had the time to say otherwise."""
+        if self._asked_latched is None or now_s - self._asked_latched[1] < NEWS_S:
+            return
+        instruction, self._asked_latched = self._asked_latched[0], None
+        self.counts['commands_rejected'] += 1
+        self.command_problem = self._latched
+        self.task.refuse(instruction, f'refused in {self._latched}', now_s)
+
+    # --- the loop ----------------------------------------------------------------------------
+
+    def tick(self, now_s: float) -> None:
+        """Let time pass. Call at `config.rate_hz`."""
+        self._refuse_latched(now_s)
+        self._tell_blindness(now_s)
+        self.task.tick(now_s)
+        self._watch_for_hang(now_s)
+        self._follow_task(now_s)
+        # The tick says when; the next frame starts it, so that no action is computed from a frame
+        # that has waited for the tick. Where none came since the last tick, none is: a proposal
+        # from an old frame would only put off the moment at which safety stops for want of one.
+        late = self.is_due
+        if late and (problem := self.frames.problem or self.problem(now_s)):
+            self.fault = problem  # known to be blind, and not only late
+        self.is_due = self.task.wording is not None
+        # An inference that runs or is about to is proposed as soon as its result comes.
+        if late or self.fault or not self.is_due or self._busy_s(now_s) > LATE_S:
+            self._propose(now_s)
+
+    def on_outcome(self, outcome: Outcome, now_s: float) -> None:
+        """Take what became of the request that was taken last."""
+        self._pending = None
+        if self._hangs_s > 0.0:
+            self._hangs_s, self.fault = 0.0, ''
+        self.inference_s = outcome.duration_s
+        if outcome.request.generation != self.task.generation:
+            self.counts['results_discarded'] += 1
+            return
+        self._use(outcome, now_s)
+        self._follow_task(now_s)
+        self._propose(now_s)
+
+    def _use(self, outcome: Outcome, now_s: float) -> None:
+        self.counts['inferences'] += 1
+        if outcome.chunk is None:
+            self.task.on_policy_error(outcome.error, outcome.is_fatal, now_s)
+            return
+        stamp_ns = outcome.request.observation.stamp_ns
+        try:
+            self._playback.add(outcome.chunk, stamp_ns)
+        except ValueError as error:
+            self._playback.clear()
+            self.task.on_policy_error(str(error), False, now_s)
+            self._seen = (self.task.generation, self.task.instruction_id)
+            self.fault = f'policy: {error}'
+            return
+        self.fault = ''
+        self.chunk, self._acted_ns = outcome.chunk, stamp_ns
+        self.task.on_inference(outcome.chunk.progress, outcome.chunk.actions[0], now_s)
+
+    def _ask(self, now_s: float) -> None:
+        wording = self.task.wording
+        if wording is None or self._pending is not None:
+            return
+        observation = self._observe(now_s)
+        if observation is not None:
+            self.is_due = False
+            self._request = Request(self.task.generation, wording, observation)
+            self._pending = self._request, now_s
+
+    def _busy_s(self, now_s: float) -> float:
+        return 0.0 if self._pending is None else now_s - self._pending[1]
+
+    def _watch_for_hang(self, now_s: float) -> None:
+        """Report a hung inference once in each timeout: each report uses up a retry."""
+        busy_s = self._busy_s(now_s)
+        if busy_s - self._hangs_s <= self.config.hang_timeout_s:
+            return
+        self._hangs_s = busy_s
+        self.counts['hangs'] += 1
+        reason = f'inference hangs for {busy_s:.1f} s'
+        self.task.on_policy_error(reason, False, now_s)
+        self._follow_task(now_s)
+        self.fault = reason
+
+    def _follow_task(self, now_s: float) -> None:
+        """What belongs to an older attempt is forgotten."""
+        generation, instruction = self._seen
+        if self.task.generation == generation:
+            return
+        self._playback.clear()
+        self.fault = ''
+        if self.task.instruction_id != instruction:
+            self._commanded.reset(now_s)
+            if self._odometry is not None:
+                self._odometry.reset()
+        self._seen = (self.task.generation, self.task.instruction_id)
+        self.is_due = self.task.is_active  # a new instruction waits for no tick
+        if not self.task.is_active:
+            self._propose(now_s)  # nor does a stop
+
+    def _propose(self, now_s: float) -> None:
+        stamp_ns, action = self._acted_ns, None
+        if self.fault and self.task.is_active:  # a task that has failed holds
+            self._proposals.append(Fault(stamp_ns, self.fault))
+            return
+        frames, _ = self.frames.matching(now_s)
+        if frames:
+            newest = max(frames.values(), key=lambda f: f.stamp_ns)
+            if self.task.is_active:
+                # On the steady clock, so that a paused or jumping robot clock plays nothing twice.
+                moment_ns = newest.stamp_ns + int((now_s - newest.arrival_s) * 1e9)
+                action = self._playback.action_at(moment_ns)
+            else:
+                stamp_ns = newest.stamp_ns
+        if action is None or self.chunk is None:
+            self._proposals.append(Proposal(stamp_ns, Action.hold(), 0.0, 0.0))
+        else:
+            self._proposals.append(Proposal(stamp_ns, action, self.chunk.confidence,
+                                            self.chunk.progress))
+
+    # --- what the policy sees ----------------------------------------------------------------
+
+    def _observe(self, now_s: float) -> Observation | None:
+        if self.problem(now_s) or self._joints is None:
+            return None
+        frames, _ = self.frames.matching(now_s)
+        positions = self._joints[0].positions
+        return Observation(
+            stamp_ns=min(f.stamp_ns for f in frames.values()),
+            images={name: f.pixels for name, f in frames.items()},
+            joint_positions=np.array([positions[n] for n in self.spec.joint_names]),
+            elapsed_s=self.task.elapsed_s(now_s),
+            travelled=(self._commanded.travelled(now_s) if self._odometry is None
+                       else self._odometry.travelled()),
+        )
+
+    def _joints_problem(self, now_s: float) -> str:
+        if self._joints is None:
+            return 'joint_states: nothing heard yet'
+        if now_s - self._joints[1] > self.config.joints_max_age_s:
+            return f'joint_states: nothing heard for {self.config.joints_max_age_s:g} s'
+        positions = self._joints[0].positions
+        for name in self.spec.joint_names:
+            if not np.isfinite(positions.get(name, np.nan)):
+                lacks = 'is missing' if name not in positions else 'is not finite'
+                return f'joint_states: {name} {lacks}'
+        return ''
+
+    def _way_problem(self, now_s: float) -> str:
+        """Why it is not known how far the base has come; '' where it is."""
+        if self._odometry is None:
+            return self.base_problem
+        age_s = self._odometry.age_s(now_s)
+        if age_s > self.config.odometry_max_age_s:
+            return 'odometry: nothing heard yet' if np.isinf(age_s) else \
+                f'odometry: nothing heard for {self.config.odometry_max_age_s:g} s'
+        return ''
+
+    def _tell_blindness(self, now_s: float) -> None:
+        """The task's reason for being held is the true one; other figures in it are no news."""
+        problem = self.problem(now_s)
+        if _FIGURES.sub('', problem) != _FIGURES.sub('', self.task.blind):
+            self.task.blind = problem
