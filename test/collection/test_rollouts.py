@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from vla_humanoid_control.collection import rollouts as recording
 from vla_humanoid_control.collection.rollouts import (
     RecordingPolicy,
     RolloutRecorder,
@@ -11,7 +12,8 @@ from vla_humanoid_control.collection.rollouts import (
 from vla_humanoid_control.data.shards import ShardSet, find_shards
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
 from vla_humanoid_control.robot.spec import load_robot
-from vla_humanoid_control.types import Observation
+from vla_humanoid_control.tasks.task import Task
+from vla_humanoid_control.types import ActionChunk, Observation
 
 ROBOT = load_robot('humanoid')
 
@@ -53,10 +55,49 @@ def test_success_is_kept_as_it_came(tmp_path):
 
 
 def test_recording_changes_nothing_and_takes_once():
-    plain, recording = ScriptedPolicy(ROBOT), RecordingPolicy(ScriptedPolicy(ROBOT))
+    plain, watched = ScriptedPolicy(ROBOT), RecordingPolicy(ScriptedPolicy(ROBOT))
     seen = Observation(1, {'head': np.zeros((96, 128, 3), np.uint8)}, ROBOT.home)
     plain.reset('turn left')
-    recording.reset('turn left')
-    np.testing.assert_array_equal(plain.infer(seen).actions, recording.infer(seen).actions)
-    assert [o for o, _ in recording.take()] == [seen]
-    assert recording.take() == []
+    watched.reset('turn left')
+    np.testing.assert_array_equal(plain.infer(seen).actions, watched.infer(seen).actions)
+    assert [o for o, _ in watched.take()] == [seen]
+    assert watched.take() == []
+    watched.infer(seen)
+    assert watched.take('turn right') == []
+    assert watched.take('turn left') == []
+
+
+@pytest.mark.parametrize(('words', 'asked'), [('stop', False), ('  Please   stop  NOW ', False),
+                                              ('no more of this strolling about', True)])
+def test_what_is_recorded_belongs_to_the_words_that_it_was_inferred_under(
+        monkeypatch: pytest.MonkeyPatch, words: str, asked: bool) -> None:
+    """Regression: the walk before a stop was kept under the words of the stop, as a success."""
+    monkeypatch.setattr(recording, '_draw_task', lambda rng: Task('stop'))
+    monkeypatch.setattr(recording, 'rehearsed', lambda key, split: [words])
+    policy = Listening(ScriptedPolicy(ROBOT))
+    *_, (_, shard) = RolloutRecorder(ROBOT, policy, 'val').shard(3, 2)
+    own = [o for heard, o in policy.heard if heard != 'walk forward']
+    assert any(heard == 'walk forward' for heard, _ in policy.heard)
+    assert bool(own) == asked
+    assert len(shard.frames) == len(own)
+    assert len(shard.texts) == (2 if asked else 0)
+    for number in range(len(shard.texts)):
+        first = shard.columns['episode'].index(number)
+        # Dead reckoning begins with the words: the walk is not in it.
+        assert np.abs(shard.columns['travelled'][first]).max() < 0.02
+
+
+class Listening:
+    """A policy that notes under which words it was asked."""
+
+    def __init__(self, policy: ScriptedPolicy) -> None:
+        self.spec, self._policy, self._words = policy.spec, policy, ''
+        self.heard: list[tuple[str, Observation]] = []
+
+    def reset(self, instruction: str) -> None:
+        self._words = instruction
+        self._policy.reset(instruction)
+
+    def infer(self, observation: Observation) -> ActionChunk:
+        self.heard.append((self._words, observation))
+        return self._policy.infer(observation)

@@ -92,6 +92,17 @@ def test_what_is_no_chunk_is_refused_like_one_that_does_not_fit(bad: Any) -> Non
     assert playback.action_at(0) is None
 
 
+@pytest.mark.parametrize('dt_s', [0.05, 0.2, 0.1001, 1, np.float32(0.05)])
+def test_a_chunk_with_another_step_than_announced_is_refused(dt_s: Any) -> None:
+    """Regression: its rows were played at its own step, too fast or too slow, without a word."""
+    playback = ChunkPlayback(SPEC)
+    with pytest.raises(ValueError, match=r'dt_s .*announced 0\.1'):
+        playback.add(replace(chunk([[1, 1]] * 3), dt_s=dt_s), 0)
+    assert playback.action_at(0) is None
+    playback.add(replace(chunk([[1, 1]] * 3), dt_s=np.float32(0.1)), 0)
+    assert playback.action_at(0) is not None
+
+
 @pytest.mark.parametrize('kind', [np.float16, np.float64, np.int8])
 def test_any_real_numbers_will_do(kind: type) -> None:
     playback = ChunkPlayback(SPEC)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +23,7 @@ from vla_humanoid_control.evaluation.impaired_view import KINDS
 from vla_humanoid_control.evaluation.rollout import Rollout
 from vla_humanoid_control.evaluation.suite import Episode
 from vla_humanoid_control.interfaces import Policy
+from vla_humanoid_control.language.intake import Instruction, parse_command
 from vla_humanoid_control.models.transforms import resize_image
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.layout import sample_layout, scene_rng
@@ -41,32 +41,38 @@ _WEIGHTS = {'move': .13, 'turn': .11, 'stop': .04, 'go_to': .28, 'reach': .24, '
 
 
 class RecordingPolicy:
-    """Passes everything on to a policy, and keeps what it saw and said.
+    """Passes everything on to a policy, and keeps what it saw and said, and under which words.
 
     Attributes:
         spec: The policy's.
-        seen: Every observation with the policy's answer, since the last `take`.
     """
 
     def __init__(self, policy: Policy) -> None:
         self.spec = policy.spec
         self._policy = policy
-        self.seen: list[tuple[Observation, ActionChunk]] = []
+        self._instruction = ''
+        self._seen: list[tuple[str, Observation, ActionChunk]] = []
 
     def reset(self, instruction: str) -> None:
         """See `Policy`."""
         self._policy.reset(instruction)
+        self._instruction = instruction
 
     def infer(self, observation: Observation) -> ActionChunk:
         """See `Policy`."""
         chunk = self._policy.infer(observation)
-        self.seen.append((observation, chunk))
+        self._seen.append((self._instruction, observation, chunk))
         return chunk
 
-    def take(self) -> list[tuple[Observation, ActionChunk]]:
-        """What was kept, which is then forgotten."""
-        seen, self.seen = self.seen, []
-        return seen
+    def take(self, instruction: str | None = None) -> list[tuple[Observation, ActionChunk]]:
+        """Every observation with its answer since the last `take`; all of them are forgotten.
+
+        Args:
+            instruction: Only those inferred under these words; None takes those under any.
+        """
+        seen, self._seen = self._seen, []
+        return [(observation, chunk) for words, observation, chunk in seen
+                if instruction is None or words == instruction]
 
 
 @dataclass
@@ -137,22 +143,18 @@ class RolloutRecorder:
         share = IMPAIRED_SHARE[self._split]
         view = str(rng.choice(KINDS)) if rng.random() < share else None
         result = rollout.run(Episode('recorded', words, task, seed, view=view))
-        seen = self._policy.take()
-        if task.preamble is not None:
-            # What was said first is no part of the episode.
-            seen = [s for s in seen if s[0].stamp_ns >= _began_ns(seen)]
+        # The walk before a stop belongs to other words. A stop word that is recognised ends the
+        # task without an inference: such an episode says nothing about the policy.
+        seen = self._policy.take(_as_given(words))
         if seen:
             shard.add(task.key, words, result.success and kind >= 0.24, seen,
                       self._policy.spec.image_size)
 
 
-def _began_ns(seen: list[tuple[Observation, ActionChunk]]) -> int:
-    """Stamp of the last observation at which elapsed time began anew [ns]."""
-    began = seen[0][0].stamp_ns if seen else 0
-    for (before, _), (after, _) in pairwise(seen):
-        if after.elapsed_s < before.elapsed_s:
-            began = after.stamp_ns
-    return began
+def _as_given(words: str) -> str:
+    """An instruction as the policy is given it, after the checks of `parse_command`."""
+    parsed = parse_command(words)
+    return parsed.text if isinstance(parsed, Instruction) else words
 
 
 def _draw_task(rng: np.random.Generator) -> Task:

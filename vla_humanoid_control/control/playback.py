@@ -105,6 +105,8 @@ def _problem(chunk: object, spec: PolicySpec) -> str:
         return f'chunk has shape {actions.shape}, the policy announced {shape}'
     if not 0.0 < chunk.dt_s < math.inf:
         return f'chunk has dt_s {chunk.dt_s}, must be greater than 0 and finite'
+    if not math.isclose(chunk.dt_s, spec.dt_s, rel_tol=1e-6):  # a float32 of the same is the same
+        return f'chunk has dt_s {chunk.dt_s:g}, the policy announced {spec.dt_s:g}'
     with np.errstate(over='ignore'):
         is_finite = np.isfinite(actions.astype(np.float64)).all()
     return '' if is_finite else 'chunk holds an action that is not finite'
