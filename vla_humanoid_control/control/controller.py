@@ -23,6 +23,7 @@ from vla_humanoid_control.control.dead_reckoning import DeadReckoning
 from vla_humanoid_control.control.inference import Outcome, Request
 from vla_humanoid_control.control.odometry import OdometryTrack
 from vla_humanoid_control.control.playback import ChunkPlayback
+from vla_humanoid_control.control.rest import Stillness
 from vla_humanoid_control.control.task import TaskConfig, TaskManager
 from vla_humanoid_control.interfaces import PolicySpec
 from vla_humanoid_control.language.intake import Instruction, Rejection, parse_command
@@ -95,7 +96,7 @@ class Controller:
     def __init__(self, spec: PolicySpec, robot: RobotSpec, config: ControllerConfig,
                  frames: FrameLimits, task: TaskConfig) -> None:
         self.spec, self.config = spec, config
-        self.task = TaskManager(task)
+        self.task = TaskManager(task, Stillness.of(spec.channels, robot))
         self.frames = FrameStore(spec.cameras, frames)
         self.chunk: ActionChunk | None = None
         self.fault = self.command_problem = self.base_problem = ''

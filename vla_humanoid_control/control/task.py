@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.control.rest import RestWatch
+from vla_humanoid_control.control.rest import RestWatch, Stillness
 from vla_humanoid_control.language.intake import Instruction, reword
 from vla_humanoid_control.state_text import task_line
 from vla_humanoid_control.support.bounds import bounded, check_bounds
@@ -61,6 +61,11 @@ class TaskManager:
 
     DONE and FAILED stay until the next command.
 
+    Args:
+        config: Limits.
+        stillness: What counts as rest, channel by channel of the policy; without it base channels
+            come first, and joints turn.
+
     Attributes:
         state: The present state.
         reason: Why it is HELD, RETRYING or FAILED; empty otherwise.
@@ -72,7 +77,7 @@ class TaskManager:
             missing; empty where it can.
     """
 
-    def __init__(self, config: TaskConfig) -> None:
+    def __init__(self, config: TaskConfig, stillness: Stillness | None = None) -> None:
         self.config = config
         self.state = TaskState.IDLE
         self.reason = ''
@@ -89,7 +94,7 @@ class TaskManager:
         self._elapsed_s = 0.0
         self._acting_s: float | None = None  # since when `_elapsed_s` grows
         self._done_count = 0
-        self._rest = RestWatch()
+        self._rest = RestWatch(stillness)
 
     @property
     def is_active(self) -> bool:
