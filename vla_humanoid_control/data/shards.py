@@ -81,7 +81,15 @@ class Samples:
 
 
 class ShardSet:
-    """All shards of one split below some directories."""
+    """All shards of one split below some directories.
+
+    Attributes:
+        frames: Of each shard, uint8 [N, H, W, 3]. joints: float32 [F, J], of all shards.
+        samples: Of all shards. spec: What the shards have in common.
+        texts: Of rollouts, the instructions that `text` counts.
+        episodes: Of rollouts, a name for each number in `episode`, which stays the same whatever
+            other shards are read beside it.
+    """
 
     def __init__(self, shards: Sequence[Path], rollouts: bool = False) -> None:
         """Open shards.
@@ -95,7 +103,8 @@ class ShardSet:
         joints, columns = [], []
         self.spec: DataSpec | None = None
         self.texts: list[str] = []
-        starts, episodes = [0], 0
+        self.episodes: list[str] = []
+        starts = [0]
         for path in shards:
             meta = read_meta(path)
             frames, own_joints, own = _read_shard(path, rollouts)
@@ -109,8 +118,10 @@ class ShardSet:
             own['task'] = np.array([TASK_KEYS.index(t) for t in meta['tasks']])[own['task']]
             if rollouts:
                 own['text'] = own['text'].astype(np.int64) + len(self.texts)
-                own['episode'] = own['episode'].astype(np.int64) + episodes
-                episodes = int(own['episode'].max(initial=episodes - 1)) + 1
+                count = int(own['episode'].max(initial=-1)) + 1
+                own['episode'] = own['episode'].astype(np.int64) + len(self.episodes)
+                self.episodes += [f'{meta["split"]}/{meta.get("seed", path.name)}/{number}'
+                                  for number in range(count)]
                 self.texts += meta['texts']
             self.frames.append(frames)
             joints.append(own_joints)

@@ -3,9 +3,8 @@
 First what is known: mean and covariance of image and instruction features, and a network that
 reads nothing but whether the robot can do what is asked. Then the confidence head: because the
 rest is frozen, what it sees (`ModelOutput.evidence`) is computed once, and the head itself trains
-in seconds. Then, on episodes that no stage ever saw, the four signals are combined and calibrated
-(`confidence/score.py`): one half of those episodes fits, the other half sets the thresholds and
-says how good it is.
+in seconds. Then, on rollouts of the validation split, which no stage ever saw, the four signals
+are combined and calibrated (`learning/held_out.py`).
 """
 
 from __future__ import annotations
@@ -14,39 +13,28 @@ import dataclasses
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
-from vla_humanoid_control.confidence import metrics
-from vla_humanoid_control.confidence.calibration import (
-    Calibration,
-    cross_entropy,
-    fit_isotonic,
-    fit_temperature,
-)
-from vla_humanoid_control.confidence.score import (
-    ALPHA,
-    EARLY_S,
-    SIGNALS,
-    Combination,
-    Combinations,
-    badness,
-    columns,
-    disagreement,
-    smooth,
-    subsets,
-)
+from vla_humanoid_control.confidence.calibration import cross_entropy
+from vla_humanoid_control.confidence.score import Combinations, disagreement, subsets
 from vla_humanoid_control.data.shards import ShardSet, find_shards, iterate, make_batch
 from vla_humanoid_control.learning.augment import AugmentConfig, augment_images, noisy_words
 from vla_humanoid_control.learning.corruptions import corrupt
+from vla_humanoid_control.learning.held_out import (
+    FIT,
+    JUDGE,
+    PART_SHARES,
+    HeldOut,
+    check_parts,
+    sigmoid,
+)
+from vla_humanoid_control.learning.parts import parts_of
 from vla_humanoid_control.learning.texts import TaskTexts, TextBank
 from vla_humanoid_control.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from vla_humanoid_control.models.heads import INSTRUCTION_LABELS, ConfidenceHead
@@ -64,10 +52,8 @@ from vla_humanoid_control.tasks.vocabulary import TASK_KEYS
 
 _PLAIN = AugmentConfig(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 _SCOPE_BATCH, _SCOPE_RATE = 512, 1e-3
-_VETO = 4.0
-"""Beyond its hinge a deviation of the instruction takes at least so much from the logit. What the
-words ask for is known before anything moves; by likelihood alone, an image and a posture in which
-all is well would outvote them."""
+_BROKEN_SAMPLES = 4000
+"""Broken samples beside the rollouts of a part, of each kind, at most."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +68,6 @@ class ConfidenceConfig:
     known_phrasings: int
     scope_phrasings: int
     scope_steps: int
-    held_out_share: float
     epochs: int
     batch_size: int
     learning_rate: float
@@ -97,8 +82,8 @@ class Evidence:
     """What the head learns from.
 
     Attributes:
-        values: float32 [M, E]. success: float32 [M]. episode: int64 [M], -1 for samples that are
-            no part of a rollout. distances: float32 [M, 2], of image and instruction.
+        values: float32 [M, E]. success: float32 [M]. episode: int64 [M], that each comes from.
+            distances: float32 [M, 2], of image and instruction.
     """
 
     values: NDArray[np.float32]
@@ -114,9 +99,16 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Rollouts:
-    """Rollouts of one split, with the features of the instructions that were used."""
+    """Rollouts of one split, with the features of the instructions that were used.
+
+    Attributes:
+        shards: The rollouts.
+        requests: Further instructions, outside the robot's abilities.
+        bank: Features of `shards.texts`, then of `requests`.
+    """
 
     shards: ShardSet
+    requests: tuple[str, ...]
     bank: TextBank
 
     @staticmethod
@@ -124,7 +116,25 @@ class Rollouts:
         """Open shards with rollout columns; `others` requests out of scope join the texts."""
         shards = ShardSet(paths, rollouts=True)
         requests = rehearsed(None, 'val') if split == 'val' else out_of_scope('train')[:others]
-        return Rollouts(shards, TextBank([*shards.texts, *requests]))
+        return Rollouts(shards, tuple(requests), TextBank([*shards.texts, *requests]))
+
+    def part_of_episodes(self) -> NDArray[np.int64]:
+        """`FIT`, `THRESHOLD` or `JUDGE` for each number of an episode.
+
+        Episodes of one request outside the robot's abilities go together, and to the part of
+        `part_of_requests`: a request that was fitted on judges nothing.
+        """
+        names, requests = list(self.shards.episodes), frozenset(self.requests)
+        rollout = self.shards.samples.rollout
+        numbers, first = np.unique(rollout['episode'], return_index=True)
+        for number, text in zip(numbers.tolist(), rollout['text'][first].tolist()):
+            if (words := self.shards.texts[text]) in requests:
+                names[number] = words
+        return parts_of(names, PART_SHARES, 'calibration')
+
+    def part_of_requests(self) -> NDArray[np.int64]:
+        """The same for each of `requests`."""
+        return parts_of(self.requests, PART_SHARES, 'calibration')
 
 
 class EvidenceMaker:
@@ -136,7 +146,8 @@ class EvidenceMaker:
         self._seed = seed
 
     def make(self, rollouts: Rollouts, rows: NDArray[np.int64], kind: str,
-             augment: AugmentConfig, title: str) -> Evidence:
+             augment: AugmentConfig, title: str, turn: int = 0,
+             requests: NDArray[np.int64] | None = None) -> Evidence:
         """Evidence of some samples.
 
         Args:
@@ -146,11 +157,14 @@ class EvidenceMaker:
                 instructions outside the robot's abilities. The last two count as failures.
             augment: Strength of variation.
             title: For the progress line.
+            turn: How often such evidence was made before: every turn is varied in its own way.
+            requests: For 'out_of_scope', which of `rollouts.requests`; None takes any of them.
         """
         parts, distances = [], []
         line, began = ProgressLine(title), time.monotonic()
         for block in iterate(len(rows), 128):
-            inputs = self._inputs(rollouts, rows[block], kind, augment, int(block[0]))
+            inputs = self._inputs(rollouts, rows[block], kind, augment, (turn, int(block[0])),
+                                  requests)
             with torch.inference_mode():
                 output = self._model(inputs)
                 parts.append(output.evidence.numpy())
@@ -165,15 +179,14 @@ class EvidenceMaker:
             np.concatenate(parts),
             columns['success'][rows].astype(np.float32) if plain else np.zeros(len(rows),
                                                                                np.float32),
-            columns['episode'][rows] if plain else np.full(len(rows), -1, np.int64),
-            np.concatenate(distances))
+            columns['episode'][rows], np.concatenate(distances))
 
     def learn_what_is_known(self, rollouts: Rollouts, rows: NDArray[np.int64],
                             config: ConfidenceConfig) -> None:
         """Fit the model's distances: images to those of rollouts, instructions to training's."""
         features = []
         for block in iterate(len(rows), 128):
-            inputs = self._inputs(rollouts, rows[block], 'rollout', _PLAIN, int(block[0]))
+            inputs = self._inputs(rollouts, rows[block], 'rollout', _PLAIN, (0, int(block[0])))
             with torch.inference_mode():
                 features.append(self._model(inputs).features)
         image = self._model.image_novelty
@@ -189,10 +202,11 @@ class EvidenceMaker:
         self._model.instruction_novelty.fit(torch.cat(vectors), torch.tensor(kinds))
 
     def _inputs(self, rollouts: Rollouts, rows: NDArray[np.int64], kind: str,
-                augment: AugmentConfig, block: int) -> ModelInput:
+                augment: AugmentConfig, place: tuple[int, int],
+                requests: NDArray[np.int64] | None = None) -> ModelInput:
         shards, samples = rollouts.shards, rollouts.shards.samples
         kinds = ('rollout', 'corrupted', 'out_of_scope')
-        rng = np.random.default_rng((self._seed, kinds.index(kind), block))
+        rng = np.random.default_rng((self._seed, kinds.index(kind), *place))
         batch = make_batch(samples, rows)
         frames = shards.gather_frames(batch.frames)
         frame_of_row = batch.frame_of_row
@@ -205,7 +219,8 @@ class EvidenceMaker:
             images, _ = augment_images(images, augment, generator)
         text = samples.rollout['text'][rows]
         if kind == 'out_of_scope':
-            text = rng.integers(len(shards.texts), len(rollouts.bank), len(rows))
+            some = np.arange(len(rollouts.requests)) if requests is None else requests
+            text = len(shards.texts) + rng.choice(some, len(rows))
         words, mask = rollouts.bank.gather(text)
         words = noisy_words(words, mask, augment.word_noise, rng)
         statistics = self._checkpoint.statistics
@@ -225,12 +240,15 @@ def run_confidence(checkpoint_path: Path, data: Sequence[Path], output: Path,
         The checkpoint folder.
 
     Raises:
-        UserError: The data are no rollouts, do not fit, or hold no success or no failure.
+        UserError: The data are no rollouts, do not fit, lack one of both splits, or hold no
+            success or no failure.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     checkpoint = load_checkpoint(checkpoint_path)
-    train, held_out, held_rows, train_rows = _split(data, config, checkpoint, seed)
+    train = _open(data, 'train', config, checkpoint)
+    held_out = _open(data, 'val', config, checkpoint)
+    train_rows = np.arange(len(train.shards.samples))
     maker = EvidenceMaker(checkpoint, seed)
     maker.learn_what_is_known(train, _spread(train_rows, config.max_samples // 2, 0), config)
     fit_scope(checkpoint.model, config, seed)
@@ -238,7 +256,7 @@ def run_confidence(checkpoint_path: Path, data: Sequence[Path], output: Path,
     for i in range(config.passes):
         rows = _spread(train_rows, config.max_samples, i)
         augment = _PLAIN if i == 0 else config.augment
-        parts.append(maker.make(train, rows, 'rollout', augment, f'rollouts, pass {i + 1}'))
+        parts.append(maker.make(train, rows, 'rollout', augment, f'rollouts, pass {i + 1}', i))
     total = sum(len(p.success) for p in parts)
     rng = np.random.default_rng(seed)
     for kind, share in (('corrupted', config.corrupted_share),
@@ -247,24 +265,28 @@ def run_confidence(checkpoint_path: Path, data: Sequence[Path], output: Path,
         parts.append(maker.make(train, rows, kind, config.augment, kind))
     evidence = Evidence(*(np.concatenate([getattr(p, n) for p in parts])
                           for n in ('values', 'success', 'episode', 'distances')))
-    fit_head(checkpoint.model.confidence_head, evidence, config, seed)
-    log = JsonLog(output / 'log.jsonl')
-    _calibrate(maker, checkpoint, held_out, held_rows, config, seed, output, log)
+    fit_head(checkpoint.model.confidence_head, evidence, train.shards.episodes, config, seed)
+    _calibrate(maker, checkpoint, held_out, config, seed, output)
     return output / 'checkpoint'
 
 
 def run_calibrate(checkpoint_path: Path, data: Sequence[Path], output: Path,
                   config: ConfidenceConfig, seed: int, threads: int) -> Path:
-    """Calibrate a trained confidence head anew, on all the given rollouts."""
+    """Calibrate a trained confidence head anew, on the validation rollouts among the data.
+
+    Every weight stays as it is: only `statistics.json` of the checkpoint changes.
+
+    Returns:
+        The checkpoint folder.
+
+    Raises:
+        UserError: The data are no rollouts, do not fit, hold none of the validation split, or too
+            few of them.
+    """
     torch.set_num_threads(threads)
     checkpoint = load_checkpoint(checkpoint_path)
-    found = find_shards(data)
-    rollouts = Rollouts.open([*found['train'], *found['val']], 'val', config.out_of_scope_texts)
-    _check_fits(rollouts, checkpoint)
-    maker = EvidenceMaker(checkpoint, seed)
-    rows = np.arange(len(rollouts.shards.samples))
-    _calibrate(maker, checkpoint, rollouts, rows, config, seed, output,
-               JsonLog(output / 'log.jsonl'))
+    rollouts = _open(data, 'val', config, checkpoint)
+    _calibrate(EvidenceMaker(checkpoint, seed), checkpoint, rollouts, config, seed, output)
     return output / 'checkpoint'
 
 
@@ -299,17 +321,23 @@ def fit_scope(model: VlaModel, config: ConfidenceConfig, seed: int) -> None:
     model.scope.eval()
 
 
-def fit_head(head: ConfidenceHead, evidence: Evidence, config: ConfidenceConfig,
-             seed: int) -> float:
+def fit_head(head: ConfidenceHead, evidence: Evidence, episodes: Sequence[str],
+             config: ConfidenceConfig, seed: int) -> float:
     """Train the confidence head in place; it keeps the weights of its best epoch.
 
-    An eighth of the episodes decides which epoch was best.
+    An eighth of the episodes, with all that was made of them, decides which epoch was best.
+
+    Args:
+        head: The head.
+        evidence: What it learns from.
+        episodes: Names of the episodes, by number.
+        config: How long and how fast.
+        seed: Source of chance.
 
     Returns:
         Cross-entropy of that epoch on those episodes.
     """
-    aside = (evidence.episode * 2654435761 + seed) % 8 == 0  # whole episodes
-    aside = np.where(evidence.episode < 0, np.arange(len(aside)) % 8 == 0, aside)
+    aside = parts_of(episodes, (7, 1), f'best epoch {seed}')[evidence.episode] == 1
     learn, judge = evidence.select(~aside), evidence.select(aside)
     if len(set(np.unique(learn.success).tolist())) < 2 or not len(judge.success):
         raise UserError('The rollouts hold no success, no failure, or too few episodes. '
@@ -337,7 +365,7 @@ def fit_head(head: ConfidenceHead, evidence: Evidence, config: ConfidenceConfig,
             optimizer.step()
             schedule.step()
         head.eval()
-        score = cross_entropy(_sigmoid(logits_of(head, judge.values)),
+        score = cross_entropy(sigmoid(logits_of(head, judge.values)),
                               judge.success.astype(np.float64))
         if score < best:
             best, best_state = score, {n: v.clone() for n, v in head.state_dict().items()}
@@ -353,164 +381,76 @@ def logits_of(head: ConfidenceHead, values: NDArray[np.float32]) -> NDArray[np.f
                            for part in np.array_split(values, max(1, len(values) // 8192))])
 
 
-def choose_calibration(logits: NDArray[np.float64], labels: NDArray[np.float64],
-                       episode: NDArray[np.int64]) -> Calibration:
-    """Temperature or isotonic, whichever has the lower cross-entropy on episodes left out."""
-    folds = (episode * 2654435761) % 5
-    scores: dict[str, list[float]] = {'temperature': [], 'isotonic': []}
-    for k in range(5):
-        fit, judge = folds != k, folds == k
-        if len(np.unique(labels[fit] > 0.5)) < 2 or not judge.any():
-            continue
-        weight = judge.sum() / len(judge)
-        for name, calibration in (('temperature', fit_temperature(logits[fit], labels[fit])),
-                                  ('isotonic', fit_isotonic(logits[fit], labels[fit]))):
-            scores[name].append(weight * cross_entropy(calibration(logits[judge]), labels[judge]))
-    if sum(scores['isotonic']) < sum(scores['temperature']):
-        return fit_isotonic(logits, labels)
-    return fit_temperature(logits, labels)
-
-
 def signals_of(rollouts: Rollouts, rows: NDArray[np.int64], evidence: Evidence,
-               head: ConfidenceHead, statistics: Statistics) -> NDArray[np.float64]:
+               head: ConfidenceHead, statistics: Statistics,
+               in_order: bool) -> NDArray[np.float64]:
     """The four signals of samples, [M, 4]; see `confidence/score.py`.
 
     Args:
         rollouts: Where the samples are from.
-        rows: int64 [M], sample numbers; whole episodes in order.
+        rows: int64 [M], sample numbers.
         evidence: Theirs.
         head: The confidence head.
         statistics: For the channels' deviations.
+        in_order: Whether they are whole episodes in order; else no agreement is known.
     """
     samples = rollouts.shards.samples
     actions, time_s = samples.actions[rows], samples.rollout['time_s'][rows]
     assert rollouts.shards.spec is not None
     agreement = np.full(len(rows), np.nan)
-    for i in range(1, len(rows)):
-        if evidence.episode[i] == evidence.episode[i - 1] >= 0:
+    for i in range(1, len(rows) if in_order else 0):
+        if evidence.episode[i] == evidence.episode[i - 1]:
             agreement[i] = disagreement(actions[i - 1], actions[i],
                                         float(time_s[i] - time_s[i - 1]),
                                         rollouts.shards.spec.dt_s, statistics.action_std)
     return np.column_stack([logits_of(head, evidence.values), evidence.distances, agreement])
 
 
-def fit_combination(signals: tuple[str, ...], values: NDArray[np.float64],
-                    success: NDArray[np.float64], weight: NDArray[np.float64]) -> Combination:
-    """Weights of some signals by logistic regression; none may speak for what looks bad.
-
-    Args:
-        signals: Which.
-        values: [N, 4].
-        success: [N], 0 or 1.
-        weight: [N].
-    """
-    bad = badness(values)[:, [SIGNALS.index(s) for s in signals]]
-    mean, std = np.nanmean(bad[success > 0.5], axis=0), np.nanstd(bad[success > 0.5], axis=0)
-    std = np.maximum(std, 1e-3)
-    hinge = (np.nanquantile(bad[success > 0.5], 1 - ALPHA / 2, axis=0) - mean) / std
-    x = torch.from_numpy(columns(signals, values, mean, std, hinge))
-    y, w = torch.from_numpy(success), torch.from_numpy(weight / weight.sum())
-    least = torch.tensor([0.0] * len(signals) + [_VETO * (s == 'instruction') for s in signals])
-    free = torch.zeros(x.shape[1] + 1, dtype=torch.double, requires_grad=True)
-    optimizer = torch.optim.LBFGS([free], max_iter=200, line_search_fn='strong_wolfe')
-
-    def weights() -> Tensor:
-        return functional.softplus(free[:-1]) + least
-
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        slopes = weights()
-        logits = free[-1] - x @ slopes
-        value = (w * functional.binary_cross_entropy_with_logits(logits, y, reduction='none')
-                 ).sum() + 1e-4 * (slopes ** 2).sum()
-        value.backward()  # type: ignore[no-untyped-call]
-        return value
-
-    optimizer.step(loss)  # type: ignore[no-untyped-call]
-    return Combination(signals, tuple(mean.tolist()), tuple(std.tolist()), tuple(hinge.tolist()),
-                       tuple(weights().tolist()), float(free[-1].detach()))
-
-
 def _calibrate(maker: EvidenceMaker, checkpoint: Checkpoint, rollouts: Rollouts,
-               rows: NDArray[np.int64], config: ConfidenceConfig, seed: int, output: Path,
-               log: JsonLog) -> None:
+               config: ConfidenceConfig, seed: int, output: Path) -> None:
     """Combine and calibrate every choice of signals, and write the checkpoint."""
-    head, statistics = checkpoint.model.confidence_head, checkpoint.statistics
-    evidence = maker.make(rollouts, rows, 'rollout', _PLAIN, 'held-out rollouts')
-    values = signals_of(rollouts, rows, evidence, head, statistics)
-    some = np.random.default_rng((seed, 9)).choice(rows, min(4000, len(rows)))
-    broken: dict[str, NDArray[np.float64]] = {}
-    for kind in ('corrupted', 'out_of_scope'):
-        other = maker.make(rollouts, some, kind, _PLAIN, f'held-out, {kind}')
-        broken[kind] = signals_of(rollouts, some, other, head, statistics)
-    held_out = _HeldOut(evidence, values, rollouts.shards.samples.rollout['time_s'][rows],
-                        _within_abilities(rollouts, rows), broken)
-    combinations, report = {}, {}
+    held_out = _held_out(maker, checkpoint, rollouts, config, seed)
+    combinations = {}
+    log = JsonLog(output / 'log.jsonl')
     for signals in subsets():
-        combinations[signals], report['+'.join(signals)] = held_out.combine(signals, config)
-    for name, figures in report.items():
+        combinations[signals], figures = held_out.combine(signals)
+        name = '+'.join(signals)
         log.write({'stage': 'calibrate', 'signals': name, **figures})
         print(f'{name:36s}' + ' '.join(f'{n} {v:.3f}' if isinstance(v, float) else f'{n} {v}'
                                        for n, v in figures.items()), file=sys.stderr)
     result = Combinations(combinations)
     # What is written must be readable: the same check as at loading.
     assert Combinations.from_list(result.to_list(), 'new') == result
-    statistics = dataclasses.replace(statistics, confidence=tuple(result.to_list()))
+    statistics = dataclasses.replace(checkpoint.statistics, confidence=tuple(result.to_list()))
     save_checkpoint(output / 'checkpoint', dataclasses.replace(checkpoint, statistics=statistics))
 
 
-@dataclass(frozen=True)
-class _HeldOut:
-    """Held-out rollouts, and held-out samples that are broken.
-
-    Attributes:
-        evidence: Of M samples. values: [M, 4], their signals. time_s: [M]. able: bool [M], whether
-            the robot was asked for what it can do; the others it should hold whatever they are.
-        broken: Kind to signals [N, 4].
-    """
-
-    evidence: Evidence
-    values: NDArray[np.float64]
-    time_s: NDArray[np.float32]
-    able: NDArray[np.bool_]
-    broken: Mapping[str, NDArray[np.float64]]
-
-    def combine(self, signals: tuple[str, ...], config: ConfidenceConfig
-                ) -> tuple[Combination, dict[str, Any]]:
-        """Fit and calibrate on one half of the episodes; threshold and figures from the other."""
-        episode, labels = self.evidence.episode, self.evidence.success.astype(np.float64)
-        fit = (episode * 2654435761 >> 7) % 2 == 0
-        share = {'corrupted': config.corrupted_share, 'out_of_scope': config.out_of_scope_share}
-        others = np.concatenate([self.broken[k] for k in share])
-        weight = np.concatenate([np.ones(fit.sum()), *(
-            np.full(len(self.broken[k]), share[k] * fit.sum() / len(self.broken[k]))
-            for k in share)])
-        combination = fit_combination(
-            signals, np.concatenate([self.values[fit], others]),
-            np.concatenate([labels[fit], np.zeros(len(others))]), weight)
-        logits = smooth(combination.logits(self.values), episode,
-                        self.time_s.astype(np.float64))
-        # A probability of success is one among tasks that can succeed, and a prediction: failures
-        # last longer than successes, so that over all time they would count for more.
-        known = fit & self.able & (self.time_s <= EARLY_S)
-        calibration = choose_calibration(logits[known], labels[known], episode[known])
-        confidence, judged = calibration(logits), ~fit
-        won = labels > 0.5
-        early = judged & self.able & (self.time_s <= EARLY_S)
-        successful = np.unique(episode[judged & won])
-        lowest = np.array([confidence[episode == e].min() for e in successful])
-        combination = dataclasses.replace(combination, calibration=calibration,
-                                          lowest=tuple(np.sort(lowest).tolist()))
-        threshold = combination.threshold(ALPHA)
-        figures = {
-            'kind': type(calibration).__name__, 'samples': int(judged.sum()),
-            'episodes': len(np.unique(episode[judged])), 'successes': len(successful),
-            'auroc': metrics.auroc(_sigmoid(logits[judged]), won[judged]),
-            'ece': metrics.expected_calibration_error(confidence[early], won[early]),
-            'threshold': threshold,
-            **{f'held_{kind}': float((calibration(combination.logits(values)) < threshold).mean())
-               for kind, values in self.broken.items()}}
-        return combination, figures
+def _held_out(maker: EvidenceMaker, checkpoint: Checkpoint, rollouts: Rollouts,
+              config: ConfidenceConfig, seed: int) -> HeldOut:
+    """Signals of all validation rollouts, and of broken samples to fit with and to judge by."""
+    head, statistics = checkpoint.model.confidence_head, checkpoint.statistics
+    shards, rollout = rollouts.shards, rollouts.shards.samples.rollout
+    rows = np.arange(len(shards.samples))
+    part = rollouts.part_of_episodes()[rollout['episode']]
+    check_parts(part, rollout['success'] > 0.5, rollout['episode'])
+    evidence = maker.make(rollouts, rows, 'rollout', _PLAIN, 'validation rollouts')
+    broken: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+    rng = np.random.default_rng((seed, 9))
+    for kind in ('corrupted', 'out_of_scope'):
+        values = []
+        for of in (FIT, JUDGE):
+            own = np.flatnonzero(part == of)
+            some = rng.choice(own, min(_BROKEN_SAMPLES, len(own)), replace=False)
+            made = maker.make(rollouts, some, kind, _PLAIN, f'validation, {kind}', 1 + of,
+                              np.flatnonzero(rollouts.part_of_requests() == of))
+            values.append(signals_of(rollouts, some, made, head, statistics, False))
+        broken[kind] = (values[0], values[1])
+    folds = parts_of(shards.episodes, (1,) * 5, 'choice of a calibration')[rollout['episode']]
+    return HeldOut(
+        signals_of(rollouts, rows, evidence, head, statistics, True),
+        evidence.success.astype(np.float64), evidence.episode, rollout['time_s'],
+        _within_abilities(rollouts, rows), part, folds, broken,
+        {'corrupted': config.corrupted_share, 'out_of_scope': config.out_of_scope_share})
 
 
 def _within_abilities(rollouts: Rollouts, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -531,24 +471,18 @@ def _within_abilities(rollouts: Rollouts, rows: NDArray[np.int64]) -> NDArray[np
                                            samples.task[rows].tolist(), strict=True)])
 
 
-def _split(data: Sequence[Path], config: ConfidenceConfig, checkpoint: Checkpoint, seed: int
-           ) -> tuple[Rollouts, Rollouts, NDArray[np.int64], NDArray[np.int64]]:
-    """Rollouts to learn from, those to calibrate on, and the rows of both."""
-    found = find_shards(data)
-    if not found['train']:
-        raise UserError('There are no rollout shards of split train. Collect rollouts first.')
-    train = Rollouts.open(found['train'], 'train', config.out_of_scope_texts)
-    _check_fits(train, checkpoint)
-    all_rows = np.arange(len(train.shards.samples))
-    if found['val']:
-        held = Rollouts.open(found['val'], 'val', config.out_of_scope_texts)
-        _check_fits(held, checkpoint)
-        return train, held, np.arange(len(held.shards.samples)), all_rows
-    episodes = train.shards.samples.rollout['episode']
-    aside = np.random.default_rng((seed, 5)).random(int(episodes.max()) + 1)
-    mask = aside[episodes] < config.held_out_share
-    held = Rollouts(train.shards, TextBank([*train.shards.texts, *rehearsed(None, 'val')]))
-    return train, held, all_rows[mask], all_rows[~mask]
+def _open(data: Sequence[Path], split: Split, config: ConfidenceConfig, checkpoint: Checkpoint
+          ) -> Rollouts:
+    """The rollouts of a split among the data; UserError where there are none that fit."""
+    paths = find_shards(data)[split]
+    if not paths:
+        use = 'learn from' if split == 'train' else 'calibrate on'
+        raise UserError(f'There are no rollouts of split {split} to {use}. Collect some and name '
+                        f'their directory with --data, too: vla collect --rollouts 800 --split '
+                        f'{split} --policy CHECKPOINT --out DIR')
+    rollouts = Rollouts.open(paths, split, config.out_of_scope_texts)
+    _check_fits(rollouts, checkpoint)
+    return rollouts
 
 
 def _check_fits(rollouts: Rollouts, checkpoint: Checkpoint) -> None:
@@ -562,7 +496,3 @@ def _check_fits(rollouts: Rollouts, checkpoint: Checkpoint) -> None:
 def _spread(rows: NDArray[np.int64], limit: int, turn: int) -> NDArray[np.int64]:
     step = max(1, math.ceil(len(rows) / limit))
     return rows[turn % step::step]
-
-
-def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)))
