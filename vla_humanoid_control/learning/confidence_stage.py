@@ -262,7 +262,8 @@ def run_confidence(checkpoint_path: Path, data: Sequence[Path], output: Path,
     for kind, share in (('corrupted', config.corrupted_share),
                         ('out_of_scope', config.out_of_scope_share)):
         rows = rng.choice(train_rows, int(share * total))
-        parts.append(maker.make(train, rows, kind, config.augment, kind))
+        if len(rows):
+            parts.append(maker.make(train, rows, kind, config.augment, kind))
     evidence = Evidence(*(np.concatenate([getattr(p, n) for p in parts])
                           for n in ('values', 'success', 'episode', 'distances')))
     fit_head(checkpoint.model.confidence_head, evidence, train.shards.episodes, config, seed)
