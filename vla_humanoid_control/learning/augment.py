@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from vla_humanoid_control.support.bounds import bounded, check_bounds
+
 
 @dataclass(frozen=True)
 class AugmentConfig:
@@ -29,17 +31,20 @@ class AugmentConfig:
         word_noise: Deviation of noise on word features.
     """
 
-    brightness: float = 0.25
-    contrast: float = 0.25
-    saturation: float = 0.25
-    channel_gain: float = 0.08
-    shift_px: int = 2
-    noise: float = 0.05
-    blur_probability: float = 0.15
-    withhold_time: float = 0.3
-    elapsed_jitter: float = 0.05
-    travelled_jitter: float = 0.01
-    word_noise: float = 0.1
+    brightness: float = bounded(0.25, 0, 2)
+    contrast: float = bounded(0.25, 0, 1)
+    saturation: float = bounded(0.25, 0, 1)
+    channel_gain: float = bounded(0.08, 0, 1)
+    shift_px: int = bounded(2, 0, 64)
+    noise: float = bounded(0.05, 0, 2)
+    blur_probability: float = bounded(0.15, 0, 1)
+    withhold_time: float = bounded(0.3, 0, 1)
+    elapsed_jitter: float = bounded(0.05, 0, 1)
+    travelled_jitter: float = bounded(0.01, 0, 10)
+    word_noise: float = bounded(0.1, 0, 10)
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
 
 
 def augment_images(images: Tensor, config: AugmentConfig, generator: torch.Generator

@@ -24,11 +24,14 @@ from vla_humanoid_control.models.transforms import (
     restore_actions,
 )
 from vla_humanoid_control.models.vla import ModelInput, ModelOutput, VlaModel
+from vla_humanoid_control.support.bounds import check_bounds, required, required_each
 from vla_humanoid_control.tasks.vocabulary import FAMILIES, OBJECT_FAMILIES, TASK_KEYS, family_of
 from vla_humanoid_control.types import BASE_CHANNELS
 
 _FAMILY_OF_TASK = np.array([FAMILIES.index(k.split(':')[0]) for k in TASK_KEYS])
 _FREE_OF_TIME = np.isin(_FAMILY_OF_TASK, [FAMILIES.index(f) for f in OBJECT_FAMILIES])
+LOSSES = ('action', 'progress', 'target', 'instruction')
+"""What is learnt: a loss each, see `losses`."""
 _SMALLEST_STD = {'base': 0.05, 'gripper': 0.005, 'joint': 0.05}
 
 
@@ -36,27 +39,30 @@ _SMALLEST_STD = {'base': 0.05, 'gripper': 0.005, 'joint': 0.05}
 class BcConfig:
     """See `config/train/bc.yaml`, which has every value and its meaning."""
 
-    epochs: int
-    batch_size: int
-    samples_per_frame: int
-    learning_rate: float
-    weight_decay: float
-    warmup_steps: int
-    final_rate: float
-    clip_norm: float
-    average: float
-    phrasings_per_task: int
-    texts_per_batch: int
-    out_of_scope_per_batch: int
-    losses: Mapping[str, float]
-    base_weight: float
-    done_weight: float
-    families: Mapping[str, float]
-    tasks: Mapping[str, float]
-    validate_every: int
-    validation_samples: int
-    save_every_s: float
+    epochs: int = required(1, 10**5)
+    batch_size: int = required(1, 10**6)
+    samples_per_frame: int = required(1, 10**6)
+    learning_rate: float = required(1e-9, 10)
+    weight_decay: float = required(0, 10)
+    warmup_steps: int = required(0, 10**7)
+    final_rate: float = required(0, 1)
+    clip_norm: float = required(1e-6, 1e6)
+    average: float = required(0, 0.999999)
+    phrasings_per_task: int = required(1, 10**6)
+    texts_per_batch: int = required(1, 10**6)
+    out_of_scope_per_batch: int = required(0, 10**6)
+    losses: Mapping[str, float] = required_each(LOSSES, 0, 1e3)
+    base_weight: float = required(0, 1e3)
+    done_weight: float = required(0, 1e3)
+    families: Mapping[str, float] = required_each(FAMILIES, 0, 1e3)
+    tasks: Mapping[str, float] = required_each(TASK_KEYS, 0, 1e3, complete=False)
+    validate_every: int = required(1, 10**7)
+    validation_samples: int = required(1, 10**8)
+    save_every_s: float = required(0, 1e6)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ from vla_humanoid_control.models.transforms import (
     normalise_time,
 )
 from vla_humanoid_control.models.vla import ModelInput, VlaModel
+from vla_humanoid_control.support.bounds import check_bounds, required
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.progress import JsonLog, ProgressLine
 from vla_humanoid_control.tasks.phrasings import Split, out_of_scope, phrasings, rehearsed
@@ -60,21 +61,24 @@ _BROKEN_SAMPLES = 4000
 class ConfidenceConfig:
     """See `config/train/confidence.yaml`, which has every value and its meaning."""
 
-    passes: int
-    max_samples: int
-    corrupted_share: float
-    out_of_scope_share: float
-    out_of_scope_texts: int
-    known_phrasings: int
-    scope_phrasings: int
-    scope_steps: int
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    evidence_dropout: float
-    evidence_noise: float
+    passes: int = required(1, 100)
+    max_samples: int = required(1, 10**9)
+    corrupted_share: float = required(0, 10)
+    out_of_scope_share: float = required(0, 10)
+    out_of_scope_texts: int = required(1, 10**7)
+    known_phrasings: int = required(1, 10**6)
+    scope_phrasings: int = required(1, 10**6)
+    scope_steps: int = required(1, 10**7)
+    epochs: int = required(1, 10**5)
+    batch_size: int = required(1, 10**6)
+    learning_rate: float = required(1e-9, 10)
+    weight_decay: float = required(0, 10)
+    evidence_dropout: float = required(0, 0.99)
+    evidence_noise: float = required(0, 10)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -17,6 +18,25 @@ def bounded(default: Any, lowest: float, highest: float, *, at_start: bool = Fal
     """
     metadata = {'lower': lowest, 'upper': highest, **({'fixed': True} if at_start else {})}
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def required(lowest: float, highest: float) -> Any:
+    """A number without a default, with inclusive bounds."""
+    return bounded(dataclasses.MISSING, lowest, highest)
+
+
+def required_each(keys: Sequence[str], lowest: float, highest: float, *,
+                  complete: bool = True) -> Any:
+    """A mapping from names to numbers, without a default, with inclusive bounds for each number.
+
+    Args:
+        keys: The names that there may be.
+        lowest: What no number may be below.
+        highest: What no number may be above.
+        complete: Whether each name must be there.
+    """
+    return dataclasses.field(metadata={'lower': lowest, 'upper': highest, 'keys': list(keys),
+                                       'complete': complete})
 
 
 def fixed(default: Any) -> Any:
@@ -35,9 +55,12 @@ def check_bounds(settings: Any) -> None:
             continue
         lower, upper = entry.metadata['lower'], entry.metadata['upper']
         value = getattr(settings, entry.name)
-        for number in value if isinstance(value, tuple) else (value,):
-            if not lower <= number <= upper:  # so is NaN
-                raise ValueError(f'{entry.name} must be in [{lower:g}, {upper:g}], got {number:g}')
+        named = {f'{entry.name}.{key}': v for key, v in value.items()} \
+            if isinstance(value, Mapping) else {entry.name: value}
+        for name, numbers in named.items():
+            for number in numbers if isinstance(numbers, tuple) else (numbers,):
+                if not lower <= number <= upper:  # so is NaN
+                    raise ValueError(f'{name} must be in [{lower:g}, {upper:g}], got {number:g}')
 
 
 def loosened(new: Any, old: Any) -> tuple[str, ...]:
