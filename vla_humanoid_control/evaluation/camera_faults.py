@@ -1,7 +1,8 @@
 """Cameras that break in the middle of an episode: what they show from then on.
 
-Training knows other corruptions (`learning/corruptions.py`) and none of these: what is measured
-with them is not what was learnt.
+The confidence learns from broken images, too (`learning/corruptions.py`). The kinds in `KNOWN` are
+nearly what it learns from: black, noisy and covered images. Those in `UNKNOWN` are like none of
+them: what is measured with them was not learnt. Nothing here shares code with training.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_humanoid_control.evaluation.broken_views import VIEWS
 from vla_humanoid_control.simulation.other_world import OtherWorld
 
 Image = NDArray[np.uint8]
@@ -39,7 +41,7 @@ class BrokenCamera:
         self._other: OtherWorld | None = None
         if kind == 'other_scene':
             self._other = OtherWorld(rng)
-        self._broken: Callable[[Image, float], Image] = {
+        self._broken: Callable[[Image, float], Image] = VIEWS[kind](rng) if kind in VIEWS else {
             'black': lambda image, _: np.zeros_like(image),
             'noise': lambda image, _: rng.integers(0, 256, image.shape, np.uint8),
             'frozen': self._frozen,
@@ -74,9 +76,16 @@ class BrokenCamera:
         return self._other.render(width, height, broken_s)
 
 
-KINDS = ('black', 'noise', 'frozen', 'other_scene', 'occluded')
+FIRST_KINDS = ('black', 'noise', 'frozen', 'other_scene', 'occluded')
 """Black pixels; pure noise; the last image over and over, to the last bit; a wholly different
 place, seen from a robot that walks there; something near that covers 75 to 100 % of the view."""
+FURTHER_KINDS = tuple(VIEWS)
+"""See `broken_views`."""
+KINDS = FIRST_KINDS + FURTHER_KINDS
+KNOWN = ('black', 'noise', 'occluded')
+"""Kinds whose like is among the broken images that the confidence learns from."""
+UNKNOWN = tuple(kind for kind in KINDS if kind not in KNOWN)
+"""Kinds of which it learns from nothing alike."""
 
 
 class _Cover:

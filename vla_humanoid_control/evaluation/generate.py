@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from vla_humanoid_control.evaluation import impaired_view
-from vla_humanoid_control.evaluation.camera_faults import KINDS
+from vla_humanoid_control.evaluation.camera_faults import FIRST_KINDS, FURTHER_KINDS
 from vla_humanoid_control.evaluation.suite import BROKEN_CAMERA
 from vla_humanoid_control.tasks.phrasings import Split, out_of_scope, phrasings
 from vla_humanoid_control.tasks.task import Task
@@ -83,8 +83,9 @@ def generate_held(per_family: int, seed: int,
     """Episodes in which success means that the robot is held, the same for the same arguments.
 
     Args:
-        per_family: Requests out of scope, and broken cameras, the latter spread evenly over the
-            kinds of fault and over the tasks that need to see.
+        per_family: Requests out of scope; as many cameras that break in one of `FIRST_KINDS`, and
+            as many in one of `FURTHER_KINDS`, spread evenly over the kinds and over the tasks that
+            need to see.
         seed: Decides the scenes, and which phrasings are drawn.
         split: Whose phrasings.
     """
@@ -94,14 +95,15 @@ def generate_held(per_family: int, seed: int,
     requests = rng.sample(out_of_scope(split), per_family)
     episodes = [{'id': f'{OUT_OF_SCOPE}-{number:03d}', 'instruction': words, 'task': OUT_OF_SCOPE,
                  'seed': first + number} for number, words in enumerate(requests)]
-    for number in range(per_family):
-        kind, turn = KINDS[number % len(KINDS)], number // len(KINDS)
-        family = SEEING[turn % len(SEEING)]
-        # The next argument each time: every kind gets other ones.
-        key = _key(family, turn // len(SEEING) * len(KINDS) + number % len(KINDS))
-        episodes.append({'id': f'{BROKEN_CAMERA}-{number:03d}', 'instruction': draw.one(key),
-                         **Task.from_key(key).to_mapping(), 'seed': first + per_family + number,
-                         'camera': kind})
+    for before, kinds in ((0, FIRST_KINDS), (per_family, FURTHER_KINDS)):
+        for number in range(per_family):
+            kind, turn = kinds[number % len(kinds)], number // len(kinds)
+            family = SEEING[turn % len(SEEING)]
+            # The next argument each time: every kind gets other ones.
+            key = _key(family, turn // len(SEEING) * len(kinds) + number % len(kinds))
+            episodes.append({'id': f'{BROKEN_CAMERA}-{before + number:03d}',
+                             'instruction': draw.one(key), **Task.from_key(key).to_mapping(),
+                             'seed': first + per_family + before + number, 'camera': kind})
     return episodes
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from vla_humanoid_control.confidence import metrics
 from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig
 from vla_humanoid_control.confidence.score import EARLY_S
+from vla_humanoid_control.evaluation.camera_faults import KNOWN, UNKNOWN
 from vla_humanoid_control.evaluation.rollout import EpisodeResult
 from vla_humanoid_control.evaluation.suite import BROKEN_CAMERA, HELD_FAMILIES
 from vla_humanoid_control.support.errors import UserError
@@ -135,7 +136,7 @@ def families(results: Sequence[EpisodeResult]) -> dict[str, dict[str, Any]]:
 
     `HELD_FAMILIES` also have `acted`, the episodes in which the gate was open and there was
     something to hold; of these `acted_held`; and `detection_s`, how soon. `broken_camera` has the
-    same for each of its `kinds`.
+    same for each of its `kinds`, and for those that are `known` and `unknown` to training.
     """
     rows: dict[str, dict[str, Any]] = {}
     for family in (*FAMILIES, *HELD_FAMILIES):
@@ -145,10 +146,11 @@ def families(results: Sequence[EpisodeResult]) -> dict[str, dict[str, Any]]:
         if own and family in HELD_FAMILIES:
             rows[family] |= _holding(own)
         if own and family == BROKEN_CAMERA:
-            kinds = {kind: [r for r in own if r.camera == kind]
-                     for kind in sorted({str(r.camera) for r in own})}
-            rows[family]['kinds'] = {kind: _proportion(of) | _holding(of)
-                                     for kind, of in kinds.items()}
+            rows[family]['kinds'] = {kind: _held_row(own, (kind,))
+                                     for kind in sorted({str(r.camera) for r in own})}
+            rows[family] |= {name: _held_row(own, kinds) for name, kinds in
+                             (('known', KNOWN), ('unknown', UNKNOWN))
+                             if any(r.camera in kinds for r in own)}
     return rows
 
 
@@ -156,6 +158,12 @@ def _proportion(results: Sequence[EpisodeResult]) -> dict[str, Any]:
     successes = sum(r.success for r in results)
     low, high = metrics.wilson_interval(successes, len(results))
     return {'n': len(results), 'successes': successes, 'wilson_low': low, 'wilson_high': high}
+
+
+def _held_row(results: Sequence[EpisodeResult], cameras: Sequence[str]) -> dict[str, Any]:
+    """The row of the episodes whose camera broke in one of these ways."""
+    own = [r for r in results if r.camera in cameras]
+    return _proportion(own) | _holding(own)
 
 
 def _holding(results: Sequence[EpisodeResult]) -> dict[str, Any]:
@@ -177,7 +185,9 @@ def table(report: dict[str, Any]) -> str:
                      'acted, held after (median, 95 %) [s]')
         for name, row in held.items():
             lines.append(_held_line(name, row))
-            lines += [_held_line(f'  {kind}', of) for kind, of in row.get('kinds', {}).items()]
+            lines += [_held_line(f'  {name}', row[name]) for name in ('known', 'unknown')
+                      if name in row]
+            lines += [_held_line(f'    {kind}', of) for kind, of in row.get('kinds', {}).items()]
     return '\n'.join(lines)
 
 
