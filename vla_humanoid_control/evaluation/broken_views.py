@@ -52,11 +52,15 @@ class DarkSensor:
 
 
 class Glare:
-    """A lamp or the sun straight in the lens: bloom, a smear across its columns, ghosts."""
+    """A lamp or the sun straight in the lens: bloom, a veil, a smear down its columns, ghosts.
+
+    The exposure falls so far that next to nothing is left of the scene.
+    """
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._place = rng.uniform(0.25, 0.75, 2)
-        self._strength, self._size = float(rng.uniform(900, 1600)), float(rng.uniform(0.45, 0.65))
+        self._strength, self._size = float(rng.uniform(350, 600)), float(rng.uniform(0.15, 0.3))
+        self._exposure, self._veil = float(rng.uniform(0.03, 0.06)), float(rng.uniform(30, 80))
         self._tint = np.array([1.0, rng.uniform(0.85, 1.0), rng.uniform(0.65, 0.95)])
         self._ghosts = [(rng.uniform(0, 1, 2), float(rng.uniform(0.04, 0.12)),
                          rng.uniform(20, 90, 3)) for _ in range(3)]
@@ -67,9 +71,9 @@ class Glare:
         y, x = _grid(height, width)
         left = self._place[0] + 0.03 * np.sin(2 * np.pi * 0.3 * broken_s)
         far = np.hypot(x - left, y - self._place[1])
-        light = self._strength * np.exp(-(far / self._size) ** 1.2)
-        light += 200 * np.exp(-((x - left) / 0.02) ** 2)
-        shown = 0.4 * image + light[..., None] * self._tint
+        light = self._veil + self._strength * np.exp(-far / self._size)
+        light += 150 * np.exp(-((x - left) / 0.02) ** 2)
+        shown = self._exposure * image + light[..., None] * self._tint
         for place, radius, colour in self._ghosts:
             shown += (np.hypot(x - place[0], y - place[1]) < radius)[..., None] * colour
         return _clip(shown)
