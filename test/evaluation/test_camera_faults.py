@@ -1,14 +1,20 @@
 """Broken cameras show what their name says, from the moment at which they break."""
 
+import ast
 from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import vla_humanoid_control
 from vla_humanoid_control.evaluation.camera_faults import (
     EARLIEST_S,
     KINDS,
+    KNOWN,
     LATEST_S,
+    UNKNOWN,
     BrokenCamera,
     Image,
 )
@@ -102,3 +108,55 @@ def test_a_near_object_covers_three_quarters_or_more(seed: int) -> None:
     [image] = broken('occluded', seed, (0.3,))
     changed = (np.abs(image.astype(int) - scene(3)) > 6).any(axis=2).mean()
     assert changed >= 0.73
+
+
+@pytest.mark.parametrize('seed', SEEDS)
+@pytest.mark.parametrize('kind', ['dark', 'glare', 'packet_loss', 'cloth', 'no_signal'])
+def test_hardly_anything_of_the_scene_is_left(kind: str, seed: int) -> None:
+    camera, other = BrokenCamera(kind, seed), BrokenCamera(kind, seed)
+    camera.view(scene(0), 0.0)
+    changed = np.zeros(())
+    for number in range(5):  # the same fault, over another scene
+        time_s = camera.begins_s + 0.1 * number
+        shown = camera.view(scene(0), time_s).astype(int)
+        elsewhere = other.view(255 - scene(0), time_s).astype(int)
+        changed = (np.abs(shown - elsewhere) > 40).any(axis=2).mean()
+    assert changed < 0.35
+    assert shown.std() > 1.5  # and it is no plain image
+
+
+@pytest.mark.parametrize('kind', ['dark', 'glare', 'packet_loss', 'cloth', 'no_signal'])
+def test_a_camera_that_still_runs_never_repeats_itself(kind: str) -> None:
+    """What is held is held by what the image shows, not by the check for frozen frames."""
+    images = broken(kind, 2, (0.0, 0.1, 0.2, 0.3))
+    for before, after in pairwise(images):
+        assert (before != after).any()
+
+
+def imports_of(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f'{node.module}.{alias.name}' for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+def test_what_is_measured_with_shares_no_code_with_what_is_learnt_from() -> None:
+    """Regression: two faults were tested with the very images that training shows."""
+    assert set(KNOWN) | set(UNKNOWN) == set(KINDS)
+    assert not set(KNOWN) & set(UNKNOWN)
+    package = Path(str(vla_humanoid_control.__file__)).parent
+    reached: set[str] = set()
+    todo = {'vla_humanoid_control.evaluation.camera_faults'}
+    while todo:
+        name = todo.pop()
+        reached.add(name)
+        path = package.parent.joinpath(*name.split('.')).with_suffix('.py')
+        if path.is_file():
+            todo |= {n for n in imports_of(path) if n.startswith('vla_humanoid_control')} - reached
+    assert 'vla_humanoid_control.simulation.other_world' in reached
+    assert not {n for n in reached if n.startswith('vla_humanoid_control.learning')}
+    for path in (Path(__file__).resolve().parents[1] / 'faults').glob('*.py'):
+        assert not any('learning.corruptions' in n for n in imports_of(path)), path.name

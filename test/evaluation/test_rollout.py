@@ -254,10 +254,14 @@ def test_what_must_not_be_done_is_counted_apart(tmp_path: Path) -> None:
     assert broken['kinds']['black']['detection_s'] == {'median': 0.1, 'p95': 0.3}
     assert broken['kinds']['frozen']['detection_s'] == {'median': None, 'p95': None}
     assert broken['kinds']['frozen']['successes'] == 1
+    # Kinds that training shows the like of prove less than those that it does not.
+    assert [broken[name]['n'] for name in ('known', 'unknown')] == [2, 2]
+    assert [broken[name]['successes'] for name in ('known', 'unknown')] == [2, 1]
     assert report['families']['out_of_scope']['acted'] == 0
     assert report['families']['move']['n'] == 2
     lines = table(report)
     assert re.search('frozen +2 +50', lines)
+    assert re.search('unknown +2 +50', lines)
     assert 'never' in lines
     assert json.loads(json.dumps(report)) == report
 
