@@ -39,3 +39,15 @@ def test_a_plain_wall_with_sensor_noise_is_plausible() -> None:
     ids=['black', 'dark', 'white', 'saturated', 'noise'])
 def test_images_of_nothing_are_not(image: np.ndarray, reason: str) -> None:
     assert reason in implausible(image)
+
+
+@pytest.mark.parametrize('share', [0.0, 0.005, 0.015])
+def test_hot_pixels_do_not_light_a_capped_lens(share: float) -> None:
+    """Regression: one hot pixel in a hundred, and a black image passed for a lit one."""
+    rng = np.random.default_rng(4)
+    image = rng.normal(9, 3, (192, 256, 3)).clip(0, 255).astype(np.uint8)
+    hot = rng.random((192, 256)) < share
+    image[hot] = rng.integers(120, 256, (int(hot.sum()), 3))
+    assert implausible(image) == 'the image is black'
+    image[40:60, 100:140] = 90  # a window at night is wider than a pixel
+    assert implausible(image) == ''
