@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vla_humanoid_control.perception.image_decoding import (
+    COLOURS,
     ImageError,
     RawImage,
     decode,
@@ -93,7 +97,8 @@ def test_bayer_gives_back_a_uniform_colour(pattern: str, bits: int) -> None:
     assert np.array_equal(image[4:-4, 4:-4], np.full((8, 8, 3), (200, 120, 30)))
 
 
-@pytest.mark.parametrize(('encoding', 'order'), [('yuv422', 'uyvy'), ('yuv422_yuy2', 'yuyv')])
+@pytest.mark.parametrize(('encoding', 'order'), [
+    ('yuv422', 'uyvy'), ('yuv422_yuy2', 'yuyv'), ('uyvy', 'uyvy'), ('yuyv', 'yuyv')])
 def test_yuv_grey_is_grey(encoding: str, order: str) -> None:
     """Limited range: luma 16 is black and 235 is white; chroma 128 has no colour."""
     values = {'u': 128, 'v': 128}
@@ -103,6 +108,52 @@ def test_yuv_grey_is_grey(encoding: str, order: str) -> None:
     assert np.array_equal(image[0, :2], [[0, 0, 0], [255, 255, 255]])
 
 
+# Every name in sensor_msgs/image_encodings.hpp: bytes a pixel, and whether it is read as a picture.
+HEADER = {
+    **{f'{order}{bits}': (channels * bits // 8, True) for bits in (8, 16)
+       for order, channels in (('rgb', 3), ('rgba', 4), ('bgr', 3), ('bgra', 4), ('mono', 1))},
+    **{f'bayer_{pattern}{bits}': (bits // 8, True) for bits in (8, 16)
+       for pattern in ('rggb', 'bggr', 'gbrg', 'grbg')},
+    **dict.fromkeys(('uyvy', 'yuv422', 'yuyv', 'yuv422_yuy2'), (2, True)),
+    **dict.fromkeys(('nv21', 'nv24'), (2, False)),
+    **{f'{bits}{kind}C{channels}': (bits // 8 * channels, False) for channels in (1, 2, 3, 4)
+       for bits, kind in ((8, 'U'), (8, 'S'), (16, 'U'), (16, 'S'), (32, 'S'), (32, 'F'),
+                          (64, 'F'))},
+}
+
+
+@pytest.mark.parametrize('encoding', HEADER)
+def test_every_encoding_of_ros_is_read_or_refused_with_what_to_set(encoding: str) -> None:
+    """Regression: present names were unknown, and a refusal did not say what to do."""
+    pixel_bytes, is_read = HEADER[encoding]
+    image = RawImage(4, 8, encoding, False, 8 * pixel_bytes + pixel_bytes,
+                     bytes(9 * pixel_bytes * 4))
+    if is_read:
+        assert decode_rgb(image).shape == (4, 8, 3)
+        for nonsense in (replace(image, step=8 * pixel_bytes - 1), replace(image, data=b''),
+                         replace(image, width=2**31)):
+            with pytest.raises(ImageError):
+                decode_rgb(nonsense)
+    else:
+        with pytest.raises(ImageError, match=f'{encoding!r}.*Set the camera driver to rgb8'):
+            decode_rgb(image)
+
+
+def test_the_table_of_encodings_is_that_of_the_installed_ros() -> None:
+    header = next(Path(sys.prefix, 'include').rglob('image_encodings.hpp'), None)
+    if header is None:
+        pytest.skip('no header of sensor_msgs here')
+    names = re.findall(r'const char \w+\[\] = "(\w+)"', header.read_text(encoding='utf-8'))
+    assert set(names) == set(HEADER)
+    assert set(COLOURS) <= set(names)
+
+
+def test_both_names_of_an_encoding_give_the_same_pixels() -> None:
+    for old, new in (('yuv422', 'uyvy'), ('yuv422_yuy2', 'yuyv')):
+        image = raw(RGB[..., :2], old)
+        assert np.array_equal(decode_rgb(image), decode_rgb(replace(image, encoding=new)))
+
+
 GOOD = raw(RGB, 'rgb8')
 
 
@@ -110,6 +161,9 @@ GOOD = raw(RGB, 'rgb8')
     (replace(GOOD, encoding='rgb9'), "unknown encoding 'rgb9'"),
     (replace(GOOD, encoding=''), 'unknown encoding'),
     (replace(GOOD, encoding='x' * 100_000), 'unknown encoding'),
+    (replace(GOOD, encoding='8UC' + '3' * 100_000), 'says nothing of colours'),
+    (replace(GOOD, encoding='nv12'), 'plane of its own'),
+    (replace(GOOD, encoding='YUYV'), 'Set the camera driver'),
     (replace(GOOD, data=GOOD.data[:-1]), 'bytes of data'),
     (replace(GOOD, data=b''), 'bytes of data'),
     (replace(GOOD, data=GOOD.data + b'\0'), 'bytes of data'),

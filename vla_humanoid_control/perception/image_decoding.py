@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from typing import Any
@@ -76,11 +77,22 @@ _ENCODINGS = {
     'bayer_bggr16': _Encoding('u2', 1, cv2.COLOR_BayerRG2RGB),
     'bayer_gbrg16': _Encoding('u2', 1, cv2.COLOR_BayerGR2RGB),
     'bayer_grbg16': _Encoding('u2', 1, cv2.COLOR_BayerGB2RGB),
+    'uyvy': _Encoding('u1', 2, cv2.COLOR_YUV2RGB_UYVY),
+    'yuyv': _Encoding('u1', 2, cv2.COLOR_YUV2RGB_YUY2),
+    # The names of uyvy and yuyv before ROS 2 Iron.
     'yuv422': _Encoding('u1', 2, cv2.COLOR_YUV2RGB_UYVY),
     'yuv422_yuy2': _Encoding('u1', 2, cv2.COLOR_YUV2RGB_YUY2),
     '16UC1': _Encoding('u2', 1, is_colour=False),
     '32FC1': _Encoding('f4', 1, is_colour=False),
 }
+
+COLOURS = tuple(name for name, encoding in _ENCODINGS.items() if encoding.is_colour)
+"""Encodings that `decode_rgb` reads."""
+
+_SET_COLOUR = 'Set the camera driver to rgb8, bgr8, mono8 or yuyv'
+# Drivers disagree on height and step of an image whose chroma lies in a plane of its own.
+_SEMI_PLANAR = ('nv12', 'nv21', 'nv16', 'nv61', 'nv24', 'nv42')
+_MATRIX = re.compile(r'(8|16|32|64)[USF]C\d*')
 
 _DECODED = {(1, 1): 'mono8', (1, 3): 'bgr8', (1, 4): 'bgra8',
             (2, 1): 'mono16', (2, 3): 'bgr16', (2, 4): 'bgra16'}
@@ -94,7 +106,7 @@ def decode(image: RawImage) -> NDArray[Any]:
         A view of `image.data` where that is possible; do not write to it.
 
     Raises:
-        ImageError: Unknown encoding, or size, step and data do not fit together.
+        ImageError: The encoding is not read, or size, step and data do not fit together.
     """
     encoding = _encoding(image.encoding)
     item = np.dtype(encoding.dtype).itemsize
@@ -154,7 +166,7 @@ def decode_compressed_rgb(data: Any) -> NDArray[np.uint8]:
 def _to_rgb(pixels: NDArray[Any], name: str) -> NDArray[np.uint8]:
     encoding = _encoding(name)
     if not encoding.is_colour:
-        raise ImageError(f'{name} is a measurement, not a picture; it has no colours')
+        raise ImageError(f'encoding {name!r} is a measurement, not a picture. {_SET_COLOUR}')
     if encoding.to_rgb is not None:
         try:
             pixels = np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), encoding.to_rgb))
@@ -168,9 +180,15 @@ def _to_rgb(pixels: NDArray[Any], name: str) -> NDArray[np.uint8]:
 
 
 def _encoding(name: str) -> _Encoding:
-    if name not in _ENCODINGS:
-        raise ImageError(f'unknown encoding {name[:40]!r}')
-    return _ENCODINGS[name]
+    if name in _ENCODINGS:
+        return _ENCODINGS[name]
+    if name in _SEMI_PLANAR:
+        why = f'encoding {name!r} keeps colour in a plane of its own, which is not read'
+    elif _MATRIX.fullmatch(name[:40]):
+        why = f'encoding {name[:40]!r} says nothing of colours and their order'
+    else:
+        why = f'unknown encoding {name[:40]!r}'
+    raise ImageError(f'{why}. {_SET_COLOUR}')
 
 
 def _check_size(width: int, height: int) -> None:

@@ -244,7 +244,8 @@ def depth_from_msg(msg: Image) -> tuple[NDArray[Any], float]:
     """
     image = raw_image(msg)
     if image.encoding not in ('16UC1', '32FC1'):
-        raise ImageError(f'encoding {image.encoding[:40]!r} is no depth')
+        raise ImageError(f'encoding {image.encoding[:40]!r} is no depth. Set the depth camera\'s '
+                         'driver to 16UC1 (millimetres) or 32FC1 (metres)')
     return decode(image), 0.001 if image.encoding == '16UC1' else 1.0
 
 
