@@ -108,7 +108,7 @@ def test_yuv_grey_is_grey(encoding: str, order: str) -> None:
     assert np.array_equal(image[0, :2], [[0, 0, 0], [255, 255, 255]])
 
 
-# Every name in sensor_msgs/image_encodings.hpp: bytes a pixel, and whether it is read as a picture.
+# Every name in sensor_msgs/image_encodings.hpp: bytes a pixel, and whether it is a picture.
 HEADER = {
     **{f'{order}{bits}': (channels * bits // 8, True) for bits in (8, 16)
        for order, channels in (('rgb', 3), ('rgba', 4), ('bgr', 3), ('bgra', 4), ('mono', 1))},

@@ -23,26 +23,10 @@ from vla_humanoid_control.perception.image_decoding import (
     decode_compressed_rgb,
     decode_rgb,
 )
+from vla_humanoid_control.ros.image_bridge import ImageBridge
 from vla_humanoid_control.types import ImuReading, JointReading, OdometryReading, ScanReading
 
-
-def usable_bridge() -> Any:
-    """A `CvBridge` where ROS provides one that works here; None otherwise.
-
-    The wheels have none, and one that was built for NumPy 1 loads beside NumPy 2 all the same, to
-    fail at the first image.
-    """
-    pixel = Image(height=1, width=1, encoding='bgr8', step=3, data=[0, 0, 0])
-    try:
-        from cv_bridge import CvBridge
-        bridge = CvBridge()
-        bridge.imgmsg_to_cv2(pixel, desired_encoding='rgb8')
-    except (ImportError, AttributeError, RuntimeError, TypeError):
-        return None
-    return bridge
-
-
-BRIDGE = usable_bridge()
+BRIDGE = ImageBridge()
 MAX_JOINTS = 1000
 MAX_RAYS = 100_000
 
@@ -211,7 +195,7 @@ def raw_image(msg: Image) -> RawImage:
 
 
 def rgb_from_msg(msg: Image | CompressedImage) -> NDArray[np.uint8]:
-    """The image as RGB, uint8 [H, W, 3]: by cv_bridge where ROS provides it, else by `decode_rgb`.
+    """The image as RGB, uint8 [H, W, 3]: by cv_bridge where it works, else by `decode_rgb`.
 
     Two kinds of images go to `decode_rgb` in any case, as cv_bridge mistakes them: in big-endian
     order, which it cannot swap beside NumPy 2, and with rows that do not end on a whole pixel.
@@ -222,14 +206,15 @@ def rgb_from_msg(msg: Image | CompressedImage) -> NDArray[np.uint8]:
     if isinstance(msg, CompressedImage):
         return decode_compressed_rgb(msg.data)
     image = raw_image(msg)
-    if BRIDGE is None:
+    bridge = BRIDGE.converter(image.encoding)
+    if bridge is None:
         return decode_rgb(image)
     pixels = decode(image)  # the checks; makes at most a view or a byte swap
     pixel_bytes = pixels.itemsize * (pixels.shape[2] if pixels.ndim == 3 else 1)
     if image.is_bigendian or image.step % pixel_bytes:
         return decode_rgb(image)
     try:
-        return np.asarray(BRIDGE.imgmsg_to_cv2(msg, desired_encoding='rgb8'))
+        return np.asarray(bridge.imgmsg_to_cv2(msg, desired_encoding='rgb8'))
     except TypeError as error:  # which CvBridgeError is
         raise ImageError(str(error)) from error
 
@@ -244,7 +229,7 @@ def depth_from_msg(msg: Image) -> tuple[NDArray[Any], float]:
     """
     image = raw_image(msg)
     if image.encoding not in ('16UC1', '32FC1'):
-        raise ImageError(f'encoding {image.encoding[:40]!r} is no depth. Set the depth camera\'s '
+        raise ImageError(f"encoding {image.encoding[:40]!r} is no depth. Set the depth camera's "
                          'driver to 16UC1 (millimetres) or 32FC1 (metres)')
     return decode(image), 0.001 if image.encoding == '16UC1' else 1.0
 
