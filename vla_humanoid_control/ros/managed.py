@@ -114,13 +114,17 @@ class ManagedNode(LifecycleNode):
     # --- wiring -----------------------------------------------------------------------------
 
     def subscribe(self, kind: Any, topic: str, callback: Callable[[Any], None],
-                  profile: QoSProfile) -> Subscription:
-        """Subscribe until the node is cleaned up; a QoS mismatch shows in the diagnostics."""
+                  profile: QoSProfile, must_match: bool = True) -> Subscription:
+        """Subscribe until the node is cleaned up; a QoS mismatch shows in the diagnostics.
+
+        Unless publishers need not match, as another subscription hears those that do not.
+        """
         events = SubscriptionEventCallbacks(
             incompatible_qos=lambda e: self._on_mismatch(
                 topic, 'publisher', e, lambda: not all(
                     _match(other.qos_profile, profile) for other in
-                    self.get_publishers_info_by_topic(subscription.topic_name))))
+                    self.get_publishers_info_by_topic(subscription.topic_name)))) \
+            if must_match else SubscriptionEventCallbacks(use_default_callbacks=False)
         subscription = self.create_subscription(kind, topic, callback, profile,
                                                 event_callbacks=events)
         self._owned.append(lambda: self.destroy_subscription(subscription))
@@ -128,10 +132,10 @@ class ManagedNode(LifecycleNode):
 
     def subscribe_with_info(self, kind: Any, topic: str,
                             callback: Callable[[Any, Mapping[str, int]], None],
-                            profile: QoSProfile) -> Subscription:
+                            profile: QoSProfile, must_match: bool = True) -> Subscription:
         """As `subscribe`, for a callback that gets rclpy's MessageInfo, too: empty on Humble."""
         if not hasattr(Subscription, 'CallbackType'):
-            return self.subscribe(kind, topic, lambda msg: callback(msg, {}), profile)
+            return self.subscribe(kind, topic, lambda msg: callback(msg, {}), profile, must_match)
 
         def take(*taken: Any) -> None:
             # From the events executor a message and its info come as one tuple.
@@ -139,7 +143,7 @@ class ManagedNode(LifecycleNode):
 
         # By its signature rclpy knows what to hand over.
         take.__signature__ = inspect.signature(callback)  # type: ignore[attr-defined]
-        return self.subscribe(kind, topic, take, profile)
+        return self.subscribe(kind, topic, take, profile, must_match)
 
     def advertise(self, kind: Any, topic: str, profile: QoSProfile) -> Publisher:
         """Publish until the node is cleaned up; a QoS mismatch shows in the diagnostics."""
@@ -158,9 +162,14 @@ class ManagedNode(LifecycleNode):
         service = self.create_service(kind, name, callback)
         self._owned.append(lambda: self.destroy_service(service))
 
-    def every(self, period_s: float, callback: Callable[[], None]) -> None:
-        """Call back on the steady clock until the node is deactivated."""
-        self._own_timers.append(self.create_timer(period_s, callback, clock=self._steady))
+    def every(self, period_s: float, callback: Callable[[], None],
+              until_cleanup: bool = False) -> None:
+        """Call back on the steady clock until the node is deactivated, or cleaned up."""
+        timer = self.create_timer(period_s, callback, clock=self._steady)
+        if until_cleanup:
+            self._owned.append(lambda: self.destroy_timer(timer))
+        else:
+            self._own_timers.append(timer)
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         """Have the executor's thread call back; for other threads."""

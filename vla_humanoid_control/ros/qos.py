@@ -34,5 +34,8 @@ BUTTON = _profile(1000, reliable=True)
 BUTTON_AT_BEST = _profile(1000, reliable=False)
 """A second subscription to it, as it must be heard from publishers of every kind."""
 
+BUTTON_LATCHED = _profile(1000, reliable=True, latched=True)
+"""A third one, which hears what latched publishers said before."""
+
 STATE = _profile(1, reliable=True, latched=True)
 """Task and safety state: a late joiner learns the present one."""
