@@ -149,6 +149,32 @@ def test_a_request_to_two_dataclasses_takes_effect_whole_or_not_at_all(context: 
     assert (first.value.count, second.value.count) == (4, 5)
 
 
+@pytest.mark.parametrize('refused_by', ['the second', 'ros'])
+def test_nothing_has_taken_effect_when_the_last_one_refuses(context: Any, refused_by: str
+                                                             ) -> None:
+    """Regression: a veto in a second dataclass, or of rclpy itself, left the first one changed."""
+    refuses, applied = refused_by == 'the second', []
+
+    def veto(_new: Example, _names: frozenset[str]) -> str:
+        return 'not now' if refuses else ''
+
+    node = make(context)
+    first = Parameters(node, Example, prefix='a.', veto=lambda *_: '',
+                       apply=lambda new, names: applied.append((new.count, names)))
+    second = Parameters(node, Example, prefix='b.', veto=veto)
+    request: dict[str, Any] = {'a.count': 4, 'b.count': 5}
+    if not refuses:
+        request['use_sim_time'] = 'maybe'
+    assert not change(node, **request)[0]
+    assert first.value == second.value == Example()
+    assert not applied
+    assert node.get_parameter('a.count').value == 3
+    refuses = False
+    assert change(node, **{'a.count': 4, 'b.count': 5}) == (True, '')
+    assert (first.value.count, second.value.count) == (4, 5)
+    assert applied == [(4, frozenset({'count'}))]
+
+
 @pytest.mark.parametrize(('overrides', 'reason'), [
     ({'a.hihg': 3.0}, r'no parameter a\.hihg \(did you mean a\.high\?\)'),
     ({'zzz': 1}, r'no parameter zzz\.'),

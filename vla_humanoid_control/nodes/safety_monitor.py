@@ -113,16 +113,20 @@ class SafetyMonitor(ManagedNode):
         self._supervisor: SafetySupervisor | None = None
         self._settings = Parameters(self, MonitorParameters)
         self._thresholds = Parameters(self, SafetyConfig, prefix='safety.',
-                                      veto=self._set_thresholds)
+                                      veto=self._judge_thresholds,
+                                      apply=self._set_thresholds)
 
-    def _set_thresholds(self, config: SafetyConfig, names: frozenset[str]) -> str:
-        if self._supervisor is None:
-            return ''
+    def _judge_thresholds(self, config: SafetyConfig, names: frozenset[str]) -> str:
         changes = {name: getattr(config, name) for name in names}
-        accepted, reason = self._supervisor.configure(changes, time.monotonic())
-        if accepted and config.watch_cameras:
+        return self._supervisor.refusal(changes, time.monotonic()) if self._supervisor else ''
+
+    def _set_thresholds(self, config: SafetyConfig, names: frozenset[str]) -> None:
+        if self._supervisor is None:
+            return
+        changes = {name: getattr(config, name) for name in names}
+        self._supervisor.configure(changes, time.monotonic())
+        if config.watch_cameras:
             self._watch_cameras()
-        return '' if accepted else reason
 
     def configure(self) -> None:
         p, config = self._settings.value, self._thresholds.value

@@ -13,7 +13,6 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, Generic, TypeVar
 
 from rcl_interfaces.msg import (
@@ -32,6 +31,9 @@ T = TypeVar('T')
 Veto = Callable[[Any, frozenset[str]], str]
 """Told the new dataclass and the names that changed; says why not, or '' to accept."""
 
+Apply = Callable[[Any, frozenset[str]], object]
+"""Told the new dataclass and the names that changed."""
+
 
 class Parameters(Generic[T]):
     """One dataclass, declared as parameters of a node and kept up to date.
@@ -40,8 +42,10 @@ class Parameters(Generic[T]):
         node: Whose parameters they are.
         kind: A frozen dataclass with fields of bool, int, float, str, or a tuple of float or str.
         defaults: Instance to take the defaults from, where they come from elsewhere.
-        judge: Asked with the other checks, before any change of a request takes effect.
-        veto: Asked after all checks passed and before a change takes effect.
+        judge: Asked with the other checks, before any veto.
+        veto: Asked after all checks passed. Like a check it must change nothing: whoever is asked
+            after it may refuse the request.
+        apply: Told once a request has taken effect.
         prefix: Put before each name, such as 'gate.'.
 
     Raises:
@@ -49,9 +53,10 @@ class Parameters(Generic[T]):
     """
 
     def __init__(self, node: Node, kind: type[T], *, defaults: T | None = None,
-                 judge: Veto | None = None, veto: Veto | None = None, prefix: str = '') -> None:
+                 judge: Veto | None = None, veto: Veto | None = None,
+                 apply: Apply | None = None, prefix: str = '') -> None:
         self._fields = {prefix + f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-        self._judge, self._veto = judge, veto
+        self._judge, self._veto, self._apply = judge, veto, apply
         instance: Any = kind() if defaults is None else defaults
         descriptions = _descriptions(kind)
         values = {}
@@ -69,10 +74,10 @@ class Parameters(Generic[T]):
         except (ValueError, UserError) as error:
             raise UserError(f'{node.get_name()}: {error}') from error
         # One request may change several dataclasses of a node: all of them, or none.
-        groups: list[Parameters[Any]] = vars(node).setdefault('_parameter_groups', [])
-        if not groups:
-            node.add_on_set_parameters_callback(partial(_on_set, groups))
-        groups.append(self)
+        requests: _Requests | None = vars(node).get('_parameter_requests')
+        if requests is None:
+            requests = vars(node)['_parameter_requests'] = _Requests(node)
+        requests.groups.append(self)
 
     def plan(self, changes: Mapping[str, Any]) -> tuple[T, frozenset[str]] | None:
         """What a request makes of this dataclass, and of which fields; None where of none.
@@ -88,12 +93,15 @@ class Parameters(Generic[T]):
             raise ValueError(reason)
         return new, names
 
-    def take(self, new: T, names: frozenset[str]) -> str:
-        """Ask for a veto; without one, what `plan` gave takes effect. Gives the veto."""
-        reason = self._veto(new, names) if self._veto else ''
-        if not reason:
-            self.value = new
-        return reason
+    def veto(self, new: T, names: frozenset[str]) -> str:
+        """Why what `plan` gave must not take effect; '' where it may."""
+        return self._veto(new, names) if self._veto else ''
+
+    def take(self, new: T, names: frozenset[str]) -> None:
+        """What `plan` gave takes effect."""
+        self.value = new
+        if self._apply:
+            self._apply(new, names)
 
     def _changed(self, changes: Mapping[str, Any]) -> T:
         values = {}
@@ -131,16 +139,40 @@ def refuse_unknown(node: Node) -> None:
                     'below its name, and not below /**.')
 
 
-def _on_set(groups: list[Parameters[Any]], changes: list[Parameter]) -> SetParametersResult:
-    values = {p.name: p.value for p in changes}
-    try:  # every check of every dataclass comes before anything takes effect
-        plans = [(group, plan) for group in groups if (plan := group.plan(values))]
-    except (ValueError, UserError) as error:
-        return SetParametersResult(successful=False, reason=str(error))
-    for group, plan in plans:
-        if reason := group.take(*plan):
-            return SetParametersResult(successful=False, reason=reason)
-    return SetParametersResult(successful=True)
+class _Requests:
+    """Takes requests to a node's parameters: each takes effect whole, or not at all.
+
+    Where rclpy tells when a request has passed all that it asks (from Iron), nothing takes effect
+    before: its own parameters, such as use_sim_time, may be refused after these were accepted.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self.groups: list[Parameters[Any]] = []
+        self._accepted: list[tuple[Parameters[Any], tuple[Any, frozenset[str]]]] = []
+        self._is_told = hasattr(node, 'add_post_set_parameters_callback')
+        node.add_on_set_parameters_callback(self._judge)
+        if self._is_told:
+            node.add_post_set_parameters_callback(self._take)
+
+    def _judge(self, changes: list[Parameter]) -> SetParametersResult:
+        self._accepted = []
+        values = {p.name: p.value for p in changes}
+        try:
+            plans = [(group, plan) for group in self.groups if (plan := group.plan(values))]
+        except (ValueError, UserError) as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        for group, plan in plans:
+            if reason := group.veto(*plan):
+                return SetParametersResult(successful=False, reason=reason)
+        self._accepted = plans
+        if not self._is_told:
+            self._take(changes)
+        return SetParametersResult(successful=True)
+
+    def _take(self, _changes: list[Parameter]) -> None:
+        accepted, self._accepted = self._accepted, []
+        for group, plan in accepted:
+            group.take(*plan)
 
 
 def _checked(node: Node, name: str, field: dataclasses.Field[Any], default: Any,

@@ -291,21 +291,27 @@ class SafetySupervisor:
 
     def configure(self, changes: Mapping[str, Any], now_s: float) -> tuple[bool, str]:
         """Change thresholds while running: all of the changes, or none and why."""
+        if reason := self.refusal(changes, now_s):
+            return False, reason
+        self._apply(self.config.replace(changes))
+        return True, ''
+
+    def refusal(self, changes: Mapping[str, Any], now_s: float) -> str:
+        """Why thresholds must not change so now; '' where they may."""
         self._time(now_s)
         try:
             config = self.config.replace(changes)
         except UserError as error:
-            return False, str(error)
+            return str(error)
         if config.rate_hz != self.config.rate_hz:
-            return False, 'Safety parameter rate_hz is fixed at start.'
+            return 'Safety parameter rate_hz is fixed at start.'
         off = [name for name in changes
                if getattr(config, name) is False and getattr(self.config, name) is True]
         if self.config.heartbeat_timeout_s > 0 and config.heartbeat_timeout_s == 0:
             off.append('heartbeat_timeout_s')
         if off and not self.at_rest:
-            return False, f'{", ".join(off)} cannot be switched off while the robot moves.'
-        self._apply(config)
-        return True, ''
+            return f'{", ".join(off)} cannot be switched off while the robot moves.'
+        return ''
 
     @property
     def at_rest(self) -> bool:
