@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 pytest.importorskip('rclpy')
 
 import rclpy
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
 
 from vla_humanoid_control.channels import encode_proposal
+from vla_humanoid_control.confidence.score import Combination, Combinations, subsets
 from vla_humanoid_control.nodes.confidence_monitor import ConfidenceMonitor
 from vla_humanoid_control.ros.messages import channels_to_msg
 from vla_humanoid_control.types import Action, Proposal
@@ -33,3 +41,78 @@ def test_the_gate_starts_closed_each_time_that_the_node_is_activated(
     finally:
         node.destroy_node()
         rclpy.shutdown()
+
+
+def calibrate(folder: Path, lowest: float) -> str:
+    """Leave a checkpoint's statistics in a folder, whose gate is to open at this confidence."""
+    combinations = Combinations({names: Combination(
+        names, (0.0,) * len(names), (1.0,) * len(names), (3.0,) * len(names),
+        (1.0,) * 2 * len(names), 2.0, lowest=(lowest,) * 100) for names in subsets()})
+    (folder / 'statistics.json').write_text(json.dumps({'confidence': combinations.to_list()}),
+                                            encoding='utf-8')
+    return str(folder)
+
+
+@contextmanager
+def monitor(domain_id: int, policy: str, more: Sequence[str] = ()) -> Iterator[ConfidenceMonitor]:
+    arguments = ['-p', f'policy:={policy}', *(a for m in more for a in ('-p', m))]
+    rclpy.init(args=['--ros-args', *arguments], domain_id=domain_id)
+    node = ConfidenceMonitor()
+    try:
+        yield node
+    finally:
+        node.destroy_node()
+        rclpy.shutdown()
+
+
+def begin(node: ConfidenceMonitor) -> dict[str, object]:
+    """Configure and activate the node; gives what its diagnostics say of its thresholds."""
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    assert node._gate.config == node._gate_config.value
+    for name in ('open_threshold', 'close_threshold'):
+        assert node.get_parameter(f'gate.{name}').value == node.health().values[name]
+    return dict(node.health().values)
+
+
+def end(node: ConfidenceMonitor) -> None:
+    node.trigger_deactivate()
+    node.trigger_cleanup()
+
+
+def test_the_thresholds_are_those_of_the_checkpoint_as_it_is_when_configured(
+        domain_id: int, tmp_path: Path) -> None:
+    """Regression: after training and configuring again, those from the start stayed."""
+    with monitor(domain_id, calibrate(tmp_path, 0.3)) as node:
+        said = begin(node)
+        assert said['open_threshold'] == pytest.approx(0.3)
+        assert said['close_threshold'] == pytest.approx(0.27)
+        assert said['open_threshold/set_by'] == f'policy {tmp_path}'
+        end(node)
+        calibrate(tmp_path, 0.8)
+        said = begin(node)
+        assert said['open_threshold'] == pytest.approx(0.8)
+        assert said['close_threshold'] == pytest.approx(0.72)
+        end(node)
+        (tmp_path / 'statistics.json').unlink()
+        assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+
+
+@pytest.mark.parametrize('when', ['at start', 'since'])
+def test_a_threshold_that_a_person_set_stays(domain_id: int, tmp_path: Path, when: str) -> None:
+    more = ['gate.close_threshold:=0.1'] if when == 'at start' else []
+    with monitor(domain_id, calibrate(tmp_path, 0.3), more) as node:
+        if when == 'since':
+            begin(node)
+            change = Parameter('gate.close_threshold', value=0.1)
+            assert node.set_parameters_atomically([change]).successful
+            end(node)
+        calibrate(tmp_path, 0.8)
+        for _ in range(2):
+            said = begin(node)
+            assert said['open_threshold'] == pytest.approx(0.8)
+            assert said['close_threshold'] == pytest.approx(0.1)
+            assert said['close_threshold/set_by'] == 'a person'
+            end(node)
+        calibrate(tmp_path, 0.05)  # opens below where the person had it close
+        assert node.trigger_configure() == TransitionCallbackReturn.FAILURE

@@ -13,8 +13,12 @@ import pytest
 pytest.importorskip('rclpy')
 
 import rclpy
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rosgraph_msgs.msg import Clock
 from std_msgs.msg import String
 
 from vla_humanoid_control.ros import qos
@@ -145,6 +149,30 @@ def test_a_qos_mismatch_is_over_when_all_who_do_not_match_are_gone(context: Any,
     other.destroy_publisher(again)
     node.trigger_cleanup()
     assert not node.qos_problems
+    other.destroy_node()
+    node.destroy_node()
+
+
+def test_every_node_says_that_there_is_no_clock_until_there_is(context: Any) -> None:
+    """Regression: stamps were told to be decades ahead, as simulated time stayed at zero."""
+    node = Example(context)
+    node.set_parameters([Parameter('use_sim_time', value=True)])
+    other = rclpy.create_node('other', context=context)
+    said: list[str] = []
+    other.create_subscription(DiagnosticArray, '/diagnostics', lambda msg: said.extend(
+        s.message for s in msg.status if s.name == 'example'), 10)
+    spin_until([node, other], lambda: any('nobody publishes /clock' in s for s in said))
+    publisher, number = other.create_publisher(Clock, '/clock', 1), iter(range(1, 10**6))
+
+    def ticks() -> bool:
+        publisher.publish(Clock(clock=Time(sec=5, nanosec=next(number) * 1000)))
+        return not said[-1]
+
+    spin_until([node, other], ticks)
+    assert not node.clock_problem
+    spin_until([node, other], lambda: '/clock stands still' in said[-1])
+    other.destroy_publisher(publisher)
+    spin_until([node, other], lambda: 'nobody publishes /clock' in said[-1])
     other.destroy_node()
     node.destroy_node()
 

@@ -175,6 +175,27 @@ def test_nothing_has_taken_effect_when_the_last_one_refuses(context: Any, refuse
     assert applied == [(4, frozenset({'count'}))]
 
 
+def test_a_request_takes_effect_where_rclpy_does_not_tell_when(
+        context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Humble."""
+    monkeypatch.delattr(Node, 'add_post_set_parameters_callback', raising=False)
+    parameters = Parameters(node := make(context), Example)
+    assert change(node, count=4) == (True, '')
+    assert parameters.value.count == 4
+
+
+def test_other_defaults_are_for_what_nobody_has_set(context: Any) -> None:
+    parameters = Parameters(node := make(context, **{'a.count': 5}), Example, prefix='a.')
+    assert change(node, **{'a.high': 4.0})[0]
+    parameters.renew(Example(low=1.0, count=7, high=9.0, size=(3.0, 3.0)))
+    assert parameters.value == Example(low=1.0, count=5, high=4.0, size=(3.0, 3.0))
+    assert node.get_parameter('a.low').value == 1.0
+    with pytest.raises(UserError, match=r'below high.*set a\.count, a\.high to go with them'):
+        parameters.renew(Example(low=5.0, high=9.0))
+    assert parameters.value.low == node.get_parameter('a.low').value == 1.0
+    assert parameters.chosen == {'count', 'high'}
+
+
 @pytest.mark.parametrize(('overrides', 'reason'), [
     ({'a.hihg': 3.0}, r'no parameter a\.hihg \(did you mean a\.high\?\)'),
     ({'zzz': 1}, r'no parameter zzz\.'),

@@ -73,20 +73,22 @@ class ConfidenceMonitor(ManagedNode):
     def __init__(self) -> None:
         super().__init__('confidence_monitor')
         self._settings = Parameters(self, MonitorParameters)
-        settings = self._settings.value
-        asked = gate_config(settings.policy or DEFAULT_POLICY, settings.confidence_signals,
-                            settings.alpha)
-        self._gate_config = Parameters(self, GateConfig, defaults=asked, prefix='gate.',
-                                       veto=self._set_gate)
+        # Now for what is set beside them at the start; `configure` reads them again.
+        self._gate_config = Parameters(self, GateConfig, defaults=self._asked_by_policy(),
+                                       prefix='gate.', apply=self._set_gate)
 
-    def _set_gate(self, config: GateConfig, _names: frozenset[str]) -> str:
+    def _asked_by_policy(self) -> GateConfig:
+        p = self._settings.value
+        return gate_config(p.policy or DEFAULT_POLICY, p.confidence_signals, p.alpha)
+
+    def _set_gate(self, config: GateConfig, _names: frozenset[str]) -> None:
         if hasattr(self, '_gate'):
             self._gate.config = config
-        return ''
 
     def configure(self) -> None:
         p = self._settings.value
         self._joint_names = frozenset(j.name for j in load_robot(p.robot).controlled)
+        self._gate_config.renew(self._asked_by_policy())
         self._gate = ConfidenceGate(self._gate_config.value)
         self._period_s = 1.0 / p.idle_rate_hz
         self._heard_s = float('-inf')
@@ -151,10 +153,21 @@ class ConfidenceMonitor(ManagedNode):
             return Health(WARN, 'not active', {})
         state = 'open' if self._gate.is_open else 'closed'
         values = {**self._counts, 'gate': state, 'reason': self._reason,
-                  'confidence': self._confidence}
+                  'confidence': self._confidence, **self._thresholds}
         if self._fault:
             return Health(ERROR, f'proposal refused: {self._fault}', values)
         return Health(OK, f'gate {state}', values)
+
+
+    @property
+    def _thresholds(self) -> dict[str, object]:
+        """Those in force, and who says so."""
+        config, chosen = self._gate_config.value, self._gate_config.chosen
+        policy = self._settings.value.policy or DEFAULT_POLICY
+        return {f'{name}{suffix}': value for name in ('open_threshold', 'close_threshold')
+                for suffix, value in (('', getattr(config, name)),
+                                      ('/set_by', 'a person' if name in chosen
+                                       else f'policy {policy}'))}
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -10,6 +10,12 @@ from numpy.typing import NDArray
 
 from vla_humanoid_control.support.bounds import bounded, check_bounds
 
+_YEAR_S = 365.25 * 86400
+_OTHER_TIME_S = 0.1 * _YEAR_S
+_OTHER_TIME = ('it counts from another beginning. Set use_sim_time in all nodes or in none, and '
+               "have the camera driver stamp with the system's clock")
+_SYNCHRONISE = 'Synchronise them with chrony or PTP'
+
 
 @dataclass(frozen=True)
 class FrameLimits:
@@ -158,14 +164,24 @@ class FrameStore:
         return result
 
     def _stamp_problem(self, stamp_ns: int, robot_now_ns: int) -> str:
+        if robot_now_ns <= 0:
+            return 'its age is unknown: use_sim_time is set, and no time has come on /clock'
         if stamp_ns <= 0:
-            return 'the stamp is zero'
+            return 'the stamp is zero: its driver has to say when a frame was taken'
         age_s = (robot_now_ns - stamp_ns) * 1e-9
         if age_s > self.limits.max_age_s:
-            return f'the stamp is {age_s:.2f} s old'
+            return f'the stamp is {_said(age_s)} old: ' + (
+                _OTHER_TIME if age_s > _OTHER_TIME_S else 'the frame took so long, or the '
+                f"camera's clock is behind this machine's. {_SYNCHRONISE}")
         if age_s < -self.limits.max_ahead_s:
-            return f'the stamp is {-age_s:.2f} s ahead'
+            return f'the stamp is {_said(-age_s)} ahead: ' + (
+                _OTHER_TIME if -age_s > _OTHER_TIME_S else "the camera's clock is ahead of this "
+                f"machine's. {_SYNCHRONISE}")
         return ''
+
+
+def _said(time_s: float) -> str:
+    return f'{time_s:.2f} s' if time_s < _OTHER_TIME_S else f'{time_s / _YEAR_S:.1f} years'
 
 
 def _same(frame: Frame | None, pixels: NDArray[np.uint8]) -> bool:

@@ -25,6 +25,7 @@ from rclpy.timer import Timer
 
 from vla_humanoid_control.graph.bringup import environment
 from vla_humanoid_control.ros import qos
+from vla_humanoid_control.ros.clock_watch import ClockWatch
 from vla_humanoid_control.ros.messages import status
 from vla_humanoid_control.ros.parameters import refuse_unknown
 from vla_humanoid_control.support.errors import UserError
@@ -66,7 +67,7 @@ class QosProblem:
 
 
 class ManagedNode(LifecycleNode):
-    """A lifecycle node that reports its health and its QoS mismatches.
+    """A lifecycle node that reports its health, its QoS mismatches and what ails its clock.
 
     A subclass creates what needs resources in `configure`, with `subscribe`, `advertise` and
     `serve`, and timers in `activate`, with `every`. Each transition back takes them down again:
@@ -77,6 +78,11 @@ class ManagedNode(LifecycleNode):
 
     Parameters:
         autostart (bool): Configure and activate at start; else wait for a lifecycle manager.
+
+    Attributes:
+        is_active: Whether it works.
+        qos_problems: By topic.
+        clock_problem: What is wrong with the robot's clock, such as no /clock; '' if nothing is.
     """
 
     def __init__(self, name: str, **kwargs: Any) -> None:
@@ -84,6 +90,10 @@ class ManagedNode(LifecycleNode):
         self.autostart = bool(self.declare_parameter('autostart', True).value)
         self.is_active = False
         self.qos_problems: dict[str, QosProblem] = {}
+        self.clock_problem = ''
+        self._clock_watch = ClockWatch()
+        self._has_clock = True  # whether anybody publishes /clock; asked later
+        self._ask_clock_s = time.monotonic() + _GRAPH_PERIOD_S
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._owned: list[Callable[[], Any]] = []
         self._own_timers: list[Timer] = []
@@ -274,7 +284,11 @@ class ManagedNode(LifecycleNode):
     # --- diagnostics ------------------------------------------------------------------------
 
     def _report(self) -> None:
+        self._look_at_clock()
         health = self.health()
+        if self.clock_problem:
+            health = Health(max(health.level, WARN), '; '.join(filter(
+                None, (self.clock_problem, health.message))), health.values)
         self._forget_past_mismatches()
         if self.qos_problems:
             text = '; '.join(p.text for p in self.qos_problems.values())
@@ -288,6 +302,17 @@ class ManagedNode(LifecycleNode):
         message.status.append(status(health.level, self.get_name(), health.message,
                                      health.values))
         self._diagnostics.publish(message)
+
+    def _look_at_clock(self) -> None:
+        now, clock = time.monotonic(), self.get_clock()
+        simulated = clock.ros_time_is_active
+        if simulated and now >= self._ask_clock_s:
+            self._ask_clock_s = now + _GRAPH_PERIOD_S
+            self._has_clock = self.count_publishers('/clock') > 0
+        self.clock_problem = self._clock_watch.problem(self.now_ns(), now, simulated,
+                                                       self._has_clock)
+        if self.clock_problem:
+            self.warn('clock', self.clock_problem)
 
     def _forget_past_mismatches(self) -> None:
         now = time.monotonic()

@@ -48,6 +48,10 @@ class Parameters(Generic[T]):
         apply: Told once a request has taken effect.
         prefix: Put before each name, such as 'gate.'.
 
+    Attributes:
+        value: What is in force.
+        chosen: Fields that a person has set, at the start or since.
+
     Raises:
         UserError: The values given at start are nonsense; says which and why.
     """
@@ -56,7 +60,10 @@ class Parameters(Generic[T]):
                  judge: Veto | None = None, veto: Veto | None = None,
                  apply: Apply | None = None, prefix: str = '') -> None:
         self._fields = {prefix + f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+        self._node, self._prefix = node, prefix
         self._judge, self._veto, self._apply = judge, veto, apply
+        self.chosen = frozenset(field.name for name, field in self._fields.items()
+                                if name in node._parameter_overrides)
         instance: Any = kind() if defaults is None else defaults
         descriptions = _descriptions(kind)
         values = {}
@@ -100,8 +107,27 @@ class Parameters(Generic[T]):
     def take(self, new: T, names: frozenset[str]) -> None:
         """What `plan` gave takes effect."""
         self.value = new
+        self.chosen |= names
         if self._apply:
             self._apply(new, names)
+
+    def renew(self, defaults: T) -> None:
+        """Take other defaults, for whatever no person has set.
+
+        Raises:
+            UserError: They do not go with what a person has set; says why.
+        """
+        chosen = self.chosen
+        values = {name: getattr(defaults, field.name) for name, field in self._fields.items()
+                  if field.name not in chosen and not field.metadata.get('fixed')}
+        result = self._node.set_parameters_atomically([
+            Parameter(name, value=list(value) if isinstance(value, tuple) else value)
+            for name, value in values.items()])
+        self.chosen = chosen
+        if not result.successful:
+            names = ', '.join(self._prefix + name for name in sorted(chosen))
+            raise UserError(f'{self._node.get_name()}: {result.reason}. Its other defaults have '
+                            f'changed: set {names} to go with them, or leave them out.')
 
     def _changed(self, changes: Mapping[str, Any]) -> T:
         values = {}
