@@ -49,7 +49,8 @@ def test_a_stamp_ahead_lengthens_nothing(clock: RobotClock) -> None:
 
 @pytest.mark.parametrize(('stamp_s', 'reason'), [
     (98, 'stamp is 2.00 s old'), (110, 'stamp is 10.00 s ahead'), (0, 'stamp is zero'),
-    (-1, 'stamp is negative')])
+    (-1, 'stamp is negative'), (1_800_000_000, 'stamp counts from another beginning than the '
+     'clock: set use_sim_time in all nodes or in none')])
 def test_a_bad_stamp_does_not_extend_the_deadline(dog: Watchdog, clock: RobotClock, stamp_s: int,
                                                   reason: str) -> None:
     dog.offer(100 * S - 1, clock, LIMITS, 10.0)

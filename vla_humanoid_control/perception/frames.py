@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vla_humanoid_control.support.bounds import bounded, check_bounds
 
 _YEAR_S = 365.25 * 86400
-_OTHER_TIME_S = 0.1 * _YEAR_S
+_OTHER_TIME_S = 0.1 * _YEAR_S  # no clock is off by so much that is of the same kind
 _OTHER_TIME = ('it counts from another beginning. Set use_sim_time in all nodes or in none, and '
                "have the camera driver stamp with the system's clock")
 _SYNCHRONISE = 'Synchronise them with chrony or PTP'

@@ -9,6 +9,8 @@ _JUMP_NS = 1_000_000_000
 """While the robot's clock is unknown, a stamp further back than this means that it has jumped, and
 not that the message is old [ns]."""
 
+_OTHER_TIME_S = 3e6  # no clock is off by a month that is of the same kind
+
 
 @dataclass(frozen=True)
 class StampLimits:
@@ -51,6 +53,9 @@ class RobotClock:
         if self.now_ns is None:
             return ''
         age_s = (self.now_ns - stamp_ns) * 1e-9
+        if abs(age_s) > _OTHER_TIME_S:
+            return ('stamp counts from another beginning than the clock: set use_sim_time in all '
+                    'nodes or in none')
         if age_s > limits.max_age_s:
             return f'stamp is {age_s:.2f} s old'
         if -age_s > limits.max_ahead_s:
