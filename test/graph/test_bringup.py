@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
@@ -203,6 +204,7 @@ def test_processes_die_with_the_one_that_started_them(tmp_path: Path) -> None:
     root = Path(bringup.__file__).resolve().parents[2]
     parent = subprocess.Popen([sys.executable, '-c', f"""
 import time
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from vla_humanoid_control.graph.bringup import NodeEntry, ProcessGroup
 entry = NodeEntry('node', {{}}, Path('none'), module='node')
@@ -220,3 +222,13 @@ with ProcessGroup((entry,), Path({str(tmp_path / 'log')!r}),
             and Path(f'/proc/{child}/stat').read_text().split()[2] != 'Z':
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def test_nodes_announce_themselves_often_to_who_comes_late() -> None:
+    """Regression: each 3 s, so that of 20 stops said once a second listener heard one."""
+    name = '{http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles}'
+    root = ElementTree.parse(bringup.config_path('fastdds.xml')).getroot()
+    period = root.find(f'.//{name}discovery_config/{name}leaseAnnouncement')
+    assert period is not None
+    seconds, nanoseconds = (int(period.findtext(name + unit) or 0) for unit in ('sec', 'nanosec'))
+    assert seconds == 0 and 0 < nanoseconds <= 100_000_000
