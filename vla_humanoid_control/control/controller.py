@@ -88,6 +88,7 @@ class Controller:
         fault: Why there is no usable action though a task runs; '' where there is none.
         command_problem: Why the newest command was refused; '' where it was not.
         base_problem: Set from outside: why it cannot be known how the base moves; '' where it can.
+        clock_problem: Set from outside: what is wrong with the robot's clock; '' if nothing is.
         counts: What happened how often, for diagnostics.
         inference_s: Duration of the newest inference [s].
         is_due: Whether the next frame is inferred from.
@@ -99,7 +100,7 @@ class Controller:
         self.task = TaskManager(task, Stillness.of(spec.channels, robot))
         self.frames = FrameStore(spec.cameras, frames)
         self.chunk: ActionChunk | None = None
-        self.fault = self.command_problem = self.base_problem = ''
+        self.fault = self.command_problem = self.base_problem = self.clock_problem = ''
         self.counts = dict.fromkeys(('commands', 'commands_rejected', 'messages_rejected',
                                      'inferences', 'results_discarded', 'hangs'), 0)
         self.inference_s = 0.0
@@ -149,7 +150,8 @@ class Controller:
     def problem(self, now_s: float) -> str:
         """Why nothing can be inferred, whatever is asked for; '' where it can."""
         _, blind = self.frames.matching(now_s)
-        return blind or self._joints_problem(now_s) or self._way_problem(now_s)
+        problem = blind or self._joints_problem(now_s) or self._way_problem(now_s)
+        return problem and (self.clock_problem or problem)
 
     def health(self, now_s: float) -> tuple[str, str, dict[str, Any]]:
         """For diagnostics: 'ok', 'warn' or 'error', why, and further values."""

@@ -161,6 +161,7 @@ class VlaController(ManagedNode):
     def _tick(self) -> None:
         now = time.monotonic()
         self._loop.tick(now)
+        self.controller.clock_problem = self.clock_problem
         self.controller.tick(now)
         self._follow()
 

@@ -28,7 +28,7 @@ class LiveSettings:
         self._watchdogs, self._running = watchdogs, running
         self._groups: dict[str, Parameters[Any]] = {
             name: Parameters(node, kind, prefix=prefix, judge=partial(self._judge, name),
-                             veto=partial(self._take, name))
+                             apply=partial(self._take, name))
             for name, (kind, prefix) in kinds.items()}
 
     @property
@@ -43,7 +43,6 @@ class LiveSettings:
             return f'{", ".join(laxer)} cannot be loosened while the robot moves.'
         return ''
 
-    def _take(self, name: str, new: object, _fields: frozenset[str]) -> str:
+    def _take(self, name: str, new: object, _fields: frozenset[str]) -> None:
         if (running := self._running()) is not None:
             running.configure(**{name: new})
-        return ''
