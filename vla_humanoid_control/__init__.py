@@ -1,8 +1,7 @@
 """Vision-Language-Action control of a humanoid, behind a confidence gate and a safety gate."""
 
-import os
+from vla_humanoid_control.support.drawing import prepare
 
 __version__ = '0.1.0'
 
-# MuJoCo chooses how to draw when it is first imported: off screen, unless the user says otherwise.
-os.environ.setdefault('MUJOCO_GL', 'egl')
+prepare()  # MuJoCo chooses how to draw when it is first imported

@@ -115,9 +115,11 @@ def _through_processes(arguments: argparse.Namespace, robot: Any, checkpoint: st
 
 def _find_benchmarks() -> None:
     """Make the folder benchmarks/ importable; it is not part of an installation."""
+    from vla_humanoid_control.simulation.world import check_drawing
     problem = rendering_problem()
     if problem is not None:
         raise UserError(problem)
+    check_drawing()
     root = share_dir()
     if not (root / 'benchmarks' / 'graph.py').is_file():
         raise UserError(f'There is no benchmarks/ in {root}. vla bench runs from a checkout of '

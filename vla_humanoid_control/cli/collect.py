@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 from tqdm import tqdm
@@ -53,16 +54,17 @@ def run(arguments: argparse.Namespace) -> int:
             shutil.rmtree(partial)
     todo = [i for i in range(shards) if not _shard(arguments.out, i).exists()]
     shares = [todo[k::arguments.workers] for k in range(min(arguments.workers, len(todo)))]
-    with tqdm(total=shards * size, unit=unit, smoothing=.05) as bar:
+    with tqdm(total=shards * size, unit=unit, smoothing=.05) as bar, \
+            closing(reports(_work, [(arguments, share) for share in shares])) as counts:
         bar.update((shards - len(todo)) * size)
-        for count in reports(_work, [(arguments, share) for share in shares]):
+        for count in counts:
             bar.update(count)
     return 0
 
 
 def _check(arguments: argparse.Namespace) -> None:
     """Refuse bad input before anything is made, removed or started."""
-    from vla_humanoid_control.simulation.world import World
+    from vla_humanoid_control.simulation.world import World, check_drawing
     from vla_humanoid_control.tasks.task import Task
     from vla_humanoid_control.tasks.vocabulary import TASK_KEYS
 
@@ -88,6 +90,7 @@ def _check(arguments: argparse.Namespace) -> None:
     problem = rendering_problem()
     if problem is not None:
         raise UserError(problem)
+    check_drawing()
     check_folder(arguments.out, '--out')
     robot = load_robot(arguments.robot)
     World(robot)  # refuses a robot that the simulator lacks

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import threading
 import time
-from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +17,15 @@ from vla_humanoid_control.support.outputs import check_folder, make_folder
 from vla_humanoid_control.support.resources import config_path
 
 if TYPE_CHECKING:
-    from vla_humanoid_control.clients.director import Snapshot
+    from vla_humanoid_control.cli.terminal import Terminal
+    from vla_humanoid_control.clients.director import Director, Snapshot
     from vla_humanoid_control.evaluation.rollout import EpisodeResult
     from vla_humanoid_control.evaluation.suite import Episode
     from vla_humanoid_control.evaluation.video import Video
+
+
+REACTION_S = 5.0
+"""Without a sign of a command for so long, it changed nothing, as a second "stop" does [s]."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,12 +64,16 @@ def _check(arguments: argparse.Namespace) -> None:
     from vla_humanoid_control.evaluation.suite import load_suite
     from vla_humanoid_control.policy.registry import load_policy
     from vla_humanoid_control.robot.spec import load_robot
+    from vla_humanoid_control.simulation.world import World, check_drawing
     check_folder(arguments.out, '--out')
     if arguments.seed < 0:
         raise UserError(f'--seed must be 0 or more, got {arguments.seed}.')
     if arguments.suite is not None:
         load_suite(arguments.suite, through_nodes=True)
-    load_policy(arguments.checkpoint, load_robot(arguments.robot))
+    check_drawing()
+    robot = load_robot(arguments.robot)
+    World(robot)  # refuses a robot that the simulator lacks
+    load_policy(arguments.checkpoint, robot)
 
 
 class Recorder:
@@ -122,14 +130,15 @@ def _carry_out(arguments: argparse.Namespace, window: bool) -> int:
         def announce(episode: Episode) -> None:
             recorder.instruction, began_s[0] = episode.instruction, recorder.now_s()
 
-        for episode, result in zip(episodes, evaluate(
+        with closing(evaluate(
                 episodes, arguments.robot, arguments.checkpoint,
                 log=arguments.out / 'graph.log', outside_rate_hz=10.0, on_moment=recorder.take,
-                on_episode=announce)):
-            results.append(result)
-            recorder.trace.spans.append(Span(began_s[0], recorder.now_s(), episode.instruction,
-                                             result.success))
-            _print_progress(len(results), len(episodes), result)
+                on_episode=announce)) as outcomes:
+            for episode, result in zip(episodes, outcomes):
+                results.append(result)
+                recorder.trace.spans.append(Span(began_s[0], recorder.now_s(),
+                                                 episode.instruction, result.success))
+                _print_progress(len(results), len(episodes), result)
     _report_problem(video)
     draw_timeline(recorder.trace, arguments.out / 'timeline.png')
     report = build_report(results, gate)
@@ -156,11 +165,11 @@ def _print_progress(number: int, total: int, result: EpisodeResult) -> None:
 
 
 def _interactive(arguments: argparse.Namespace, window: bool) -> int:
-    from vla_humanoid_control.clients.director import Director
+    from vla_humanoid_control.cli.terminal import Terminal
+    from vla_humanoid_control.clients.director import Director, camera_topic
     from vla_humanoid_control.evaluation.video import Video
     from vla_humanoid_control.graph.bringup import Deployment, ProcessGroup, environment, graph
     from vla_humanoid_control.graph.domain import own_domain
-    from vla_humanoid_control.language.intake import Rejection, parse_command
     from vla_humanoid_control.policy.registry import gate_config
     from vla_humanoid_control.robot.spec import load_robot
 
@@ -168,43 +177,45 @@ def _interactive(arguments: argparse.Namespace, window: bool) -> int:
     log = arguments.out / 'graph.log'
     log.unlink(missing_ok=True)
     deployment = Deployment(robot=arguments.robot, policy=arguments.checkpoint, parameters={
-        'humanoid_sim': {'outside_rate_hz': 10.0, 'scene': f'{{"seed": {arguments.seed}}}'}})
-    lines: list[str | None] = []
-    threading.Thread(target=_read_lines, args=(lines,), daemon=True).start()
+        'humanoid_sim': {'outside_rate_hz': 10.0, 'scene_seed': arguments.seed}})
     gate = gate_config(arguments.checkpoint)
     with own_domain() as domain, Video(arguments.out / 'interactive.mp4') as video, \
             ProcessGroup(graph(deployment), log, echo=None) as group:
         recorder = Recorder(video, gate.open_threshold, window)
         with Director(True, group.check, recorder.take,
-                      load_robot(arguments.robot).cameras['head'].topic) as director:
+                      camera_topic(load_robot(arguments.robot))) as director:
             director.wait_until_ready()
             print('Ready. Type a command such as "turn left", "stop", or "quit".\n'
                   f'To listen in from another terminal: export ROS_DOMAIN_ID={domain}', flush=True)
-            shown = ''
-            while True:
-                director.linger(0.1)
-                state = director.snapshot().task_state
-                if state != shown:
-                    print(f'  {state}', flush=True)
-                    shown = state
-                if not lines:
-                    continue
-                line = lines.pop(0)
-                if line is None or line.strip().lower() in ('quit', 'exit'):
-                    break
-                if isinstance(parsed := parse_command(line), Rejection):
-                    print(f'  not understood: {parsed.reason}', flush=True)
-                    continue
-                recorder.instruction = line.strip()
-                director.say(line.strip())
+            _obey(Terminal(sys.stdin), director, recorder)
     _report_problem(video)
     print(f'Video: {arguments.out}/interactive.mp4', flush=True)
     return 0
 
 
-def _read_lines(lines: list[str | None]) -> None:
-    """Commands from the terminal; None at its end."""
-    sources: Sequence[str] = sys.stdin  # type: ignore[assignment]
-    for line in sources:
-        lines.append(line)
-    lines.append(None)
+def _obey(terminal: Terminal, director: Director, recorder: Recorder) -> None:
+    """Pass on what is typed until "quit", or until the end of the input and of the last task."""
+    from vla_humanoid_control.evaluation.watching import TaskWatch
+    from vla_humanoid_control.language.intake import Rejection, parse_command
+
+    shown, watch, said_s = '', None, 0.0
+    while True:
+        director.linger(0.1)
+        state = director.snapshot().task_state
+        if state != shown:
+            print(f'  {state}', flush=True)
+            shown = state
+        if watch is not None:
+            watch.take(state)
+        for line in terminal.lines():
+            if line.strip().lower() in (b'quit', b'exit'):
+                return
+            if isinstance(parsed := parse_command(line), Rejection):
+                print(f'  not understood: {parsed.reason}', flush=True)
+                continue
+            watch, said_s = TaskWatch(parsed.text, state), time.monotonic()
+            recorder.instruction = parsed.text
+            director.say(parsed.text)
+        if terminal.has_ended and (watch is None or watch.is_over or (not watch.line
+                                   and time.monotonic() - said_s > REACTION_S)):
+            return

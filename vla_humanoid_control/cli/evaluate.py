@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     from vla_humanoid_control.evaluation.suite import load_suite
     from vla_humanoid_control.policy.registry import gate_config, load_policy
     from vla_humanoid_control.robot.spec import load_robot
+    from vla_humanoid_control.simulation.world import World, check_drawing
     if arguments.workers < 1:
         raise UserError(f'--workers must be 1 or more, got {arguments.workers}.')
     if arguments.json is not None:
@@ -74,14 +76,17 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(f'--alpha must lie between 0 and 1, got {arguments.alpha:g}.')
     setup = (arguments.robot, arguments.checkpoint, signals, arguments.alpha)
     # Once here, so that bad input is refused before anything starts.
-    load_policy(arguments.checkpoint, load_robot(arguments.robot), signals)
+    check_drawing()
+    robot = load_robot(arguments.robot)
+    World(robot)  # refuses a robot that the simulator lacks
+    load_policy(arguments.checkpoint, robot, signals)
     gate = gate_config(arguments.checkpoint, signals, arguments.alpha)
     if arguments.ros:
         results = _through_nodes(episodes, setup)
     else:
         jobs = [(*setup, arguments.ungated, episode) for episode in episodes]
-        results = list(tqdm(shared(_run, jobs, arguments.workers), total=len(jobs),
-                            unit='episode', smoothing=0.05))
+        with closing(shared(_run, jobs, arguments.workers)) as outcomes:
+            results = list(tqdm(outcomes, total=len(jobs), unit='episode', smoothing=0.05))
         order = {episode.id: n for n, episode in enumerate(episodes)}
         results.sort(key=lambda r: order[r.id])
     report = build_report(results, gate)
@@ -99,7 +104,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _through_nodes(episodes: Sequence[Any], setup: Setup) -> list[Any]:
     from vla_humanoid_control.clients.evaluation import LOG, evaluate
     check_file(LOG, 'The log')
-    return list(tqdm(evaluate(episodes, *setup), total=len(episodes), unit='episode'))
+    with closing(evaluate(episodes, *setup)) as outcomes:
+        return list(tqdm(outcomes, total=len(episodes), unit='episode'))
 
 
 def _run(job: tuple[str, str, Signals, float, bool, Any]) -> Any:

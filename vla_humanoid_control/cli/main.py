@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.interrupts import interruptible
 
 VERBS = {
     'demo': ('cli.demo', 'a simulated humanoid carries out commands through the real node graph'),
@@ -36,18 +37,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('verb', choices=VERBS, metavar='VERB', help='what to do, see below')
     given = list(sys.argv[1:] if arguments is None else arguments)
     verb = parser.parse_args(given[:1] or ['--help']).verb
-    try:
-        # Only the verb's own module is imported: `vla run` needs no simulator, `vla eval` no ROS.
-        module = importlib.import_module(f'vla_humanoid_control.{VERBS[verb][0]}')
-        own = argparse.ArgumentParser(prog=f'vla {verb}', description=module.__doc__)
-        module.add_arguments(own)
-        return int(module.run(own.parse_args(given[1:])))
-    except UserError as error:
-        print(f'vla {verb}: {error}', file=sys.stderr)
-        return EXIT_USER_ERROR
-    except KeyboardInterrupt:
-        print(f'vla {verb}: interrupted', file=sys.stderr)
-        return EXIT_INTERRUPTED
+    with interruptible() as interrupted:
+        try:
+            return _run(verb, given[1:])
+        except KeyboardInterrupt:
+            print(f'vla {verb}: interrupted', file=sys.stderr)
+            return EXIT_INTERRUPTED
+        except Exception as error:
+            if interrupted:  # in an import, for example, that made another error of it
+                print(f'vla {verb}: interrupted', file=sys.stderr)
+                return EXIT_INTERRUPTED
+            if not isinstance(error, UserError):
+                raise
+            print(f'vla {verb}: {error}', file=sys.stderr)
+            return EXIT_USER_ERROR
+
+
+def _run(verb: str, arguments: Sequence[str]) -> int:
+    # Only the verb's own module is imported: `vla run` needs no simulator, `vla eval` no ROS.
+    module = importlib.import_module(f'vla_humanoid_control.{VERBS[verb][0]}')
+    own = argparse.ArgumentParser(prog=f'vla {verb}', description=module.__doc__)
+    module.add_arguments(own)
+    return int(module.run(own.parse_args(arguments)))
 
 
 if __name__ == '__main__':

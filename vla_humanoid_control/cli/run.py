@@ -52,4 +52,5 @@ def run(arguments: argparse.Namespace) -> int:
     run_graph(Deployment(robot=arguments.robot, policy=arguments.checkpoint, simulated=False,
                          parameter_file=arguments.params or '',
                          remappings=parse_remappings(arguments.remap)), arguments.log)
+    print('vla run: stopped', flush=True)
     return 0

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from rcl_interfaces.srv import SetParameters
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 from std_msgs.msg import Float32, String
 from std_srvs.srv import Trigger
@@ -26,6 +27,7 @@ from std_srvs.srv import Trigger
 from vla_humanoid_control.evaluation.held import WATCH_S, HoldWatch
 from vla_humanoid_control.evaluation.watching import InterventionCounter, TaskWatch
 from vla_humanoid_control.language.intake import Rejection, parse_command
+from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.ros import qos
 from vla_humanoid_control.ros.messages import rgb_from_msg, twist_from_msg
 from vla_humanoid_control.support.errors import UserError
@@ -35,10 +37,14 @@ from vla_humanoid_control.types import Command, SafetyState
 
 ENCLAVE = '/vla_humanoid_control/director'
 """Whose rights in config/sros2/policy.xml it has, where ROS enforces them."""
-HEAD_TOPIC = '/camera/rgb/image_raw'
 MOVING_MPS = 0.15
 """Faster than this the robot has got going, so that it can be told to stop [m/s]."""
 OUTSIDE_TOPIC = '/humanoid_sim/outside/image_raw'
+
+
+def camera_topic(robot: RobotSpec) -> str:
+    """Where the camera is that people are shown: the first one of the robot file."""
+    return next(iter(robot.cameras.values())).topic
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,7 @@ class Director:
         watch_images: Subscribe to the camera and the outside view.
         check: Called while waiting; raises where a process of the graph has died.
         on_moment: Called with a snapshot ten times a second during episodes.
-        head_topic: Where the camera is.
+        camera: Topic of the camera, see `camera_topic`; unused where no images are watched.
 
     Attributes:
         node: Its node, to subscribe to more.
@@ -104,8 +110,10 @@ class Director:
 
     def __init__(self, watch_images: bool, check: Callable[[], None],
                  on_moment: Callable[[Snapshot], None] | None = None,
-                 head_topic: str = HEAD_TOPIC) -> None:
-        rclpy.init(args=['--ros-args', '--enclave', ENCLAVE])
+                 camera: str = '') -> None:
+        # Ctrl-C is the command line's to answer: rclpy's handler would shut down beneath it.
+        rclpy.init(args=['--ros-args', '--enclave', ENCLAVE],
+                   signal_handler_options=SignalHandlerOptions.NO)
         self.node = rclpy.create_node('vla_director')
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
@@ -129,7 +137,7 @@ class Director:
         subscribe(String, '/safety/state', self._on_safety_state, qos.STATE)
         subscribe(String, '/humanoid_sim/task_truth', self._on_truth, qos.STREAM)
         if watch_images:
-            subscribe(Image, head_topic, self._on_camera, qos.SENSOR_INPUT)
+            subscribe(Image, camera, self._on_camera, qos.SENSOR_INPUT)
             subscribe(Image, OUTSIDE_TOPIC, self._on_outside, qos.SENSOR_INPUT)
         self._watch_images = watch_images
         self._scene = self.node.create_client(SetParameters, '/humanoid_sim/set_parameters')
@@ -256,12 +264,13 @@ class Director:
         self._spin_until(look, WATCH_S)
 
     def _set_scene(self, task: Task, seed: int) -> None:
-        scene_json = json.dumps({'seed': seed, 'task': task.to_mapping()})
-        value = Parameter('scene', value=scene_json)
-        request = SetParameters.Request(parameters=[value.to_parameter_msg()])
-        answer = self._answer(self._scene, request)
-        if not answer.results[0].successful:
-            raise UserError(f'humanoid_sim refuses the scene: {answer.results[0].reason}')
+        values = {'scene_seed': seed, 'scene_task': task.key,
+                  'scene_distractors': -1 if task.distractors is None else task.distractors}
+        answer = self._answer(self._scene, SetParameters.Request(parameters=[
+            Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]))
+        for result in answer.results:
+            if not result.successful:
+                raise UserError(f'humanoid_sim refuses the scene: {result.reason}')
         scene = self._truth.get('scene')
         self._call(self._reset)
         self._spin_until(lambda: self._truth.get('scene') != scene, 5.0)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
-from vla_humanoid_control.clients.director import Director, EpisodeOutcome, Snapshot
+from vla_humanoid_control.clients.director import (
+    Director,
+    EpisodeOutcome,
+    Snapshot,
+    camera_topic,
+)
 from vla_humanoid_control.confidence.score import ALPHA, SIGNALS
 from vla_humanoid_control.evaluation.held import BEYOND_IT
 from vla_humanoid_control.evaluation.rollout import EpisodeResult
@@ -21,7 +26,8 @@ LOG = Path('out', 'log', 'graph.log')
 def evaluate(episodes: Sequence[Episode], robot: str, checkpoint: str,
              signals: Sequence[str] = SIGNALS, alpha: float = ALPHA, *, log: Path = LOG,
              outside_rate_hz: float = 0.0, on_moment: Callable[[Snapshot], None] | None = None,
-             on_episode: Callable[[Episode], None] | None = None) -> Iterator[EpisodeResult]:
+             on_episode: Callable[[Episode], None] | None = None
+             ) -> Generator[EpisodeResult, None, None]:
     """Bring the graph up, run the episodes one after the other, take it down.
 
     It has a ROS domain of its own, unless ROS_DOMAIN_ID names one.
@@ -52,7 +58,7 @@ def evaluate(episodes: Sequence[Episode], robot: str, checkpoint: str,
         'humanoid_sim': {'outside_rate_hz': float(outside_rate_hz)}})
     with own_domain(), ProcessGroup(graph(deployment), log, echo=None) as group, \
             Director(outside_rate_hz > 0, group.check, on_moment,
-                     load_robot(robot).cameras['head'].topic) as director:
+                     camera_topic(load_robot(robot))) as director:
         director.wait_until_ready()
         for episode in episodes:
             if on_episode is not None:

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_humanoid_control.support.interrupts import undisturbed
+
 VIEW = (640, 480)
 """Width and height of each of the two views [px]."""
 _BAR = 88
@@ -67,11 +69,12 @@ class Video:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        self._write(None)
-        try:
-            self._container.close()
-        except OSError as failure:
-            self._end(failure)
+        with undisturbed():  # a file without its end cannot be played
+            self._write(None)
+            try:
+                self._container.close()
+            except OSError as failure:
+                self._end(failure)
 
     def _write(self, frame: av.VideoFrame | None) -> None:
         """Encode a frame; None for what the encoder still holds."""

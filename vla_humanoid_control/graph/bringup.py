@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from vla_humanoid_control.support.errors import UserError, with_nearest
+from vla_humanoid_control.support.interrupts import undisturbed
 from vla_humanoid_control.support.resources import config_path, read_yaml
 
 # What a node says of an error: by its logger, by `managed.main`, at the end of a traceback.
@@ -195,6 +196,7 @@ class ProcessGroup:
         self._log: IO[str] | None = None
         self._readers: list[threading.Thread] = []
         self._said: dict[str, deque[str]] = {}
+        self._stopping = False
         self.processes: dict[str, subprocess.Popen[str]] = {}
 
     def __enter__(self) -> ProcessGroup:
@@ -252,6 +254,11 @@ class ProcessGroup:
 
     def stop(self, timeout_s: float = 8.0) -> None:
         """End all, one after the other, so that safety brings the base to rest before the end."""
+        self._stopping = True
+        with undisturbed():
+            self._stop(timeout_s)
+
+    def _stop(self, timeout_s: float) -> None:
         for entry in self._entries:
             process = self.processes.get(entry.name)
             if process is None or process.poll() is not None:
@@ -272,16 +279,24 @@ class ProcessGroup:
 
     def _collect(self, name: str, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
+        held: list[str] = []
         for line in process.stdout:
-            self._write(name, line.rstrip('\n'))
+            # A node that is stopped while it starts tells where it was: for the log alone.
+            hold = bool(held) or (self._stopping and line.startswith('Traceback'))
+            if hold:
+                held.append(line.rstrip('\n'))
+            self._write(name, line.rstrip('\n'), echo=not hold)
+        if held and process.wait() != -signal.SIGINT and self._echo is not None:
+            for line in held:
+                self._echo(f'[{name}] {line}')
 
-    def _write(self, name: str, line: str) -> None:
+    def _write(self, name: str, line: str, echo: bool = True) -> None:
         with self._lock:
             self._said[name].append(line)
             text = f'[{name}] {line}'
             if self._log is not None:
                 self._record(self._log, text)
-            if self._echo is not None:
+            if self._echo is not None and echo:
                 self._echo(text)
 
     def _record(self, log: IO[str], text: str) -> None:

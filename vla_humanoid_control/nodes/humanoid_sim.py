@@ -14,7 +14,7 @@ from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, Imu, JointState, LaserScan
-from std_msgs.msg import String
+from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
 
 from vla_humanoid_control.robot.spec import load_robot
@@ -37,7 +37,7 @@ from vla_humanoid_control.simulation.judge import TaskMonitor
 from vla_humanoid_control.simulation.world import Camera, World
 from vla_humanoid_control.support.bounds import bounded, check_bounds, fixed
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.tasks.task import Task
+from vla_humanoid_control.tasks.task import MAX_DISTRACTORS, Task
 
 STEP_S = 0.01
 ODOM_EVERY, TRUTH_EVERY, SCAN_EVERY = 2, 5, 10  # steps
@@ -56,8 +56,12 @@ class SimulatorParameters:
         outside_rate_hz: Images per second of a view from outside, for people; 0 for none [Hz].
         command_timeout_s: The base stops when /cmd_vel is silent for this long [s].
         stamped_twist: Whether /cmd_vel is a TwistStamped.
-        scene: JSON with a seed and, optionally, a task, which the reset service sets up; for
-            example {"seed": 3, "task": {"task": "go_to", "colour": "red", "shape": "box"}}.
+        array_commands: Whether /joint_commands is a Float64MultiArray, in the order of the
+            controlled joints of the robot file.
+        scene_seed: Decides everything about the scene that the start and the reset service set up.
+        scene_task: What can be done in it, such as go_to:red:box; empty for any scene.
+        scene_distractors: How many other objects are where that task's object is; -1 leaves it to
+            the seed.
     """
 
     robot: str = fixed('humanoid')
@@ -67,33 +71,31 @@ class SimulatorParameters:
     outside_rate_hz: float = bounded(0.0, 0.0, 120.0, at_start=True)
     command_timeout_s: float = bounded(0.5, 0.05, 2.0)
     stamped_twist: bool = fixed(False)
-    scene: str = '{"seed": 0}'
+    array_commands: bool = fixed(False)
+    scene_seed: int = 0
+    scene_task: str = ''
+    scene_distractors: int = bounded(-1, -1, MAX_DISTRACTORS)
 
     def __post_init__(self) -> None:
         check_bounds(self)
-        read_scene(self.scene)
+        if self.scene_seed < 0:
+            raise ValueError(f'scene_seed must be 0 or more, got {self.scene_seed}')
+        try:
+            self.task()
+        except UserError as error:
+            raise UserError(f'scene_task: {error}') from error
 
+    def task(self) -> Task | None:
+        """What can be done in the scene; None for any scene.
 
-def read_scene(text: str) -> tuple[int, Task | None]:
-    """Seed and task of a scene in JSON.
-
-    Raises:
-        UserError: It is not JSON, or has no seed, or names an unknown task.
-    """
-    try:
-        scene = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f'scene is not JSON: {error}') from error
-    seed = scene.get('seed') if isinstance(scene, dict) else None
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise UserError('scene needs a seed, a whole number of at least 0')
-    task = scene.get('task')
-    if task is None:
-        return seed, None
-    if not isinstance(task, Mapping):
-        raise UserError('scene: task must be a mapping such as {"task": "turn", '
-                        '"direction": "left"}')
-    return seed, Task.from_mapping(task)
+        Raises:
+            UserError: `scene_task` is no task; says what is known.
+        """
+        if not self.scene_task:
+            return None
+        task = Task.from_key(self.scene_task)
+        few = self.scene_distractors
+        return task if few < 0 else replace(task, distractors=few)
 
 
 class HumanoidSim(ManagedNode):
@@ -103,7 +105,8 @@ class HumanoidSim(ManagedNode):
     happens in a thread of its own on a copy of the state, so it never delays the physics.
 
     Subscribers:
-        /cmd_vel (geometry_msgs/Twist), /joint_commands (sensor_msgs/JointState)
+        /cmd_vel (geometry_msgs/Twist, or TwistStamped)
+        /joint_commands (sensor_msgs/JointState, or std_msgs/Float64MultiArray)
 
     Publishers:
         camera topics of the robot file (sensor_msgs/Image, rgb8)
@@ -112,7 +115,7 @@ class HumanoidSim(ManagedNode):
         /humanoid_sim/task_truth (std_msgs/String): JSON, for evaluation only
 
     Services:
-        /humanoid_sim/reset (std_srvs/Trigger): arrange the scene of the parameter `scene`
+        /humanoid_sim/reset (std_srvs/Trigger): arrange the scene of the parameters `scene_*`
         /humanoid_sim/watch (std_srvs/Trigger): judge its task from now on, in the scene as it is
 
     Parameters: `SimulatorParameters`.
@@ -125,7 +128,7 @@ class HumanoidSim(ManagedNode):
     def configure(self) -> None:
         p = self._settings.value
         robot = load_robot(p.robot)
-        self._controlled = frozenset(j.name for j in robot.controlled)
+        self._controlled = tuple(j.name for j in robot.controlled)
         self._lock = threading.Lock()  # model and data of the world
         self._world = World(robot)
         # Stamps follow the wall clock at the start and never go back at a reset, so that nodes
@@ -154,7 +157,10 @@ class HumanoidSim(ManagedNode):
                        for name, (topic, rate) in views.items()}
         self.subscribe(TwistStamped if p.stamped_twist else Twist, '/cmd_vel', self._on_twist,
                        qos.STREAM)
-        self.subscribe(JointState, '/joint_commands', self._on_joints, qos.STREAM)
+        if p.array_commands:
+            self.subscribe(Float64MultiArray, '/joint_commands', self._on_array, qos.STREAM)
+        else:
+            self.subscribe(JointState, '/joint_commands', self._on_joints, qos.STREAM)
         self.serve(Trigger, '/humanoid_sim/reset', self._on_reset)
         self.serve(Trigger, '/humanoid_sim/watch', self._on_watch)
 
@@ -202,6 +208,16 @@ class HumanoidSim(ManagedNode):
         except MessageError as error:
             self._refuse(f'joint command: {error}')
             return
+        self._drive(targets)
+
+    def _on_array(self, msg: Float64MultiArray) -> None:
+        if len(msg.data) != len(self._controlled):
+            self._refuse(f'joint command: {len(msg.data)} numbers for {len(self._controlled)} '
+                         'controlled joints')
+            return
+        self._drive(dict(zip(self._controlled, msg.data)))
+
+    def _drive(self, targets: Mapping[str, float]) -> None:
         unknown = [n for n in targets if n not in self._controlled]
         if unknown or not np.all(np.isfinite(list(targets.values()))):
             self._refuse(f'joint command: unknown joint {unknown[0]}' if unknown
@@ -317,7 +333,7 @@ class HumanoidSim(ManagedNode):
     # --- scenes -----------------------------------------------------------------------------
 
     def _arrange(self) -> None:
-        seed, task = read_scene(self._settings.value.scene)
+        seed, task = self._settings.value.scene_seed, self._settings.value.task()
         with self._lock:
             self._epoch_ns += self._world.stamp_ns
             # The robot enters the scene as it stands: its controllers know of no reset, and would
@@ -331,7 +347,7 @@ class HumanoidSim(ManagedNode):
 
     def _on_watch(self, _request: Trigger.Request, answer: Trigger.Response) -> Trigger.Response:
         def watch() -> None:
-            task = read_scene(self._settings.value.scene)[1]
+            task = self._settings.value.task()
             with self._lock:
                 self._monitor = TaskMonitor(task, self._world) if task else None
         return _answered(answer, watch)

@@ -24,8 +24,10 @@ def check_robot(spec: PolicySpec, robot: RobotSpec, folder: Path) -> None:
                             'Use a checkpoint for this robot.')
     missing = [c for c in spec.cameras if c not in robot.cameras]
     if missing:
-        raise UserError(f'Checkpoint {folder} needs cameras that robot {robot.name} lacks: '
-                        f'{", ".join(missing)}. Name them in the robot file.')
+        raise UserError(f'Checkpoint {folder} looks through cameras that robot {robot.name} '
+                        f'lacks: {", ".join(missing)}. Robot file {robot.file} has '
+                        f'{", ".join(robot.cameras)}: give the camera that is meant the name that '
+                        'the checkpoint has for it.')
 
 
 def check_fits(policy: Policy, name: str, robot: RobotSpec) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,7 @@ class RobotSpec:
             [rad].
         cameras: Camera name to sensor.
         sensors: By name out of `SENSORS`; 'joint_states' and, where the robot has them, the rest.
+        file: Where it was read from, for messages; empty where it was not.
     """
 
     name: str
@@ -92,6 +93,7 @@ class RobotSpec:
     max_tilt_rad: float
     cameras: Mapping[str, SensorSpec]
     sensors: Mapping[str, SensorSpec]
+    file: str = field(default='', compare=False)
 
     @cached_property
     def joint_names(self) -> tuple[str, ...]:
@@ -168,6 +170,7 @@ class _Reader:
             max_tilt_rad=tilt_rad,
             cameras={n: self._sensor(f, f'cameras.{n}') for n, f in cameras.items()},
             sensors={n: self._sensor(f, f'sensors.{n}') for n, f in sensors.items()},
+            file=self._path,
         )
 
     def _mjcf(self, root: Mapping[str, Any]) -> str | None:

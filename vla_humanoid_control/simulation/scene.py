@@ -17,6 +17,9 @@ from vla_humanoid_control.support.resources import resource_path
 from vla_humanoid_control.tasks.task import FLOOR_SLOTS, TABLE_SLOTS
 from vla_humanoid_control.tasks.vocabulary import SHAPES
 
+OUTSIDE = 'outside'
+"""The camera that shows the robot to people, and is none of its own."""
+
 ROOM_HALF_M = 3.5
 TABLE_HEIGHT_M = 0.72
 TABLE_HALF_M = (0.35, 0.80)

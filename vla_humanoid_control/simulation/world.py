@@ -15,6 +15,7 @@ from vla_humanoid_control.simulation import scene
 from vla_humanoid_control.simulation.gait import Gait
 from vla_humanoid_control.simulation.layout import Layout, sample_layout, scene_rng
 from vla_humanoid_control.simulation.scene import Placed
+from vla_humanoid_control.support.drawing import chosen, explained, setting_problem
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.tasks.task import FLOOR_SLOTS, TABLE_SLOTS, Task
 from vla_humanoid_control.types import ImuReading, JointReading, ScanReading
@@ -52,14 +53,18 @@ class World:
         self.reset(0)
 
     def _check_fits(self) -> None:
-        model, kinds = self.model, mujoco.mjtObj
-        for what, kind, names in (('joint', kinds.mjOBJ_JOINT, self.robot.joint_names),
-                                  ('camera', kinds.mjOBJ_CAMERA, tuple(self.robot.cameras))):
+        model, robot = self.model, self.robot
+        there = {'joint': [model.joint(i).name for i in range(model.njnt)],
+                 'camera': [name for i in range(model.ncam)
+                            if (name := model.cam(i).name) != scene.OUTSIDE]}
+        for what, names in (('joint', robot.joint_names), ('camera', tuple(robot.cameras))):
             for name in names:
-                if mujoco.mj_name2id(model, kind, name) < 0:
-                    raise UserError(f'Robot {self.robot.name} has a {what} {name} that the '
-                                    'simulated body lacks. The simulator is for '
-                                    'config/robots/humanoid.yaml and files like it.')
+                if name not in there[what]:
+                    needed = f'Its only camera is {there[what][0]}: give that name to the one ' \
+                             'that is meant' if what == 'camera' else \
+                        'The simulator is for config/robots/humanoid.yaml and files like it'
+                    raise UserError(f'Robot file {robot.file or robot.name}: the simulated body '
+                                    f'has no {what} {name}. {needed}.')
 
     def reset(self, seed: int, task: Task | None = None,
               posture: Mapping[str, float] | None = None) -> None:
@@ -324,6 +329,16 @@ def _load_triton() -> None:
         importlib.import_module('triton')
 
 
+def check_drawing() -> None:
+    """Draw once where a variable of the environment says how, before anything else is begun.
+
+    Raises:
+        UserError: It does not work; says which variable to set to what.
+    """
+    if chosen() or setting_problem():
+        Camera(mujoco.MjModel.from_xml_string('<mujoco/>'), 16, 16).close()
+
+
 class Camera:
     """Draws a model at one size. Belongs to the thread that made it."""
 
@@ -331,11 +346,12 @@ class Camera:
         model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
         model.vis.global_.offheight = max(model.vis.global_.offheight, height)
         _load_triton()
+        if problem := setting_problem():
+            raise UserError(problem)
         try:
             self._renderer = mujoco.Renderer(model, height, width)
-        except (mujoco.FatalError, RuntimeError, ImportError) as error:
-            raise UserError(f'Cannot draw off screen ({error}). Install EGL with a driver: '
-                            'sudo apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri') from error
+        except Exception as error:  # drivers and their bindings raise many kinds
+            raise UserError(explained(error)) from error
         for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
             self._renderer.scene.flags[flag] = 0
 

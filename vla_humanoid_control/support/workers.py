@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import connection
 from multiprocessing.context import SpawnProcess
@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.interrupts import uninterrupted_children
 
 CONTEXT = multiprocessing.get_context('spawn')
 
@@ -25,7 +26,8 @@ Job = TypeVar('Job')
 Result = TypeVar('Result')
 
 
-def shared(work: Callable[[Job], Result], jobs: Sequence[Job], count: int) -> Iterator[Result]:
+def shared(work: Callable[[Job], Result], jobs: Sequence[Job], count: int
+           ) -> Generator[Result, None, None]:
     """Results of `work` for each job, as they come, in no particular order.
 
     Args:
@@ -67,7 +69,8 @@ def shared(work: Callable[[Job], Result], jobs: Sequence[Job], count: int) -> It
                 yield result
 
 
-def reports(work: Callable[..., None], arguments: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
+def reports(work: Callable[..., None], arguments: Sequence[tuple[Any, ...]]
+            ) -> Generator[Any, None, None]:
     """What processes report, as it comes, until all of them have ended.
 
     Args:
@@ -114,7 +117,8 @@ def crew(work: Callable[..., None], arguments: Sequence[tuple[Any, ...]]
         try:
             for its_own in arguments:
                 process = CONTEXT.Process(target=_work, args=(work, its_own), daemon=True)
-                process.start()
+                with uninterrupted_children():  # before Python is up, it would print a traceback
+                    process.start()
                 processes.append(process)
             yield processes
         finally:
