@@ -24,7 +24,7 @@ from vla_humanoid_control.ros.messages import to_ns
 pytest.importorskip('mujoco')
 
 OTHERS = ('vla_controller', 'confidence_monitor', 'safety_monitor')
-SCENE = {'seed': 3, 'task': {'task': 'move', 'direction': 'forward'}}
+SCENE = {'scene_seed': 3, 'scene_task': 'move:forward'}
 
 
 class Listener:
@@ -54,7 +54,7 @@ class Listener:
 @pytest.fixture
 def robot(domain_id: int, tmp_path: Path) -> Iterator[GraphUnderTest]:
     """The simulated robot without a controller."""
-    parameters = {'humanoid_sim': {'scene': json.dumps(SCENE)}}
+    parameters = {'humanoid_sim': SCENE}
     with GraphUnderTest(domain_id, tmp_path, simulated=True, without=OTHERS,
                         parameters=parameters) as running:
         yield running
@@ -86,8 +86,9 @@ def test_sensors_scenes_and_watchdog(robot: GraphUnderTest) -> None:
     assert heard.truth['success'] is False and heard.truth['time_s'] < 1.0
     assert not heard.clock_went_back
 
-    for nonsense in ('{', '{"seed": -1}', '{"seed": 1, "task": {"task": "fly"}}', '[]'):
-        accepted, reason = robot.set('humanoid_sim', 'scene', nonsense)
+    for name, nonsense in (('scene_seed', -1), ('scene_task', 'fly'), ('scene_task', 'go_to:red'),
+                           ('scene_task', 'go_to:red:car'), ('scene_distractors', -2)):
+        accepted, reason = robot.set('humanoid_sim', name, nonsense)
         assert not accepted and reason
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 import rclpy
 from geometry_msgs.msg import TwistStamped
 from graph_under_test import ROBOT, GraphUnderTest
 from rclpy.executors import SingleThreadedExecutor
-from sensor_msgs.msg import CompressedImage
-from std_msgs.msg import Float64MultiArray
+from sensor_msgs.msg import CompressedImage, JointState
+from std_msgs.msg import Float64MultiArray, String
 
 from vla_humanoid_control.ros import qos
 
@@ -62,3 +65,32 @@ def test_compressed_camera_stamped_twist_and_array_commands(domain_id: int,
         assert max(t.twist.linear.x for t in twists) > 0.2
         assert twists[-1].header.frame_id == 'base_link' and twists[-1].header.stamp.sec > 0
         assert np.allclose(arrays[-1].data, [j.home for j in ROBOT.controlled], atol=1e-3)
+
+
+def test_arms_follow_array_commands_in_the_simulator(domain_id: int, tmp_path: Path) -> None:
+    """Regression: the simulator knew JointState alone, so its arms stood still under
+    `array_commands`, and the task was declared done.
+    """
+    pytest.importorskip('mujoco')
+    shared = {'array_commands': True, 'stamped_twist': True}
+    parameters = dict.fromkeys(('vla_controller', 'confidence_monitor', 'safety_monitor',
+                                'humanoid_sim'), shared)
+    with GraphUnderTest(domain_id, tmp_path, simulated=True, parameters=parameters) as graph:
+        positions: dict[str, float] = {}
+        graph.node.create_subscription(
+            JointState, '/joint_states', lambda m: positions.update(zip(m.name, m.position)),
+            qos.SENSOR_INPUT)
+        truth: list[dict[str, Any]] = []
+        graph.node.create_subscription(String, '/humanoid_sim/task_truth',
+                                       lambda m: truth.append(json.loads(m.data)), qos.STREAM)
+        graph.wait_until_ready()
+        graph.wait_for(lambda: positions and truth, 'the robot is felt')
+        home = positions['left_shoulder_pitch']
+        graph.say('raise your left hand')
+        graph.wait_for(lambda: positions['left_shoulder_pitch'] < home - 2.0, 'the arm is up')
+        graph.wait_for(lambda: graph.task.startswith('DONE'), 'done')
+        start = truth[-1]['pose']
+        graph.say('walk forward')
+        graph.wait_for(lambda: abs(truth[-1]['pose'][0] - start[0])
+                       + abs(truth[-1]['pose'][1] - start[1]) > 0.3, 'it walks')
+        assert not graph.count('humanoid_sim', 'commands_rejected')

@@ -13,6 +13,9 @@ from vla_humanoid_control.support.interrupts import interruptible
 VERBS = {
     'demo': ('cli.demo', 'a simulated humanoid carries out commands through the real node graph'),
     'run': ('cli.run', 'the node graph for a robot, without the simulator'),
+    'say': ('cli.say', 'a command to a running graph, which confirms it'),
+    'stop': ('cli.stop', 'an emergency stop, which safety_monitor confirms'),
+    'reset': ('cli.reset', 'releases the latch of an emergency stop'),
     'collect': ('cli.collect', 'demonstrations of the scripted expert'),
     'train': ('cli.train', 'a policy from demonstrations'),
     'eval': ('cli.evaluate', 'success, calibration and safety on a suite of episodes'),

@@ -1,0 +1,53 @@
+"""The simulator's parameters, and the scene that it is shipped with."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytest.importorskip('rclpy')
+pytest.importorskip('mujoco')
+
+from vla_humanoid_control.nodes.humanoid_sim import SimulatorParameters
+from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.simulation.scene import COLOURS, SHAPES
+from vla_humanoid_control.simulation.world import World
+from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.tasks.task import Task
+
+pytestmark = pytest.mark.ros
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_shipped_scene_has_what_the_readme_asks_for() -> None:
+    """Regression: there was no red box in it for 'go to the red box', README's first command."""
+    shipped = yaml.safe_load((ROOT / 'config' / 'params' / 'demo.yaml').read_text())
+    parameters = SimulatorParameters(**shipped['humanoid_sim']['ros__parameters'])
+    world = World(load_robot('humanoid'))
+    world.reset(parameters.scene_seed, parameters.task())
+    readme = (ROOT / 'README.md').read_text(encoding='utf-8')
+    robot = readme.partition('## On a robot')[2].partition('\n## ')[0]
+    named = re.findall(f'({"|".join(COLOURS)}) ({"|".join(SHAPES)})', robot)
+    assert named
+    for colour, shape in named:
+        assert world.sees(world.find(colour, shape))
+
+
+def test_a_scene_is_a_number_and_a_task() -> None:
+    """Regression: it was JSON inside a parameter, to be quoted twice."""
+    assert SimulatorParameters().task() is None
+    assert SimulatorParameters(scene_task='go_to:red:box').task() == Task('go_to', ('red', 'box'))
+    few = SimulatorParameters(scene_task='reach:blue:cup', scene_distractors=2)
+    assert few.task() == Task('reach', ('blue', 'cup'), 2)
+
+
+@pytest.mark.parametrize(('scene', 'words'), [
+    ({'scene_task': 'go_to:red:car'}, 'scene_task.*shape.*box'),
+    ({'scene_task': 'fly'}, 'scene_task.*fly'), ({'scene_seed': -1}, 'scene_seed'),
+    ({'scene_distractors': 99}, 'scene_distractors')])
+def test_a_scene_that_makes_no_sense_is_refused(scene: dict[str, object], words: str) -> None:
+    with pytest.raises((UserError, ValueError), match=words):
+        SimulatorParameters(**scene)
