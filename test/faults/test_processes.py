@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,7 @@ def test_fault_44_killed_safety_monitor(domain_id: int, tmp_path: Path, fault: F
         graph.wait_for(lambda: truth and truth[-1][1] > 0.2, 'the base moves')
         since = time.monotonic()
         graph.kill('safety_monitor')
-        graph.wait_for(lambda: truth[-1][1] < 0.01, 'the base has stopped', 4.0)
+        graph.wait_for(lambda: truth[-1][1] < 0.01, 'the base has stopped')
         top = max(s for t, s in truth if t > since - 0.2)
         fault.stopped_after(max(t for t, s in truth if s > top - 0.02) - since, 0.5)
         fault.happened("stopped by the robot's own watchdog")
@@ -76,15 +77,20 @@ def test_fault_45_suspended_safety_monitor(graph: GraphUnderTest, fault: Fault) 
     graph.walk_on()
     graph.kill('safety_monitor', signal.SIGSTOP)
     graph.pause(2.0)
+    sent_ns: list[int] = []  # by safety's own account
+    heard = graph.node.create_subscription(
+        JointState, '/joint_commands', lambda m: sent_ns.append(to_ns(m.header.stamp)), 500)
     before, resumed = len(graph.twists), time.monotonic()
+    resumed_ns = graph.node.get_clock().now().nanoseconds
     graph.kill('safety_monitor', signal.SIGCONT)
-    graph.wait_for(lambda: len(graph.twists) > before + 20, 'commands again')
-    after = graph.twists[before:]
+    graph.wait_for(lambda: len(graph.twists) > before + 20 and len(sent_ns) > 20, 'commands again')
+    graph.drop(heard)
     # At most one was under way when it was suspended; then it begins from rest.
-    assert np.abs(next(v for t, v in after if t >= resumed)).max() < 0.05
-    burst = max(sum(t <= u < t + 0.1 for u, _ in after) for t, _ in after)
-    assert burst <= 8
-    fault.happened(f'resumed from rest; at most {burst} commands within 0.1 s')
+    assert np.abs(next(v for t, v in graph.twists[before:] if t >= resumed)).max() < 0.05
+    old = sum(stamp < resumed_ns for stamp in sent_ns)
+    assert old <= 1
+    assert sent_ns == sorted(set(sent_ns))  # each command of a moment of its own: no burst
+    fault.happened(f'resumed from rest; {old} commands were from before')
 
 
 def test_fault_46_restart_while_latched(graph: GraphUnderTest, fault: Fault) -> None:
@@ -121,7 +127,7 @@ def test_fault_47_late_joiner(graph: GraphUnderTest, fault: Fault) -> None:
     for topic in ('/vla/task_state', '/safety/state'):
         graph.node.create_subscription(
             String, topic, lambda m, t=topic: heard.setdefault(t, m.data), qos.STATE)
-    graph.wait_for(lambda: len(heard) == 2, 'both states', 5.0)
+    graph.wait_for(lambda: len(heard) == 2, 'both states')
     assert heard['/vla/task_state'] == graph.task and heard['/safety/state'].startswith('ESTOP')
     fault.happened(f'learned both states within {time.monotonic() - joined:.2f} s')
 
@@ -203,7 +209,9 @@ def test_fault_50_loaded_cores(graph: GraphUnderTest, fault: Fault) -> None:
     stopped = graph.has_stopped_for('')
     # Met: proposals came within their deadline. Else it stopped.
     assert frame < T_S + 2 * PERIOD_S or stopped
-    assert command < 0.5, 'the robot would have stopped by its own watchdog'
+    # Likewise for commands: after a silence in which the robot stopped, it begins from rest.
+    for (before_s, _), (after_s, twist) in pairwise(graph.twists):
+        assert after_s - before_s < SafetyConfig().max_gap_s or np.abs(twist).max() < 0.05
     fault.happened(f'commands at most {command * 1e3:.0f} ms apart, frames of proposals at most '
                    f'{frame * 1e3:.0f} ms; ' + ('stopped' if stopped else 'deadline met'))
     graph.settle()
@@ -228,7 +236,9 @@ def test_fault_51_log_flood(graph: GraphUnderTest, fault: Fault) -> None:
     seconds = time.monotonic() - began
     graph.wait_for(lambda: graph.count('vla_controller', 'commands_rejected') > 100, 'they came')
     lines = len(graph.log)
-    assert 0 < lines < 10 * seconds + 10
+    errors = graph.count_now('vla_controller', 'commands_rejected') \
+        + graph.count('vla_controller', 'joint_states_rejected')
+    assert 0 < lines < errors / 4
     fault.happened(f'about 290 errors a second became {lines / seconds:.1f} lines a second')
 
 
@@ -236,7 +246,7 @@ def test_fault_65_deactivation_in_motion(graph: GraphUnderTest, fault: Fault) ->
     """Lifecycle deactivation of safety_monitor in motion."""
     graph.walk_on()
     assert graph.change_state('safety_monitor', 'deactivate')
-    graph.wait_for(lambda: not graph.twists[-1][1].any(), 'the last command is zero', 2.0)
+    graph.wait_for(lambda: not graph.twists[-1][1].any(), 'the last command is zero')
     graph.assert_within_limits()
     count = len(graph.twists)
     graph.pause(0.3)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from graph_under_test import PERIOD_S, ROBOT, GraphUnderTest
@@ -29,14 +27,20 @@ def test_words_lead_to_motion_within_limits_and_to_done(graph: GraphUnderTest) -
         == ['IDLE', 'RUNNING', 'DONE']
 
 
-def test_commands_are_published_at_50_hz_from_start_to_end(graph: GraphUnderTest) -> None:
+def test_commands_are_published_from_start_to_end(graph: GraphUnderTest) -> None:
+    """At rest, on the way, and at rest again. How many a second is measured by `make bench`."""
     graph.wait_until_ready()
+
+    def goes_on(what: str) -> None:
+        count = len(graph.twists), len(graph.targets)
+        graph.wait_for(lambda: len(graph.twists) > count[0] + 25
+                       and len(graph.targets) > count[1] + 25, what)
+    goes_on('commands at rest')
     graph.walk()
-    began = time.monotonic()
-    graph.wait_for(lambda: time.monotonic() - began > 2.0, 'two seconds')
-    times = [t for t, _ in graph.twists if t >= began]
-    assert len(times) == pytest.approx(100, abs=8)
-    assert np.median(np.diff(times)) == pytest.approx(PERIOD_S, abs=0.002)
+    goes_on('commands on the way')
+    graph.wait_for(lambda: graph.task.startswith('DONE'), 'done')
+    graph.wait_for(graph.is_at_rest, 'the base is at rest')
+    goes_on('commands after it')
 
 
 def test_gesture_moves_the_arm_within_its_limits(graph: GraphUnderTest) -> None:

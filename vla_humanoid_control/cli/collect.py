@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from vla_humanoid_control.cli.prerequisites import rendering_problem
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     for partial in arguments.out.glob('shard_*.partial'):
         if partial.is_dir() and not partial.is_symlink():
             shutil.rmtree(partial)
-    todo = [i for i in range(shards) if not _shard(arguments.out, i).exists()]
+    todo = [i for i in range(shards) if not _is_there(_shard(arguments.out, i), size, unit)]
     shares = [todo[k::arguments.workers] for k in range(min(arguments.workers, len(todo)))]
     with tqdm(total=shards * size, unit=unit, smoothing=.05) as bar, \
             closing(reports(_work, [(arguments, share) for share in shares])) as counts:
@@ -101,12 +102,26 @@ def _check(arguments: argparse.Namespace) -> None:
 def _plan(arguments: argparse.Namespace) -> tuple[int, str, int]:
     """Size of a shard, in what unit, and how many of them in all."""
     if arguments.rollouts is None:
-        return SHARD_FRAMES, 'frame', arguments.frames
+        return min(SHARD_FRAMES, arguments.frames), 'frame', arguments.frames
     return SHARD_EPISODES, 'episode', arguments.rollouts
 
 
 def _shard(out: Path, index: int) -> Path:
     return out / f'shard_{index:05d}'
+
+
+def _is_there(shard: Path, size: int, unit: str) -> bool:
+    """Whether a shard was collected already.
+
+    Raises:
+        UserError: It was, for fewer frames in all than are asked for now.
+    """
+    if unit == 'frame' and (frames := shard / 'frames.npy').is_file():
+        count = len(np.load(frames, mmap_mode='r'))
+        if count < size:
+            raise UserError(f'{shard} is of a smaller collection, with {count} frames in place of '
+                            f'{size}. Remove it, or give another --out.')
+    return shard.exists()
 
 
 def _work(arguments: argparse.Namespace, indices: list[int], report: Callable[[int], None]
@@ -129,7 +144,7 @@ def _demonstrations(arguments: argparse.Namespace, indices: list[int]) -> Iterat
     for index in indices:
         seed = _SPLIT_SEEDS[arguments.split] + arguments.seed + index
         reported = 0
-        for frames, shard in collector.shard(seed, SHARD_FRAMES):  # noqa: B007 - the last one
+        for frames, shard in collector.shard(seed, _plan(arguments)[0]):  # noqa: B007 - the last
             yield frames - reported
             reported = frames
         shard.save(_shard(arguments.out, index), robot, arguments.split, seed)
