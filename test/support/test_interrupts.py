@@ -64,7 +64,7 @@ def test_what_must_be_finished_is_finished_first() -> None:
 
 def test_a_press_in_a_destructor_is_not_lost() -> None:
     """Regression: Python prints a traceback there, and goes on as if nothing had been pressed."""
-    code = '''
+    code = """
 import os, signal, sys, time
 from vla_humanoid_control.support.interrupts import interruptible
 class Resource:
@@ -78,7 +78,7 @@ with interruptible():
         time.sleep(60)
     except KeyboardInterrupt:
         sys.exit(130)
-'''
+"""
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=50,
                           check=False, env={**os.environ, 'PYTHONPATH': str(ROOT)},
                           preexec_fn=lambda: signal.signal(signal.SIGINT,
