@@ -72,14 +72,12 @@ class SimulatorParameters:
     command_timeout_s: float = bounded(0.5, 0.05, 2.0)
     stamped_twist: bool = fixed(False)
     array_commands: bool = fixed(False)
-    scene_seed: int = 0
+    scene_seed: int = bounded(0, 0, 2 ** 31 - 1)
     scene_task: str = ''
     scene_distractors: int = bounded(-1, -1, MAX_DISTRACTORS)
 
     def __post_init__(self) -> None:
         check_bounds(self)
-        if self.scene_seed < 0:
-            raise ValueError(f'scene_seed must be 0 or more, got {self.scene_seed}')
         try:
             self.task()
         except UserError as error:

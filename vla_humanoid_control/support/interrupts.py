@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import signal
 import sys
 import threading
@@ -46,7 +45,9 @@ def interruptible() -> Iterator[list[float]]:
             unraisable(discarded)
             return
         came.clear()
-        again = threading.Timer(0.05, _thread.interrupt_main)
+        # To the main thread itself, which may be asleep by then.
+        again = threading.Timer(0.05, signal.pthread_kill,
+                                (threading.main_thread().ident, signal.SIGINT))
         again.daemon = True
         again.start()
 
