@@ -72,7 +72,7 @@ class SimulatorParameters:
     command_timeout_s: float = bounded(0.5, 0.05, 2.0)
     stamped_twist: bool = fixed(False)
     array_commands: bool = fixed(False)
-    scene_seed: int = bounded(0, 0, 2 ** 31 - 1)
+    scene_seed: int = bounded(0, 0, 2 ** 53)
     scene_task: str = ''
     scene_distractors: int = bounded(-1, -1, MAX_DISTRACTORS)
 
