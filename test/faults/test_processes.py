@@ -210,7 +210,7 @@ def test_fault_50_loaded_cores(graph: GraphUnderTest, fault: Fault) -> None:
     # Met: proposals came within their deadline. Else it stopped.
     assert frame < T_S + 2 * PERIOD_S or stopped
     # Likewise for commands: after a silence in which the robot stopped, it begins from rest.
-    for (before_s, _), (after_s, twist) in pairwise(graph.twists):
+    for (before_s, _), (after_s, twist) in pairwise(list(graph.twists)):
         assert after_s - before_s < SafetyConfig().max_gap_s or np.abs(twist).max() < 0.05
     fault.happened(f'commands at most {command * 1e3:.0f} ms apart, frames of proposals at most '
                    f'{frame * 1e3:.0f} ms; ' + ('stopped' if stopped else 'deadline met'))

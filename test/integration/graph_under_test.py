@@ -437,13 +437,14 @@ class GraphUnderTest:
         """
         self._assert_joints_within_limits()
         limits = [ROBOT.base[c] for c in BASE_CHANNELS]
-        twists = np.array([t for _, t in self.twists])
+        recorded = list(self.twists)  # more may come meanwhile
+        twists = np.array([t for _, t in recorded])
         assert np.isfinite(twists).all()
         assert (np.abs(twists) <= np.array([m.velocity for m in limits]) * (1 + 1e-6)).all()
         steps = np.abs(np.diff(twists, axis=0))
         # Only the newest command counts, so a busy machine skips some: the next one stands for all
         # periods since. Those show as gaps between arrivals, of this one or of one before it.
-        gaps = np.diff([t for t, _ in self.twists])
+        gaps = np.diff([t for t, _ in recorded])
         before = np.max([np.roll(gaps, n) for n in (1, 2, 3)], axis=0)
         span_s = np.maximum(2 * PERIOD_S, gaps + before)[:, None]
         assert (steps <= span_s * np.array([m.acceleration for m in limits]) + 1e-6).all()

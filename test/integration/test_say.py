@@ -1,4 +1,4 @@
-"""`vla say`, `vla stop` and `vla reset` on the real nodes, with a recorder that listens as well."""
+"""`vla say`, `vla stop` and `vla reset` on the real nodes, beside a recorder that listens too."""
 
 from __future__ import annotations
 

@@ -26,6 +26,9 @@ from vla_humanoid_control.support.resources import config_path, read_yaml
 _ERROR = re.compile(r'\[(?:ERROR|FATAL)\] \[[^]]*\] \[[^]]*\]: (?!Traceback)(.+)|error: (.+)|'
                     r'([\w.]+(?:Error|Exception): .+)')
 
+_LAST_WORDS = ('Traceback', 'Fatal Python error')
+"""How Python begins to say what ended it, before a node answers to signals by itself."""
+
 _NAME = re.compile(r'(/[A-Za-z_]\w*)+', re.ASCII)
 """A full name of a topic or service."""
 
@@ -282,11 +285,11 @@ class ProcessGroup:
         held: list[str] = []
         for line in process.stdout:
             # A node that is stopped while it starts tells where it was: for the log alone.
-            hold = bool(held) or (self._stopping and line.startswith('Traceback'))
+            hold = bool(held) or (self._stopping and line.startswith(_LAST_WORDS))
             if hold:
                 held.append(line.rstrip('\n'))
             self._write(name, line.rstrip('\n'), echo=not hold)
-        if held and process.wait() != -signal.SIGINT and self._echo is not None:
+        if 'KeyboardInterrupt' not in held and self._echo is not None:
             for line in held:
                 self._echo(f'[{name}] {line}')
 
