@@ -135,3 +135,24 @@ def test_eval_in_several_processes_gives_the_same(suite: Path, tmp_path: Path) -
                        env={**os.environ, 'PYTHONPATH': str(ROOT)})
         reports.append(json.loads(out.read_text(encoding='utf-8')))
     assert reports[0] == reports[1]
+
+
+@pytest.mark.parametrize('verb', ['demo', 'eval', 'collect'])
+@pytest.mark.parametrize('camera', ['front', 'outside'])
+def test_a_camera_that_the_simulator_lacks_is_named(
+        verb: str, camera: str, suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    """Regression: the demo ended in KeyError 'head', after it had brought up the graph."""
+    pytest.importorskip('rclpy')
+    robot = tmp_path / 'mine.yaml'
+    text = (ROOT / 'config' / 'robots' / 'humanoid.yaml').read_text(encoding='utf-8')
+    robot.write_text(text.replace('  head: {topic', f'  {camera}: {{topic'), encoding='utf-8')
+    (tmp_path / 'here').mkdir()
+    monkeypatch.chdir(tmp_path / 'here')
+    more = {'demo': ['--checkpoint', 'scripted'], 'collect': ['--out', 'data'],
+            'eval': ['--suite', str(suite), '--checkpoint', 'scripted']}[verb]
+    assert main([verb, '--robot', str(robot), *more]) == 2
+    message = capsys.readouterr().err.strip()
+    assert str(robot) in message and f'no camera {camera}' in message and 'head' in message
+    assert len(message.splitlines()) == 1
+    assert not list((tmp_path / 'here').iterdir())
