@@ -13,10 +13,10 @@ pytest.importorskip('mujoco')
 
 from vla_humanoid_control.nodes.humanoid_sim import SimulatorParameters
 from vla_humanoid_control.robot.spec import load_robot
-from vla_humanoid_control.simulation.scene import COLOURS, SHAPES
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.tasks.task import Task
+from vla_humanoid_control.tasks.vocabulary import COLOURS, SHAPES
 
 pytestmark = pytest.mark.ros
 ROOT = Path(__file__).resolve().parents[2]
