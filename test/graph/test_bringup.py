@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
@@ -185,6 +188,60 @@ def test_each_run_begins_its_log_anew_and_keeps_the_one_before(
         == {'graph.log': 'third', 'graph.log.1': 'second'}
 
 
+LAUNCHES = """
+import sys, threading
+from pathlib import Path
+from vla_humanoid_control.graph.bringup import NodeEntry, ProcessGroup
+entry = NodeEntry('talks', {{}}, Path('none'), module='talks')
+with ProcessGroup((entry,), Path(sys.argv[1])) as group:
+    group.wait(Path(sys.argv[2]).exists)
+"""
+TALKS = """
+import signal, sys, time
+signal.signal(signal.SIGINT, lambda *_: (print('down'), exit(0)))
+for number in range(3000):
+    print('x' * 100, number, flush=True)
+open({mark!r}, 'w').close()
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize('reader', ['gone', 'asleep'])
+def test_a_node_goes_on_where_nobody_reads_what_it_prints(tmp_path: Path, reader: str) -> None:
+    """Regression: with `vla run | head`, safety_monitor came to a halt once a pipe was full."""
+    mark, log = tmp_path / 'mark', tmp_path / 'graph.log'
+    (tmp_path / 'talks.py').write_text(TALKS.format(mark=str(mark)))
+    root = Path(bringup.__file__).resolve().parents[2]
+    launcher = subprocess.Popen(
+        [sys.executable, '-c', LAUNCHES.format(), str(log), str(mark)], stdout=subprocess.PIPE,
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join((str(root), str(tmp_path)))})
+    try:
+        assert launcher.stdout is not None
+        if reader == 'gone':
+            launcher.stdout.close()
+        assert launcher.wait(60) == 0
+    finally:
+        launcher.kill()
+    lines = log.read_text().splitlines()
+    assert sum(line.startswith('[talks] xxx') for line in lines) == 3000
+    assert '[talks] down' in lines
+    assert re.fullmatch(r'\[graph\] \d+ lines could not be printed, as nobody read them', lines[-1])
+
+
+def test_a_record_that_hangs_holds_up_no_node(group, tmp_path: Path) -> None:
+    """A log on a network disk that is gone, or on a pipe."""
+    mark = tmp_path / 'mark'
+    processes, log = group({'talks': TALKS.format(mark=str(mark))})
+    log.parent.mkdir()
+    os.mkfifo(log)
+    holds_it = os.open(log, os.O_RDWR)  # and never reads
+    try:
+        with processes as running:
+            running.wait(mark.exists, poll_s=0.01)
+    finally:
+        os.close(holds_it)
+
+
 def test_process_that_ignores_the_signal_is_killed_and_said_so(group) -> None:
     deaf = 'import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n' \
            'print("up", flush=True)\ntime.sleep(60)\n'
@@ -198,7 +255,6 @@ def test_process_that_ignores_the_signal_is_killed_and_said_so(group) -> None:
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='uses a Linux call')
 def test_processes_die_with_the_one_that_started_them(tmp_path: Path) -> None:
-    import subprocess
     (tmp_path / 'node.py').write_text('import os, time\nprint(os.getpid(), flush=True)\n'
                                       'time.sleep(60)\n')
     root = Path(bringup.__file__).resolve().parents[2]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.interrupts import interruptible
+from vla_humanoid_control.support.outputs import complain
 
 VERBS = {
     'demo': ('cli.demo', 'a simulated humanoid carries out commands through the real node graph'),
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return EXIT_INTERRUPTED
             if not isinstance(error, UserError):
                 raise
-            print(f'vla {verb}: {error}', file=sys.stderr)
+            complain(f'vla {verb}: {error}')
             return EXIT_USER_ERROR
 
 

@@ -20,6 +20,7 @@ from typing import IO, Any
 
 from vla_humanoid_control.support.errors import UserError, with_nearest
 from vla_humanoid_control.support.interrupts import undisturbed
+from vla_humanoid_control.support.outputs import LineWriter, complain, print_line
 from vla_humanoid_control.support.resources import config_path, read_yaml
 
 # What a node says of an error: by its logger, by `managed.main`, at the end of a traceback.
@@ -178,25 +179,27 @@ class ProcessDiedError(UserError):
 class ProcessGroup:
     """Runs the nodes as processes, collects what they print, and notices when one dies.
 
-    Use as a context manager: all are stopped at its end.
+    Use as a context manager: all are stopped at its end. A reader of the output that goes away or
+    stops reading, and a disk that is full or hangs, hold up no node.
 
     Args:
         entries: Nodes, in stopping order.
         log_path: File that all output goes to, each line after the node's name.
-        echo: Also called with each line; None for silence.
+        echo: Also called with each line, in a thread of its own; None for silence.
         extra_environment: Goes before `environment()`.
     """
 
     def __init__(self, entries: tuple[NodeEntry, ...], log_path: Path,
-                 echo: Callable[[str], Any] | None = print,
+                 echo: Callable[[str], Any] | None = print_line,
                  extra_environment: Mapping[str, str] | None = None) -> None:
         self._entries = entries
         self._log_path = log_path
         self._echo = echo
         self._environment = {**os.environ, **environment(), 'PYTHONUNBUFFERED': '1',
                              'PYTHONPATH': _python_path(), **(extra_environment or {})}
-        self._lock = threading.Lock()
         self._log: IO[str] | None = None
+        self._recorder: LineWriter | None = None
+        self._printer: LineWriter | None = None
         self._readers: list[threading.Thread] = []
         self._said: dict[str, deque[str]] = {}
         self._stopping = False
@@ -205,6 +208,8 @@ class ProcessGroup:
     def __enter__(self) -> ProcessGroup:
         self._log_path.parent.mkdir(parents=True, exist_ok=True)
         self._log = self._log_path.open('a', encoding='utf-8')
+        self._recorder = LineWriter(self._record)
+        self._printer = None if self._echo is None else LineWriter(self._echo)
         try:
             for entry in self._entries:
                 self.start(entry)
@@ -275,10 +280,21 @@ class ProcessGroup:
                 process.wait()
         for reader in self._readers:
             reader.join(1.0)
-        with self._lock:
-            if self._log is not None:
-                self._log.close()
-                self._log = None
+        self._end_record()
+
+    def _end_record(self) -> None:
+        recorder, printer = self._recorder, self._printer
+        self._recorder = self._printer = None
+        if printer is not None:
+            printer.close(1.0)
+        if recorder is None:
+            return
+        if printer is not None and printer.dropped:
+            recorder.put(f'[graph] {printer.dropped} lines could not be printed, as nobody read '
+                         'them')
+        if recorder.close(1.0) and self._log is not None:
+            self._log.close()
+            self._log = None
 
     def _collect(self, name: str, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
@@ -289,24 +305,21 @@ class ProcessGroup:
             if hold:
                 held.append(line.rstrip('\n'))
             self._write(name, line.rstrip('\n'), echo=not hold)
-        if 'KeyboardInterrupt' not in held and self._echo is not None:
+        if 'KeyboardInterrupt' not in held and self._printer is not None:
             for line in held:
-                self._echo(f'[{name}] {line}')
+                self._printer.put(f'[{name}] {line}')
 
     def _write(self, name: str, line: str, echo: bool = True) -> None:
-        with self._lock:
-            self._said[name].append(line)
-            text = f'[{name}] {line}'
-            if self._log is not None:
-                self._record(self._log, text)
-            if self._echo is not None and echo:
-                self._echo(text)
+        """Never waits: a node whose output nobody takes would come to a halt in `print`."""
+        self._said[name].append(line)
+        for writer in (self._recorder, self._printer if echo else None):
+            if writer is not None:
+                writer.put(f'[{name}] {line}')
 
-    def _record(self, log: IO[str], text: str) -> None:
-        """Append a line; where that fails, the record ends with a report and the graph goes on.
-
-        Its output is still read: a node that nobody listens to would come to a halt in `print`.
-        """
+    def _record(self, text: str) -> None:
+        """Append a line; where that fails, the record ends with a report and the graph goes on."""
+        if (log := self._log) is None:
+            return
         try:
             log.write(text + '\n')
             log.flush()
@@ -316,7 +329,7 @@ class ProcessGroup:
                 log.close()
             report = (f'[graph] {self._log_path}: {error.strerror}. The record of this run ends '
                       'here; the run goes on.')
-            (self._echo or _to_stderr)(report)
+            (complain if self._printer is None else self._printer.put)(report)
 
 
 def run_graph(deployment: Deployment, log_path: Path) -> None:
@@ -336,10 +349,6 @@ def run_graph(deployment: Deployment, log_path: Path) -> None:
         signal.signal(number, lambda *_: stopping.set())
     with ProcessGroup(graph(deployment), log_path) as group:
         group.wait(stopping.is_set)
-
-
-def _to_stderr(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def _command(entry: NodeEntry) -> list[str]:

@@ -29,6 +29,7 @@ from vla_humanoid_control.ros.clock_watch import ClockWatch
 from vla_humanoid_control.ros.messages import status
 from vla_humanoid_control.ros.parameters import refuse_unknown
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.outputs import never_wait_for_readers
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
@@ -340,6 +341,7 @@ def run(create: Callable[[], ManagedNode], args: Sequence[str] | None = None) ->
     Signals are handled here and not by rclpy, which would close the publishers before the node
     could stop the robot. Exits with 2 where the node refuses to start.
     """
+    never_wait_for_readers()
     stopping: list[int] = []
 
     def on_signal(number: int, _frame: FrameType | None) -> None:

@@ -1,9 +1,22 @@
-"""Where results go: whether they can, asked before anything costs time."""
+"""Where results go: whether they can, asked before anything costs time. And lines for readers that
+may stop reading.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
+import queue
+import socket
+import stat
+import struct
+import sys
 import tempfile
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TextIO
 
 from vla_humanoid_control.support.errors import UserError
 
@@ -76,3 +89,130 @@ def _is_there(path: Path) -> bool:
 
 def _unusable(path: Path, option: str, error: OSError) -> UserError:
     return UserError(f'{option} {path} cannot be written: {error.strerror}. Give another place.')
+
+
+class LineWriter:
+    """Writes lines in a thread of its own, so that nobody waits for whoever reads them.
+
+    What finds no room, or cannot be written, is dropped and counted.
+
+    Args:
+        write: Writes one line. It may block for ever; an OSError drops the line.
+        room: How many lines may wait.
+
+    Attributes:
+        dropped: Lines that were not written.
+    """
+
+    def __init__(self, write: Callable[[str], Any], room: int = 2000) -> None:
+        self.dropped = 0
+        self._write = write
+        self._waiting: queue.Queue[str | None] = queue.Queue(room)
+        self._thread = threading.Thread(target=self._run, daemon=True, name='line writer')
+        self._thread.start()
+
+    def put(self, line: str) -> None:
+        """Hand over a line. Returns at once."""
+        try:
+            self._waiting.put_nowait(line)
+        except queue.Full:
+            self.dropped += 1
+
+    def close(self, timeout_s: float) -> bool:
+        """Write what waits, for at most about that long; what is left by then is dropped.
+
+        Returns:
+            Whether the writing has come to its end; else it hangs, and is left behind.
+        """
+        with contextlib.suppress(queue.Full):
+            self._waiting.put(None, timeout=timeout_s)
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            self.dropped += self._waiting.qsize()
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        told = 0
+        while (line := self._waiting.get()) is not None:
+            try:
+                if (missing := self.dropped - told) > 0:
+                    self._write(f'... {missing} lines were dropped here, as nobody read them')
+                    told += missing
+                self._write(line)
+            except OSError:  # nobody reads any more
+                self.dropped += 1
+
+
+def print_line(text: str) -> None:
+    """Print a line, past Python's buffer: a thread that blocks there could not be left behind."""
+    _print(text, sys.stdout)
+
+
+def complain(text: str, timeout_s: float = 2.0) -> None:
+    """Print a line on stderr, where somebody reads it within that time; else without it."""
+    writer = LineWriter(lambda line: _print(line, sys.stderr))
+    writer.put(text)
+    writer.close(timeout_s)
+
+
+def _print(text: str, stream: TextIO | None) -> None:
+    if stream is None:  # it was closed before Python began
+        return
+    try:
+        descriptor = stream.fileno()
+    except io.UnsupportedOperation:  # a stand-in in memory
+        print(text, file=stream, flush=True)
+        return
+    data = (text + '\n').encode(stream.encoding or 'utf-8', 'replace')
+    while data:
+        data = data[os.write(descriptor, data):]
+
+
+def never_wait_for_readers() -> None:
+    """From now on nothing that this process prints makes it wait; what does not fit is dropped.
+
+    Holds for code in C and C++, too. A pipe or terminal is opened anew, because a flag of the
+    one that was inherited would change it for the shell and for other processes as well.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:  # closed: else the next file to be opened would be printed into
+            os.open(os.devnull, os.O_RDWR)
+    for number, name in ((1, 'stdout'), (2, 'stderr')):
+        _unblock(number)
+        setattr(sys, name, io.TextIOWrapper(_Lossy(number), errors='backslashreplace',
+                                            write_through=True))
+
+
+def _unblock(number: int) -> None:
+    kind = os.fstat(number).st_mode
+    if stat.S_ISSOCK(kind):  # as under systemd
+        with socket.socket(fileno=os.dup(number)) as log:
+            log.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack('ll', 0, 1000))
+    elif stat.S_ISFIFO(kind) or os.isatty(number):
+        try:
+            anew = os.open(f'/proc/self/fd/{number}',
+                           os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        except OSError:  # of another user, or its reader is gone and it cannot block
+            return
+        os.dup2(anew, number)
+        os.close(anew)
+
+
+class _Lossy(io.BufferedIOBase):
+    """Takes everything; passes on what can be written."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        with contextlib.suppress(OSError):
+            os.write(self._descriptor, data)
+        return len(data)
