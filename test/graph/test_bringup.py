@@ -225,7 +225,7 @@ def test_a_node_goes_on_where_nobody_reads_what_it_prints(tmp_path: Path, reader
     lines = log.read_text().splitlines()
     assert sum(line.startswith('[talks] xxx') for line in lines) == 3000
     assert '[talks] down' in lines
-    assert re.fullmatch(r'\[graph\] \d+ lines could not be printed, as nobody read them', lines[-1])
+    assert re.fullmatch(r'\[graph\] \d+ lines could not be printed.*', lines[-1])
 
 
 def test_a_record_that_hangs_holds_up_no_node(group, tmp_path: Path) -> None:

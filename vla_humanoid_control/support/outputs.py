@@ -1,16 +1,13 @@
-"""Where results go: whether they can, asked before anything costs time. And lines for readers that
-may stop reading.
-"""
+"""Where results go: whether they can, asked before anything costs time; lines for slow readers."""
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import io
 import os
 import queue
-import socket
 import stat
-import struct
 import sys
 import tempfile
 import threading
@@ -187,17 +184,39 @@ def never_wait_for_readers() -> None:
 
 def _unblock(number: int) -> None:
     kind = os.fstat(number).st_mode
-    if stat.S_ISSOCK(kind):  # as under systemd
-        with socket.socket(fileno=os.dup(number)) as log:
-            log.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack('ll', 0, 1000))
-    elif stat.S_ISFIFO(kind) or os.isatty(number):
-        try:
-            anew = os.open(f'/proc/self/fd/{number}',
-                           os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
-        except OSError:  # of another user, or its reader is gone and it cannot block
-            return
+    if not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind) or os.isatty(number)):
+        return
+    try:
+        anew = os.open(f'/proc/self/fd/{number}', os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:  # a socket, as under systemd; or of another user
+        _relay(number)
+    else:
         os.dup2(anew, number)
         os.close(anew)
+
+
+def _relay(number: int) -> None:
+    """Put a pipe in front, which a thread empties; what is printed beyond its room is dropped."""
+    outside = os.dup(number)
+    inside, anew = os.pipe()
+    os.set_blocking(anew, False)
+    os.dup2(anew, number)
+    os.close(anew)
+
+    def run() -> None:
+        while data := os.read(inside, 4096):
+            with contextlib.suppress(OSError):
+                while data:
+                    data = data[os.write(outside, data):]
+
+    thread = threading.Thread(target=run, daemon=True, name='output')
+    thread.start()
+
+    def end() -> None:
+        os.dup2(outside, number)  # which closes the pipe
+        thread.join(1.0)
+
+    atexit.register(end)
 
 
 class _Lossy(io.BufferedIOBase):
