@@ -114,6 +114,34 @@ def test_environment_keeps_what_a_person_has_set(monkeypatch: pytest.MonkeyPatch
     assert bringup.environment()['ROS_AUTOMATIC_DISCOVERY_RANGE'] == 'SUBNET'
 
 
+@pytest.mark.parametrize('said', ['', ' ', 'localhost', 'LOCALHOST ', ' Localhost', 'LOCALHOST\n'])
+def test_what_means_this_machine_keeps_to_it(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    """Regression: whatever was not LOCALHOST to the letter opened sockets on every interface."""
+    for name in bringup._PROFILE_VARIABLES:
+        monkeypatch.setenv(name, '')  # as in the files of compose
+    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', said)
+    wanted = bringup.environment()
+    assert wanted['ROS_AUTOMATIC_DISCOVERY_RANGE'] == 'LOCALHOST'
+    assert {Path(wanted[n]).name for n in bringup._PROFILE_VARIABLES} == {'fastdds.xml'}
+
+
+@pytest.mark.parametrize('said', ['subnet', 'SUBNET ', 'system_default', 'NOT_SET', '0', 'on',
+                                  'LOCALHOST;SUBNET', 'host'])
+def test_an_unknown_discovery_range_is_refused(monkeypatch: pytest.MonkeyPatch,
+                                               said: str) -> None:
+    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', said)
+    with pytest.raises(UserError, match='SUBNET or SYSTEM_DEFAULT') as refused:
+        bringup.environment()
+    assert repr(said) in str(refused.value)
+
+
+def test_a_transport_profile_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fast DDS goes on without one, and listens on every interface."""
+    monkeypatch.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', '/no/such/file.xml')
+    with pytest.raises(UserError, match=r'/no/such/file\.xml'):
+        bringup.environment()
+
+
 @pytest.mark.parametrize(('distribution', 'middleware', 'reach', 'local'), [
     ('humble', 'rmw_cyclonedds_cpp', None, True),
     ('humble', 'rmw_cyclonedds_cpp', 'SUBNET', False),

@@ -60,7 +60,9 @@ def test_launch_argument_chooses_the_parameter_file(path: Path, tmp_path: Path) 
             entity.execute(context)
     node = next(e for e in description.entities if isinstance(e, Node))
     files = [name for name, is_file in evaluated(node, context) if is_file]
-    assert Path(files[0]).read_text() == mine.read_text()
+    # Over what is shipped, and below what the launch arguments choose.
+    assert [Path(file).read_text() == mine.read_text() for file in files] == [False, True, False]
+    assert 'use_sim_time' in Path(files[0]).read_text()
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda p: p.name)

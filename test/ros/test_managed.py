@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -198,3 +199,13 @@ def test_a_node_runs_where_rclpy_keeps_its_event_callbacks_as_humble_does(
                           timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == 'SingleThreadedExecutor'
+
+
+def test_a_node_that_is_run_alone_refuses_an_unknown_discovery_range(domain_id: int) -> None:
+    """Regression: it opened its sockets to the network."""
+    done = subprocess.run(
+        [sys.executable, '-m', 'vla_humanoid_control.nodes.safety_monitor'], timeout=60,
+        env={**os.environ, 'ROS_DOMAIN_ID': str(domain_id),
+             'ROS_AUTOMATIC_DISCOVERY_RANGE': 'subnet'}, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "is 'subnet'" in done.stderr and len(done.stderr.splitlines()) == 1

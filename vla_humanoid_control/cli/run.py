@@ -17,7 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='folder of a checkpoint, or a policy name (default: the checkpoint '
                              'that comes with the package)')
     parser.add_argument('--params', type=Path, metavar='FILE',
-                        help='parameters of the nodes in YAML (default: config/params/robot.yaml)')
+                        help='parameters of the nodes in YAML, which go before those of '
+                             'config/params/robot.yaml')
     parser.add_argument('--remap', action='append', default=[], metavar='FROM:=TO',
                         help='another name for a topic or service, such as '
                              '/cmd_vel:=/base/cmd_vel; may be repeated. Cameras and sensors have '

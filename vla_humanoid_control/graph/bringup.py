@@ -18,10 +18,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from vla_humanoid_control.support.errors import UserError, with_nearest
+from vla_humanoid_control.nodes.parameter_file import (
+    check_node_names,
+    parameters_of,
+    read_parameter_file,
+)
+from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.interrupts import undisturbed
 from vla_humanoid_control.support.outputs import LineWriter, complain, print_line
-from vla_humanoid_control.support.resources import config_path, read_yaml
+from vla_humanoid_control.support.resources import config_path
 
 # What a node says of an error: by its logger, by `managed.main`, at the end of a traceback.
 _ERROR = re.compile(r'\[(?:ERROR|FATAL)\] \[[^]]*\] \[[^]]*\]: (?!Traceback)(.+)|error: (.+)|'
@@ -32,6 +37,10 @@ _LAST_WORDS = ('Traceback', 'Fatal Python error')
 
 _NAME = re.compile(r'(/[A-Za-z_]\w*)+', re.ASCII)
 """A full name of a topic or service."""
+
+_REACH = 'ROS_AUTOMATIC_DISCOVERY_RANGE'
+_LOCAL_RANGES, _WIDE_RANGES = ('LOCALHOST', 'OFF'), ('SUBNET', 'SYSTEM_DEFAULT')
+_PROFILE_VARIABLES = 'FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,8 @@ class Deployment:
         robot: Name of a robot file in config/robots/, or its path.
         policy: Name of a policy or folder of a checkpoint; '' for the node's own default.
         simulated: Whether the built-in simulator stands in for the robot.
-        parameter_file: Parameters of the nodes in YAML; '' for the one in config/params/.
+        parameter_file: Parameters of the nodes in YAML, which go before those of the shipped file
+            in config/params/; '' for these alone.
         parameters: Node name to parameters that go before those of the files.
         remappings: Topic or service in the code to the one of this robot, for all nodes.
     """
@@ -67,6 +77,7 @@ class NodeEntry:
         parameter_file: YAML read before them; a path, or a substitution of launch.
         remappings: Topic name in the code to topic name in the graph.
         module: Python module that is run; by default the one of that name below `nodes/`.
+        shipped: Parameters that hold where nothing else gives them.
     """
 
     name: str
@@ -74,6 +85,7 @@ class NodeEntry:
     parameter_file: Any
     remappings: Mapping[str, str] = field(default_factory=dict)
     module: str = ''
+    shipped: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.module:
@@ -94,9 +106,11 @@ def graph(deployment: Deployment) -> tuple[NodeEntry, ...]:
         'safety_monitor': robot,
         **({'humanoid_sim': robot} if deployment.simulated else {}),
     }
-    file = deployment.parameter_file or default_parameters(deployment.simulated)
-    return tuple(NodeEntry(name, {**values, **deployment.parameters.get(name, {})}, file,
-                           deployment.remappings)
+    default = default_parameters(deployment.simulated)
+    document = read_parameter_file(default)
+    return tuple(NodeEntry(name, {**values, **deployment.parameters.get(name, {})},
+                           deployment.parameter_file or default, deployment.remappings,
+                           shipped=parameters_of(document, f'/{name}', default))
                  for name, values in own.items())
 
 
@@ -124,40 +138,28 @@ def check_parameter_file(path: str | Path) -> None:
     Raises:
         UserError: It cannot be read, has another form, or names a node that there is not.
     """
-    document = read_yaml(Path(path), 'Parameter file',
-                         'Give the path of a YAML file like config/params/robot.yaml.')
-    if not isinstance(document, dict) or not all(
-            isinstance(entry, dict) and isinstance(entry.get('ros__parameters'), dict)
-            for entry in document.values()):
-        raise UserError(f'Parameter file {path} must name nodes, each with ros__parameters below '
-                        'it, as in config/params/robot.yaml.')
-    names = [entry.name for entry in graph(Deployment())]
-    for name in document:
-        # Before the last slash is a namespace, and may be a pattern, too.
-        space, slash, last = str(name).rpartition('/')
-        if last not in (*names, '*', '**'):
-            raise UserError(f'Parameter file {path}: there is no node '
-                            f'{space}{slash}{with_nearest(last, names)}. There are '
-                            f'{", ".join(names)}, and /** for all of them.')
+    names = [f'/{entry.name}' for entry in graph(Deployment())]
+    check_node_names(read_parameter_file(Path(path)), names, path)
 
 
 def default_parameters(simulated: bool) -> Path:
-    """The parameter file of a graph that is given no other."""
+    """The shipped parameter file, which a person's own lies over."""
     return config_path('params', 'demo.yaml' if simulated else 'robot.yaml')
 
 
 def environment() -> dict[str, str]:
-    """Environment variables that the graph wants; what a person has set stays.
+    """Environment variables that the graph wants; what a person has set stays, if not empty.
 
     Nothing is offered beyond this machine unless `ROS_AUTOMATIC_DISCOVERY_RANGE` says so.
+
+    Raises:
+        UserError: What it says is unknown, or there is no profile where a variable says.
     """
-    reach = os.environ.get('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-    local = reach in ('LOCALHOST', 'OFF')
+    reach = _discovery_range()
+    local = reach in _LOCAL_RANGES
     profile = str(config_path('fastdds.xml' if local else 'fastdds_network.xml'))
     wanted = {
-        'FASTRTPS_DEFAULT_PROFILES_FILE': profile,
-        'FASTDDS_DEFAULT_PROFILES_FILE': profile,
-        'ROS_AUTOMATIC_DISCOVERY_RANGE': reach,
+        **dict.fromkeys(_PROFILE_VARIABLES, profile),
         # Wheels of ROS lie below the environment's prefix; a sourced ROS says so itself.
         'AMENT_PREFIX_PATH': sys.prefix,
         # Threads of one inference spin while they wait for one another. On cores that others use
@@ -169,7 +171,25 @@ def environment() -> dict[str, str]:
         # Humble knows no discovery range. Not for Fast DDS, where it would put a small segment of
         # shared memory beside that of the profile; not later, where it is deprecated.
         wanted['ROS_LOCALHOST_ONLY'] = '1'
-    return {name: os.environ.get(name, value) for name, value in wanted.items()}
+    # An empty one would switch off what is here, and nobody means that.
+    chosen = {name: os.environ.get(name, '').strip() or value for name, value in wanted.items()}
+    for name in _PROFILE_VARIABLES:
+        # Fast DDS would go on without, on every interface.
+        if not Path(chosen[name]).is_file():
+            raise UserError(f'{name}: there is no file {chosen[name]}. Correct it, or unset it.')
+    return {**chosen, _REACH: reach}
+
+
+def _discovery_range() -> str:
+    """How far discovery is to reach. Beyond this machine only for who says so to the letter."""
+    said = os.environ.get(_REACH, '')
+    meant = said.strip().upper() or 'LOCALHOST'
+    if meant in _LOCAL_RANGES:
+        return meant
+    if said not in _WIDE_RANGES:
+        raise UserError(f'{_REACH} is {said!r}, which means nothing to ROS. It must be LOCALHOST or '
+                        'OFF to stay on this machine, SUBNET or SYSTEM_DEFAULT to use the network.')
+    return said
 
 
 class ProcessDiedError(UserError):
@@ -352,8 +372,11 @@ def run_graph(deployment: Deployment, log_path: Path) -> None:
 
 
 def _command(entry: NodeEntry) -> list[str]:
-    command = [sys.executable, '-m', entry.module, '--ros-args', '--enclave', entry.enclave,
-               '--params-file', str(entry.parameter_file)]
+    command = [sys.executable, '-m', entry.module, '--ros-args', '--enclave', entry.enclave]
+    # Of several values for one parameter ROS takes the last.
+    for name, value in entry.shipped.items():
+        command += ['-p', f'{name}:={_yaml(value)}']
+    command += ['--params-file', str(entry.parameter_file)]
     for name, value in entry.parameters.items():
         command += ['-p', f'{name}:={_yaml(value)}']
     for name, value in entry.remappings.items():

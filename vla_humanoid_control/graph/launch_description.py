@@ -36,7 +36,8 @@ def describe(simulated: bool) -> LaunchDescription:
         *(DeclareLaunchArgument(name, default_value=default, description=text)
           for name, (default, text) in ARGUMENTS.items()),
         DeclareLaunchArgument('params', default_value=str(default_parameters(simulated)),
-                              description='Parameters of the nodes, a YAML file'),
+                              description='Parameters of the nodes, a YAML file; what it does '
+                                          'not say is as shipped'),
         DeclareLaunchArgument('remap', default_value='',
                               description='Other names for topics and services, separated by '
                                           'spaces, such as "/cmd_vel:=/base/cmd_vel"'),
@@ -44,7 +45,7 @@ def describe(simulated: bool) -> LaunchDescription:
         OpaqueFunction(function=_remap),
         *(SetEnvironmentVariable(name, value) for name, value in environment().items()),
         *(Node(package='vla_humanoid_control', executable=entry.name, name=entry.name,
-               parameters=[entry.parameter_file, dict(entry.parameters)],
+               parameters=[dict(entry.shipped), entry.parameter_file, dict(entry.parameters)],
                remappings=list(entry.remappings.items()),
                ros_arguments=['--enclave', entry.enclave], output='both', on_exit=_ended)
           for entry in entries),

@@ -349,11 +349,11 @@ def run(create: Callable[[], ManagedNode], args: Sequence[str] | None = None) ->
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
-    # A node that is run alone, too, keeps to this machine unless it is told otherwise.
-    os.environ.update(environment())
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     node: ManagedNode | None = None
     try:
+        # A node that is run alone, too, keeps to this machine unless it is told otherwise.
+        os.environ.update(environment())
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         node = create()
         refuse_unknown(node)
         if node.autostart:
@@ -370,7 +370,7 @@ def run(create: Callable[[], ManagedNode], args: Sequence[str] | None = None) ->
             if node.is_active:
                 node.trigger_shutdown()
             node.destroy_node()
-        rclpy.shutdown()
+        rclpy.try_shutdown()
 
 
 def _bring_up(node: ManagedNode) -> None:
