@@ -1,5 +1,6 @@
 """What a machine must have, and what `make setup` makes of it."""
 
+import os
 import platform
 import re
 import subprocess
@@ -79,3 +80,40 @@ def test_what_does_not_load_is_named_with_what_brings_it(
             raise ImportError('broken')
     monkeypatch.setattr(prerequisites.importlib, 'import_module', load)
     assert f"pip install -e '{what}'" in str(prerequisites.installed_problem())
+
+
+PYBIND = "import importlib\nimportlib.import_module('rclpy._rclpy_pybind11')\n"
+
+
+@pytest.mark.parametrize(('files', 'words'), [
+    ({'__init__.py': PYBIND}, 'does not load under this Python'),
+    ({'__init__.py': PYBIND, '_rclpy_pybind11.cpython-39-x86_64-linux-gnu.so': ''},
+     'it was built for Python 3.9'),
+    ({'__init__.py': 'raise ImportError("undefined symbol: PyUnicode_New")',
+      '_rclpy_pybind11.cpython-39-x86_64-linux-gnu.so': ''}, 'it was built for Python 3.9'),
+    ({'__init__.py': 'import rpyutils_that_is_not_there'}, 'rpyutils_that_is_not_there'),
+    ({'__init__.py': ''}, 'not complete'),
+    ({'__init__.py': 'import os\nos.abort()'}, 'exit status -6'),
+])
+def test_a_ros_that_does_not_load_is_told_in_one_sentence(
+        files: dict[str, str], words: str, tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: where the sourced ROS was another Python's, each node died of a traceback."""
+    folder = tmp_path / 'rclpy'
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    monkeypatch.setattr(prerequisites.importlib.util, 'find_spec',
+                        lambda _: namedtuple('Spec', 'origin')(str(folder / '__init__.py')))
+    monkeypatch.setenv('PYTHONPATH', os.pathsep.join((str(tmp_path), str(ROOT))))
+    problem = prerequisites.ros_problem()
+    assert problem is not None and words in problem and len(problem.splitlines()) == 1
+
+
+def test_a_middleware_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip('rclpy')
+    monkeypatch.setenv('PYTHONPATH', str(ROOT))
+    assert prerequisites.ros_problem() is None
+    monkeypatch.setenv('RMW_IMPLEMENTATION', 'rmw_of_nobody_cpp')
+    problem = str(prerequisites.ros_problem())
+    assert 'rmw_of_nobody_cpp' in problem and 'unset RMW_IMPLEMENTATION' in problem

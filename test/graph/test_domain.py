@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 from pathlib import Path
-from typing import IO, cast
 
 import pytest
 
@@ -43,21 +43,25 @@ def test_a_domain_in_use_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None
         pass
 
 
-def test_what_another_person_has_claimed_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Regression: their lock file, which one may not write to, ended the run with a traceback."""
-    theirs: list[Path] = []
-    opened = Path.open
-
-    def may_open(path: Path, *mode: str) -> IO[str]:
-        if len(theirs) < 3:
-            theirs.append(path)
-            raise PermissionError(13, 'Permission denied', str(path))
-        return cast(IO[str], opened(path, *mode))
-
-    monkeypatch.setattr(Path, 'open', may_open)
+def test_a_claim_holds_for_every_user_and_leaves_nothing_behind(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: lock files of another person were in the way for ever, and one's own needed a
+    folder that can be written.
+    """
+    for name in ('TMPDIR', 'TEMP', 'TMP'):
+        monkeypatch.setenv(name, str(tmp_path / 'nowhere'))
+    monkeypatch.setattr(domain.os, 'getpid', lambda: 40)
+    monkeypatch.setattr(domain, '_claims', itertools.count())
+    monkeypatch.setattr(domain, '_is_silent', lambda _number: True)
     with claimed_domain() as number:
-        assert len(theirs) == 3
-        assert f'vla_test_domain_{number}.lock' not in {path.name for path in theirs}
+        claims = Path('/proc/net/unix').read_text().split()
+        assert f'@vla_humanoid_control/domain/{number}' in claims
+        monkeypatch.setattr(domain, '_claims', itertools.count())  # the same place to begin
+        with claimed_domain() as other:
+            assert other != number
+    claims = Path('/proc/net/unix').read_text().split()
+    assert f'@vla_humanoid_control/domain/{other}' not in claims
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_a_choice_of_a_person_a_graph_has_a_domain_of_its_own(

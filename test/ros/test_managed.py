@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -209,3 +211,25 @@ def test_a_node_that_is_run_alone_refuses_an_unknown_discovery_range(domain_id: 
              'ROS_AUTOMATIC_DISCOVERY_RANGE': 'subnet'}, capture_output=True, text=True)
     assert done.returncode == 2
     assert "is 'subnet'" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize('home', ['', '/proc'])
+def test_a_node_works_without_a_place_for_the_log_files_of_ros(
+        home: str, domain_id: int, tmp_path: Path) -> None:
+    """Regression: without a home directory it ended with a traceback of rcl."""
+    variables = {**os.environ, 'ROS_DOMAIN_ID': str(domain_id), 'HOME': home,
+                 'PYTHONUNBUFFERED': '1'}
+    for name in ('ROS_HOME', 'ROS_LOG_DIR'):
+        variables.pop(name, None)
+    node = subprocess.Popen(
+        [sys.executable, '-m', 'vla_humanoid_control.nodes.safety_monitor', '--ros-args', '-p',
+         'remember_latch:=false', '-p', 'safety.start_latched:=true'], env=variables,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        assert node.stdout is not None
+        said = node.stdout.readline()
+        assert 'ESTOP' in said, said
+        node.send_signal(signal.SIGINT)
+        assert node.wait(30) == 0, node.stdout.read()
+    finally:
+        node.kill()

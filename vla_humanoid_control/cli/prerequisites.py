@@ -7,6 +7,8 @@ import glob
 import importlib.util
 import os
 import platform
+import re
+import subprocess
 import sys
 
 _LIBRARIES = (
@@ -61,10 +63,52 @@ def ros_is_here() -> bool:
 
 
 def ros_problem() -> str | None:
-    """Why no node could run; None where ROS 2 is here."""
-    if importlib.util.find_spec('rclpy') is not None:
+    """Why no node could run; None where ROS 2 is here. Asks another process, which may crash."""
+    spec = importlib.util.find_spec('rclpy')
+    if spec is None:
+        return 'There is no ROS 2 here (no rclpy). Run make setup, or source a ROS 2 installation.'
+    from vla_humanoid_control.graph.bringup import environment
+    tried = subprocess.run([sys.executable, '-c', _USE_ROS], capture_output=True, text=True,
+                           errors='replace', env={**os.environ, **environment()})
+    if tried.returncode == 0:
         return None
-    return 'There is no ROS 2 here (no rclpy). Run make setup, or source a ROS 2 installation.'
+    steps = [line.removeprefix('step: ') for line in tried.stdout.splitlines()
+             if line.startswith('step: ')]
+    said = (tried.stderr.strip().splitlines() or [f'exit status {tried.returncode}'])[-1]
+    said = re.sub(r'^(\[[^]]*\] ?)+: ', '', said).rstrip('.')  # without what a logger puts first
+    return _explain(steps[-1] if steps else '', said, os.path.dirname(spec.origin or ''))
+
+
+_USE_ROS = """
+print('step: rclpy', flush=True)
+import rclpy.lifecycle
+print('step: messages', flush=True)
+import vla_humanoid_control.ros.messages
+import vla_humanoid_control.ros.managed
+print('step: middleware', flush=True)
+rclpy.init(args=['--ros-args', '--disable-external-lib-logs'])
+"""
+"""What every node does first, one step after the other."""
+
+
+def _explain(step: str, said: str, folder: str) -> str:
+    """What went wrong in a step, and what to do."""
+    if step == 'middleware' or 'rmw' in said.lower():
+        name = os.environ.get('RMW_IMPLEMENTATION')
+        if not name:
+            return f'The middleware of ROS 2 does not load ({said}). Install it.'
+        return (f'RMW_IMPLEMENTATION asks for {name}, which does not load ({said}). Install it, '
+                'or unset RMW_IMPLEMENTATION.')
+    here = '.'.join(map(str, sys.version_info[:2]))
+    built = sorted({f'{tag[0]}.{tag[1:]}' for file in glob.glob(f'{folder}/*.so')
+                    for tag in re.findall(r'\.cpython-(\d+)', file)})
+    if step == 'rclpy' and ('_rclpy_pybind11' in said or (built and here not in built)):
+        which = f'Python {" or ".join(built)}' if built else 'another one'
+        return (f'The rclpy in {folder} does not load under this Python {here}, as it was built '
+                f'for {which} ({said}). Open a shell in which that ROS 2 is not sourced, or use '
+                'the Python that it was built for.')
+    return (f'The ROS 2 in {os.path.dirname(folder)} is not complete, or not of one piece '
+            f'({said}). Run make setup, or install what is missing.')
 
 
 def rendering_problem() -> str | None:

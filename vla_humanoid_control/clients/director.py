@@ -26,6 +26,7 @@ from std_srvs.srv import Trigger
 
 from vla_humanoid_control.evaluation.held import WATCH_S, HoldWatch
 from vla_humanoid_control.evaluation.watching import InterventionCounter, TaskWatch
+from vla_humanoid_control.graph.bringup import log_arguments
 from vla_humanoid_control.language.intake import Rejection, parse_command
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.ros import qos
@@ -112,7 +113,7 @@ class Director:
                  on_moment: Callable[[Snapshot], None] | None = None,
                  camera: str = '') -> None:
         # Ctrl-C is the command line's to answer: rclpy's handler would shut down beneath it.
-        rclpy.init(args=['--ros-args', '--enclave', ENCLAVE],
+        rclpy.init(args=['--ros-args', '--enclave', ENCLAVE, *log_arguments()],
                    signal_handler_options=SignalHandlerOptions.NO)
         self.node = rclpy.create_node('vla_director')
         self._executor = SingleThreadedExecutor()

@@ -25,7 +25,7 @@ from vla_humanoid_control.nodes.parameter_file import (
 )
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.interrupts import undisturbed
-from vla_humanoid_control.support.outputs import LineWriter, complain, print_line
+from vla_humanoid_control.support.outputs import LineWriter, complain, make_folder, print_line
 from vla_humanoid_control.support.resources import config_path
 
 # What a node says of an error: by its logger, by `managed.main`, at the end of a traceback.
@@ -180,6 +180,24 @@ def environment() -> dict[str, str]:
     return {**chosen, _REACH: reach}
 
 
+def log_arguments() -> list[str]:
+    """ROS arguments that switch its log files off, where there is no place to write them.
+
+    ROS would refuse to start. What nodes say is printed all the same.
+    """
+    without = ['--ros-args', '--disable-external-lib-logs']
+    person = os.environ.get('HOME')
+    home = os.environ.get('ROS_HOME') or (person and f'{person}/.ros')
+    folder = os.environ.get('ROS_LOG_DIR') or (home and f'{home}/log')
+    if not folder:
+        return without
+    try:
+        make_folder(Path(os.path.expanduser(folder)), 'log folder')
+    except UserError:
+        return without
+    return []
+
+
 def _discovery_range() -> str:
     """How far discovery is to reach. Beyond this machine only for who says so to the letter."""
     said = os.environ.get(_REACH, '')
@@ -187,8 +205,9 @@ def _discovery_range() -> str:
     if meant in _LOCAL_RANGES:
         return meant
     if said not in _WIDE_RANGES:
-        raise UserError(f'{_REACH} is {said!r}, which means nothing to ROS. It must be LOCALHOST or '
-                        'OFF to stay on this machine, SUBNET or SYSTEM_DEFAULT to use the network.')
+        raise UserError(f'{_REACH} is {said!r}, which means nothing to ROS. It must be LOCALHOST '
+                        'or OFF to stay on this machine, SUBNET or SYSTEM_DEFAULT to use the '
+                        'network.')
     return said
 
 

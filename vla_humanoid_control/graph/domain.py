@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import os
 import socket
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from vla_humanoid_control.support.errors import UserError
 
@@ -29,20 +26,19 @@ def claimed_domain() -> Iterator[int]:
     first = os.getpid() + 7 * next(_claims)
     for offset in range(100):
         number = 1 + (first + offset) % 100  # up to 101 keeps clear of ephemeral ports
-        try:
-            lock = (Path(tempfile.gettempdir()) / f'vla_test_domain_{number}.lock').open('w')
-        except PermissionError:  # another person's
-            continue
-        with lock:
+        # A name without a file: it is one for all users of this machine, needs no folder that can
+        # be written, and is free again when its process has ended, however that was.
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as claim:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                claim.bind(f'\0vla_humanoid_control/domain/{number}')
+            except OSError:
                 continue
             if not _is_silent(number):  # a robot's own graph, which knows nothing of these locks
                 continue
             yield number
             return
-    raise UserError('All ROS domains are in use on this machine.')
+    raise UserError('All ROS domains are in use on this machine. Choose one of them yourself: '
+                    f'set {VARIABLE}.')
 
 
 @contextmanager

@@ -132,7 +132,8 @@ class SafetyMonitor(ManagedNode):
         p, config = self._settings.value, self._thresholds.value
         self._robot = robot = load_robot(p.robot)
         self._joint_names = frozenset(j.name for j in robot.controlled)
-        self._latch_file = LatchFile.of(robot.name, self.context) if p.remember_latch else None
+        self._latch_file = LatchFile.of(robot.name, self.context, self.get_namespace()) \
+            if p.remember_latch else None
         self._remembered = bool(self._latch_file and self._latch_file.reason)
         self._period_s = 1.0 / config.rate_hz
         self._camera_info: CameraInfo | None = None

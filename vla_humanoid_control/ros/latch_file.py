@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vla_humanoid_control.support.errors import UserError
+
+LONGEST_NAME = 200
+"""Of a file; file systems take 255 [bytes]."""
 
 
 @dataclass(frozen=True)
@@ -17,20 +23,24 @@ class LatchFile:
     path: Path
 
     @staticmethod
-    def of(robot: str, context: Any) -> LatchFile:
+    def of(robot: str, context: Any, namespace: str = '/') -> LatchFile:
         """The file of a robot on its ROS domain, below `ROS_HOME` (`~/.ros`).
 
+        Args:
+            robot: The robot's name.
+            context: The node's, which knows the domain.
+            namespace: The node's: robots of one kind in one domain have one each.
+
         Raises:
-            UserError: The folder cannot be made.
+            UserError: Nothing can be written there.
         """
-        home = Path(os.environ.get('ROS_HOME') or Path.home() / '.ros')
-        folder = home / 'vla_humanoid_control'
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f'{folder} cannot be made ({error.strerror}), where an emergency stop '
-                            'is remembered. Set ROS_HOME, or remember_latch to false.') from error
-        return LatchFile(folder / f'latched_{Path(robot).name}_{context.get_domain_id()}')
+        # '~' is in no namespace, so that two of them have two files.
+        space = ''.join('~' + part for part in namespace.split('/') if part)
+        name = re.sub(r'[\0-\x1f]', '_', f'latched_{Path(robot).name}_{context.get_domain_id()}'
+                                         f'{space}')
+        if len(os.fsencode(name)) > LONGEST_NAME:
+            name = f'latched_{hashlib.sha256(os.fsencode(name)).hexdigest()}'
+        return LatchFile(_folder() / name)
 
     @property
     def reason(self) -> str:
@@ -51,3 +61,20 @@ class LatchFile:
             self.path.write_text(reason, encoding='utf-8')
         else:
             self.path.unlink(missing_ok=True)
+
+
+def _folder() -> Path:
+    advice = ('where an emergency stop is remembered. Set ROS_HOME to a folder that can be '
+              'written, or remember_latch to false')
+    try:
+        home = Path(os.environ.get('ROS_HOME') or Path.home() / '.ros')
+    except RuntimeError as error:  # neither HOME nor an entry of this user
+        raise UserError(f'There is no home directory, {advice}.') from error
+    folder = home / 'vla_humanoid_control'
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f'{folder} cannot be written ({error.strerror}), {advice}.') from error
+    return folder

@@ -23,7 +23,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 
-from vla_humanoid_control.graph.bringup import environment
+from vla_humanoid_control.graph.bringup import environment, log_arguments
 from vla_humanoid_control.ros import qos
 from vla_humanoid_control.ros.clock_watch import ClockWatch
 from vla_humanoid_control.ros.messages import status
@@ -353,7 +353,8 @@ def run(create: Callable[[], ManagedNode], args: Sequence[str] | None = None) ->
     try:
         # A node that is run alone, too, keeps to this machine unless it is told otherwise.
         os.environ.update(environment())
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(args=[*(sys.argv if args is None else args), *log_arguments()],
+                   signal_handler_options=SignalHandlerOptions.NO)
         node = create()
         refuse_unknown(node)
         if node.autostart:
