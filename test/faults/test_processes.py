@@ -1,4 +1,4 @@
-"""Faults 42 to 51 and 65: processes that die, stall and return, and what is between them."""
+"""Faults 42 to 51, 65 and 79: processes that die, stall and return, and what is between them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -254,3 +255,68 @@ def test_fault_65_deactivation_in_motion(graph: GraphUnderTest, fault: Fault) ->
     fault.happened('braked to zero within limits, and fell silent')
     assert graph.change_state('safety_monitor', 'activate')
     graph.wait_for(lambda: len(graph.twists) > count + 10, 'commands again')
+
+
+# Starts the nodes as `ros2 launch` does, of which no wheel exists: they inherit its session, and
+# it leaves them alone when it is killed.
+LAUNCH = """
+import os, subprocess, time
+from vla_humanoid_control.nodes import bringup
+from vla_humanoid_control.nodes.lifetime import PARENT_VARIABLE
+deployment = bringup.Deployment(policy='scripted', simulated=False)
+variables = {**os.environ, **bringup.environment(), PARENT_VARIABLE: str(os.getpid())}
+for entry in bringup.graph(deployment):
+    subprocess.Popen(bringup._command(entry), env=variables)
+time.sleep(600)
+"""
+
+
+def start_launcher(kind: str, domain_id: int, folder: Path) -> tuple[int, int]:
+    """Starts a launcher in a terminal of its own; gives its process id and the terminal."""
+    arguments = ['-c', LAUNCH] if kind == 'launch' else [
+        '-m', 'vla_humanoid_control.cli.main', 'run', '--checkpoint', 'scripted', '--log',
+        str(folder / 'graph.log')]
+    process, terminal = os.forkpty()
+    if process == 0:
+        variables = {**os.environ, 'ROS_DOMAIN_ID': str(domain_id), 'ROS_HOME': str(folder),
+                     'PYTHONPATH': os.pathsep.join(sys.path)}
+        os.execve(sys.executable, [sys.executable, *arguments], variables)
+    return process, terminal
+
+
+@pytest.mark.parametrize('kind', ['vla run', 'launch'])
+@pytest.mark.parametrize('end', ['SIGTERM', 'SIGHUP', 'SIGKILL', 'its terminal is closed'])
+def test_fault_79_end_of_the_launcher(domain_id: int, tmp_path: Path, fault: Fault, kind: str,
+                                      end: str) -> None:
+    """The launcher alone is asked to end, loses its terminal, or is killed, in motion."""
+    psutil = pytest.importorskip('psutil')
+    nodes = ('vla_controller', 'confidence_monitor', 'safety_monitor')
+    with GraphUnderTest(domain_id, tmp_path, without=nodes) as graph:
+        pid, terminal = start_launcher(kind, domain_id, tmp_path)
+        launcher = psutil.Process(pid)
+        running: list[Any] = []
+        try:
+            graph.wait_until_ready()
+            running += launcher.children(recursive=True)
+            assert len(running) == len(nodes)
+            graph.walk()
+            if end.startswith('SIG'):
+                launcher.send_signal(signal.Signals[end])
+            else:
+                os.close(terminal)
+            graph.wait_for(lambda: os.waitpid(pid, os.WNOHANG)[0] == pid, 'the launcher has ended')
+            graph.wait_for(lambda: not any(is_running(p) for p in running), 'all have ended')
+            graph.wait_for(lambda: not graph.twists[-1][1].any(), 'the last command is zero')
+            graph.assert_within_limits()
+            moving = [t for t, v in graph.twists if v.any()]
+            assert graph.twists[-1][0] > max(moving)
+            fault.happened(f'{kind}, {end}: braked to zero within limits, and nothing was left')
+        finally:
+            for process in (launcher, *running):
+                if is_running(process):
+                    process.kill()
+
+
+def is_running(process: Any) -> bool:
+    """Whether it is more than an entry that its parent has yet to take."""
+    return process.is_running() and process.status() != 'zombie'

@@ -205,7 +205,7 @@ def test_each_run_begins_its_log_anew_and_keeps_the_one_before(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Regression: `vla run` added to the same file for ever."""
     monkeypatch.setattr(bringup, 'graph', lambda _: ())
-    monkeypatch.setattr(bringup.signal, 'signal', lambda *_: None)
+    monkeypatch.setattr(bringup, 'on_end', lambda _: None)
     monkeypatch.setattr(ProcessGroup, 'wait', lambda *_: None)
     log = tmp_path / 'log' / 'graph.log'
     for text in ('first', 'second', 'third'):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import functools
 import os
 import re
 import signal
@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from vla_humanoid_control.nodes.lifetime import end_with, ended_in_order, on_end
 from vla_humanoid_control.nodes.parameter_file import (
     check_node_names,
     parameters_of,
@@ -218,8 +219,9 @@ class ProcessDiedError(UserError):
 class ProcessGroup:
     """Runs the nodes as processes, collects what they print, and notices when one dies.
 
-    Use as a context manager: all are stopped at its end. A reader of the output that goes away or
-    stops reading, and a disk that is full or hangs, hold up no node.
+    Use as a context manager: all are stopped at its end, also where that is SIGTERM or a closed
+    terminal; where this process is killed, they stop by themselves. A reader of the output that
+    goes away or stops reading, and a disk that is full or hangs, hold up no node.
 
     Args:
         entries: Nodes, in stopping order.
@@ -237,6 +239,7 @@ class ProcessGroup:
         self._environment = {**os.environ, **environment(), 'PYTHONUNBUFFERED': '1',
                              'PYTHONPATH': _python_path(), **(extra_environment or {})}
         self._log: IO[str] | None = None
+        self._signals = contextlib.ExitStack()
         self._recorder: LineWriter | None = None
         self._printer: LineWriter | None = None
         self._readers: list[threading.Thread] = []
@@ -250,6 +253,7 @@ class ProcessGroup:
         self._recorder = LineWriter(self._record)
         self._printer = None if self._echo is None else LineWriter(self._echo)
         try:
+            self._signals.enter_context(ended_in_order())
             for entry in self._entries:
                 self.start(entry)
         except BaseException:
@@ -266,7 +270,7 @@ class ProcessGroup:
         process = subprocess.Popen(  # a session of its own: Ctrl-C reaches it by way of `stop`
             _command(entry), env=self._environment, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace',
-            start_new_session=True, preexec_fn=_die_with_parent)
+            start_new_session=True, preexec_fn=functools.partial(end_with, os.getpid()))
         self.processes[entry.name] = process
         self._said[entry.name] = deque(maxlen=50)
         reader = threading.Thread(target=self._collect, args=(entry.name, process), daemon=True,
@@ -302,24 +306,27 @@ class ProcessGroup:
     def stop(self, timeout_s: float = 8.0) -> None:
         """End all, one after the other, so that safety brings the base to rest before the end."""
         self._stopping = True
-        with undisturbed():
-            self._stop(timeout_s)
+        try:
+            with undisturbed():
+                for entry in self._entries:
+                    self._end(entry.name, timeout_s)
+                for reader in self._readers:
+                    reader.join(1.0)
+                self._end_record()
+        finally:
+            self._signals.close()
 
-    def _stop(self, timeout_s: float) -> None:
-        for entry in self._entries:
-            process = self.processes.get(entry.name)
-            if process is None or process.poll() is not None:
-                continue
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(timeout_s)
-            except subprocess.TimeoutExpired:
-                self._write(entry.name, f'did not end within {timeout_s:g} s and is killed')
-                process.kill()
-                process.wait()
-        for reader in self._readers:
-            reader.join(1.0)
-        self._end_record()
+    def _end(self, name: str, timeout_s: float) -> None:
+        process = self.processes.get(name)
+        if process is None or process.poll() is not None:
+            return
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self._write(name, f'did not end within {timeout_s:g} s and is killed')
+            process.kill()
+            process.wait()
 
     def _end_record(self) -> None:
         recorder, printer = self._recorder, self._printer
@@ -372,7 +379,7 @@ class ProcessGroup:
 
 
 def run_graph(deployment: Deployment, log_path: Path) -> None:
-    """Run the graph until Ctrl-C or SIGTERM.
+    """Run the graph until Ctrl-C, SIGTERM, or the end of its terminal.
 
     Args:
         deployment: Which.
@@ -384,8 +391,7 @@ def run_graph(deployment: Deployment, log_path: Path) -> None:
     if log_path.is_file():  # and not /dev/null
         log_path.replace(log_path.with_name(f'{log_path.name}.1'))
     stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
+    on_end(lambda *_: stopping.set())
     with ProcessGroup(graph(deployment), log_path) as group:
         group.wait(stopping.is_set)
 
@@ -415,9 +421,3 @@ def _python_path() -> str:
     root = str(Path(__file__).resolve().parents[2])
     inherited = os.environ.get('PYTHONPATH', '')
     return os.pathsep.join(filter(None, (root, inherited)))
-
-
-def _die_with_parent() -> None:
-    """A node without the one that started it would move the robot with nobody at the keys."""
-    if sys.platform == 'linux':
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG

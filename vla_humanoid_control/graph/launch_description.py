@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from launch import LaunchContext, LaunchDescription  # type: ignore[attr-defined]
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.events.process import ProcessExited
@@ -17,6 +19,7 @@ from vla_humanoid_control.graph.bringup import (
     graph,
     parse_remappings,
 )
+from vla_humanoid_control.nodes.lifetime import PARENT_VARIABLE
 
 ARGUMENTS = {
     'robot': (Deployment.robot, 'Name of a robot file in config/robots/, or its path'),
@@ -44,6 +47,8 @@ def describe(simulated: bool) -> LaunchDescription:
         OpaqueFunction(function=_check),
         OpaqueFunction(function=_remap),
         *(SetEnvironmentVariable(name, value) for name, value in environment().items()),
+        # Where launch is killed, it leaves its nodes behind.
+        SetEnvironmentVariable(PARENT_VARIABLE, str(os.getpid())),
         *(Node(package='vla_humanoid_control', executable=entry.name, name=entry.name,
                parameters=[dict(entry.shipped), entry.parameter_file, dict(entry.parameters)],
                remappings=list(entry.remappings.items()),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import signal
 import sys
 import time
 import traceback
@@ -24,6 +23,7 @@ from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 
 from vla_humanoid_control.graph.bringup import environment, log_arguments
+from vla_humanoid_control.nodes.lifetime import end_with_launcher, on_end
 from vla_humanoid_control.ros import qos
 from vla_humanoid_control.ros.clock_watch import ClockWatch
 from vla_humanoid_control.ros.messages import status
@@ -347,8 +347,8 @@ def run(create: Callable[[], ManagedNode], args: Sequence[str] | None = None) ->
     def on_signal(number: int, _frame: FrameType | None) -> None:
         stopping.append(number)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, on_signal)
+    on_end(on_signal)
+    end_with_launcher()
     node: ManagedNode | None = None
     try:
         # A node that is run alone, too, keeps to this machine unless it is told otherwise.

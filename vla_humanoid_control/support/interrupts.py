@@ -63,19 +63,22 @@ def interruptible() -> Iterator[list[float]]:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Let a Ctrl-C wait until the end of the block, which closes files or processes."""
+    """Let whoever asks this process to end wait until the block has closed files or processes."""
     if threading.current_thread() is not threading.main_thread():  # others hear no signals
         yield
         return
     waiting: list[int] = []
     # Not by a signal mask: any other thread would take the signal, and Python still act on it.
-    before = signal.signal(signal.SIGINT, lambda number, _: waiting.append(number))
+    before = {number: signal.signal(number, lambda number, _: waiting.append(number))
+              for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+              if signal.getsignal(number) not in (None, signal.SIG_IGN)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-        if waiting and callable(before):
-            before(waiting[0], None)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if waiting:
+            signal.raise_signal(waiting[0])
 
 
 @contextmanager
