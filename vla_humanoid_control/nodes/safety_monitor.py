@@ -17,6 +17,7 @@ from std_msgs.msg import Empty, Float64MultiArray, String
 from std_srvs.srv import Trigger
 
 from vla_humanoid_control.channels import ChannelError, decode_gated
+from vla_humanoid_control.nodes.shared_memory import belongs_to_others
 from vla_humanoid_control.perception.image_decoding import ImageError
 from vla_humanoid_control.robot.spec import load_robot
 from vla_humanoid_control.ros import qos
@@ -47,6 +48,7 @@ from vla_humanoid_control.types import Command, SafetyState
 CMD_VEL, JOINT_COMMANDS = '/cmd_vel', '/joint_commands'
 FOREIGN_PERIOD_S = 0.1
 STATE_PERIOD_S = 1.0
+USERS_PERIOD_S = 2.0
 LONGEST_STOP_S = 3.0
 LEVELS = {SafetyState.RUN: OK, SafetyState.HOLD: OK, SafetyState.SLOW: WARN,
           SafetyState.STOP: ERROR, SafetyState.ESTOP: ERROR}
@@ -141,6 +143,7 @@ class SafetyMonitor(ManagedNode):
         self._state = SafetyState.STOP
         self._counts = {'ticks': 0, 'deadlines_missed': 0}
         self._worst_check_s = 0.0
+        self._deaf_because = ''
         self._next_tick_s = 0.0
         self._twists = self.advertise(TwistStamped if p.stamped_twist else Twist, CMD_VEL,
                                       qos.STREAM)
@@ -195,6 +198,7 @@ class SafetyMonitor(ManagedNode):
         self._next_tick_s = time.monotonic() + self._period_s
         self.every(self._period_s, self._tick)
         self.every(FOREIGN_PERIOD_S, self._look_for_foreign_publishers)
+        self.every(USERS_PERIOD_S, self._look_for_other_users)
 
     def deactivate(self) -> None:
         """Bring the robot to rest before falling silent."""
@@ -329,6 +333,15 @@ class SafetyMonitor(ManagedNode):
                 foreign.append(self.resolve_topic_name(topic))  # its name on this robot
         self.supervisor.on_foreign_publisher(foreign, time.monotonic())
 
+    def _look_for_other_users(self) -> None:
+        """Without a word here, a driver of another user would look like none."""
+        domain = self.context.get_domain_id()
+        self._deaf_because = '' if not belongs_to_others(domain) else (
+            f'a program of another user takes part in ROS domain {domain}, whose shared memory '
+            'Fast DDS cannot open: neither hears the other. Run both as the same user')
+        if self._deaf_because:
+            self.warn('users', self._deaf_because, every_s=60.0)
+
     # --- the loop ---------------------------------------------------------------------------
 
     def _tick(self) -> None:
@@ -393,6 +406,8 @@ class SafetyMonitor(ManagedNode):
         values: dict[str, Any] = dict(self.supervisor.diagnostics(time.monotonic()))
         values.update(self._counts, worst_check_ms=self._worst_check_s * 1e3)
         text = f"{values['state']}: {values['reason']}" if values['reason'] else values['state']
+        if 'missing' in text and self._deaf_because:
+            text += f'; {self._deaf_because}'
         return Health(LEVELS[SafetyState(values['state'])], text, values)
 
 
