@@ -6,6 +6,7 @@ Every test that uses `bench` or `running` also checks that what was sent is with
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from vla_humanoid_control.robot.spec import RobotSpec, SensorSpec
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
-from vla_humanoid_control.types import Action, GatedProposal, Proposal
+from vla_humanoid_control.types import Action, GatedProposal, JointReading, Proposal
 
 # ---- start
 
@@ -269,6 +270,104 @@ def test_frozen_joint_readings_stop_a_walking_robot(robot: RobotSpec, make_bench
     assert bench.log[-1][1].state.name == ('STOP' if legs else 'RUN')
     assert ('joint_states repeats itself' in bench.log[-1][1].reason) is legs
     bench.check_limits()
+
+
+def joints_in_parts(bench: Any, arms_on: bool = True) -> None:
+    """The joints of a tick, from a driver for the arms, and one for the rest that is slower, and
+    whose stamps are behind."""
+    whole = bench.joint_reading()
+    arms = {n: p for n, p in whole.positions.items() if n.startswith(('left_', 'right_'))}
+    rest = {n: p for n, p in whole.positions.items() if n not in arms}
+    bench.off = {*bench.off, 'joint_states'}
+    if arms_on:
+        bench.safety.on_joint_states(JointReading(whole.stamp_ns, arms, dict.fromkeys(
+            arms, math.nan)), bench.now_s)
+    if bench.tick % 3 == 0:
+        bench.safety.on_joint_states(JointReading(whole.stamp_ns - 15_000_000, rest), bench.now_s)
+    bench.step()
+
+
+def test_joint_states_may_come_in_parts(bench: Any) -> None:
+    """Regression: each of them lacked joints, and so the robot never moved."""
+    bench.joints = {'left_elbow': -1.2, 'neck_yaw': 0.6}
+    bench.twist = (0.0, 0.0, 0.0)
+    for _ in range(150):
+        joints_in_parts(bench)
+    command = bench.log[-1][1]
+    assert command.state.name == 'RUN', command.reason
+    assert command.joints['left_elbow'] == pytest.approx(-1.2)
+    assert {c.state.name for _, c in bench.log[75:]} == {'RUN'}
+    assert bench.safety.diagnostics(bench.now_s)['rejected/joint_states'] == 0
+
+
+def test_one_silent_driver_of_several_stops(bench: Any) -> None:
+    bench.off = {'joint_states'}
+    while bench.now_s < 1001.5:
+        joints_in_parts(bench)
+    assert bench.log[-1][1].state.name == 'RUN', bench.log[-1][1].reason
+    since = bench.now_s
+    while bench.log[-1][1].state.name == 'RUN':
+        joints_in_parts(bench, arms_on=False)
+    assert bench.now_s - since <= bench.robot.sensors['joint_states'].timeout_s + 0.05
+    assert re.search('joint_states: left_shoulder_pitch, .* not heard for 0.2',
+                     bench.log[-1][1].reason), bench.log[-1][1].reason
+    for _ in range(40):
+        joints_in_parts(bench)
+    assert bench.log[-1][1].state.name == 'RUN'
+
+
+def test_one_frozen_driver_of_several_stops(bench: Any) -> None:
+    """That the other goes on must not hide it."""
+    while bench.now_s < 1001.5:
+        joints_in_parts(bench)
+    bench.joints, bench.follow = {'left_elbow': -1.2}, False
+    frozen = {n: p for n, p in bench.measured.items() if n.startswith(('left_', 'right_'))}
+    head = ('neck_yaw', 'neck_pitch', 'waist_yaw')
+    bench.off = {'joint_states'}
+    start = bench.now_s
+    while bench.log[-1][1].state.name != 'STOP' and bench.now_s < start + 3.0:
+        bench.safety.on_joint_states(JointReading(bench.stamp_ns, frozen, dict.fromkeys(
+            frozen, math.nan)), bench.now_s)
+        positions = bench.joint_reading().positions
+        bench.safety.on_joint_states(JointReading(
+            bench.stamp_ns, {n: positions[n] for n in head}), bench.now_s)
+        bench.step()
+    assert 'repeats itself' in bench.log[-1][1].reason and 'left_' in bench.log[-1][1].reason
+
+
+def test_a_gripper_that_holds_something_is_not_frozen(robot: RobotSpec, make_bench: Any) -> None:
+    """It stands still to the last bit, though it is commanded to close on."""
+    bench = make_bench(robot, twist=(0.0, 0.0, 0.0))
+    grippers = {'left_gripper': 0.04, 'right_gripper': 0.04}
+    bench.measured.update(grippers)
+    bench.joints = dict.fromkeys(grippers, 0.0)
+    bench.follow = False
+    bench.off = {'joint_states'}
+    for _ in range(200):
+        positions = bench.joint_reading().positions
+        rest = {n: p for n, p in positions.items() if n not in grippers}
+        for part in (rest, grippers):
+            bench.safety.on_joint_states(JointReading(bench.stamp_ns, part), bench.now_s)
+        bench.step()
+    assert bench.log[-1][1].state.name == 'RUN', bench.log[-1][1].reason
+    assert bench.log[-1][1].joints['left_gripper'] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_commands_do_not_begin_at_what_was_heard_long_ago(bench: Any) -> None:
+    """The driver of the head is gone when that of the arms comes: nobody knows where the head is.
+    """
+    positions = bench.joint_reading().positions
+    head = {n: positions.pop(n) for n in ('neck_yaw', 'neck_pitch')}
+    bench.off = {'joint_states'}
+    bench.safety.on_clock(bench.stamp_ns, bench.now_s)
+    bench.safety.on_joint_states(JointReading(bench.stamp_ns, head), bench.now_s)
+    bench.run(1.0)
+    bench.safety.on_joint_states(JointReading(bench.stamp_ns, positions), bench.now_s)
+    assert bench.step().joints == {}
+    assert 'neck_yaw, neck_pitch not heard for 1.0' in bench.log[-1][1].reason
+    bench.safety.on_joint_states(JointReading(bench.stamp_ns, dict.fromkeys(head, 0.3)),
+                                 bench.now_s)
+    assert bench.step().joints['neck_yaw'] == 0.3
 
 
 def test_a_frozen_scan_stops(running: Any) -> None:

@@ -52,6 +52,7 @@ class JointStateMerger:
     Attributes:
         names: The same.
         positions: float64 [J], NaN for a joint that was never heard [rad; m for grippers].
+        velocities: float64 [J], NaN for a joint that reports none [rad/s; m/s].
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -64,7 +65,7 @@ class JointStateMerger:
         """Forget all readings: no joint was ever heard."""
         count = len(self.names)
         self.positions: NDArray[np.float64] = np.full(count, np.nan)
-        self._velocities: NDArray[np.float64] = np.full(count, np.nan)
+        self.velocities: NDArray[np.float64] = np.full(count, np.nan)
         self._stamps_ns: NDArray[np.int64] = np.zeros(count, np.int64)
         self._arrivals_s: NDArray[np.float64] = np.full(count, -np.inf)
 
@@ -110,7 +111,7 @@ class JointStateMerger:
             places, values = places[newer], values[newer]
             velocities = velocities[newer]
         self.positions[places] = values
-        self._velocities[places] = velocities
+        self.velocities[places] = velocities
         self._stamps_ns[places] = stamp_ns
         self._arrivals_s[places] = now_s
         return ''
@@ -127,7 +128,7 @@ class JointStateMerger:
         """
         if not self.is_whole:
             return None
-        velocities = {n: v for n, v in zip(self.names, self._velocities.tolist())
+        velocities = {n: v for n, v in zip(self.names, self.velocities.tolist())
                       if math.isfinite(v)}
         return JointReading(int(self._stamps_ns.min()),
                             dict(zip(self.names, self.positions.tolist())), velocities)
@@ -143,9 +144,17 @@ class JointStateMerger:
         ages_s = now_s - self._arrivals_s
         never = [n for n, age_s in zip(self.names, ages_s.tolist()) if age_s == math.inf]
         if never:
-            return f'{_listed(never)} never heard'
+            return f'{_text(never)} never heard'
         silent = [n for n, age_s in zip(self.names, ages_s.tolist()) if age_s > max_age_s]
-        return f'{_listed(silent)} not heard for {ages_s.max():.2f} s'
+        return f'{_text(silent)} not heard for {ages_s.max():.2f} s'
+
+    def all_silent(self, now_s: float, max_age_s: float) -> bool:
+        """Whether no joint at all was heard within `max_age_s`."""
+        return now_s - float(self._arrivals_s.max(initial=-math.inf)) > max_age_s
+
+    def listed(self, places: Iterable[int]) -> str:
+        """Names of joints by their places, for people."""
+        return _text([self.names[place] for place in places])
 
     def _own(self, values: Mapping[str, float]) -> NDArray[np.float64]:
         """Values of the robot's joints, in the order of the mapping."""
@@ -162,7 +171,7 @@ class JointStateMerger:
         return velocities
 
 
-def _listed(names: Sequence[str]) -> str:
+def _text(names: Sequence[str]) -> str:
     """Some of the names, and how many more there are."""
     more = len(names) - _MOST_NAMES
     return ', '.join(names) if more <= 1 else \

@@ -52,8 +52,7 @@ class Body:
         self._specs = robot.controlled
         self.names = tuple(j.name for j in self._specs)
         self._index = {name: i for i, name in enumerate(self.names)}
-        self._all_names = robot.joint_names
-        self._places = np.array([self._all_names.index(n) for n in self.names])
+        self._places = np.array([robot.joint_names.index(n) for n in self.names])
         self._lower = np.array([j.lower for j in self._specs])
         self._upper = np.array([j.upper for j in self._specs])
         self._posture = posture
@@ -71,7 +70,7 @@ class Body:
         self._tracking_lost = False
         self._beyond_low: NDArray[np.bool_] = self._far
         self._beyond_high: NDArray[np.bool_] = self._far
-        self.way = 0.0  # how far commands have moved the joints since start [rad]
+        self.moved: Array = np.zeros(len(self.names))  # how far the last tick moved each joint
         self.configure(config)
 
     def configure(self, config: SafetyConfig) -> None:
@@ -87,9 +86,9 @@ class Body:
 
     # ---- what arrives
 
-    def measured(self, positions: Mapping[str, float], now_s: float) -> None:
-        """Take a complete and finite reading."""
-        self._measured = np.array([positions[n] for n in self._all_names], dtype=np.float64)
+    def measured(self, positions: Array, now_s: float) -> None:
+        """Take where all joints are, finite, float64 [J] [rad; m]."""
+        self._measured = positions.copy()
         own = self._measured[self._places]
         if self._limiter is None:
             self._limiter = JointLimiter([j.motion for j in self._specs], self._lower, self._upper,
@@ -108,6 +107,11 @@ class Body:
             self._target, self._target_problem = target, None
 
     # ---- what the supervisor asks
+
+    @property
+    def has_begun(self) -> bool:
+        """Commands have a posture to go on from."""
+        return self._limiter is not None
 
     @property
     def at_rest(self) -> bool:
@@ -177,6 +181,7 @@ class Body:
             follow: Carry out the plan; else brake and hold.
             yielding: Where tracking is lost, go back to the measured posture.
         """
+        self.moved = np.zeros(len(self.names))
         if self._limiter is None:
             return
         if not self._begun:  # the very first command is the measured posture itself
@@ -191,7 +196,7 @@ class Body:
         else:
             self._limiter.step(None)
         self._plan = None
-        self.way += float(np.max(np.abs(self._limiter.position - before), initial=0.0))
+        self.moved = np.abs(self._limiter.position - before)
 
     def halt(self) -> None:
         """Begin again from rest, after a long silence."""

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 
-from vla_humanoid_control.types import Action, ImuReading, JointReading, ScanReading
+from vla_humanoid_control.perception.joints import joints_problem
+from vla_humanoid_control.types import Action, ImuReading, ScanReading
+
+__all__ = ['RayCount', 'action_problem', 'imu_problem', 'joints_problem', 'scan_problem',
+           'tilt_rad']
 
 _MAX_RAYS = 20_000
 _LASTING_SCANS = 5  # as many in a row are no mishap
+_EDGE_RAD = 0.1  # the edge of what a scanner sees may be so far off from scan to scan
+_WOBBLE = 1.25  # its number of rays may differ by this factor, or by one
 
 
 def action_problem(action: Action, commandable: Collection[str]) -> str:
@@ -25,20 +31,6 @@ def action_problem(action: Action, commandable: Collection[str]) -> str:
             return f'{name} is no joint that may be commanded'
         if not math.isfinite(value):
             return f'the target of {name} is not finite: {value}'
-    return ''
-
-
-def joints_problem(reading: JointReading, required: Sequence[str]) -> str:
-    """Whether a joint reading is complete and finite."""
-    for name in required:
-        position = reading.positions.get(name)
-        if position is None:
-            return f'{name} is missing'
-        if not math.isfinite(position):
-            return f'the position of {name} is not finite'
-    for name, velocity in reading.velocities.items():
-        if not math.isfinite(velocity):
-            return f'the velocity of {name} is not finite'
     return ''
 
 
@@ -85,22 +77,49 @@ def scan_problem(reading: ScanReading, min_valid_fraction: float) -> str:
 
 
 @dataclass
-class _Run:
-    """Scans of one number of rays: how many came, and the angle that they look at [rad]."""
+class _Field:
+    """What scans of one kind look at, and how many of them came.
+
+    Attributes:
+        rays: How many rays look.
+        start_rad, angle_rad: Where the field begins, and how far it goes from there to the left
+            [rad].
+        stamp_ns: Of the latest scan [ns].
+        scans: How many came.
+    """
 
     rays: int
+    start_rad: float
     angle_rad: float
     stamp_ns: int
     scans: int = 1
 
-    def is_like(self, reading: ScanReading) -> bool:
-        """One ray more or less is no difference."""
-        return abs(len(reading.ranges_m) - self.rays) <= 1
+    @staticmethod
+    def of(reading: ScanReading) -> _Field:
+        """What a scan looks at."""
+        rays, step_rad = len(reading.ranges_m), reading.angle_increment_rad
+        last_rad = reading.angle_min_rad + step_rad * (rays - 1)
+        return _Field(rays, min(reading.angle_min_rad, last_rad), abs(step_rad) * (rays - 1),
+                      reading.stamp_ns)
 
-    def add(self, reading: ScanReading) -> None:
+    def covers(self, other: _Field) -> bool:
+        """Whether this looks everywhere that `other` does."""
+        between_rays = self.angle_rad / max(self.rays - 1, 1)
+        if self.angle_rad + between_rays >= 2 * math.pi - _EDGE_RAD:
+            return True  # all around, wherever it begins
+        later_rad = (self.start_rad - other.start_rad + math.pi) % (2 * math.pi) - math.pi
+        return later_rad <= _EDGE_RAD \
+            and later_rad + self.angle_rad >= other.angle_rad - _EDGE_RAD
+
+    def is_like(self, other: _Field) -> bool:
+        """Whether both look at the same, about as finely."""
+        return self.covers(other) and other.covers(self) \
+            and max(self.rays, other.rays) - 1 <= _WOBBLE * min(self.rays, other.rays)
+
+    def add(self, other: _Field) -> None:
         """Count a later scan; the same one again says nothing."""
-        if reading.stamp_ns > self.stamp_ns:
-            self.scans, self.stamp_ns = self.scans + 1, reading.stamp_ns
+        if other.stamp_ns > self.stamp_ns:
+            self.scans, self.stamp_ns = self.scans + 1, other.stamp_ns
 
     @property
     def lasts(self) -> bool:
@@ -108,36 +127,39 @@ class _Run:
 
 
 class RayCount:
-    """How many rays a scanner has. The first scan says so, until others agree on another number.
+    """What a scanner looks at. The first scan says so, until others agree on something else.
 
-    A single odd scan is rejected. Another number counts once it came in several scans in a row,
-    unless they look at less than was seen before: a scanner that goes half blind stops the robot.
-    A first scan that none like it followed binds nobody.
+    Only the field counts, and roughly how fine it is: the rays of a scanner whose motor is not
+    quite steady are now some more, now some less, and see as much as before. A single odd scan is
+    rejected. Another field, or a much finer or coarser one, counts once it came in several scans
+    in a row, unless they look at less than was seen before: a scanner that loses a sector stops
+    the robot. A first scan that none like it followed binds nobody.
     """
 
     def __init__(self) -> None:
-        self._known: _Run | None = None
-        self._other: _Run | None = None
+        self._known: _Field | None = None
+        self._other: _Field | None = None
 
     def problem(self, reading: ScanReading) -> str:
         """Take a scan that `scan_problem` found nothing wrong with; empty if it may be used."""
-        known, other = self._known, self._other
-        step_rad = abs(reading.angle_increment_rad)
-        new = _Run(len(reading.ranges_m), step_rad * (len(reading.ranges_m) - 1),
-                   reading.stamp_ns)
+        new, known, other = _Field.of(reading), self._known, self._other
         if known is None:
             self._known = new
             return ''
-        if known.is_like(reading):
-            known.add(reading)
+        if known.is_like(new):
+            known.add(new)
             self._other = None
             return ''
-        if other is not None and other.is_like(reading):
-            other.add(reading)
+        if other is not None and other.is_like(new):
+            other.add(new)
         else:
             self._other = other = new
-        sees_less = new.angle_rad + step_rad < known.angle_rad
+        sees_less = not new.covers(known)
         if other.lasts and not (known.lasts and sees_less):
             self._known, self._other = other, None
             return ''
-        return f'{new.rays} rays instead of {known.rays}'
+        if sees_less:
+            return f'it looks at {math.degrees(new.angle_rad):.0f} degrees, and not at all of ' \
+                   f'the {math.degrees(known.angle_rad):.0f} degrees that it did'
+        return f'{new.rays} rays over {math.degrees(new.angle_rad):.0f} degrees instead of ' \
+               f'{known.rays} over {math.degrees(known.angle_rad):.0f}'

@@ -6,14 +6,17 @@ from collections.abc import Hashable, Iterator, Mapping
 
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.safety.config import SafetyConfig
+from vla_humanoid_control.safety.joint_states import NAME as JOINT_STATES
+from vla_humanoid_control.safety.joint_states import JointStates
 from vla_humanoid_control.safety.states import STOP, Cause
 from vla_humanoid_control.safety.watchdogs import FrozenCheck, RobotClock, StampLimits, Watchdog
+from vla_humanoid_control.types import JointReading
 
 PROPOSAL = 'proposal'
-_MUST_CHANGE_AFTER = {'joint_states': 0.02, 'scan': 0.03, 'depth': 0.03}
-"""Sensors whose repetition to the last bit is suspicious, and the commanded way of joints or base
-after which they must differ [rad; m + rad]. A noiseless IMU on a level floor, or odometry of
-constant speed, may repeat itself honestly."""
+_MUST_CHANGE_AFTER = {'scan': 0.03, 'depth': 0.03}
+"""Sensors whose repetition to the last bit is suspicious, besides joint states, and the commanded
+way of the base after which they must differ [m + rad]. A noiseless IMU on a level floor, or
+odometry of constant speed, may repeat itself honestly."""
 _CAMERA_MUST_CHANGE_AFTER = 0.03
 
 
@@ -27,7 +30,9 @@ class Monitors:
     def __init__(self, robot: RobotSpec, config: SafetyConfig) -> None:
         self.config = config
         self.clock = RobotClock()
+        self.joints = JointStates(robot)
         self.sensors = {name: Watchdog(name, s.timeout_s) for name, s in robot.sensors.items()}
+        self.sensors[JOINT_STATES] = self.joints
         self.cameras = {name: Watchdog(f'camera {name}', s.timeout_s)
                         for name, s in robot.cameras.items()}
         self.proposal = Watchdog(PROPOSAL, config.proposal_timeout_s, from_stamp=True)
@@ -42,8 +47,15 @@ class Monitors:
 
     def offer(self, watchdog: Watchdog, stamp_ns: int, now_s: float) -> bool:
         """Judge a reading by its stamp; False if it must not be used."""
-        limits = StampLimits(self.config.max_stamp_age_s, self.config.max_stamp_ahead_s)
-        return not watchdog.offer(stamp_ns, self.clock, limits, now_s)
+        return not watchdog.offer(stamp_ns, self.clock, self._limits, now_s)
+
+    def offer_joints(self, reading: JointReading, now_s: float) -> bool:
+        """Judge a reading of some joints, and merge it; False if it must not be used."""
+        if self.joints.take(reading, self.clock, self._limits, now_s):
+            return False
+        self.joints.repeated(reading, self.config.frozen_at_rest, self.config.frozen_after_s,
+                             now_s)
+        return True
 
     def content(self, watchdog: Watchdog, content: Hashable, way: float, now_s: float) -> None:
         """Compare a reading's content with the one before; `way` as in `FrozenCheck.offer`."""
@@ -67,6 +79,12 @@ class Monitors:
             for name, check in self._frozen.items():
                 if check.frozen and name in names:
                     yield Cause('frozen', STOP, f'{name} repeats itself to the last bit')
+            if frozen := self.joints.frozen():
+                yield Cause('frozen', STOP, f'{frozen} repeats itself to the last bit')
+
+    @property
+    def _limits(self) -> StampLimits:
+        return StampLimits(self.config.max_stamp_age_s, self.config.max_stamp_ahead_s)
 
     def diagnostics(self, now_s: float) -> Mapping[str, str | float | int]:
         """Age, accepted and rejected count, and last rejection of every input."""

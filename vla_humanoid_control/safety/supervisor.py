@@ -25,7 +25,6 @@ from vla_humanoid_control.safety.inputs import (
     RayCount,
     action_problem,
     imu_problem,
-    joints_problem,
     scan_problem,
     tilt_rad,
 )
@@ -80,8 +79,6 @@ class SafetySupervisor:
         self._tilt_rad = 0.0
         self._tilted = False
         self._odom: NDArray[np.float64] = np.zeros(3)
-        # Joints that a walking controller has for its own move when the base does.
-        self._walks = len(robot.controlled) < len(robot.joints)
         # dead reckoning of the commanded twist: x, y, yaw
         self._pose: NDArray[np.float64] = np.zeros(3)
         self._way = 0.0  # how far commands have moved the base since start [m + rad]
@@ -137,18 +134,12 @@ class SafetySupervisor:
             self._body.target({})
 
     def on_joint_states(self, reading: JointReading, now_s: float) -> None:
-        """Take a joint reading. The first one is where commands begin."""
+        """Take a reading of some or all joints. Commands begin where all were found first."""
         now_s = self._time(now_s)
-        watchdog = self._monitors.sensors['joint_states']
-        if problem := joints_problem(reading, self.robot.joint_names):
-            watchdog.reject(problem, now_s)
-        elif self._monitors.offer(watchdog, reading.stamp_ns, now_s):
-            # Only the robot's own joints, in a fixed order: others may go on, or be NaN for ever.
-            names = self.robot.joint_names
-            content = (*map(reading.positions.get, names), *map(reading.velocities.get, names))
-            way = self._body.way + (self._way if self._walks else 0.0)
-            self._monitors.content(watchdog, content, way, now_s)
-            self._body.measured(reading.positions, now_s)
+        joints, scale = self._monitors.joints, self.config.sensor_timeout_scale
+        if self._monitors.offer_joints(reading, now_s) and joints.seen \
+                and (self._body.has_begun or not joints.stale(now_s, scale)):
+            self._body.measured(joints.merged.positions, now_s)
 
     def on_scan(self, reading: ScanReading, now_s: float) -> None:
         """Take a laser scan."""
@@ -277,6 +268,7 @@ class SafetySupervisor:
         self.resume(now_s)
         self._twist.halt()
         self._body.begin_anew()
+        self._monitors.joints.merged.clear()
 
     def stop(self, reason: str, now_s: float) -> None:
         """Stop until `resume` or `reset`; `at_rest` tells when the robot stands."""
@@ -432,8 +424,10 @@ class SafetySupervisor:
         before = self._twist.velocity
         mean = 0.5 * (before + self._twist.step(twist))
         self._pose = _integrate(self._pose, mean, self._twist.dt_s)
-        self._way += float(np.abs(mean).sum()) * self._twist.dt_s
+        way = float(np.abs(mean).sum()) * self._twist.dt_s
+        self._way += way
         self._body.move(follow=state in (RUN, SLOW), yielding=state is STOP)
+        self._monitors.joints.moved(self._body.moved, way)
 
     def _proposed_twist(self) -> NDArray[np.float64]:
         if self._gated is None or not self._gated.is_open:

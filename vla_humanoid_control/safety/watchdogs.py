@@ -134,8 +134,13 @@ class Watchdog:
             return ''
         recently_rejected = self.rejected and now_s - self._rejected_s <= self.timeout_s * scale
         because = f'; rejected: {self.last_rejection}' if recently_rejected else ''
-        what = f'stale for {age_s:.2f} s' if self.seen else 'missing'
-        return f'{self.name} {what}{because}'
+        return self._overdue(now_s, self.timeout_s * scale) + because
+
+    def _overdue(self, now_s: float, timeout_s: float) -> str:
+        """What is overdue, for people."""
+        del timeout_s
+        what = f'stale for {self.age_s(now_s):.2f} s' if self.seen else 'missing'
+        return f'{self.name} {what}'
 
     def _problem(self, stamp_ns: int, clock: RobotClock, limits: StampLimits) -> str:
         if stamp_ns <= 0:
