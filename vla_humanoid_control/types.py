@@ -61,10 +61,12 @@ class ScanReading:
 
     Attributes:
         stamp_ns: Time of measurement, in the robot's clock [ns].
-        angle_min_rad: Bearing of the first ray in the base frame, counter-clockwise [rad].
+        angle_min_rad: Bearing of the first ray, counter-clockwise [rad].
         angle_increment_rad: Step between rays [rad].
         range_min_m, range_max_m: Ranges outside are no measurement [m].
         ranges_m: float64 [N]; inf means that nothing was hit [m].
+        frame: What the message calls the frame of its angles, which may be another than the
+            base's; None where it is the base's for sure.
     """
 
     stamp_ns: int
@@ -73,6 +75,7 @@ class ScanReading:
     range_min_m: float
     range_max_m: float
     ranges_m: NDArray[np.float64]
+    frame: str | None = None
 
 
 @dataclass(frozen=True)

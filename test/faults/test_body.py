@@ -38,7 +38,7 @@ def missing_joint(msg: JointState) -> JointState:
 
 
 @pytest.mark.parametrize(('spoil', 'reason'), [(nan_joint, 'left_knee is not finite'),
-                                               (missing_joint, 'joint_states: left_knee not heard'),
+                                               (missing_joint, 'left_knee not heard for'),
                                                (lambda msg: None, 'joint_states stale')],
                          ids=['nan', 'missing joint', 'silent'])
 def test_fault_57_bad_joint_states(graph: GraphUnderTest, fault: Fault,

@@ -20,6 +20,7 @@ UP_M, DOWN_RAD = 1.2, 0.8
 BOX_HALF_WIDTH_M, BOX_HEIGHT_M = 0.15, 0.5
 AHEAD_M = 1.2  # of the base, where a box is put
 NOWHERE_M = 1e3
+FRAME = 'depth_optical_frame'
 
 
 class DepthRobot(GraphUnderTest):
@@ -29,10 +30,12 @@ class DepthRobot(GraphUnderTest):
         box_x: Where on its way the near face of a box stands, in the odometry frame [m].
         focal: The focal length in `camera_info` [px].
         info_width: The width in `camera_info` [px].
+        frame: The frame of the images.
     """
 
     def __enter__(self) -> DepthRobot:
         self.box_x, self.focal, self.info_width = NOWHERE_M, FOCAL, WIDTH
+        self.frame = FRAME
         super().__enter__()
         self._random = np.random.default_rng(1)
         rows, columns = np.mgrid[:HEIGHT, :WIDTH]
@@ -49,6 +52,7 @@ class DepthRobot(GraphUnderTest):
 
     def settle(self) -> None:
         self.box_x, self.focal, self.info_width = NOWHERE_M, FOCAL, WIDTH
+        self.frame = FRAME
         super().settle()
 
     @property
@@ -72,7 +76,7 @@ class DepthRobot(GraphUnderTest):
         depth = self._scene() + self._random.normal(size=(HEIGHT, WIDTH)) * 0.003
         msg = Image(height=HEIGHT, width=WIDTH, encoding='16UC1', step=WIDTH * 2,
                     data=(1000 * depth).astype('<u2').tobytes())
-        msg.header.stamp = stamp
+        msg.header.stamp, msg.header.frame_id = stamp, self.frame
         self._depth.publish(msg)
 
 
@@ -80,12 +84,13 @@ class DepthRobot(GraphUnderTest):
 def graph(domain_id: int, tmp_path: Path) -> Iterator[DepthRobot]:
     robot = yaml.safe_load(config_path('robots', 'humanoid.yaml').read_text(encoding='utf-8'))
     del robot['sensors']['scan']
-    robot['sensors']['depth'] = {'topic': '/camera/depth/image_raw', 'timeout_s': 0.5}
+    robot['sensors']['depth'] = {'topic': '/camera/depth/image_raw', 'timeout_s': 0.5,
+                                 'frame': FRAME,
+                                 'mount': [0.0, 0.0, UP_M, 0.0, DOWN_RAD, 0.0]}
     path = tmp_path / 'robot.yaml'
     path.write_text(yaml.safe_dump(robot), encoding='utf-8')
-    mount = {'safety_monitor': {'depth_mount': [0.0, 0.0, UP_M, 0.0, DOWN_RAD, 0.0]}}
-    with DepthRobot(domain_id, tmp_path, controller='faulty_controller', robot=str(path),
-                    parameters=mount) as running:
+    with DepthRobot(domain_id, tmp_path, controller='faulty_controller', robot=str(path)
+                    ) as running:
         yield running
 
 
@@ -104,7 +109,9 @@ def test_depth_alone_keeps_the_robot_from_obstacles(graph: DepthRobot) -> None:
     graph.settle()
 
     for fault, reason in (({'focal': float('nan')}, 'the depth image shows nothing'),
-                          ({'info_width': 2 * WIDTH}, 'camera_info')):
+                          ({'info_width': 2 * WIDTH}, 'camera_info'),
+                          ({'frame': 'wrist_camera'}, "its frame is 'wrist_camera'"),
+                          ({'frame': 'base_link'}, "its frame is 'base_link'")):
         graph.walk_on()
         for name, value in fault.items():
             setattr(graph, name, value)

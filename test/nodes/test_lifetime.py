@@ -51,14 +51,6 @@ def test_what_is_open_is_closed_before_the_end(name: str) -> None:
     assert done.returncode == -signal.Signals[name]
 
 
-def test_closing_is_not_interrupted() -> None:
-    done = run('with lifetime.ended_in_order():\n    with lifetime.uninterrupted():\n'
-               '        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):\n'
-               '            os.kill(os.getpid(), number)\n        print("closed")\n'
-               '    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler\n')
-    assert (done.returncode, done.stdout) == (0, 'closed\n')
-
-
 @pytest.mark.skipif(sys.platform != 'linux', reason='uses a Linux call')
 @pytest.mark.parametrize('dies', ['before', 'after'])
 def test_a_process_ends_with_its_parent(dies: str, tmp_path: Path) -> None:

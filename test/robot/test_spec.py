@@ -42,6 +42,21 @@ def test_the_one_that_comes_along_is_valid() -> None:
     ('  joint_states: {topic: /joint_states, timeout_s: 0.2}\n', '',
      'sensors.joint_states is miss'),
     ('velocity: 2.5, ', '', 'joints.neck_yaw.velocity is missing'),
+    ('base_frame: base_link', 'base_frame: "/"', 'base_frame must be the name of a frame'),
+    ('/scan, timeout_s: 0.5', '/scan, timeout_s: 0.5, frame: laser',
+     'sensors.scan.mount is missing'),
+    ('/scan, timeout_s: 0.5', '/scan, timeout_s: 0.5, mount: [0, 0, 0, 0, 0, 0]',
+     'sensors.scan.frame is missing'),
+    ('/scan, timeout_s: 0.5', '/scan, timeout_s: 0.5, frame: laser, mount: [0, 0, 0]',
+     'sensors.scan.mount must be [x, y, z, roll, pitch, yaw]'),
+    ('/scan, timeout_s: 0.5', '/scan, timeout_s: 0.5, frame: laser, mount: [0, 0, 0, 0, 0, 180]',
+     'sensors.scan.mount must be in metres and radians'),
+    ('/scan, timeout_s: 0.5', '/scan, timeout_s: 0.5, frame: laser, mount: [0, 0, 0, 0, 0, .nan]',
+     'sensors.scan.mount must be a finite number'),
+    ('/imu/data, timeout_s: 0.2', '/imu/data, timeout_s: 0.2, frame: imu',
+     "sensors.imu has the unknown key 'frame'"),
+    ('  odom:', '  depth: {topic: /depth, timeout_s: 1}\n  odom:',
+     'sensors.depth.frame is missing'),
 ])
 def test_nonsense_is_refused_with_its_place(tmp_path: Path, old: str, new: str, words: str
                                             ) -> None:
@@ -57,6 +72,17 @@ def test_nonsense_is_refused_with_its_place(tmp_path: Path, old: str, new: str, 
 def test_a_robot_without_a_model_or_with_depth_is_fine(tmp_path: Path) -> None:
     path = tmp_path / 'robot.yaml'
     path.write_text(TEXT.replace('mjcf: mjcf/humanoid.xml\n', '')
-                    + '  depth: {topic: /depth, timeout_s: 5}\n', encoding='utf-8')
+                    + '  depth: {topic: /depth, timeout_s: 5, frame: /eye, '
+                    'mount: [0.1, 0, 1, 0, 0.5, 0]}\n', encoding='utf-8')
     robot = load_robot(str(path))
     assert robot.mjcf is None and robot.sensors['depth'].timeout_s == 5.0
+    assert robot.sensors['depth'].frame == 'eye'
+    assert robot.sensors['depth'].mount == (0.1, 0.0, 1.0, 0.0, 0.5, 0.0)
+
+
+def test_the_frame_of_the_base_has_a_default(tmp_path: Path) -> None:
+    path = tmp_path / 'robot.yaml'
+    path.write_text(TEXT.replace('base_frame: base_link\n', ''), encoding='utf-8')
+    assert load_robot(str(path)).base_frame == 'base_link'
+    path.write_text(TEXT.replace('base_link', 'pelvis'), encoding='utf-8')
+    assert load_robot(str(path)).base_frame == 'pelvis'

@@ -17,7 +17,8 @@ from sensor_msgs.msg import Image, Imu, JointState, LaserScan
 from vla_humanoid_control.channels import ChannelMessage
 from vla_humanoid_control.perception.image_decoding import ImageError
 from vla_humanoid_control.ros import messages as m
-from vla_humanoid_control.safety.collision import depth_points, mounted
+from vla_humanoid_control.safety.collision import depth_points
+from vla_humanoid_control.safety.mounts import mounted
 from vla_humanoid_control.types import ImuReading, ScanReading
 
 pytestmark = pytest.mark.ros

@@ -14,10 +14,10 @@ from vla_humanoid_control.safety.collision import (
     Zone,
     allowed_share,
     depth_points,
-    mounted,
     scan_points,
     time_to_collision,
 )
+from vla_humanoid_control.safety.mounts import mounted
 from vla_humanoid_control.types import ScanReading
 
 ZONE = Zone(radius_m=0.3, slow_ttc_s=2.0, stop_ttc_s=0.4, deceleration=1.2, jerk=12.0,

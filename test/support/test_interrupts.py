@@ -84,3 +84,18 @@ with interruptible():
                           preexec_fn=lambda: signal.signal(signal.SIGINT,
                                                            signal.default_int_handler))
     assert (done.returncode, done.stderr) == (130, '')
+
+
+@pytest.mark.parametrize('name', ['SIGTERM', 'SIGHUP'])
+def test_whoever_asks_to_end_waits_until_files_are_closed(name: str) -> None:
+    code = f"""
+import os, signal
+from vla_humanoid_control.support.interrupts import undisturbed
+with undisturbed():
+    os.kill(os.getpid(), signal.{name})
+    print('closed', flush=True)
+print('went on', flush=True)
+"""
+    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=False, text=True,
+                          capture_output=True)
+    assert (done.returncode, done.stdout) == (-signal.Signals[name], 'closed\n')

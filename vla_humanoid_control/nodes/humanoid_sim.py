@@ -276,9 +276,10 @@ class HumanoidSim(ManagedNode):
         if self._imu_out:
             self._imu_out.publish(imu_to_msg(replace(imu, stamp_ns=stamp_ns), 'torso'))
         if self._odom_out and step % ODOM_EVERY == 0:
-            self._odom_out.publish(odometry_to_msg(stamp_ns, *odometry))
+            self._odom_out.publish(odometry_to_msg(stamp_ns, *odometry, world.robot.base_frame))
         if self._scan_out and scan:
-            self._scan_out.publish(scan_to_msg(replace(scan, stamp_ns=stamp_ns), 'base_link'))
+            self._scan_out.publish(scan_to_msg(replace(scan, stamp_ns=stamp_ns),
+                                               world.robot.base_frame))
         if truth:
             self._truth_out.publish(String(data=json.dumps(truth)))
 

@@ -38,7 +38,7 @@ from vla_humanoid_control.ros.messages import (
     twist_to_msg,
 )
 from vla_humanoid_control.ros.parameters import Parameters
-from vla_humanoid_control.safety.collision import depth_points, mounted
+from vla_humanoid_control.safety.collision import depth_points
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
 from vla_humanoid_control.support.bounds import bounded, check_bounds, fixed
@@ -66,8 +66,6 @@ class MonitorParameters:
         array_commands: Publish /joint_commands as Float64MultiArray for ros2_control, in the
             order of the controlled joints of the robot file.
         remember_latch: Whether an emergency stop outlives this process: it then comes up latched.
-        depth_mount: Where the depth camera is on the base: x, y, z [m], then roll, pitch, yaw
-            [rad] of its body (x ahead, y left, z up).
         depth_heights: Only what depth sees between these heights above the ground is an
             obstacle [m].
     """
@@ -77,15 +75,12 @@ class MonitorParameters:
     stamped_twist: bool = fixed(False)
     array_commands: bool = fixed(False)
     remember_latch: bool = fixed(True)
-    depth_mount: tuple[float, ...] = bounded((0.0, 0.0, 1.0, 0.0, 0.0, 0.0), -10.0, 10.0,
-                                             at_start=True)
     depth_heights: tuple[float, ...] = bounded((0.05, 1.5), -10.0, 10.0, at_start=True)
 
     def __post_init__(self) -> None:
         check_bounds(self)
-        for name, length in (('depth_mount', 6), ('depth_heights', 2)):
-            if len(getattr(self, name)) != length:
-                raise ValueError(f'{name} must have {length} numbers')
+        if len(self.depth_heights) != 2:
+            raise ValueError('depth_heights must have 2 numbers')
         if not self.depth_heights[0] < self.depth_heights[1]:
             raise ValueError('depth_heights must be a lower and a higher one, got '
                              f'{self.depth_heights[0]:g} and {self.depth_heights[1]:g}')
@@ -273,6 +268,8 @@ class SafetyMonitor(ManagedNode):
         try:
             if info is None:
                 raise MessageError('no camera_info yet')
+            if problem := self.supervisor.mounts.problem('depth', msg.header.frame_id):
+                raise MessageError(problem)
             if (info.width, info.height) != (msg.width, msg.height):
                 raise MessageError(f'camera_info is of {info.width} x {info.height} pixels, the '
                                    f'image has {msg.width} x {msg.height}')
@@ -281,9 +278,9 @@ class SafetyMonitor(ManagedNode):
             self._reject('depth', error, now)
             return
         points = depth_points(depth, (info.k[0], info.k[4], info.k[2], info.k[5]),
-                              mounted(p.depth_mount), (p.depth_heights[0], p.depth_heights[1]),
-                              self.supervisor.reach_m, self.supervisor.config.min_valid_fraction,
-                              unit_m)
+                              self.supervisor.mounts.camera('depth'),
+                              (p.depth_heights[0], p.depth_heights[1]), self.supervisor.reach_m,
+                              self.supervisor.config.min_valid_fraction, unit_m)
         self.supervisor.on_depth(points, to_ns(msg.header.stamp), now, zlib.crc32(msg.data))
 
     def _on_camera(self, camera: str, msg: Image | CompressedImage) -> None:
@@ -360,7 +357,7 @@ class SafetyMonitor(ManagedNode):
         twist = twist_to_msg(command.twist)
         if p.stamped_twist:
             message = TwistStamped(twist=twist)
-            message.header.stamp, message.header.frame_id = stamp, 'base_link'
+            message.header.stamp, message.header.frame_id = stamp, self._robot.base_frame
             self._twists.publish(message)
         else:
             self._twists.publish(twist)

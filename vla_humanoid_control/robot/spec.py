@@ -22,6 +22,10 @@ MAX_TILT_RAD = math.pi / 2
 """A robot that leans further is lying [rad]."""
 SENSORS = ('joint_states', 'scan', 'imu', 'odom', 'depth')
 """What `sensors` may name; the first is required."""
+MOUNTED = ('scan', 'depth')
+"""Those of `SENSORS` that look at obstacles: where they are on the base must be known."""
+MAX_MOUNT = 10.0
+"""No sensor is mounted further from the base [m], or turned by more [rad]."""
 _MOTION = ('velocity', 'acceleration', 'jerk')
 
 
@@ -62,10 +66,16 @@ class SensorSpec:
     Attributes:
         topic: Where it comes from; begins with '/'.
         timeout_s: Older than this is stale, and stale means stop; up to `MAX_TIMEOUT_S` [s].
+        frame: The `frame_id` of its messages, where it is one of `MOUNTED`; empty where those are
+            in the frame of the base.
+        mount: Where that frame is on the base: x, y, z [m], then roll, pitch, yaw [rad]. Of a
+            camera it is the body (x ahead, y left, z up) that is mounted so.
     """
 
     topic: str
     timeout_s: float
+    frame: str = ''
+    mount: tuple[float, ...] = (0.0,) * 6
 
 
 @dataclass(frozen=True)
@@ -83,6 +93,7 @@ class RobotSpec:
         cameras: Camera name to sensor.
         sensors: By name out of `SENSORS`; 'joint_states' and, where the robot has them, the rest.
         file: Where it was read from, for messages; empty where it was not.
+        base_frame: What the frame of the base is called in messages.
     """
 
     name: str
@@ -93,6 +104,7 @@ class RobotSpec:
     max_tilt_rad: float
     cameras: Mapping[str, SensorSpec]
     sensors: Mapping[str, SensorSpec]
+    base_frame: str = 'base_link'
     file: str = field(default='', compare=False)
 
     @cached_property
@@ -148,8 +160,8 @@ class _Reader:
 
     def robot(self, document: Any) -> RobotSpec:
         root = self._mapping(document, 'top level', [
-            'name', 'mjcf', 'footprint_radius_m', 'max_tilt_rad', 'base', 'joints', 'cameras',
-            'sensors'])
+            'name', 'mjcf', 'base_frame', 'footprint_radius_m', 'max_tilt_rad', 'base', 'joints',
+            'cameras', 'sensors'])
         joints = self._mapping(self._get(root, 'joints', ''), 'joints')
         axes = {channel: channel.split('/')[1] for channel in BASE_CHANNELS}
         base = self._mapping(self._get(root, 'base', ''), 'base', list(axes.values()))
@@ -169,8 +181,11 @@ class _Reader:
             footprint_radius_m=self._positive(root, 'footprint_radius_m', ''),
             max_tilt_rad=tilt_rad,
             cameras={n: self._sensor(f, f'cameras.{n}') for n, f in cameras.items()},
-            sensors={n: self._sensor(f, f'sensors.{n}') for n, f in sensors.items()},
             file=self._path,
+            sensors={n: self._sensor(f, f'sensors.{n}', n in MOUNTED)
+                     for n, f in sensors.items()},
+            base_frame=self._frame(root, 'base_frame', '') if 'base_frame' in root
+            else RobotSpec.base_frame,
         )
 
     def _mjcf(self, root: Mapping[str, Any]) -> str | None:
@@ -201,8 +216,9 @@ class _Reader:
     def _motion(self, fields: Mapping[str, Any], where: str) -> MotionLimits:
         return MotionLimits(*(self._positive(fields, key, where) for key in _MOTION))
 
-    def _sensor(self, value: Any, where: str) -> SensorSpec:
-        fields = self._mapping(value, where, ['topic', 'timeout_s'])
+    def _sensor(self, value: Any, where: str, mounted: bool = False) -> SensorSpec:
+        mounting = ('frame', 'mount') if mounted else ()
+        fields = self._mapping(value, where, ['topic', 'timeout_s', *mounting])
         topic = self._text(fields, 'topic', where)
         if not topic.startswith('/'):
             self._fail(f'{where}.topic', f"must begin with '/', got {topic!r}")
@@ -210,7 +226,25 @@ class _Reader:
         if timeout_s > MAX_TIMEOUT_S:
             self._fail(f'{where}.timeout_s',
                        f'must be {MAX_TIMEOUT_S:g} s or less, got {timeout_s:g}')
-        return SensorSpec(topic, timeout_s)
+        # What an image shows is never in the frame of the base: its axes are the camera's.
+        if not mounted or (where != 'sensors.depth' and not fields.keys() & {*mounting}):
+            return SensorSpec(topic, timeout_s)
+        return SensorSpec(topic, timeout_s, self._frame(fields, 'frame', where),
+                          self._mount(self._get(fields, 'mount', where), f'{where}.mount'))
+
+    def _frame(self, fields: Mapping[str, Any], key: str, where: str) -> str:
+        name = self._text(fields, key, where).strip('/')
+        if not name or any(c.isspace() for c in name):
+            self._fail(f'{where}.{key}'.lstrip('.'), f'must be the name of a frame, got {name!r}')
+        return name
+
+    def _mount(self, value: Any, where: str) -> tuple[float, ...]:
+        if not isinstance(value, list) or len(value) != 6:
+            self._fail(where, 'must be [x, y, z, roll, pitch, yaw]')
+        numbers = tuple(self._number(v, where) for v in value)
+        if max(map(abs, numbers)) > MAX_MOUNT:
+            self._fail(where, f'must be in metres and radians, up to {MAX_MOUNT:g}, got {value}')
+        return numbers
 
     def _mapping(self, value: Any, where: str, known: Sequence[str] = ()) -> Mapping[str, Any]:
         """A mapping with keys of text; with no others than `known`, where that is given."""

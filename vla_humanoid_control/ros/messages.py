@@ -23,6 +23,7 @@ from vla_humanoid_control.perception.image_decoding import (
     decode_compressed_rgb,
     decode_rgb,
 )
+from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.ros.image_bridge import ImageBridge
 from vla_humanoid_control.types import ImuReading, JointReading, OdometryReading, ScanReading
 
@@ -126,7 +127,8 @@ def scan_from_msg(msg: LaserScan) -> ScanReading:
     if abs(expected - count) > 1.5:
         raise MessageError(f'{count} rays, but the angles say {expected:.1f}')
     return ScanReading(to_ns(msg.header.stamp), msg.angle_min, msg.angle_increment,
-                       msg.range_min, msg.range_max, np.asarray(msg.ranges, np.float64))
+                       msg.range_min, msg.range_max, np.asarray(msg.ranges, np.float64),
+                       msg.header.frame_id)
 
 
 def scan_to_msg(scan: ScanReading, frame_id: str) -> LaserScan:
@@ -165,10 +167,10 @@ def imu_to_msg(imu: ImuReading, frame_id: str) -> Imu:
     return msg
 
 
-def odometry_to_msg(stamp_ns: int, pose: NDArray[np.float64],
-                    twist: NDArray[np.float64]) -> Odometry:
+def odometry_to_msg(stamp_ns: int, pose: NDArray[np.float64], twist: NDArray[np.float64],
+                    base_frame: str = RobotSpec.base_frame) -> Odometry:
     """Pose [x, y, yaw] in the world and twist in the base frame, float64 [3] each."""
-    msg = Odometry(child_frame_id='base_link')
+    msg = Odometry(child_frame_id=base_frame)
     msg.header.stamp, msg.header.frame_id = to_stamp(stamp_ns), 'odom'
     msg.pose.pose.position.x, msg.pose.pose.position.y = float(pose[0]), float(pose[1])
     msg.pose.pose.orientation.z = math.sin(pose[2] / 2)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,22 +67,26 @@ class Zone:
         return self.deceleration * (self.deceleration / (2 * self.jerk) + self.reaction_s)
 
 
-def scan_points(reading: ScanReading, reach_m: float) -> Array:
+def scan_points(reading: ScanReading, reach_m: float, pose: Array | None = None) -> Array:
     """Points that a scan hit, in the base frame.
 
     Args:
         reading: The scan; NaN, infinite and zero ranges, and those outside its limits, are masked.
         reach_m: Points further away are of no interest [m].
+        pose: float64 [4, 4], from the frame of the scan to the base's; None where it is that.
 
     Returns:
         float64 [M, 2] [m].
     """
+    if pose is not None:  # what is near the base is no further from the scanner than that
+        reach_m += math.hypot(*pose[:3, 3].tolist())
     ranges = reading.ranges_m
     low = max(reading.range_min_m, 1e-6)
     with np.errstate(invalid='ignore'):
         index = np.flatnonzero((ranges >= low) & (ranges <= min(reading.range_max_m, reach_m)))
     angles = reading.angle_min_rad + reading.angle_increment_rad * index
-    return np.stack([np.cos(angles), np.sin(angles)], axis=1) * ranges[index, None]
+    points = np.stack([np.cos(angles), np.sin(angles)], axis=1) * ranges[index, None]
+    return points if pose is None else points @ pose[:2, :2].T + pose[:2, 3]
 
 
 def depth_points(depth: NDArray[Any], intrinsics: tuple[float, float, float, float],
@@ -124,27 +127,6 @@ def depth_points(depth: NDArray[Any], intrinsics: tuple[float, float, float, flo
     keep &= np.hypot(base[:, 0], base[:, 1]) <= reach_m
     points: Array = base[keep, :2]
     return points
-
-
-def mounted(mount: Sequence[float]) -> Array:
-    """Where a camera on the base looks.
-
-    Args:
-        mount: x, y, z [m], then roll, pitch, yaw [rad] of its body (x ahead, y left, z up).
-
-    Returns:
-        float64 [4, 4], from its optical frame (x right, y down, z ahead) to the base.
-    """
-    x, y, z, roll, pitch, yaw = mount
-    cr, sr, cp, sp, cy, sy = (f(a) for a in (roll, pitch, yaw) for f in (math.cos, math.sin))
-    body = np.array([[cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
-                     [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
-                     [-sp, cp * sr, cp * cr]])
-    optical = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
-    transform = np.eye(4)
-    transform[:3, :3] = body @ optical
-    transform[:3, 3] = (x, y, z)
-    return transform
 
 
 def time_to_collision(points: Array, twist: Array, zone: Zone) -> float:

@@ -31,6 +31,7 @@ from vla_humanoid_control.safety.inputs import (
 from vla_humanoid_control.safety.latch import Latch
 from vla_humanoid_control.safety.limits import TwistLimiter
 from vla_humanoid_control.safety.monitors import PROPOSAL, Monitors
+from vla_humanoid_control.safety.mounts import Mounts
 from vla_humanoid_control.safety.posture import PostureChecker
 from vla_humanoid_control.safety.states import ESTOP, HOLD, RUN, SLOW, STOP, Cause, StateMachine
 from vla_humanoid_control.support.errors import UserError
@@ -61,6 +62,7 @@ class SafetySupervisor:
 
     Attributes:
         reach_m: Obstacles further away than this are of no interest [m].
+        mounts: Where the sensors are on the base.
     """
 
     def __init__(self, robot: RobotSpec, config: SafetyConfig, now_s: float) -> None:
@@ -75,6 +77,7 @@ class SafetySupervisor:
         self._apply(config)
         self._gated: GatedProposal | None = None
         self._proposal_problem = ''
+        self.mounts = Mounts(robot)
         self._rays = RayCount()
         self._tilt_rad = 0.0
         self._tilted = False
@@ -148,11 +151,12 @@ class SafetySupervisor:
         if watchdog is None:
             return
         was_stale = watchdog.stale(now_s, self.config.sensor_timeout_scale)
-        if problem := scan_problem(reading, self.config.min_valid_fraction) \
+        if problem := self.mounts.problem('scan', reading.frame) \
+                or scan_problem(reading, self.config.min_valid_fraction) \
                 or self._rays.problem(reading):
             watchdog.reject(problem, now_s)
         elif self._monitors.offer(watchdog, reading.stamp_ns, now_s):
-            points = scan_points(reading, self.reach_m)
+            points = scan_points(reading, self.reach_m, self.mounts.pose('scan', reading.frame))
             # With nothing in sight all scans are alike: their stamp tells them apart.
             alike = np.isfinite(reading.ranges_m).any()
             self._monitors.content(watchdog, reading.ranges_m.tobytes() if alike
