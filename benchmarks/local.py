@@ -106,6 +106,7 @@ class SafetyCheck:
         self._tick = 0
         self._rng = np.random.default_rng(0)
         self._positions = {j.name: j.home for j in robot.joints}
+        self._twist = self._pose = np.zeros(3)
         self._supervisor = SafetySupervisor(robot, SafetyConfig(), self._now_s)
         self.states: list[SafetyState] = []
 
@@ -139,7 +140,7 @@ class SafetyCheck:
         for reading, level in zip(readings, levels):
             supervisor.on_joint_states(reading, now_s)
             supervisor.on_imu(level, now_s)
-        supervisor.on_odom(np.zeros(3), now_s)
+        supervisor.on_odom(self._twist, now_s, stamp_ns, self._pose)
         if scan is not None:
             supervisor.on_scan(scan, now_s)
         if gated is not None:
@@ -149,6 +150,8 @@ class SafetyCheck:
         ended_ns = time.thread_time_ns()
         self.states.append(command.state)
         self._positions.update(command.joints)
+        self._twist = command.twist
+        self._pose = self._pose + TICK_S * command.twist
         return (ended_ns - checked_ns) / 1e6, (ended_ns - began_ns) / 1e6
 
     def _joints(self, stamp_ns: int) -> JointReading:

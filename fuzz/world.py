@@ -35,6 +35,7 @@ _GRAVITY = np.array([0.0, 0.0, 9.81])
 _THRESHOLDS = tuple(entry for entry in dataclasses.fields(SafetyConfig)
                     if not entry.metadata.get('fixed'))
 _FROZEN_WAY = 0.04  # more than a base may be commanded to move while readings do not change
+_OWN_WATCHDOG_S = 0.5  # after which a base stops that hears nothing
 _BAD_NUMBERS = (math.nan, math.inf, -math.inf, 1e300, -1e300, 0.0)
 
 
@@ -56,6 +57,8 @@ class World:
         self._commandable = frozenset(j.name for j in robot.controlled)
         self._noise = noise
         self._rays = 120
+        self._twist, self._pose, self._stuck = _STILL, _STILL, False
+        self._driven_s = self.now_s
         self._healthy = True
         self._frozen: tuple[dict[str, float], Array] | None = None
         self._goal = self._random_action(noise)
@@ -77,6 +80,7 @@ class World:
         self._foreign = False
         self._newest_ns = -1
         self._fresh_s: dict[str, float] = {}
+        self._heard_s = dict.fromkeys(self.robot.joint_names, -math.inf)
         self._due_s = -math.inf
         self._broken_proposal = False
         self._unfit: set[str] = set()  # sensors that said: tilted, or nothing to be seen
@@ -105,6 +109,8 @@ class World:
         self.counts[f'in {command.state.name}'] += 1
         self.counts['moving'] += bool(command.twist.any())
         self.watcher.judge(command, must_stop, ticked, gap)
+        self._drive()
+        self._twist = command.twist
         for name, value in command.joints.items():
             self._measured[name] += 0.6 * (value - self._measured[name])
         return command
@@ -137,21 +143,39 @@ class World:
     def _stamp_ns(self) -> int:
         return int((self.now_s + self._offset_s) * 1e9)
 
-    def healthy_inputs(self, proposal_stamp_ns: int | None = None) -> None:
-        """Everything that a robot in good health sends; a dead camera does not go on stamping."""
+    def _drive(self) -> None:
+        """The base has done what it was told, until it stops by itself for want of a command."""
+        span_s = min(self.now_s - self._driven_s, _OWN_WATCHDOG_S)
+        self._driven_s = self.now_s
+        if not self._stuck:
+            yaw = self._pose[2] + 0.5 * span_s * self._twist[2]
+            (vx, vy, turn), cos, sin = self._twist.tolist(), math.cos(yaw), math.sin(yaw)
+            self._pose = self._pose + span_s * np.array([vx * cos - vy * sin, vx * sin + vy * cos,
+                                                         turn])
+
+    def healthy_inputs(self, proposal_stamp_ns: int | None = None,
+                       joints: frozenset[str] | None = None) -> None:
+        """Everything that a robot in good health sends; a dead camera does not go on stamping.
+
+        Of the joints, it may be a part.
+        """
         safety, now_s = self.safety, self.now_s
         safety.on_clock(self._stamp_ns, now_s)
         self._miss_heartbeat()  # before it comes back
         safety.on_heartbeat(now_s)
         self._heartbeat_s = now_s
-        safety.on_joint_states(JointReading(self._stamp_ns, self._joints()), now_s)
+        positions = {n: p for n, p in self._joints().items() if joints is None or n in joints}
+        safety.on_joint_states(JointReading(self._stamp_ns, positions), now_s)
+        self._heard_s.update(dict.fromkeys(positions, now_s))
+        self._drive()
         safety.on_imu(ImuReading(self._stamp_ns, _LEVEL, _STILL, _GRAVITY), now_s)
-        safety.on_odom(_STILL, now_s, self._stamp_ns)
+        safety.on_odom(_STILL if self._stuck else self._twist, now_s, self._stamp_ns, self._pose)
         safety.on_scan(self._scan(4.0), now_s)
         if 'depth' in self.robot.sensors:
             safety.on_depth(self._depth(4.0), self._stamp_ns, now_s)
         for name in self.robot.sensors:
             self._fresh_s[name] = now_s
+        self._fresh_s['joint_states'] = min(self._heard_s.values())
         self._unfit.clear()
         self.propose(self._goal, proposal_stamp_ns)
 
@@ -308,6 +332,45 @@ class World:
         self.safety.on_joint_states(JointReading(self._stamp_ns + 1, positions), self.now_s)
         self.step()
 
+    def _joints_in_parts(self, noise: Generator) -> None:
+        """Two drivers, one of which comes at times only, or with a NaN."""
+        some = frozenset(str(n) for n in noise.permutation(self.robot.joint_names)
+                         [:int(noise.integers(1, len(self.robot.joints)))])
+        share = float(noise.choice([0.0, 0.2, 1.0]))
+        for _ in range(int(noise.integers(1, 60))):
+            self.now_s += self._period_s
+            self.healthy_inputs(joints=some)
+            others = {n: p for n, p in self._joints().items() if n not in some}
+            if noise.random() < 0.1:
+                others[next(iter(others))] = math.nan
+                self.safety.on_joint_states(JointReading(self._stamp_ns, others), self.now_s)
+            elif noise.random() < share:
+                self.safety.on_joint_states(JointReading(self._stamp_ns, others), self.now_s)
+                self._heard_s.update(dict.fromkeys(others, self.now_s))
+                self._fresh_s['joint_states'] = min(self._heard_s.values())
+            self.step()
+
+    def _stuck_base(self, noise: Generator) -> None:
+        """The base stands, whatever it is told, and odometry says so."""
+        self._stuck, told, off_s = True, list[Array](), 0.0
+        for _ in range(int(noise.integers(1, 200))):
+            self.now_s += self._period_s
+            self.healthy_inputs()
+            command, config = self.step(), self.safety.config
+            told.append(command.twist)
+            # All that was commanded of late is beyond what a base that stands may miss.
+            ticks = math.ceil((config.base_lag_s + 0.3) / self._period_s)
+            if len(told) < ticks:
+                continue
+            late = np.array(told[-ticks:])
+            least = np.maximum(np.maximum(late.min(axis=0), -late.max(axis=0)), 0.0)
+            allowed = max(config.max_base_error[0], 0.5 * float(np.hypot(*late[:, :2].T).max()))
+            off_s = off_s + self._period_s if math.hypot(*least[:2]) > allowed + 1e-9 else 0.0
+            if off_s > config.base_tracking_s + 0.3 and config.watch_odom \
+                    and command.state not in (SafetyState.STOP, SafetyState.ESTOP):
+                raise ViolationError(f'{command.state.name} though the base does not follow')
+        self._stuck = False
+
     def _shove_joints(self, noise: Generator) -> None:
         for joint in self.robot.joints:
             if noise.random() < 0.2:
@@ -317,12 +380,15 @@ class World:
         scan = self._scan(2.0)
         ranges = scan.ranges_m.copy()
         ranges[noise.random(len(ranges)) < noise.random()] = noise.choice(_BAD_NUMBERS)
-        changed = replace(scan, stamp_ns=scan.stamp_ns + 1, ranges_m=ranges)
+        changed = replace(scan, stamp_ns=scan.stamp_ns + 1, ranges_m=ranges,
+                          frame=[None, 'base_link', 'elsewhere', ''][int(noise.integers(4))])
         if noise.random() < 0.3:
             changed = replace(changed, ranges_m=ranges[:int(noise.integers(len(ranges)))])
         before = self._accepted('scan')
         self.safety.on_scan(changed, self.now_s)
         if self._accepted('scan') != before:
+            if changed.frame in ('elsewhere', ''):
+                raise ViolationError(f'a scan in the frame {changed.frame!r} was used')
             self._fresh_s['scan'] = self.now_s
         self.step()
 
@@ -351,6 +417,7 @@ class World:
             self._fresh_s['imu'] = self.now_s
             self._unfit.discard('imu')
         self.safety.on_odom(np.full(int(noise.choice([0, 2, 3, 4])), math.nan), self.now_s)
+        self.safety.on_odom(_STILL, self.now_s, self._stamp_ns + 1, np.full(3, math.nan))
         self.step()
 
     def _border_rejects(self, noise: Generator) -> None:
@@ -518,6 +585,7 @@ class World:
         'flicker': _flicker, 'silence': _silence, 'health': _toggle_health,
         'bad proposal': _bad_proposal, 'odd stamp': _odd_stamp, 'old frame': _old_frame,
         'bad confidence': _bad_confidence,
+        'joints in parts': _joints_in_parts, 'stuck base': _stuck_base,
         'bad joints': _bad_joints, 'shoved joints': _shove_joints, 'bad scan': _bad_scan,
         'obstacle': _obstacle, 'tilt': _tilt, 'press': _press, 'release': _release,
         'reset': _reset, 'stop': _stop, 'foreign publisher': _foreigner,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -33,6 +34,14 @@ def imu_reading(stamp_ns: int, roll_rad: float = 0.0) -> ImuReading:
                       np.zeros(3), np.array([0, 0, 9.81]))
 
 
+def moved(pose: np.ndarray, twist: np.ndarray) -> np.ndarray:
+    """A pose after one tick of a twist."""
+    yaw = pose[2] + 0.5 * PERIOD_S * twist[2]
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    return pose + PERIOD_S * np.array([cos * twist[0] - sin * twist[1],
+                                       sin * twist[0] + cos * twist[1], twist[2]])
+
+
 @dataclass
 class Bench:
     """Feeds a supervisor with what a healthy robot would send, tick by tick.
@@ -51,6 +60,7 @@ class Bench:
     off: set[str] = field(default_factory=set)
     overrides: dict[str, Any] = field(default_factory=dict)
     follow: bool = True
+    drive: Callable[[np.ndarray], np.ndarray] | None = None  # what the base makes of its command
     obstacle: tuple[float, float] | None = None  # bearing [rad] and distance from the base [m]
     paused_ns: int = 0
     log: list[tuple[float, Command]] = field(default_factory=list)
@@ -60,6 +70,7 @@ class Bench:
         self.measured = dict(zip(self.robot.joint_names, self.robot.home.tolist()))
         self.noise = np.random.default_rng(0)
         self.tick = 0
+        self.pose = self.driven = np.zeros(3)
 
     @property
     def stamp_ns(self) -> int:
@@ -98,7 +109,10 @@ class Bench:
             safety.on_imu(replace(self.overrides.get('imu') or self.imu(),
                                   stamp_ns=self.stamp_ns), now_s)
         if 'odom' not in self.off:
-            safety.on_odom(np.zeros(3), now_s)
+            told = self.log[-1][1].twist if self.log else np.zeros(3)
+            self.driven = told if self.drive is None else self.drive(told)
+            self.pose = moved(self.pose, self.driven)
+            safety.on_odom(self.driven, now_s, pose=self.pose)
         if self.tick % 5 == 0:
             if 'scan' not in self.off:
                 safety.on_scan(replace(self.overrides.get('scan') or self.scan(),

@@ -31,6 +31,7 @@ from vla_humanoid_control.ros.messages import (
     imu_from_msg,
     joints_from_msg,
     joints_to_msg,
+    pose_from_msg,
     scan_from_msg,
     to_ns,
     to_stamp,
@@ -258,7 +259,7 @@ class SafetyMonitor(ManagedNode):
 
     def _on_odom(self, msg: Odometry) -> None:
         self.supervisor.on_odom(twist_from_msg(msg.twist.twist), self._now(),
-                                to_ns(msg.header.stamp))
+                                to_ns(msg.header.stamp), pose_from_msg(msg))
 
     def _on_camera_info(self, msg: CameraInfo) -> None:
         self._camera_info = msg

@@ -54,7 +54,8 @@ class SafetyConfig:
 
     watch_scan: bool = _switch(True, 'Watch /scan and avoid collisions, where the robot has one')
     watch_imu: bool = _switch(True, 'Watch the IMU and the tilt, where the robot has one')
-    watch_odom: bool = _switch(True, 'Watch odometry, where the robot has it')
+    watch_odom: bool = _switch(True, 'Watch odometry, and whether the base follows, where the '
+                               'robot has it')
     watch_depth: bool = _switch(True, 'Watch depth and avoid collisions, where the robot has it')
     watch_cameras: bool = _switch(False, 'Stop when a camera falls silent. Proposals carry the '
                                   'stamp of a camera frame, so their watchdog sees to that too')
@@ -72,6 +73,12 @@ class SafetyConfig:
     max_tracking_error: float = _value(
         0.5, 0.02, 3.0, 'Stop when a joint is further from its command [rad; m]')
     tracking_s: float = _value(0.4, 0.0, 5.0, '... for so long [s]')
+    max_base_error: tuple[float, float] = _value(
+        (0.1, 0.25), 0.02, 2.0, 'Stop when the base is off from its command by more, and by more '
+        'than half of it (linear, angular) [m/s, rad/s]')
+    base_tracking_s: float = _value(0.8, 0.1, 5.0, '... for so long [s]')
+    base_lag_s: float = _value(
+        0.5, 0.0, 2.0, 'So much later than a command the base may follow it [s]')
 
     slow_ttc_s: float = _value(1.5, 0.2, 10.0, 'Slow down below this time to collision [s]')
     stop_ttc_s: float = _value(0.4, 0.1, 5.0, 'Stop below this time to collision [s]')

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.robot.spec import RobotSpec
+from vla_humanoid_control.safety.base import BaseTracking
 from vla_humanoid_control.safety.body import Body
 from vla_humanoid_control.safety.collision import Surroundings, Zone, allowed_share, scan_points
 from vla_humanoid_control.safety.config import SafetyConfig
@@ -74,6 +75,7 @@ class SafetySupervisor:
         self._latch = Latch(config)
         self._twist = TwistLimiter([robot.base[c] for c in BASE_CHANNELS], 1.0 / config.rate_hz)
         self._body = Body(robot, config, PostureChecker(robot, config) if robot.mjcf else None)
+        self._base = BaseTracking(config)
         self._apply(config)
         self._gated: GatedProposal | None = None
         self._proposal_problem = ''
@@ -198,21 +200,32 @@ class SafetySupervisor:
             limit = self.robot.max_tilt_rad
             self._tilted = self._tilt_rad > (limit * _TILT_RETURN if self._tilted else limit)
 
-    def on_odom(self, twist: NDArray[np.float64], now_s: float,
-                stamp_ns: int | None = None) -> None:
-        """Take the measured base twist, float64 [3]; without a stamp it counts as taken now."""
+    def on_odom(self, twist: NDArray[np.float64], now_s: float, stamp_ns: int | None = None,
+                pose: NDArray[np.float64] | None = None) -> None:
+        """Take odometry; without a stamp it counts as taken now.
+
+        Args:
+            twist: float64 [3], of the base, in its own frame [m/s, m/s, rad/s].
+            now_s: The steady clock [s].
+            stamp_ns: Time of measurement, in the robot's clock [ns].
+            pose: float64 [3], x, y, yaw in any frame that does not move [m, m, rad]. Without it,
+                nobody judges whether the base does what it is told.
+        """
         now_s = self._time(now_s)
         watchdog = self._monitors.sensors.get('odom')
         if watchdog is None:
             return
-        if np.shape(twist) != (3,) or not np.isfinite(twist).all():
-            watchdog.reject('the twist is not three finite numbers', now_s)
-            return
+        for what, values in (('twist', twist), ('pose', twist if pose is None else pose)):
+            if np.shape(values) != (3,) or not np.isfinite(values).all():
+                watchdog.reject(f'the {what} is not three finite numbers', now_s)
+                return
         if stamp_ns is None:
             watchdog.touch(now_s)
         elif not self._monitors.offer(watchdog, stamp_ns, now_s):
             return
         self._odom = np.array(twist, dtype=np.float64)
+        if pose is not None:
+            self._base.measured(self._odom, np.asarray(pose, np.float64), now_s)
 
     def on_camera(self, camera: str, stamp_ns: int, digest: int, now_s: float) -> None:
         """Take a camera frame's stamp and a digest of its pixels."""
@@ -272,6 +285,7 @@ class SafetySupervisor:
         self.resume(now_s)
         self._twist.halt()
         self._body.begin_anew()
+        self._base.begin_anew()
         self._monitors.joints.merged.clear()
 
     def stop(self, reason: str, now_s: float) -> None:
@@ -367,6 +381,9 @@ class SafetySupervisor:
             causes.append(Cause('late', STOP, 'the safety loop itself runs at '
                                 f'{1 / self._interval_s:.0f} Hz'))
         causes += self._body.causes(now_s)
+        if self._monitors.watched('odom'):
+            stands = bool((np.abs(self._proposed_twist()) <= _MOTION).all())
+            causes += self._base.causes(stands, now_s)
         if self._gated is not None and not self._gated.is_open:
             causes.append(Cause('gate', HOLD, self._gated.reason or 'the gate is closed'))
         return causes
@@ -430,6 +447,7 @@ class SafetySupervisor:
         self._pose = _integrate(self._pose, mean, self._twist.dt_s)
         way = float(np.abs(mean).sum()) * self._twist.dt_s
         self._way += way
+        self._base.commanded(self._twist.velocity, self._now_s)
         self._body.move(follow=state in (RUN, SLOW), yielding=state is STOP)
         self._monitors.joints.moved(self._body.moved, way)
 
@@ -467,6 +485,7 @@ class SafetySupervisor:
             self._counts['gaps'] += math.isfinite(late)  # before the first tick it is infinite
             self._twist.halt()
             self._body.halt()
+            self._base.begin_anew()
         else:
             self._interval_s += 0.1 * (now_s - self._ticked_s - self._interval_s)
         self._ticked_s = now_s
@@ -478,6 +497,7 @@ class SafetySupervisor:
         self._monitors.config = config
         self._latch.config = config
         self._body.configure(config)
+        self._base.config = config
         base = [self.robot.base[c] for c in BASE_CHANNELS]
         scale = np.array(config.base_velocity_scale)
         self._twist.max_velocity = np.array([m.velocity for m in base]) * scale
