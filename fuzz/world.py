@@ -77,7 +77,7 @@ class World:
         self._latched = latched
         self._heartbeat_s: float | None = None
         self._stop_requested = False
-        self._foreign = False
+        self._foreign = self._unheard = False
         self._newest_ns = -1
         self._fresh_s: dict[str, float] = {}
         self._heard_s = dict.fromkeys(self.robot.joint_names, -math.inf)
@@ -126,7 +126,7 @@ class World:
                     for name, limit in limits.items())
         unfit = any(getattr(config, f'watch_{name}') for name in self._unfit)
         return stale or unfit or self._latched or self._stop_requested or self._foreign \
-            or self._broken_proposal
+            or self._broken_proposal or (self._unheard and config.require_listener)
 
     def _miss_heartbeat(self) -> None:
         """Once heard, it is missed after its time, and that latches."""
@@ -514,6 +514,11 @@ class World:
         self.safety.on_foreign_publisher(['/cmd_vel'] if self._foreign else [], self.now_s)
         self.step()
 
+    def _listener(self, noise: Generator) -> None:
+        self._unheard = bool(noise.random() < 0.3)
+        self.safety.on_listeners('/cmd_vel: nobody listens' if self._unheard else '', self.now_s)
+        self.step()
+
     def _configure(self, noise: Generator) -> None:
         """Any thresholds, to any values: within bounds, at them, beyond, of another type or size.
 
@@ -560,7 +565,8 @@ class World:
         self._measured.update((j.name, j.home) for j in self.robot.joints if not j.controlled)
         self._release(noise)
         self.safety.on_foreign_publisher([], self.now_s)
-        self._foreign = False
+        self.safety.on_listeners('', self.now_s)
+        self._foreign = self._unheard = False
         self._back_to_defaults(noise)
         self.safety.resume(self.now_s)
         self._stop_requested = False
@@ -588,7 +594,7 @@ class World:
         'joints in parts': _joints_in_parts, 'stuck base': _stuck_base,
         'bad joints': _bad_joints, 'shoved joints': _shove_joints, 'bad scan': _bad_scan,
         'obstacle': _obstacle, 'tilt': _tilt, 'press': _press, 'release': _release,
-        'reset': _reset, 'stop': _stop, 'foreign publisher': _foreigner,
+        'reset': _reset, 'stop': _stop, 'foreign publisher': _foreigner, 'listener': _listener,
         'bad depth': _bad_depth, 'bad motion sensor': _bad_motion_sensor,
         'rejected at the border': _border_rejects, 'frozen': _frozen_robot,
         'configure': _configure, 'defaults': _back_to_defaults, 'restart': _restart,

@@ -18,6 +18,7 @@ from sensor_msgs.msg import CompressedImage, JointState
 from std_msgs.msg import Float64MultiArray, String
 
 from vla_humanoid_control.ros import qos
+from vla_humanoid_control.ros.messages import twist_from_msg
 
 
 def test_compressed_camera_stamped_twist_and_array_commands(domain_id: int,
@@ -39,12 +40,17 @@ def test_compressed_camera_stamped_twist_and_array_commands(domain_id: int,
 
         graph.node.create_timer(1 / 30, see)
         twists: list[TwistStamped] = []
+
+        def drive(msg: TwistStamped) -> None:
+            twists.append(msg)
+            graph.robot.twist = twist_from_msg(msg.twist)
+
         arrays: list[Float64MultiArray] = []
         # A participant of its own: the probe's knows these topics with their usual types.
         context = rclpy.Context()
         rclpy.init(context=context, domain_id=domain_id)
         listener = rclpy.create_node('listener', context=context)
-        listener.create_subscription(TwistStamped, '/cmd_vel', twists.append, 10)
+        listener.create_subscription(TwistStamped, '/cmd_vel', drive, 10)
         listener.create_subscription(Float64MultiArray, '/joint_commands', arrays.append, 10)
         executor = SingleThreadedExecutor(context=context)
         executor.add_node(listener)

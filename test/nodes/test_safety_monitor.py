@@ -11,14 +11,15 @@ import pytest
 pytest.importorskip('rclpy')
 
 import rclpy
-from geometry_msgs.msg import Twist
+from geometry_msgs.msg import Twist, TwistStamped
 from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import CompressedImage
-from std_msgs.msg import Bool
+from sensor_msgs.msg import CompressedImage, JointState
+from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import Trigger
 
 from vla_humanoid_control.nodes.safety_monitor import SafetyMonitor
@@ -258,3 +259,87 @@ def test_an_emergency_stop_is_heard_where_rclpy_tells_nothing_of_a_message(
     hear = next(s.callback for s in node.subscriptions if s.topic_name == '/emergency_stop')
     hear(Bool(data=True))
     assert node.supervisor.diagnostics(time.monotonic())['latched'] == 'emergency stop (topic)'
+
+
+class Others:
+    """Other nodes of the graph, and what safety makes of them.
+
+    Each is a participant of its own: one that knows a topic with one type refuses it with another.
+    """
+
+    def __init__(self, node: SafetyMonitor, domain_id: int) -> None:
+        self._node, self._domain_id = node, domain_id
+        self._contexts: list[rclpy.Context] = []
+        self._nodes: list[Node] = []
+        self.said = ''
+
+    def add(self, name: str) -> Node:
+        """A node with its own context."""
+        context = rclpy.Context()
+        rclpy.init(context=context, domain_id=self._domain_id)
+        self._contexts.append(context)
+        self._nodes.append(rclpy.create_node(name, context=context))
+        return self._nodes[-1]
+
+    def until(self, what: str) -> None:
+        """Look until safety says so; '' for nothing."""
+        end = time.monotonic() + 20.0
+        while True:
+            self._node._look_for_listeners()
+            if what in self.said if what else not self.said:
+                return
+            assert time.monotonic() < end, self.said
+            time.sleep(0.02)
+
+    def close(self) -> None:
+        """Take them all down."""
+        for other, context in zip(self._nodes, self._contexts):
+            other.destroy_node()
+            rclpy.shutdown(context=context)
+
+
+@pytest.fixture
+def others(node: SafetyMonitor, domain_id: int, monkeypatch: pytest.MonkeyPatch
+           ) -> Iterator[Others]:
+    others = Others(node, domain_id)
+    monkeypatch.setattr(node.supervisor, 'on_listeners',
+                        lambda problem, _now_s: setattr(others, 'said', problem))
+    yield others
+    others.close()
+
+
+def test_it_says_whether_a_base_hears_its_commands(node: SafetyMonitor, others: Others) -> None:
+    """Regression: commands went to nobody, or in another type than the base wants, in silence."""
+    others.until('/cmd_vel: nobody listens')
+    # The controller listens, too, and is no base.
+    controller = others.add('some_controller')
+    controller.create_publisher(JointState, '/vla/action_proposal', 1)
+    controller.create_subscription(Twist, '/cmd_vel', print, 1)
+    end = time.monotonic() + 20.0
+    while not (node.count_subscribers('/cmd_vel') and node.count_publishers('/vla/action_proposal')
+               ) and time.monotonic() < end:
+        time.sleep(0.02)
+    others.until('/cmd_vel: nobody listens')
+    others.add('base').create_subscription(TwistStamped, '/cmd_vel', print, 1)
+    others.until('/base wants TwistStamped and gets Twist: set stamped_twist to true')
+    others.add('recorder').create_subscription(Twist, '/cmd_vel', print, 1)
+    others.until('')
+    others.add('arms').create_subscription(Float64MultiArray, '/joint_commands', print, 1)
+    others.until('/joint_commands: /arms wants Float64MultiArray')
+
+
+def test_it_says_that_the_controller_cannot_hear_the_commands(others: Others) -> None:
+    """Else its dead reckoning believes that the robot stands."""
+    controller = others.add('some_controller')
+    controller.create_publisher(JointState, '/vla/action_proposal', 1)
+    controller.create_subscription(TwistStamped, '/cmd_vel', print, 1)
+    others.add('base').create_subscription(Twist, '/cmd_vel', print, 1)
+    others.until('/some_controller wants TwistStamped')
+
+
+def test_who_listens_to_nothing_is_said_in_the_diagnostics(node: SafetyMonitor) -> None:
+    node.trigger_activate()
+    node._tick()
+    health = node.health()
+    assert '/cmd_vel: nobody listens' in health.message
+    assert '/joint_commands: nobody listens' in health.message

@@ -843,6 +843,27 @@ def test_a_foreign_publisher_stops_while_it_lasts(running: Any) -> None:
     running.until('RUN')
 
 
+def test_commands_that_nobody_hears_move_nothing(running: Any) -> None:
+    """Regression: what reached no base counted as done."""
+    running.safety.on_listeners('', running.now_s)
+    running.safety.on_listeners('/cmd_vel: nobody listens', running.now_s)
+    assert running.step().state.name == 'STOP'
+    assert running.log[-1][1].reason == '/cmd_vel: nobody listens'
+    running.run(1.0)
+    assert running.safety.at_rest
+    assert not running.safety.configure({'require_listener': 1}, running.now_s)[0]
+    running.safety.on_listeners('', running.now_s)
+    running.until('RUN')
+    running.run(1.0)
+    assert not running.safety.configure({'require_listener': False}, running.now_s)[0]
+
+
+def test_a_robot_may_do_without_a_listener(robot: RobotSpec, make_bench: Any) -> None:
+    bench = make_bench(robot, SafetyConfig(require_listener=False))
+    bench.safety.on_listeners('/cmd_vel: nobody listens', bench.now_s)
+    assert bench.run(1.0).state.name == 'RUN'
+
+
 def test_stop_comes_to_rest_and_resume_takes_it_back(running: Any) -> None:
     running.safety.stop('shutting down', running.now_s)
     command = running.run(1.0)

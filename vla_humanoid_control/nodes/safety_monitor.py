@@ -18,6 +18,7 @@ from std_srvs.srv import Trigger
 
 from vla_humanoid_control.channels import ChannelError, decode_gated
 from vla_humanoid_control.nodes.shared_memory import belongs_to_others
+from vla_humanoid_control.nodes.listeners import Listener, deaf, nobody_hears
 from vla_humanoid_control.perception.image_decoding import ImageError
 from vla_humanoid_control.robot.spec import load_robot
 from vla_humanoid_control.ros import qos
@@ -39,6 +40,7 @@ from vla_humanoid_control.ros.messages import (
     twist_to_msg,
 )
 from vla_humanoid_control.ros.parameters import Parameters
+from vla_humanoid_control.ros.topics import type_name
 from vla_humanoid_control.safety.collision import depth_points
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
@@ -47,7 +49,9 @@ from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.types import Command, SafetyState
 
 CMD_VEL, JOINT_COMMANDS = '/cmd_vel', '/joint_commands'
+PROPOSALS = '/vla/action_proposal'
 FOREIGN_PERIOD_S = 0.1
+LISTENERS_PERIOD_S = 0.2
 STATE_PERIOD_S = 1.0
 USERS_PERIOD_S = 2.0
 LONGEST_STOP_S = 3.0
@@ -141,6 +145,7 @@ class SafetyMonitor(ManagedNode):
         self._worst_check_s = 0.0
         self._deaf_because = ''
         self._next_tick_s = 0.0
+        self._deaf: tuple[str, ...] = ()
         self._twists = self.advertise(TwistStamped if p.stamped_twist else Twist, CMD_VEL,
                                       qos.STREAM)
         self._joint_targets = self.advertise(Float64MultiArray if p.array_commands else JointState,
@@ -191,10 +196,12 @@ class SafetyMonitor(ManagedNode):
 
     def activate(self) -> None:
         self.supervisor.begin(time.monotonic())
+        self._look_for_listeners()
         self._next_tick_s = time.monotonic() + self._period_s
         self.every(self._period_s, self._tick)
         self.every(FOREIGN_PERIOD_S, self._look_for_foreign_publishers)
         self.every(USERS_PERIOD_S, self._look_for_other_users)
+        self.every(LISTENERS_PERIOD_S, self._look_for_listeners)
 
     def deactivate(self) -> None:
         """Bring the robot to rest before falling silent."""
@@ -339,6 +346,28 @@ class SafetyMonitor(ManagedNode):
             'Fast DDS cannot open: neither hears the other. Run both as the same user')
         if self._deaf_because:
             self.warn('users', self._deaf_because, every_s=60.0)
+    def _look_for_listeners(self) -> None:
+        """Who hears the commands? A base that does not is said, and the robot kept from moving."""
+        twists, targets = self._twists, self._joint_targets
+        twist, target = (type_name(p.msg_type) for p in (twists, targets))
+        listeners = self._listeners(twists.topic_name)
+        # The controller listens to what becomes of its proposals; it is no base.
+        mine = {_full_name(i) for i in self.get_publishers_info_by_topic(PROPOSALS)}
+        base = [o for o in listeners if o.node not in mine]
+        joints = self._listeners(targets.topic_name)
+        unheard = [nobody_hears(twists.topic_name, twist, base),
+                   *deaf(twists.topic_name, twist, [o for o in listeners if o.node in mine])]
+        if joints and self._robot.controlled:  # a robot may have no use for these
+            unheard.append(nobody_hears(targets.topic_name, target, joints))
+        self._deaf = (*deaf(twists.topic_name, twist, base),
+                      *deaf(targets.topic_name, target, joints))
+        if not joints and self._robot.controlled:
+            self._deaf += (f'{targets.topic_name}: nobody listens',)
+        self.supervisor.on_listeners('; '.join(filter(None, unheard)), time.monotonic())
+
+    def _listeners(self, topic: str) -> list[Listener]:
+        return [Listener(_full_name(i), i.topic_type)
+                for i in self.get_subscriptions_info_by_topic(topic)]
 
     # --- the loop ---------------------------------------------------------------------------
 
@@ -406,7 +435,15 @@ class SafetyMonitor(ManagedNode):
         text = f"{values['state']}: {values['reason']}" if values['reason'] else values['state']
         if 'missing' in text and self._deaf_because:
             text += f'; {self._deaf_because}'
-        return Health(LEVELS[SafetyState(values['state'])], text, values)
+        level = LEVELS[SafetyState(values['state'])]
+        news = [said for said in self._deaf if said not in text]
+        if news:
+            level, text = max(level, WARN), '; '.join([text, *news])
+        return Health(level, text, values)
+
+
+def _full_name(endpoint: Any) -> str:
+    return f'{endpoint.node_namespace.rstrip("/")}/{endpoint.node_name}'
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -50,6 +50,8 @@ class SafetyConfig:
         "robot's own watchdog has stopped it [s]")
     heartbeat_timeout_s: float = _value(
         0.0, 0.0, 10.0, 'Emergency stop after so long without operator heartbeat; 0: none [s]')
+    require_listener: bool = _switch(
+        True, 'Stop while no base listens to /cmd_vel, or the controller cannot hear it')
     start_latched: bool = _switch(False, 'Come up in emergency stop, so that a person must reset')
 
     watch_scan: bool = _switch(True, 'Watch /scan and avoid collisions, where the robot has one')

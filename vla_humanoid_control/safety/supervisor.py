@@ -91,6 +91,8 @@ class SafetySupervisor:
         self._depth_unknown = False
         self._ttc_s = math.inf
         self._foreign: tuple[str, ...] = ()
+        self._unheard = ''
+        self._heard = False  # whether anyone ever was there to hear commands
         self._counts: Counter[str] = Counter()
         self._due_s = -math.inf
         self._ticked_s = now_s
@@ -253,6 +255,12 @@ class SafetySupervisor:
         self._time(now_s)
         self._foreign = tuple(topics)
 
+    def on_listeners(self, problem: str, now_s: float) -> None:
+        """Why commands would not reach the base, or '' if someone hears them."""
+        self._time(now_s)
+        self._heard = self._heard or not problem
+        self._unheard = problem
+
     def on_heartbeat(self, now_s: float) -> None:
         """The operator's heartbeat. Once configured, losing it is an emergency stop."""
         self._latch.on_heartbeat(self._time(now_s))
@@ -373,6 +381,8 @@ class SafetySupervisor:
         if self._foreign:
             causes.append(Cause('foreign', STOP, 'someone else publishes on '
                                 + ', '.join(self._foreign)))
+        if self._unheard and self.config.require_listener:
+            causes.append(Cause('listener' if self._heard else 'missing', STOP, self._unheard))
         if self._tilted and self._monitors.watched('imu'):
             causes.append(Cause('tilt', STOP, f'tilted by {self._tilt_rad:.2f} rad'))
         if self._depth_unknown and self._monitors.watched('depth'):
