@@ -1,4 +1,4 @@
-"""Faults 57 to 64, 66 and 67: joints, posture, obstacles, and the emergency stop."""
+"""Faults 57 to 64, 66, 67, 76 and 77: joints, base, posture, obstacles, and the emergency stop."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from std_msgs.msg import Empty
 
 from vla_humanoid_control.channels import CONFIDENCE, GATE, PROGRESS
 from vla_humanoid_control.ros import qos
+from vla_humanoid_control.ros.messages import joints_to_msg
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.posture import PostureChecker
 from vla_humanoid_control.types import BASE_CHANNELS
@@ -318,3 +319,71 @@ def test_fault_67_posture_out_of_balance(bench: Bench, fault: Fault) -> None:
     fault.happened(f'{command.reason}; the posture before was held')
     bench.joints = {}
     bench.until('RUN')
+
+
+def test_fault_76_base_that_does_not_follow(graph: GraphUnderTest, fault: Fault) -> None:
+    """The base stands in the middle of a walk, though it is told to go on."""
+    graph.walk_on()
+    since = time.monotonic()
+    graph.robot.base_on = False
+    # Odometry needs some readings to tell a velocity.
+    fault.stops(graph, since, SafetyConfig().base_tracking_s + 0.2)
+    assert graph.safety.startswith('STOP: the base does not follow: 0.00 m/s'), graph.safety
+    fault.happened(graph.safety)
+    graph.robot.base_on = True
+    graph.pause(1.0)
+    assert graph.is_at_rest() and graph.safety.startswith('STOP')
+    fault.happened('stayed stopped until the command ended')
+    graph.settle()
+    graph.walk_on()
+
+
+def test_fault_76_base_that_never_moves(graph: GraphUnderTest, fault: Fault) -> None:
+    """Motors are off: 'walk forward' is told to a base that stands."""
+    graph.robot.base_on = False
+    graph.say('walk forward')
+    graph.wait_for(lambda: graph.has_stopped_for('the base does not follow'), 'it stops')
+    graph.wait_for(graph.is_at_rest, 'the base is at rest')
+    graph.pause(3.0)
+    assert not any(state.startswith('DONE: walk') for _, state in graph.task_states)
+    fault.happened(f'{graph.safety}; task: {graph.task}')
+
+
+def test_fault_77_joint_states_in_parts(graph: GraphUnderTest, fault: Fault) -> None:
+    """The head's joints come from a driver of its own, at 20 Hz and 30 ms late; then it dies.
+
+    To safety, which an impostor asks to walk.
+    """
+    head = ('neck_yaw', 'neck_pitch')
+    publisher = graph.node.create_publisher(JointState, ROBOT.sensors['joint_states'].topic,
+                                            qos.SENSOR_OUTPUT)
+
+    def nod() -> None:
+        positions = {n: graph.robot.positions[n] for n in head}
+        publisher.publish(joints_to_msg(graph.robot.stamp_ns() - 30_000_000, positions))
+
+    def rest(msg: JointState) -> JointState:
+        kept = {n: p for n, p in zip(msg.name, msg.position) if n not in head}
+        return JointState(header=msg.header, name=list(kept), position=list(kept.values()))
+
+    graph.kill('confidence_monitor', signal.SIGSTOP)
+    impostor = Impostor(graph)
+    timer = graph.node.create_timer(0.05, nod)
+    try:
+        graph.robot.spoil_joints = rest
+        impostor.speed = 0.3
+        graph.wait_for(lambda: graph.speed > 0.299, 'the robot walks')
+        graph.pause(1.0)
+        assert graph.speed > 0.29 and graph.safety.startswith('RUN'), graph.safety
+        fault.happened('walked')
+        since = time.monotonic()
+        timer.cancel()
+        fault.stops(graph, since, ROBOT.sensors['joint_states'].timeout_s)
+        assert graph.safety.startswith('STOP: joint_states: neck_yaw, neck_pitch not heard for')
+        fault.happened(graph.safety)
+    finally:
+        timer.cancel()
+        impostor.timer.cancel()
+        graph.drop(impostor.publisher)
+        graph.drop(publisher)
+        graph.kill('confidence_monitor', signal.SIGCONT)

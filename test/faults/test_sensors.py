@@ -1,4 +1,4 @@
-"""Faults 1 to 5, 8, 10 to 12, 17 and 18: a camera and a laser scanner that misbehave in motion.
+"""Faults 1 to 5, 8, 10 to 12, 17, 18 and 78: camera and laser scanner that misbehave in motion.
 
 A frame that is rejected extends no deadline: proposals keep the stamp of the last good frame, and
 safety's watchdog of the proposal stops the robot.
@@ -211,3 +211,50 @@ def test_fault_18_bad_scan(graph: GraphUnderTest, fault: Fault, running: Bench) 
         if not masked:
             assert int(running.safety.diagnostics(running.now_s)['rejected/scan']) > rejected
     fault.happened('single bad rays masked')
+
+
+@pytest.mark.parametrize('frame', ['laser_back', ''], ids=['unknown', 'none'])
+def test_fault_78_scan_of_another_frame(graph: GraphUnderTest, fault: Fault, frame: str) -> None:
+    """A scan in a frame that the robot file does not know."""
+    def elsewhere(scan: LaserScan) -> LaserScan:
+        scan.header.frame_id = frame
+        return scan
+
+    graph.walk_on()
+    graph.robot.spoil_scan = elsewhere
+    fault.stops(graph, time.monotonic(), ROBOT.sensors['scan'].timeout_s)
+    graph.wait_for(lambda: 'below sensors.scan' in graph.safety, 'the reason is reported')
+    assert graph.safety.startswith('STOP: scan stale')
+    fault.happened(graph.safety)
+
+
+def test_fault_78_frame_of_the_base_by_another_name(graph: GraphUnderTest, fault: Fault) -> None:
+    """The frame of the base with a leading slash, and with a namespace before it."""
+    for frame in ('/base_link', 'robot1/base_link'):
+        def spelt(scan: LaserScan, name: str = frame) -> LaserScan:
+            scan.header.frame_id = name
+            return scan
+
+        graph.robot.spoil_scan = spelt
+        graph.walk_on()
+        graph.pause(1.0)
+        assert graph.speed > 0.29 and graph.safety.startswith('RUN'), graph.safety
+        graph.settle()
+    fault.happened('it walked on')
+
+
+def test_fault_78_scanner_mounted_backwards(fault: Fault) -> None:
+    """A scanner that looks backwards, as the robot file says, and a wall ahead.
+
+    To the supervisor: it is what turns the scan, and a process would add nothing.
+    """
+    scan = replace(ROBOT.sensors['scan'], frame='laser', mount=(0, 0, 0, 0, 0, np.pi))
+    bench = Bench(replace(ROBOT, sensors={**ROBOT.sensors, 'scan': scan}))
+    bench.obstacle = (np.pi - 0.2, 0.35)
+    for _ in range(100):
+        bench.overrides['scan'] = replace(bench.scan(), frame='laser')
+        bench.step()
+    command = bench.log[-1][1]
+    assert command.state.name == 'STOP' and 'collision' in command.reason
+    fault.happened(command.reason)
+    bench.check_limits()

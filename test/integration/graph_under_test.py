@@ -58,6 +58,7 @@ class Robot:
 
     Attributes:
         camera_on, joints_on, scan_on: Whether these still come.
+        base_on: Whether the base does what it is told; else it stands.
         spoil, spoil_joints, spoil_scan, spoil_imu: Applied to each message before it is sent;
             None sends nothing.
         now_ns: The robot's clock.
@@ -86,7 +87,7 @@ class Robot:
 
     def mend(self) -> None:
         """Back to good health."""
-        self.camera_on = self.joints_on = self.scan_on = True
+        self.camera_on = self.joints_on = self.scan_on = self.base_on = True
         self.spoil: Callable[[Image], Image | None] = _unspoilt
         self.spoil_joints: Callable[[JointState], JointState | None] = _unspoilt
         self.spoil_scan: Callable[[LaserScan], LaserScan | None] = _unspoilt
@@ -103,7 +104,8 @@ class Robot:
         stamp = self.stamp_ns()
         if self.tells_clock:
             self._clock_out.publish(Clock(clock=to_stamp(self.now_ns())))
-        self.pose = self.pose + 0.02 * self.twist
+        twist = self.twist if self.base_on else np.zeros(3)
+        self.pose = self.pose + 0.02 * twist
         if self.joints_on:
             noise = self._random.normal(size=len(self.positions)) * 1e-5
             measured = {n: p + e for (n, p), e in zip(self.positions.items(), noise)}
@@ -111,7 +113,7 @@ class Robot:
                        self.spoil_joints(joints_to_msg(stamp, measured)))
         level = ImuReading(stamp, np.array([0.0, 0, 0, 1]), np.zeros(3), np.array([0, 0, 9.81]))
         self._send(self._out['imu'], self.spoil_imu(imu_to_msg(level, 'torso')))
-        self._out['odom'].publish(odometry_to_msg(stamp, self.pose, self.twist))
+        self._out['odom'].publish(odometry_to_msg(stamp, self.pose, twist))
 
     def _scan(self) -> None:
         if self.scan_on:
@@ -195,11 +197,7 @@ class GraphUnderTest:
                                           profile)
         # Deep queues: a test that lags behind on a busy machine must still see every command.
         every = QoSProfile(depth=500)
-        # On Humble, rclpy does not tell when a message was sent.
-        tells = hasattr(Subscription, 'CallbackType')
-        self.node.create_subscription(
-            Twist, '/cmd_vel', self._on_twist if tells else
-            lambda m: self._on_twist(m, {'source_timestamp': time.time_ns()}), every)
+        self.base = self.listen_as_base()
         record(JointState, '/joint_commands', every, self._on_joints)
         record(String, '/vla/task_state', qos.STATE,
                lambda t, m: self.task_states.append((t, m.data)))
@@ -208,6 +206,15 @@ class GraphUnderTest:
         record(Float32, '/vla_confidence', qos.STREAM,
                lambda t, m: self.confidences.append((t, m.data)))
         record(DiagnosticArray, '/diagnostics', qos.EVENT, self._on_diagnostics)
+
+    def listen_as_base(self) -> Subscription:
+        """Listen to /cmd_vel, and do what it says."""
+        # On Humble, rclpy does not tell when a message was sent.
+        tells = hasattr(Subscription, 'CallbackType')
+        return self.node.create_subscription(
+            Twist, '/cmd_vel', self._on_twist if tells else
+            lambda m: self._on_twist(m, {'source_timestamp': time.time_ns()}),
+            QoSProfile(depth=500))
 
     def _on_diagnostics(self, now: float, msg: DiagnosticArray) -> None:
         for entry in msg.status:
