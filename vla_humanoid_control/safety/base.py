@@ -98,11 +98,14 @@ class BaseTracking:
 
     def _problem(self, measured: Twist) -> str:
         """How a velocity differs from all that was commanded of late; '' if it does not."""
+        now, (most, most_turn) = self._told[-1][1], self.config.max_base_error
+        if math.hypot(measured[0] - now[0], measured[1] - now[1]) <= most \
+                and abs(measured[2] - now[2]) <= most_turn:
+            return ''  # it does what it is told at this moment
         told = [twist for _, twist in self._told]
         off = [max(min(axis) - value, value - max(axis), 0.0)
                for value, axis in zip(measured, zip(*told))]
         top, top_turn = max(math.hypot(t[0], t[1]) for t in told), max(abs(t[2]) for t in told)
-        most, most_turn = self.config.max_base_error
         if math.hypot(off[0], off[1]) > max(most, _SLIP * top):
             return _text(math.hypot(*measured[:2]), math.hypot(*told[-1][:2]), top, 'm/s')
         if off[2] > max(most_turn, _SLIP * top_turn):

@@ -140,32 +140,41 @@ def time_to_collision(points: Array, twist: Array, zone: Zone) -> float:
     Returns:
         Seconds, 0 where it moves deeper into its zone, inf where nothing is met in time.
     """
-    return _agreed(_touch_times(points[:, 0], points[:, 1], twist, zone), zone)
+    speed = math.hypot(twist[0], twist[1])
+    if speed < _CLOSING_MPS:
+        return math.inf
+    horizon_s = zone.horizon_s(speed)
+    return _agreed(_touch_times(points[:, 0], points[:, 1], twist, zone, horizon_s), zone,
+                   horizon_s)
 
 
-def _agreed(times: Array, zone: Zone) -> float:
-    """When as many points as make an obstacle are touched [s]; inf where there are fewer."""
+def _agreed(times: Array, zone: Zone, horizon_s: float) -> float:
+    """When as many points as make an obstacle are touched [s]; inf where fewer are in time."""
     if len(times) < zone.min_points:
         return math.inf
-    return float(np.partition(times, zone.min_points - 1)[zone.min_points - 1])
+    least = zone.min_points - 1
+    time_s = float(np.partition(times, least)[least])
+    return time_s if time_s <= horizon_s else math.inf
 
 
-def _touch_times(x: Array, y: Array, twist: Array, zone: Zone) -> Array:
-    """When points at x, y [M] [m] will be touched, float64 [M] [s]; inf beyond the horizon."""
+def _touch_times(x: Array, y: Array, twist: Array, zone: Zone, horizon_s: float) -> Array:
+    """When points at x, y [M] [m] will be touched, float64 [M] [s], by a base that is in motion.
+
+    Exact up to the horizon.
+    """
     vx, vy, turn = twist.tolist()
-    speed = math.hypot(vx, vy)
-    if speed < _CLOSING_MPS:
-        return np.full(len(x), np.inf)
-    horizon = zone.horizon_s(speed)
+    speed, radius_m = math.hypot(vx, vy), zone.radius_m
     along = (x * vx + y * vy) / speed
-    if abs(turn) * horizon < _STRAIGHT_RAD:
-        first = _time_straight(along, (y * vx - x * vy) / speed, speed, zone.radius_m)
+    if abs(turn) * horizon_s < _STRAIGHT_RAD:
+        first = _time_straight(along, (y * vx - x * vy) / speed, speed, radius_m)
     else:
-        first = _time_on_arc(x, y, np.array([-vy, vx]) / turn, turn, zone.radius_m)
-    distance = np.hypot(x, y)
-    closing = along * speed > _CLOSING_MPS * distance
-    first = np.where(distance < zone.radius_m, np.where(closing, 0.0, np.inf), first)
-    return np.where(first <= horizon, first, np.inf)
+        first = _time_on_arc(x, y, (-vy / turn, vx / turn), turn, radius_m)
+    square = x * x + y * y
+    inside = np.flatnonzero(square < radius_m * radius_m)
+    if len(inside):
+        closing = along[inside] * speed > _CLOSING_MPS * np.sqrt(square[inside])
+        first[inside] = np.where(closing, 0.0, np.inf)
+    return first
 
 
 def _time_straight(along: Array, across: Array, speed: float, radius_m: float) -> Array:
@@ -186,84 +195,95 @@ def _time_straight(along: Array, across: Array, speed: float, radius_m: float) -
     return times
 
 
-def _time_on_arc(x: Array, y: Array, pivot: Array, turn: float, radius_m: float) -> Array:
-    """As `_time_straight`, for a circle that turns about a pivot [2] at `turn` [rad/s].
+def _time_on_arc(x: Array, y: Array, pivot: tuple[float, float], turn: float, radius_m: float
+                 ) -> Array:
+    """As `_time_straight`, for a circle that turns about a pivot at `turn` [rad/s].
 
     Seen from the pivot, a point is touched when it is nearer to the circle's centre than the angle
     at which the triangle of both with side `radius_m` closes (law of cosines).
     """
-    px, py = pivot.tolist()
+    px, py = pivot
     arc_m = math.hypot(px, py)
     x, y = x - px, y - py
-    from_pivot = np.hypot(x, y)
+    from_pivot = np.sqrt(x * x + y * y)
     times = np.full(len(x), np.inf)
     hit = np.flatnonzero(np.abs(from_pivot - arc_m) < radius_m)
     x, y, from_pivot = x[hit], y[hit], np.maximum(from_pivot[hit], _TINY_M)
     cosine = (arc_m ** 2 + from_pivot ** 2 - radius_m ** 2) / (2 * arc_m * from_pivot)
     # Angle from the centre, at the origin, to the point, in the sense of the turn.
     ahead = np.arctan2(x * py - y * px, -(x * px + y * py)) * math.copysign(1.0, turn)
-    angle = ahead % (2 * math.pi) - np.arccos(np.clip(cosine, -1.0, 1.0))
+    angle = ahead % (2 * math.pi) - np.arccos(np.minimum(np.maximum(cosine, -1.0), 1.0))
     times[hit] = np.maximum(angle, 0.0) / abs(turn)
     return times
 
 
 @dataclass(frozen=True)
 class _Sighting:
-    points: Array
-    pose: Array
+    """Where one scan or image saw points, float64 [M] each, in the frame of dead reckoning."""
+
+    x: Array
+    y: Array
 
 
 class Surroundings:
     """The last few sets of obstacle points of one sensor, and what they say of a motion.
 
-    The base's own motion since a sighting is made up for by dead reckoning.
+    The base's own motion since a sighting is made up for by dead reckoning: points are kept in a
+    frame that does not move, so that all sightings are looked at together. They are so few that
+    each call of NumPy costs more than its arithmetic.
     """
 
     def __init__(self) -> None:
         self._sightings: deque[_Sighting] = deque(maxlen=9)
+        self._together: tuple[int, Array, Array, list[int]] | None = None
 
     def see(self, points: Array, pose: Array) -> None:
         """Take the points [M, 2] of one scan or image, seen from `pose` (x, y, yaw)."""
-        self._sightings.append(_Sighting(points, pose))
+        x0, y0, yaw = pose.tolist()
+        cos, sin = math.cos(yaw), math.sin(yaw)
+        x, y = points[:, 0], points[:, 1]
+        self._sightings.append(_Sighting(x * cos - y * sin + x0, x * sin + y * cos + y0))
+        self._together = None
 
     def forget(self) -> None:
         """Nothing is known any more."""
         self._sightings.clear()
+        self._together = None
 
     def time_to_collision(self, twist: Array, pose: Array, zone: Zone) -> float:
         """As `time_to_collision`, as most of the last sightings see it."""
-        recent = list(self._sightings)[-(2 * zone.debounce - 1):]
-        if not recent:
-            return math.inf
         speed = math.hypot(twist[0], twist[1])
-        reach_m = zone.radius_m + speed * zone.horizon_s(speed)
-        # All points at once: they are so few that each call costs more than its arithmetic.
-        seen = [_moved(s, pose, reach_m) for s in recent]
-        x, y = np.concatenate(seen, axis=1)
-        touches = _touch_times(x, y, twist, zone)
-        times, start = [], 0
-        for points in seen:
-            end = start + points.shape[1]
-            times.append(_agreed(touches[start:end], zone))
-            start = end
-        times.sort()
+        if not self._sightings or speed < _CLOSING_MPS:
+            return math.inf
+        horizon_s = zone.horizon_s(speed)
+        reach_m = zone.radius_m + speed * horizon_s
+        x, y, starts = self._recent(2 * zone.debounce - 1)
+        x0, y0, yaw = pose.tolist()
+        x, y = x - x0, y - y0
+        near = np.flatnonzero(x * x + y * y <= reach_m * reach_m)
+        if len(near) < zone.min_points:
+            return math.inf
+        cos, sin = math.cos(yaw), math.sin(yaw)
+        x, y = x[near], y[near]
+        # Written out: a matrix product may start threads, and wait for them.
+        touches = _touch_times(x * cos + y * sin, y * cos - x * sin, twist, zone, horizon_s)
+        ends = near.searchsorted(starts).tolist()
+        times = sorted(_agreed(touches[start:end], zone, horizon_s)
+                       for start, end in zip(ends, ends[1:]))
         # Right after start fewer sightings are there than the debounce asks for: then all count.
         return times[zone.debounce - 1] if len(times) >= zone.debounce else times[0]
 
-
-def _moved(sighting: _Sighting, pose: Array, reach_m: float) -> Array:
-    """Points of a sighting that are within reach, in the base frame at `pose`, [2, M]."""
-    (x0, y0, yaw0), (x1, y1, yaw1) = sighting.pose.tolist(), pose.tolist()
-    cos, sin = math.cos(yaw0), math.sin(yaw0)
-    dx, dy = x1 - x0, y1 - y0
-    # From where the base is now, first in the frame of the sighting.
-    x = sighting.points[:, 0] - (dx * cos + dy * sin)
-    y = sighting.points[:, 1] - (dy * cos - dx * sin)
-    near = np.flatnonzero(x * x + y * y <= reach_m * reach_m)
-    x, y = x[near], y[near]
-    cos, sin = math.cos(yaw1 - yaw0), math.sin(yaw1 - yaw0)
-    # Written out: a matrix product may start threads, and wait for them.
-    return np.stack([x * cos + y * sin, y * cos - x * sin])
+    def _recent(self, count: int) -> tuple[Array, Array, list[int]]:
+        """Points of the last sightings, and where each of those starts; the last entry ends them.
+        """
+        if self._together is None or self._together[0] != count:
+            recent = list(self._sightings)[-count:]
+            starts = [0]
+            for sighting in recent:
+                starts.append(starts[-1] + len(sighting.x))
+            self._together = (count, np.concatenate([s.x for s in recent]),
+                              np.concatenate([s.y for s in recent]), starts)
+        return self._together[1:]
 
 
 def allowed_share(ttc_s: float, speed: float, zone: Zone) -> float:

@@ -40,7 +40,7 @@ def imu_problem(reading: ImuReading) -> str:
              ('angular velocity', reading.angular_velocity, 3),
              ('linear acceleration', reading.linear_acceleration, 3))
     for what, values, size in parts:
-        if np.shape(values) != (size,) or not np.isfinite(values).all():
+        if np.shape(values) != (size,) or not all(map(math.isfinite, values.tolist())):
             return f'the {what} is not {size} finite numbers'
     if abs(math.hypot(*reading.orientation_xyzw) - 1.0) > 0.05:
         return 'the orientation is no unit quaternion'

@@ -138,6 +138,8 @@ class TwistLimiter(_Axes):
             float64 [n], the velocities to command now [unit/s].
         """
         target = np.minimum(np.maximum(target, -self.max_velocity), self.max_velocity)
+        if not self.acceleration.any() and (self.velocity == target).all():
+            return self.velocity  # it goes on as it is
         pulse = _Pulse(self.velocity - target, self.acceleration, self._acceleration, self._jerk)
         _, velocity, self.acceleration = pulse.after(self.dt_s)
         self.velocity = velocity + target

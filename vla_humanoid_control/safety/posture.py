@@ -26,6 +26,8 @@ FEET = ('left_foot', 'right_foot')
 """Bodies that the robot stands on."""
 
 _SOLE = np.array([[-1.0, -1.0, -1.0], [-1.0, 1.0, -1.0], [1.0, -1.0, -1.0], [1.0, 1.0, -1.0]])
+_NO_PAIRS: NDArray[np.int32] = np.zeros((0, 2), np.int32)
+_NO_DISTANCES: Array = np.zeros(0)
 _SIGHT = 0.12  # geoms nearer than this are measured; more than any clearance [m]
 _SLACK = 1e-4  # the home posture itself keeps its distances by this much [m]
 
@@ -53,8 +55,8 @@ class PostureChecker:
         self._data = self._mujoco.MjData(self._model)
         self._places = np.array([self._place(name, path) for name in robot.joint_names])
         feet = [self._body(name, path) for name in FEET]
-        self._foot_geoms = [g for g in range(self._model.ngeom)
-                            if self._model.geom_bodyid[g] in feet]
+        self._foot_geoms = np.array([g for g in range(self._model.ngeom)
+                                     if self._model.geom_bodyid[g] in feet], np.intp)
         # Corners of each sole in the frame of its geom: the lower face of its box, [G, 4, 3].
         boxes = self._model.geom_aabb[self._foot_geoms]
         self._soles: Array = boxes[:, None, :3] + _SOLE * boxes[:, None, 3:]
@@ -110,6 +112,8 @@ class PostureChecker:
     def touch(self, positions: Array, present: Array, graze_m: float = 0.0) -> str:
         """As `problem`, but asks only whether the body touches itself."""
         pairs, distances = self._contacts(positions)
+        if not len(distances):
+            return ''
         near = distances < self._allowed[pairs[:, 0], pairs[:, 1]] - graze_m
         if not near.any():
             return ''
@@ -146,6 +150,8 @@ class PostureChecker:
         Valid until the next posture.
         """
         self._pose(positions)
+        if not self._data.ncon:
+            return _NO_PAIRS, _NO_DISTANCES
         contact = self._data.contact
         return contact.geom, contact.dist
 
@@ -219,7 +225,10 @@ def convex_hull(points: Array) -> Array:
     for sequence in (ordered, ordered[::-1]):
         chain: list[tuple[float, ...]] = []
         for p in sequence:
-            while len(chain) > 1 and _turn(chain[-2], chain[-1], p) <= 0:
+            while len(chain) > 1:
+                (ax, ay), (bx, by) = chain[-2], chain[-1]
+                if (bx - ax) * (p[1] - ay) - (by - ay) * (p[0] - ax) > 0:
+                    break  # a turn to the left
                 chain.pop()
             chain.append(p)
         halves += chain[:-1]
@@ -241,7 +250,3 @@ def distance_inside(hull: Array, point: Array) -> float:
         left = (bx - ax) * (y - ay) - (by - ay) * (x - ax)
         least = min(least, left / math.hypot(bx - ax, by - ay))
     return least
-
-
-def _turn(a: tuple[float, ...], b: tuple[float, ...], c: tuple[float, ...]) -> float:
-    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])

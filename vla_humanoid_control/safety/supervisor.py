@@ -76,8 +76,8 @@ class SafetySupervisor:
         self._twist = TwistLimiter([robot.base[c] for c in BASE_CHANNELS], 1.0 / config.rate_hz)
         self._body = Body(robot, config, PostureChecker(robot, config) if robot.mjcf else None)
         self._base = BaseTracking(config)
-        self._apply(config)
         self._gated: GatedProposal | None = None
+        self._apply(config)
         self._proposal_problem = ''
         self.mounts = Mounts(robot)
         self._rays = RayCount()
@@ -133,6 +133,7 @@ class SafetySupervisor:
             self._counts['confidence'] += 1
             gated = GatedProposal(proposal, False, f'the confidence is {confidence}')
         self._gated, self._proposal_problem = gated, ''
+        self._clamp()
         self._latch.on_command(self._is_motion(gated))
         if gated.is_open:
             self._counts['clamped'] += self._beyond_limits(gated)
@@ -392,8 +393,7 @@ class SafetySupervisor:
                                 f'{1 / self._interval_s:.0f} Hz'))
         causes += self._body.causes(now_s)
         if self._monitors.watched('odom'):
-            stands = bool((np.abs(self._proposed_twist()) <= _MOTION).all())
-            causes += self._base.causes(stands, now_s)
+            causes += self._base.causes(self._stands, now_s)
         if self._gated is not None and not self._gated.is_open:
             causes.append(Cause('gate', HOLD, self._gated.reason or 'the gate is closed'))
         return causes
@@ -404,7 +404,7 @@ class SafetySupervisor:
         self._share = self._way_is_clear()
         if self._share < 1.0:
             # A creeping base is held back without stopping the arms: they may be reaching.
-            creeping = np.hypot(*self._proposed_twist()[:2]) < _CREEPING
+            creeping = math.hypot(*self._proposed[:2].tolist()) < _CREEPING
             demands = STOP if self._share <= 0.0 and not creeping else SLOW
             causes.append(Cause('obstacle', demands, self._obstacle_reason()))
         if problem := self._body.plan_problem():
@@ -435,9 +435,8 @@ class SafetySupervisor:
 
     def _way_is_clear(self) -> float:
         """The share of the proposed twist that obstacles allow."""
-        twist = self._proposed_twist()
-        speed = float(np.hypot(twist[0], twist[1]))
-        zone = self._zone
+        twist, zone = self._proposed, self._zone
+        speed = math.hypot(*twist[:2].tolist())
         self._ttc_s = min((view.time_to_collision(twist, self._pose, zone)
                            for name, view in self._obstacles.items()
                            if self._monitors.watched(name)), default=math.inf)
@@ -451,7 +450,7 @@ class SafetySupervisor:
         state = self._machine.state
         twist: NDArray[np.float64] = np.zeros(3)
         if state in (RUN, SLOW):
-            twist = self._proposed_twist() * self._share
+            twist = self._proposed * self._share
         before = self._twist.velocity
         mean = 0.5 * (before + self._twist.step(twist))
         self._pose = _integrate(self._pose, mean, self._twist.dt_s)
@@ -461,12 +460,12 @@ class SafetySupervisor:
         self._body.move(follow=state in (RUN, SLOW), yielding=state is STOP)
         self._monitors.joints.moved(self._body.moved, way)
 
-    def _proposed_twist(self) -> NDArray[np.float64]:
-        if self._gated is None or not self._gated.is_open:
-            return np.zeros(3)
-        limit = self._twist.max_velocity
-        twist: NDArray[np.float64] = np.clip(self._gated.proposal.action.twist, -limit, limit)
-        return twist
+    def _clamp(self) -> None:
+        """What the proposal asks of the base, within its limits, as long as both stay."""
+        gated, limit = self._gated, self._twist.max_velocity
+        self._proposed: NDArray[np.float64] = np.zeros(3) if gated is None or not gated.is_open \
+            else np.clip(gated.proposal.action.twist, -limit, limit)
+        self._stands = bool((np.abs(self._proposed) <= _MOTION).all())
 
     def _is_motion(self, gated: GatedProposal) -> bool:
         action = gated.proposal.action
@@ -511,6 +510,7 @@ class SafetySupervisor:
         base = [self.robot.base[c] for c in BASE_CHANNELS]
         scale = np.array(config.base_velocity_scale)
         self._twist.max_velocity = np.array([m.velocity for m in base]) * scale
+        self._clamp()
         self._zone = Zone(self.robot.footprint_radius_m + config.stop_margin_m, config.slow_ttc_s,
                           config.stop_ttc_s, min(m.acceleration for m in base[:2]),
                           min(m.jerk for m in base[:2]), config.reaction_s, config.min_points,
