@@ -57,8 +57,10 @@ class JointStateMerger:
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
+        self._order = np.arange(len(self.names)).astype(np.intp).tobytes()
         self._places = {name: place for place, name in enumerate(self.names)}
         self._parts: dict[tuple[str, ...], NDArray[np.intp]] = {}
+        self._asked: tuple[JointReading | None, NDArray[np.intp]] = None, np.zeros(0, np.intp)
         self.clear()
 
     def clear(self) -> None:
@@ -68,9 +70,13 @@ class JointStateMerger:
         self.velocities: NDArray[np.float64] = np.full(count, np.nan)
         self._stamps_ns: NDArray[np.int64] = np.zeros(count, np.int64)
         self._arrivals_s: NDArray[np.float64] = np.full(count, -np.inf)
+        self._newest_ns = 0  # of all stamps
+        self._is_whole = False
 
     def part(self, reading: JointReading) -> NDArray[np.intp]:
         """Places in `names` of the robot's joints in a reading, in the order of the reading."""
+        if reading is self._asked[0]:
+            return self._asked[1]
         names = tuple(reading.positions)
         places = self._parts.get(names)
         if places is None:
@@ -78,6 +84,7 @@ class JointStateMerger:
                 self._parts.clear()
             places = np.array([self._places[n] for n in names if n in self._places], np.intp)
             self._parts[names] = places
+        self._asked = reading, places
         return places
 
     def take(self, reading: JointReading, now_s: float, latest_ns: int | None = None) -> str:
@@ -94,32 +101,38 @@ class JointStateMerger:
             Why nothing of the reading was taken; '' if some of it was, or if it has none of the
             robot's joints.
         """
-        if problem := joints_problem(reading, self.names):
-            return problem
         places = self.part(reading)
         if not len(places):
             return ''
-        stamp_ns, values = reading.stamp_ns, self._own(reading.positions)
+        stamp_ns, values = reading.stamp_ns, self._own(reading.positions, places)
+        if not np.isfinite(values).all():
+            return joints_problem(reading, self.names)
         velocities = self._velocities_of(reading, len(places))
-        before = self._stamps_ns[places]
-        newer = before < stamp_ns
-        if not newer.all():
+        every = stamp_ns > self._newest_ns  # newer for every joint
+        if not every:
+            before = self._stamps_ns[places]
+            newer = before < stamp_ns
             newer |= before > latest_ns if latest_ns is not None else before - stamp_ns >= _JUMP_NS
             newer |= stamp_ns <= 0
             if not newer.any():
                 return 'stamp does not advance'
             places, values = places[newer], values[newer]
             velocities = velocities[newer]
-        self.positions[places] = values
-        self.velocities[places] = velocities
-        self._stamps_ns[places] = stamp_ns
-        self._arrivals_s[places] = now_s
+        # Most messages tell of all joints, in order; then nothing needs to be picked.
+        which = slice(None) if every and len(places) == len(self.names) \
+            and self._in_order(places) else places
+        self.positions[which] = values
+        self.velocities[which] = velocities
+        self._stamps_ns[which] = stamp_ns
+        self._arrivals_s[which] = now_s
+        self._newest_ns = stamp_ns if every else int(self._stamps_ns.max())
+        self._is_whole = self._is_whole or bool(np.isfinite(self._arrivals_s).all())
         return ''
 
     @property
     def is_whole(self) -> bool:
         """Every joint was heard at some time."""
-        return bool(self._arrivals_s.min(initial=math.inf) > -math.inf)
+        return self._is_whole
 
     def reading(self) -> JointReading | None:
         """Every joint's position, and velocity where it has one; None before all were heard.
@@ -156,9 +169,13 @@ class JointStateMerger:
         """Names of joints by their places, for people."""
         return _text([self.names[place] for place in places])
 
-    def _own(self, values: Mapping[str, float]) -> NDArray[np.float64]:
-        """Values of the robot's joints, in the order of the mapping."""
-        if len(values) == len(self.names) and self._places.keys() == values.keys():
+    def _in_order(self, places: NDArray[np.intp]) -> bool:
+        """Whether these places are all of them, in order."""
+        return places.tobytes() == self._order
+
+    def _own(self, values: Mapping[str, float], places: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Values of the robot's joints, which are at `places`, in the order of the mapping."""
+        if len(values) == len(places):
             return np.fromiter(values.values(), np.float64, len(values))
         return np.array([v for name, v in values.items() if name in self._places], np.float64)
 

@@ -55,6 +55,7 @@ class Body:
         self._places = np.array([robot.joint_names.index(n) for n in self.names])
         self._lower = np.array([j.lower for j in self._specs])
         self._upper = np.array([j.upper for j in self._specs])
+        self._least, self._most = self._lower - _BEYOND, self._upper + _BEYOND
         self._posture = posture
         self._limiter: JointLimiter | None = None
         self._begun = False
@@ -94,8 +95,8 @@ class Body:
             self._limiter = JointLimiter([j.motion for j in self._specs], self._lower, self._upper,
                                          own, 1.0 / self._config.rate_hz)
             self._limiter.max_velocity = self._max_velocity
-        self._beyond_low = own < self._lower - _BEYOND
-        self._beyond_high = own > self._upper + _BEYOND
+        self._beyond_low = own < self._least
+        self._beyond_high = own > self._most
         self._track(np.abs(own - self._limiter.position), now_s)
 
     def target(self, joints: Mapping[str, float]) -> None:

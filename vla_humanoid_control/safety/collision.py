@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -160,7 +161,9 @@ def _agreed(times: Array, zone: Zone, horizon_s: float) -> float:
 def _touch_times(x: Array, y: Array, twist: Array, zone: Zone, horizon_s: float) -> Array:
     """When points at x, y [M] [m] will be touched, float64 [M] [s], by a base that is in motion.
 
-    Exact up to the horizon.
+    Exact up to the horizon. A circle touches a point with the half that faces where it goes. After
+    it has turned by less than half a circle its centre is ahead of where it began, and so such a
+    point is behind that place by no more than the radius times the sine of the angle.
     """
     vx, vy, turn = twist.tolist()
     speed, radius_m = math.hypot(vx, vy), zone.radius_m
@@ -168,7 +171,12 @@ def _touch_times(x: Array, y: Array, twist: Array, zone: Zone, horizon_s: float)
     if abs(turn) * horizon_s < _STRAIGHT_RAD:
         first = _time_straight(along, (y * vx - x * vy) / speed, speed, radius_m)
     else:
-        first = _time_on_arc(x, y, (-vy / turn, vx / turn), turn, radius_m)
+        # What is met before the base has turned by half a circle is not behind it; see below.
+        angle = abs(turn) * horizon_s
+        behind_m = radius_m * math.sin(min(angle, math.pi / 2)) if angle < math.pi else math.inf
+        ahead = np.flatnonzero(along >= -behind_m - _TINY_M)
+        first = np.full(len(x), np.inf)
+        first[ahead] = _time_on_arc(x[ahead], y[ahead], (-vy / turn, vx / turn), turn, radius_m)
     square = x * x + y * y
     inside = np.flatnonzero(square < radius_m * radius_m)
     if len(inside):
@@ -269,13 +277,12 @@ class Surroundings:
         touches = _touch_times(x * cos + y * sin, y * cos - x * sin, twist, zone, horizon_s)
         ends = near.searchsorted(starts).tolist()
         times = sorted(_agreed(touches[start:end], zone, horizon_s)
-                       for start, end in zip(ends, ends[1:]))
+                       for start, end in pairwise(ends))
         # Right after start fewer sightings are there than the debounce asks for: then all count.
         return times[zone.debounce - 1] if len(times) >= zone.debounce else times[0]
 
     def _recent(self, count: int) -> tuple[Array, Array, list[int]]:
-        """Points of the last sightings, and where each of those starts; the last entry ends them.
-        """
+        """Points of the last sightings, and where each of those starts; last, where they end."""
         if self._together is None or self._together[0] != count:
             recent = list(self._sightings)[-count:]
             starts = [0]

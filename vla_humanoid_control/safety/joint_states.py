@@ -64,6 +64,7 @@ class JointStates(Watchdog):
         self._travels = np.array([j.upper - j.lower >= _SHORT for j in robot.joints])
         self._parts: dict[bytes, _Part] = {}
         self._told_by = np.full(len(robot.joints), -1)  # number of the part that was the last
+        self._last = -1  # number of the part that came last
 
     @property
     def seen(self) -> bool:
@@ -93,10 +94,12 @@ class JointStates(Watchdog):
         if not len(places):
             return
         part = self._parts.get(places.tobytes()) or self._new_part(places)
-        self._told_by[part.places] = part.number
+        whole = len(part.places) == len(self.merged.names)
+        if part.number != self._last:
+            self._told_by[part.places], self._last = part.number, part.number
+        which = slice(None) if whole else part.places
         # As bits: a velocity that is not known is equal to itself here.
-        content = self.merged.positions[part.places].tobytes() \
-            + self.merged.velocities[part.places].tobytes()
+        content = self.merged.positions[which].tobytes() + self.merged.velocities[which].tobytes()
         part.check.offer(content, part.way, at_rest_too, frozen_after_s, now_s)
 
     def moved(self, joints: Array, base: float) -> None:
@@ -125,7 +128,7 @@ class JointStates(Watchdog):
     def _new_part(self, places: Places) -> _Part:
         if len(self._parts) >= _MOST_PARTS:
             self._parts.clear()
-            self._told_by[:] = -1
+            self._told_by[:] = self._last = -1
         ordered = np.sort(places)  # the same joints in another order are the same part
         part = self._parts.get(ordered.tobytes())
         if part is None:

@@ -57,19 +57,32 @@ class _Pulse:
 
     def after(self, t: float) -> tuple[Array, Array, Array]:
         """Distance travelled, velocity and acceleration after `t` seconds."""
-        x, v2, a1, t3 = self._parts(t)
-        jerk = self._jerk
-        moving = np.where(t < self._end3, self._sign, 0.0)  # exactly at rest when done
-        return (x * self._sign, (v2 + t3 * (a1 + 0.5 * jerk * t3)) * moving,
-                (a1 + jerk * t3) * moving)
+        parts = self._parts(t)
+        return self._distance(parts), *self._rates(t, parts)
+
+    def rates(self, t: float) -> tuple[Array, Array]:
+        """Velocity and acceleration after `t` seconds."""
+        return self._rates(t, self._parts(t))
 
     def travelled(self, t: Array) -> Array:
         """Distance travelled after `t` seconds, which may broadcast."""
-        result: Array = self._parts(t)[0] * self._sign
+        return self._distance(self._parts(t))
+
+    def _rates(self, t: float, parts: tuple[Array, ...]) -> tuple[Array, Array]:
+        t3, a1, v2, jerk = parts[2], parts[3], parts[5], self._jerk
+        moving = np.where(t < self._end3, self._sign, 0.0)  # exactly at rest when done
+        return (v2 + t3 * (a1 + 0.5 * jerk * t3)) * moving, (a1 + jerk * t3) * moving
+
+    def _distance(self, parts: tuple[Array, ...]) -> Array:
+        t1, t2, t3, a1, v1, v2 = parts
+        jerk = self._jerk
+        x = t1 * (self._v + t1 * (0.5 * self._a - jerk * t1 / 6))
+        x += t2 * (v1 + 0.5 * a1 * t2) + t3 * (v2 + t3 * (0.5 * a1 + jerk * t3 / 6))
+        result: Array = x * self._sign
         return result
 
-    def _parts(self, t: float | Array) -> tuple[Array, Array, Array, Array]:
-        """Distance, and of the third piece velocity, acceleration and time so far."""
+    def _parts(self, t: float | Array) -> tuple[Array, ...]:
+        """Time spent in each piece, acceleration in the second, velocity at its start and end."""
         jerk = self._jerk
         t1 = np.minimum(self._t1, t)
         t2 = np.maximum(np.minimum(self._end2, t) - self._t1, 0.0)
@@ -77,10 +90,7 @@ class _Pulse:
         ramp = jerk * t1
         a1 = self._a - ramp
         v1 = self._v + t1 * (self._a - 0.5 * ramp)
-        v2 = v1 + a1 * t2
-        x = t1 * (self._v + t1 * (0.5 * self._a - ramp / 6))
-        x += t2 * (v1 + 0.5 * a1 * t2) + t3 * (v2 + t3 * (0.5 * a1 + jerk * t3 / 6))
-        return x, v2, a1, t3
+        return t1, t2, t3, a1, v1, v1 + a1 * t2
 
 
 def _side(v: Array, a: Array, jerk: Array) -> Array:
@@ -141,7 +151,7 @@ class TwistLimiter(_Axes):
         if not self.acceleration.any() and (self.velocity == target).all():
             return self.velocity  # it goes on as it is
         pulse = _Pulse(self.velocity - target, self.acceleration, self._acceleration, self._jerk)
-        _, velocity, self.acceleration = pulse.after(self.dt_s)
+        velocity, self.acceleration = pulse.rates(self.dt_s)
         self.velocity = velocity + target
         return self.velocity
 

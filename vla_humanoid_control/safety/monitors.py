@@ -28,7 +28,6 @@ class Monitors:
     """
 
     def __init__(self, robot: RobotSpec, config: SafetyConfig) -> None:
-        self.config = config
         self.clock = RobotClock()
         self.joints = JointStates(robot)
         self.sensors = {name: Watchdog(name, s.timeout_s) for name, s in robot.sensors.items()}
@@ -40,10 +39,29 @@ class Monitors:
                         for name, threshold in _MUST_CHANGE_AFTER.items() if name in self.sensors}
         for camera in self.cameras.values():
             self._frozen[camera.name] = FrozenCheck(_CAMERA_MUST_CHANGE_AFTER)
+        self.config = config
+
+    @property
+    def config(self) -> SafetyConfig:
+        """Thresholds; may be set anew at any time."""
+        return self._config
+
+    @config.setter
+    def config(self, config: SafetyConfig) -> None:
+        self._config = config
+        self._limits = StampLimits(config.max_stamp_age_s, config.max_stamp_ahead_s)
+        self.proposal.timeout_s = config.proposal_timeout_s
+        self._watched = frozenset(name for name in self.sensors
+                                  if getattr(config, f'watch_{name}', True))
+        self._watchdogs = [w for name, w in self.sensors.items() if name in self._watched]
+        if config.watch_cameras:
+            self._watchdogs += self.cameras.values()
+        names = {watchdog.name for watchdog in self._watchdogs}
+        self._checks = [(name, check) for name, check in self._frozen.items() if name in names]
 
     def watched(self, sensor: str) -> bool:
         """Whether the robot has a sensor and it is to be watched."""
-        return sensor in self.sensors and bool(getattr(self.config, f'watch_{sensor}', True))
+        return sensor in self._watched
 
     def offer(self, watchdog: Watchdog, stamp_ns: int, now_s: float) -> bool:
         """Judge a reading by its stamp; False if it must not be used."""
@@ -65,26 +83,17 @@ class Monitors:
     def causes(self, now_s: float) -> Iterator[Cause]:
         """Stale and frozen inputs."""
         scale = self.config.sensor_timeout_scale
-        watched = [w for name, w in self.sensors.items() if self.watched(name)]
-        if self.config.watch_cameras:
-            watched += self.cameras.values()
-        for watchdog in watched:
+        for watchdog in self._watchdogs:
             if problem := watchdog.stale(now_s, scale):
                 yield Cause('stale' if watchdog.seen else 'missing', STOP, problem)
-        self.proposal.timeout_s = self.config.proposal_timeout_s
         if problem := self.proposal.stale(now_s):
             yield Cause('stale' if self.proposal.seen else 'missing', STOP, problem)
         if self.config.watch_frozen:
-            names = {watchdog.name for watchdog in watched}
-            for name, check in self._frozen.items():
-                if check.frozen and name in names:
+            for name, check in self._checks:
+                if check.frozen:
                     yield Cause('frozen', STOP, f'{name} repeats itself to the last bit')
             if frozen := self.joints.frozen():
                 yield Cause('frozen', STOP, f'{frozen} repeats itself to the last bit')
-
-    @property
-    def _limits(self) -> StampLimits:
-        return StampLimits(self.config.max_stamp_age_s, self.config.max_stamp_ahead_s)
 
     def diagnostics(self, now_s: float) -> Mapping[str, str | float | int]:
         """Age, accepted and rejected count, and last rejection of every input."""

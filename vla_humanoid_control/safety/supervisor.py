@@ -219,7 +219,7 @@ class SafetySupervisor:
         if watchdog is None:
             return
         for what, values in (('twist', twist), ('pose', twist if pose is None else pose)):
-            if np.shape(values) != (3,) or not np.isfinite(values).all():
+            if np.shape(values) != (3,) or not all(map(math.isfinite, values.tolist())):
                 watchdog.reject(f'the {what} is not three finite numbers', now_s)
                 return
         if stamp_ns is None:
