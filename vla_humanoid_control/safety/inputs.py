@@ -40,7 +40,7 @@ def imu_problem(reading: ImuReading) -> str:
              ('angular velocity', reading.angular_velocity, 3),
              ('linear acceleration', reading.linear_acceleration, 3))
     for what, values, size in parts:
-        if np.shape(values) != (size,) or not all(map(math.isfinite, values.tolist())):
+        if values.shape != (size,) or not all(map(math.isfinite, values.tolist())):
             return f'the {what} is not {size} finite numbers'
     if abs(math.hypot(*reading.orientation_xyzw) - 1.0) > 0.05:
         return 'the orientation is no unit quaternion'
@@ -49,7 +49,7 @@ def imu_problem(reading: ImuReading) -> str:
 
 def tilt_rad(reading: ImuReading) -> float:
     """Angle between the torso's up and the world's [rad]."""
-    x, y, z, w = (float(v) for v in reading.orientation_xyzw)
+    x, y, z, w = reading.orientation_xyzw.tolist()
     norm = x * x + y * y + z * z + w * w
     return math.acos(max(-1.0, min(1.0, 1.0 - 2.0 * (x * x + y * y) / norm)))
 

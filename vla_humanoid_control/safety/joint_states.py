@@ -63,6 +63,7 @@ class JointStates(Watchdog):
         self._order[[j.controlled for j in robot.joints]] = np.arange(len(robot.controlled))
         self._travels = np.array([j.upper - j.lower >= _SHORT for j in robot.joints])
         self._parts: dict[bytes, _Part] = {}
+        self._distinct: list[_Part] = []  # the same, once whatever the order of their joints
         self._told_by = np.full(len(robot.joints), -1)  # number of the part that was the last
         self._last = -1  # number of the part that came last
 
@@ -104,7 +105,7 @@ class JointStates(Watchdog):
 
     def moved(self, joints: Array, base: float) -> None:
         """Commands have moved the controlled joints [n] and the base by so much [rad; m]."""
-        for part in {p.number: p for p in self._parts.values()}.values():
+        for part in self._distinct:
             part.way += float(joints[part.driven].max(initial=0.0)) + base * part.walks
 
     def frozen(self) -> str:
@@ -128,6 +129,7 @@ class JointStates(Watchdog):
     def _new_part(self, places: Places) -> _Part:
         if len(self._parts) >= _MOST_PARTS:
             self._parts.clear()
+            self._distinct.clear()
             self._told_by[:] = self._last = -1
         ordered = np.sort(places)  # the same joints in another order are the same part
         part = self._parts.get(ordered.tobytes())
@@ -136,5 +138,6 @@ class JointStates(Watchdog):
             part = _Part(len(self._parts), ordered, order[(order >= 0) & self._travels[ordered]],
                          bool((order < 0).any()), FrozenCheck(_MUST_CHANGE_AFTER))
             self._parts[ordered.tobytes()] = part
+            self._distinct.append(part)
         self._parts[places.tobytes()] = part
         return part

@@ -228,7 +228,7 @@ class JointLimiter(_Axes):
     def commit(self, plan: Plan) -> None:
         """Carry out a plan made since the last tick."""
         position, self.velocity, self.acceleration = plan.state
-        self.position = np.clip(position, self.lower, self.upper)
+        self.position = np.minimum(np.maximum(position, self.lower), self.upper)
         self.stop_position = plan.stop
 
     def brake_path(self, plan: Plan, times_s: Array) -> Array:

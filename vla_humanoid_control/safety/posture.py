@@ -59,6 +59,7 @@ class PostureChecker:
                                      if self._model.geom_bodyid[g] in feet], np.intp)
         # Corners of each sole in the frame of its geom: the lower face of its box, [G, 4, 3].
         boxes = self._model.geom_aabb[self._foot_geoms]
+        self._hull: NDArray[np.intp] = np.zeros(0, np.intp)  # corners that made the last hull
         self._soles: Array = boxes[:, None, :3] + _SOLE * boxes[:, None, 3:]
         # Contacts are reported a little before they happen, for clearance to be measured.
         self._model.geom_margin[:] = _SIGHT
@@ -103,7 +104,13 @@ class PostureChecker:
         """
         if touch := self.touch(positions, present, graze_m):
             return touch
-        balance, margin = self.balance_m(positions), self._config.balance_margin_m
+        margin = self._config.balance_margin_m
+        corners, centre = self._stance(positions)
+        # Feet hardly move between two questions: the same corners as last time span a polygon, of
+        # which the support is at least as large. Where that is enough, the hull need not be known.
+        if distance_inside(corners[self._hull], centre) >= margin:
+            return ''
+        balance = self._balance(corners, centre)
         if balance >= margin or balance >= self.balance_m(present):
             return ''
         return f'the centre of mass would be {-balance:.3f} m outside the feet' if balance < 0 \
@@ -127,16 +134,25 @@ class PostureChecker:
 
     def balance_m(self, positions: Array) -> float:
         """Distance from the centre of mass to the edge of the support; negative outside [m]."""
+        return self._balance(*self._stance(positions))
+
+    # ---- details
+
+    def _balance(self, corners: Array, centre: Array) -> float:
+        hull = convex_hull(corners)
+        places = {place: number for number, place in enumerate(map(tuple, corners.tolist()))}
+        self._hull = np.array([places[corner] for corner in map(tuple, hull.tolist())], np.intp)
+        return distance_inside(hull, centre)
+
+    def _stance(self, positions: Array) -> tuple[Array, Array]:
+        """Corners of the soles, [C, 2], and the centre of mass, [2], seen from above [m]."""
         data = self._data
         data.qpos[self._places] = positions
         self._mujoco.mj_kinematics(self._model, data)
         self._mujoco.mj_comPos(self._model, data)
         turns = data.geom_xmat[self._foot_geoms].reshape(-1, 3, 3)
         corners = self._soles @ turns.transpose(0, 2, 1) + data.geom_xpos[self._foot_geoms, None]
-        return distance_inside(convex_hull(corners[:, :, :2].reshape(-1, 2)),
-                               data.subtree_com[0, :2])
-
-    # ---- details
+        return corners[:, :, :2].reshape(-1, 2), data.subtree_com[0, :2]
 
     def _pose(self, positions: Array) -> None:
         """Put the body into a posture and find what is near each other."""
