@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -84,10 +85,19 @@ def scan_points(reading: ScanReading, reach_m: float, pose: Array | None = None)
     ranges = reading.ranges_m
     low = max(reading.range_min_m, 1e-6)
     with np.errstate(invalid='ignore'):
-        index = np.flatnonzero((ranges >= low) & (ranges <= min(reading.range_max_m, reach_m)))
-    angles = reading.angle_min_rad + reading.angle_increment_rad * index
-    points = np.stack([np.cos(angles), np.sin(angles)], axis=1) * ranges[index, None]
+        index = ((ranges >= low) & (ranges <= min(reading.range_max_m, reach_m))).nonzero()[0]
+    rays = _rays(reading.angle_min_rad, reading.angle_increment_rad, len(ranges))
+    points: Array = rays[index] * ranges[index, None]
     return points if pose is None else points @ pose[:2, :2].T + pose[:2, 3]
+
+
+@lru_cache(maxsize=8)  # a scanner gives few kinds of scans, and the same ones again and again
+def _rays(first_rad: float, step_rad: float, count: int) -> Array:
+    """Where the rays of a scanner point, float64 [count, 2], of length 1."""
+    angles = first_rad + step_rad * np.arange(count)
+    rays = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    rays.flags.writeable = False
+    return rays
 
 
 def depth_points(depth: NDArray[Any], intrinsics: tuple[float, float, float, float],
