@@ -237,8 +237,8 @@ def _time_on_arc(x: Array, y: Array, ahead: NDArray[np.bool_], pivot: tuple[floa
     x, y, from_pivot = x[hit], y[hit], np.maximum(from_pivot[hit], _TINY_M)
     cosine = (arc_m ** 2 + from_pivot ** 2 - radius_m ** 2) / (2 * arc_m * from_pivot)
     # Angle from the centre, at the origin, to the point, in the sense of the turn.
-    ahead = np.arctan2(x * py - y * px, -(x * px + y * py)) * math.copysign(1.0, turn)
-    angle = ahead % (2 * math.pi) - np.arccos(np.minimum(np.maximum(cosine, -1.0), 1.0))
+    bearing = np.arctan2(x * py - y * px, -(x * px + y * py)) * math.copysign(1.0, turn)
+    angle = bearing % (2 * math.pi) - np.arccos(np.minimum(np.maximum(cosine, -1.0), 1.0))
     times[hit] = np.maximum(angle, 0.0) / abs(turn)
     return times
 
