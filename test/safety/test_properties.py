@@ -21,11 +21,14 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from fuzz import fuzz
 from fuzz.watcher import ViolationError
 from fuzz.world import World
+from vla_humanoid_control.perception.joints import JointStateMerger
 from vla_humanoid_control.robot.spec import RobotSpec, load_robot
 from vla_humanoid_control.safety import config, supervisor
+from vla_humanoid_control.safety.base import BaseTracking
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.latch import Latch
 from vla_humanoid_control.safety.limits import JointLimiter, TwistLimiter
+from vla_humanoid_control.safety.mounts import Mounts
 from vla_humanoid_control.safety.watchdogs import FrozenCheck, Watchdog
 from vla_humanoid_control.types import SafetyState
 
@@ -136,6 +139,14 @@ def _forget_latch(self: Latch, config: SafetyConfig) -> None:
 _latch_init = Latch.__init__
 
 
+def _age_of_the_latest(self: JointStateMerger, now_s: float) -> float:
+    return now_s - float(self._arrivals_s.max())
+
+
+def _never_off(self: BaseTracking, *_: Any) -> None:
+    del self
+
+
 def _any_stamp(self: Watchdog, *_: Any) -> str:
     return ''
 
@@ -146,9 +157,11 @@ def _any_stamp(self: Watchdog, *_: Any) -> str:
     (Latch, '_heartbeat_lost', lambda self, now_s: False), (Latch, '__init__', _forget_latch),
     (FrozenCheck, 'offer', _never_frozen),
     (config, '_number', _any_number), (JointLimiter, 'commit', _jump),
-    (supervisor, 'tilt_rad', lambda reading: 0.0), (supervisor, '_EARLY', 2.0)],
+    (supervisor, 'tilt_rad', lambda reading: 0.0), (supervisor, '_EARLY', 2.0),
+    (JointStateMerger, 'age_s', _age_of_the_latest), (BaseTracking, 'measured', _never_off),
+    (Mounts, 'problem', lambda self, sensor, frame: '')],
     ids=['steps', 'stale', 'stamps', 'reset', 'heartbeat', 'restart', 'frozen', 'bounds', 'jumps',
-         'tilt', 'bursts'])
+         'tilt', 'bursts', 'joints in parts', 'base', 'frames'])
 def test_sabotage_is_noticed(robot: RobotSpec, monkeypatch: pytest.MonkeyPatch, place: Any,
                              name: str, sabotage: Callable[..., Any] | float) -> None:
     monkeypatch.setattr(place, name, sabotage)
