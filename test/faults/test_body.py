@@ -328,7 +328,8 @@ def test_fault_76_base_that_does_not_follow(graph: GraphUnderTest, fault: Fault)
     graph.robot.base_on = False
     # Odometry needs some readings to tell a velocity.
     fault.stops(graph, since, SafetyConfig().base_tracking_s + 0.2)
-    assert graph.safety.startswith('STOP: the base does not follow: 0.00 m/s'), graph.safety
+    graph.wait_for(lambda: graph.safety.startswith('STOP: the base does not follow: 0.0'),
+                   'the reason is reported')
     fault.happened(graph.safety)
     graph.robot.base_on = True
     graph.pause(1.0)
