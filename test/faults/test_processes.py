@@ -262,7 +262,7 @@ def test_fault_65_deactivation_in_motion(graph: GraphUnderTest, fault: Fault) ->
 LAUNCH = """
 import os, subprocess, time
 from vla_humanoid_control.nodes import bringup
-from vla_humanoid_control.nodes.lifetime import PARENT_VARIABLE
+from vla_humanoid_control.graph.lifetime import PARENT_VARIABLE
 deployment = bringup.Deployment(policy='scripted', simulated=False)
 variables = {**os.environ, **bringup.environment(), PARENT_VARIABLE: str(os.getpid())}
 for entry in bringup.graph(deployment):

@@ -18,8 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from vla_humanoid_control.nodes.lifetime import end_with, ended_in_order, on_end
-from vla_humanoid_control.nodes.parameter_file import (
+from vla_humanoid_control.graph.lifetime import end_with, ended_in_order, on_end
+from vla_humanoid_control.graph.parameter_file import (
     check_node_names,
     parameters_of,
     read_parameter_file,

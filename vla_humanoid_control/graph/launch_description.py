@@ -19,7 +19,7 @@ from vla_humanoid_control.graph.bringup import (
     graph,
     parse_remappings,
 )
-from vla_humanoid_control.nodes.lifetime import PARENT_VARIABLE
+from vla_humanoid_control.graph.lifetime import PARENT_VARIABLE
 
 ARGUMENTS = {
     'robot': (Deployment.robot, 'Name of a robot file in config/robots/, or its path'),

@@ -17,13 +17,13 @@ from std_msgs.msg import Empty, Float64MultiArray, String
 from std_srvs.srv import Trigger
 
 from vla_humanoid_control.channels import ChannelError, decode_gated
-from vla_humanoid_control.nodes.shared_memory import belongs_to_others
-from vla_humanoid_control.nodes.listeners import Listener, deaf, nobody_hears
+from vla_humanoid_control.graph.shared_memory import belongs_to_others
 from vla_humanoid_control.perception.image_decoding import ImageError
 from vla_humanoid_control.robot.spec import load_robot
 from vla_humanoid_control.ros import qos
 from vla_humanoid_control.ros.button import Button
 from vla_humanoid_control.ros.latch_file import LatchFile
+from vla_humanoid_control.ros.listeners import Listener, deaf, nobody_hears
 from vla_humanoid_control.ros.managed import ERROR, OK, WARN, Health, ManagedNode, run
 from vla_humanoid_control.ros.messages import (
     MessageError,

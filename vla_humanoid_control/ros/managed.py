@@ -23,7 +23,7 @@ from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 
 from vla_humanoid_control.graph.bringup import environment, log_arguments
-from vla_humanoid_control.nodes.lifetime import end_with_launcher, on_end
+from vla_humanoid_control.graph.lifetime import end_with_launcher, on_end
 from vla_humanoid_control.ros import qos
 from vla_humanoid_control.ros.clock_watch import ClockWatch
 from vla_humanoid_control.ros.messages import status

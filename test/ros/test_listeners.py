@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vla_humanoid_control.nodes.listeners import Listener, deaf, nobody_hears
+from vla_humanoid_control.ros.listeners import Listener, deaf, nobody_hears
 
 TWIST, STAMPED = 'geometry_msgs/msg/Twist', 'geometry_msgs/msg/TwistStamped'
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vla_humanoid_control.nodes import shared_memory
+from vla_humanoid_control.graph import shared_memory
 
 
 @pytest.fixture

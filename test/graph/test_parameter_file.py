@@ -9,7 +9,7 @@ import yaml
 
 from vla_humanoid_control.graph import bringup
 from vla_humanoid_control.graph.bringup import Deployment, graph
-from vla_humanoid_control.nodes.parameter_file import check_node_names, matches, parameters_of
+from vla_humanoid_control.graph.parameter_file import check_node_names, matches, parameters_of
 from vla_humanoid_control.support.errors import UserError
 
 PATTERNS = ('safety_monitor', '/safety_monitor', '/**', '**', '/*', '*', '/**/safety_monitor',
