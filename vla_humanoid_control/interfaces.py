@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,13 +30,31 @@ class PolicySpec:
     dt_s: float
 
 
+class UnreadableError(ValueError):
+    """A policy cannot read an instruction; trying again with the same words is pointless."""
+
+
 class Policy(Protocol):
     """A Vision-Language-Action policy: `reset` with words, then `infer` on each observation."""
 
     spec: PolicySpec
 
     def reset(self, instruction: str) -> None:
-        """Begin a new instruction, in plain English."""
+        """Begin a new instruction, in plain English.
+
+        Raises:
+            UnreadableError: It cannot be read to its end. Nothing of it is acted on.
+        """
 
     def infer(self, observation: Observation) -> ActionChunk:
         """Actions for the next `spec.horizon` steps. May take long; never called in a callback."""
+
+
+def reading_problem(policy: Policy) -> Callable[[str], str]:
+    """What says why a policy cannot read a text; for policies that read any, always empty.
+
+    A policy that cannot has a method `unreadable(text) -> str` for it, which may be called from
+    any thread while it works.
+    """
+    found: Callable[[str], str] | None = getattr(policy, 'unreadable', None)
+    return (lambda text: '') if found is None else found

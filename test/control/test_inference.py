@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from vla_humanoid_control.control.inference import InferenceWorker, Outcome, Request
-from vla_humanoid_control.interfaces import PolicySpec
+from vla_humanoid_control.interfaces import PolicySpec, UnreadableError
 from vla_humanoid_control.types import ActionChunk, Observation
 
 
@@ -119,3 +119,11 @@ def test_closing_does_not_wait_for_a_hung_policy(bench: Bench) -> None:
     bench.worker.submit(request(1))
     bench.worker.close(timeout_s=0.1)
     assert bench.worker.is_busy  # with the answer that the policy still owes
+
+
+def test_words_that_the_policy_cannot_read_are_no_reason_to_try_again() -> None:
+    bench = Bench()
+    bench.policy.error = UnreadableError('the instruction is longer than the policy reads')
+    outcome = bench.run(request(1))
+    assert outcome.is_fatal and outcome.error == 'the instruction is longer than the policy reads'
+    bench.worker.close()

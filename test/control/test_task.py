@@ -185,6 +185,24 @@ def test_a_refused_command_says_why_and_never_begins() -> None:
     assert task.describe() == 'RUNNING: wave'
 
 
+@pytest.mark.parametrize('unclear', ['', "'not' is a negation"])
+def test_what_must_not_be_acted_on_ends_the_task_and_fails_without_a_retry(unclear: str) -> None:
+    """'do not walk forward' was given to the policy like any other instruction."""
+    task = TaskManager(TaskConfig(), lambda text: 'too long' if text == 'do not wave' else '')
+    task.command(GO, 10.0)
+    before = task.generation
+    task.command(Instruction('do not wave', False, unclear), 11.0)
+    for now_s in (11.0, 14.0, 50.0):
+        task.on_gate(True, '', now_s)
+        task.on_inference(0.99, STILL, now_s)
+        task.tick(now_s)
+        assert task.wording is None and task.attempt == 0
+        assert task.describe() == f'FAILED: do not wave ({unclear or "too long"})'
+    assert task.generation > before
+    task.command(GO, 51.0)
+    assert task.wording == GO.text
+
+
 def test_stop_without_words_ends_idle() -> None:
     task = running()
     task.stop(11.0)

@@ -72,6 +72,39 @@ def test_an_instruction_beyond_the_policy_ends_as_failed_after_its_retries(
     assert result.mean_confidence == pytest.approx(0.05)
 
 
+@pytest.mark.parametrize('instruction', ['do not walk forward', 'walk forward if I clap'])
+def test_a_negated_or_conditional_instruction_is_no_success_and_says_why(
+        rollout: Rollout, instruction: str) -> None:
+    result = rollout.run(episode(instruction, 'move:forward'))
+    assert not result.success and not result.declared_done and result.retries == 0
+    assert result.reason.startswith(f'FAILED: {instruction}')
+    assert 'negation or condition' in result.reason and result.confidences == ()
+
+
+def test_out_of_scope_in_words_that_negate_counts_as_held(rollout: Rollout) -> None:
+    result = rollout.run(episode("don't judge a book by its cover", 'out_of_scope'))
+    assert result.success and result.acted is False and result.held_s == 0.0
+
+
+class _ShortReader(ScriptedPolicy):
+    """Reads 15 characters."""
+
+    def unreadable(self, text: str) -> str:
+        return 'longer than the policy reads' if len(text) > 15 else ''
+
+
+def test_what_the_policy_cannot_read_to_its_end_is_not_begun() -> None:
+    """The encoder cut an instruction at 24 tokens, and its beginning was carried out."""
+    runner = Rollout(ROBOT, _ShortReader(ROBOT))
+    try:
+        result = runner.run(episode('please walk forward', 'move:forward'))
+        assert runner.run(episode('walk forward', 'move:forward')).success
+    finally:
+        runner.close()
+    assert result.reason == 'FAILED: please walk forward (longer than the policy reads)'
+    assert result.confidences == () and result.retries == 0
+
+
 def test_the_same_episode_gives_the_same_result(rollout: Rollout) -> None:
     first, second = (rollout.run(episode('walk forward', 'move:forward', 5)) for _ in range(2))
     assert first == second

@@ -1,4 +1,4 @@
-"""Faults 19 to 24: what a person, or another program, says. Fault 25 is in test_learned.py."""
+"""Faults 19 to 24 and 82: what a person, or another program, says. Fault 25: test_learned.py."""
 
 from __future__ import annotations
 
@@ -114,3 +114,24 @@ def test_fault_24_the_same_command_again(graph: GraphUnderTest, fault: Fault) ->
     states = [s.split(':')[0] for _, s in graph.task_states[1:]]
     assert states == ['RUNNING', 'DONE']
     fault.happened(f'walked {way:.2f} m of 0.7 m, once')
+
+
+@pytest.mark.parametrize('words', ['do not walk forward', 'walk forward when I clap'])
+def test_fault_82_words_that_negate_or_condition(graph: GraphUnderTest, fault: Fault,
+                                                 words: str) -> None:
+    """A command with a negation, one with a condition, while standing and while walking."""
+    graph.say(words)
+    graph.wait_for(lambda: graph.task.startswith(f'FAILED: {words}'), 'it is not acted on')
+    assert 'without negation or condition' in graph.task
+    fault.happened(graph.task)
+    assert not any(t.any() for _, t in graph.twists)
+    graph.walk_on()
+    said = time.monotonic()
+    graph.say(words)
+    fault.stops(graph, said, T_S)
+    assert graph.task.startswith(f'FAILED: {words}')
+    inferences = graph.count_now('vla_controller', 'inferences')
+    assert graph.count_now('vla_controller', 'inferences') == inferences
+    assert graph.is_at_rest()
+    graph.say('walk forward')
+    graph.wait_for(lambda: graph.speed > 0.1, 'what is asked for plainly is done')

@@ -22,6 +22,14 @@ def test_a_text_is_cut_at_24_tokens() -> None:
     assert mask.all()
 
 
+@pytest.mark.parametrize(('text', 'reads'), [
+    ('word ' * 22, True), ('word ' * 23, False), ('wrod ' * 22, True)])
+def test_a_text_beyond_24_tokens_is_named_before_it_is_cut(text: str, reads: bool) -> None:
+    problem = SentenceEncoder().too_long(text)
+    assert (problem == '') is reads
+    assert reads or 'say it shorter' in problem
+
+
 def test_features_do_not_depend_on_the_batch() -> None:
     alone, mask = SentenceEncoder().encode(['turn left'])
     together, _ = SentenceEncoder().encode(['turn left', 'a far longer sentence about things'])

@@ -59,6 +59,34 @@ def test_a_slip_of_the_finger_is_no_excuse_not_to_stop(text: str) -> None:
 
 
 @pytest.mark.parametrize('text', [
+    '\ufeffstop', 'stop\u200b', '\u202astop\u202c', 'st\u00adop', 'stop\u2060', 'stop\nnow',
+    'stop\tnow', 'stop\x00', 'stop\r\n', '\x1b[31mstop\x1b[0m', 'stop\u2028please',
+    'stop \U0001f645\u200d\u2642\ufe0f', 'stop\u3164', 'stop\ue000', 'stop\ud800',
+    "don\u200b't move",
+    's\u0336t\u0336o\u0336p\u0336', b'stop\xff', b'\xff\xfestop', 'stop \ufffd', 'STOOOOP',
+    'S T O P',
+    's.t.o.p', '*stop*', '__stop__', 'stop-stop', 'stop' + '\u200b' * 600, 'stop ' * 300])
+def test_a_stop_is_heard_through_what_nobody_sees(text: str | bytes) -> None:
+    """The whole command was refused as holding control characters, and the task went on."""
+    result = parse_command(text)
+    assert isinstance(result, Instruction) and result.is_stop
+    assert result.text.isprintable() and len(result.text) <= 500
+
+
+@pytest.mark.parametrize('text', ['walk\u200b forward', 'walk\nforward',
+'stop at the\u200b red box'])
+def test_what_is_no_stop_is_still_refused_for_unseen_characters(text: str) -> None:
+    assert isinstance(parse_command(text), Rejection)
+
+
+def test_a_retry_says_nothing_that_the_policy_cannot_read() -> None:
+    """'please ...' could push an instruction over the policy's limit, where it was cut."""
+    instruction = Instruction('dig a big hole', False)
+    wordings = [reword(instruction, n, lambda t: 'long' if len(t) > 14 else '') for n in range(6)]
+    assert set(wordings) == {'dig a big hole'}
+
+
+@pytest.mark.parametrize('text', [
     'top', 'hop', 'shop', 'step', 'step left', 'step back', 'go to the top', 'sit', 'stow it',
     'half turn', 'bait', 'hand', 'mold it', 'raise your hand', 'wave', 'tsop', 'chase it'])
 def test_what_is_nearly_a_stop_word_is_none(text: str) -> None:

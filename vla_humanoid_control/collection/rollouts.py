@@ -22,7 +22,7 @@ from vla_humanoid_control.data.shards import write_shard
 from vla_humanoid_control.evaluation.impaired_view import KINDS
 from vla_humanoid_control.evaluation.rollout import Rollout
 from vla_humanoid_control.evaluation.suite import Episode
-from vla_humanoid_control.interfaces import Policy
+from vla_humanoid_control.interfaces import Policy, reading_problem
 from vla_humanoid_control.language.intake import Instruction, parse_command
 from vla_humanoid_control.models.transforms import resize_image
 from vla_humanoid_control.robot.spec import RobotSpec
@@ -57,6 +57,10 @@ class RecordingPolicy:
         """See `Policy`."""
         self._policy.reset(instruction)
         self._instruction = instruction
+
+    def unreadable(self, text: str) -> str:
+        """See `interfaces.reading_problem`."""
+        return reading_problem(self._policy)(text)
 
     def infer(self, observation: Observation) -> ActionChunk:
         """See `Policy`."""

@@ -13,6 +13,7 @@ each call, `take_request` and `take_proposals` give what is to be inferred and p
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +81,7 @@ class Controller:
         config: How often, and what is not acted on.
         frames: Which camera frames are trusted.
         task: Limits of a task.
+        unreadable: Why the policy cannot read a text to its end; see `interfaces.reading_problem`.
 
     Attributes:
         task: Where the present instruction stands.
@@ -95,9 +97,10 @@ class Controller:
     """
 
     def __init__(self, spec: PolicySpec, robot: RobotSpec, config: ControllerConfig,
-                 frames: FrameLimits, task: TaskConfig) -> None:
+                 frames: FrameLimits, task: TaskConfig,
+                 unreadable: Callable[[str], str] = lambda text: '') -> None:
         self.spec, self.config = spec, config
-        self.task = TaskManager(task, Stillness.of(spec.channels, robot))
+        self.task = TaskManager(task, Stillness.of(spec.channels, robot), unreadable)
         self.frames = FrameStore(spec.cameras, frames)
         self.chunk: ActionChunk | None = None
         self.fault = self.command_problem = self.base_problem = self.clock_problem = ''

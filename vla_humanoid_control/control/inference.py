@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vla_humanoid_control.interfaces import Policy
+from vla_humanoid_control.interfaces import Policy, UnreadableError
 from vla_humanoid_control.types import ActionChunk, Observation
 
 
@@ -35,7 +35,7 @@ class Outcome:
         request: The request.
         chunk: None where it failed.
         error: Why it failed.
-        is_fatal: Whether trying again is pointless (out of memory).
+        is_fatal: Whether trying again is pointless; see `is_hopeless`.
         duration_s: Time it took [s].
     """
 
@@ -69,12 +69,10 @@ class Inference:
             error = 'the policy gave no chunk' if chunk is None else ''
         except (Exception, SystemExit) as caught:
             self._generation = None
-            error = f'{type(caught).__name__}: {caught}'[:200]
-            # torch.cuda.OutOfMemoryError derives from RuntimeError; torch need not be here.
-            is_fatal = isinstance(caught, MemoryError) or 'OutOfMemory' in type(caught).__name__
+            error = str(caught) if isinstance(caught, UnreadableError) else \
+                f'{type(caught).__name__}: {caught}'[:200]
+            is_fatal = _is_hopeless(caught)
         return Outcome(request, chunk, error, is_fatal, time.monotonic() - began_s)
-
-
 class InferenceWorker:
     """One request at a time; `take` gives its outcome.
 
@@ -142,3 +140,10 @@ class InferenceWorker:
             with self._condition:
                 self._outcome, self._began_s = outcome, None
             self._on_outcome()
+
+
+def _is_hopeless(error: BaseException) -> bool:
+    """Whether trying again is pointless: no memory, or an instruction that cannot be read."""
+    # torch.cuda.OutOfMemoryError derives from RuntimeError; torch need not be here.
+    return isinstance(error, (MemoryError, UnreadableError)) \
+        or 'OutOfMemory' in type(error).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,12 +60,16 @@ class TaskManager:
         RUNNING --progress, rest--> DONE    any --stop--> DONE or IDLE    any --command--> RUNNING
         RUNNING, HELD, RETRYING --abort--> FAILED      any --refused command--> FAILED
 
-    DONE and FAILED stay until the next command.
+    DONE and FAILED stay until the next command. A command that must not be acted on, because it
+    negates or conditions or the policy cannot read it to its end, is refused: the task before it
+    has ended, as the person may have meant it.
 
     Args:
-        config: Limits.
+        config: Limits of a task.
         stillness: What counts as rest, channel by channel of the policy; without it base channels
             come first, and joints turn.
+        unreadable: Why the policy cannot read a text to its end, empty where it can; see
+            `interfaces.reading_problem`.
 
     Attributes:
         state: The present state.
@@ -77,8 +82,10 @@ class TaskManager:
             missing; empty where it can.
     """
 
-    def __init__(self, config: TaskConfig, stillness: Stillness | None = None) -> None:
+    def __init__(self, config: TaskConfig, stillness: Stillness | None = None,
+                 unreadable: Callable[[str], str] = lambda text: '') -> None:
         self.config = config
+        self._unreadable = unreadable
         self.state = TaskState.IDLE
         self.reason = ''
         self.generation = 0
@@ -86,6 +93,7 @@ class TaskManager:
         self.blind = ''
         self._instruction: Instruction | None = None
         self._attempt = 0
+        self._wording = ''
         self._began_s = 0.0  # when the command came
         self._closed_s = 0.0  # since when this attempt waits for the gate
         self._gate_open = False
@@ -111,7 +119,7 @@ class TaskManager:
         """The words to give the policy now; None where there is nothing to do."""
         if self._instruction is None or not self.is_active:
             return None
-        return reword(self._instruction, self._attempt)
+        return self._wording
 
     @property
     def attempt(self) -> int:
@@ -129,11 +137,14 @@ class TaskManager:
             self.stop(now_s)
             self._instruction, self.state = instruction, TaskState.DONE
             return
+        if problem := instruction.unclear or self._unreadable(instruction.text):
+            self.refuse(instruction, problem, now_s)
+            return
         if self.is_active and self.instruction.casefold() == instruction.text.casefold():
             return
         self._instruction = instruction
         self.instruction_id += 1
-        self._attempt = 0
+        self._attempt, self._wording = 0, instruction.text
         self._began_s = now_s
         self._acting_s, self._elapsed_s = None, 0.0
         self._start(TaskState.RUNNING, '', now_s)
@@ -250,6 +261,8 @@ class TaskManager:
         if self._acting_s is not None:
             self._pause(now_s)
         self._attempt += 1
+        if self._instruction is not None:
+            self._wording = reword(self._instruction, self._attempt, self._unreadable)
         self._start(TaskState.RETRYING,
                     f'retry {self._attempt} of {self.config.max_retries}: {reason}', now_s)
 

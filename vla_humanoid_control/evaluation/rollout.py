@@ -16,7 +16,7 @@ from vla_humanoid_control.evaluation.held import BEYOND_IT, WATCH_S, HoldWatch
 from vla_humanoid_control.evaluation.impaired_view import ImpairedView
 from vla_humanoid_control.evaluation.suite import HELD_FAMILIES, Episode
 from vla_humanoid_control.evaluation.watching import InterventionCounter
-from vla_humanoid_control.interfaces import Policy
+from vla_humanoid_control.interfaces import Policy, reading_problem
 from vla_humanoid_control.language.intake import Rejection
 from vla_humanoid_control.perception.frames import FrameLimits
 from vla_humanoid_control.pipeline import Pipeline
@@ -150,7 +150,8 @@ class Rollout:
     def new_pipeline(self) -> Pipeline:
         """A pipeline that begins now, with everything closed and nothing heard."""
         controller = Controller(self.policy.spec, self.robot, ControllerConfig(),
-                                FrameLimits(frozen_at_rest=True), self.task)
+                                FrameLimits(frozen_at_rest=True), self.task,
+                                reading_problem(self.policy))
         safety = SafetySupervisor(self.robot, self.safety, self.world.time_s)
         return Pipeline(controller, self.policy, ConfidenceGate(self.gate), safety,
                         self.latency_s)

@@ -59,6 +59,11 @@ class SentenceEncoder:
         self._tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
         self._model: Any = AutoModel.from_pretrained(
             str(folder), local_files_only=True, use_safetensors=True).eval()
+        # Of its own, so that counting in one thread does not disturb encoding in another.
+        self._counter = type(self._tokenizer.backend_tokenizer).from_str(
+            self._tokenizer.backend_tokenizer.to_str())
+        self._counter.no_truncation()
+        self._counter.no_padding()
         self._cache: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
         read = {w for w in self._tokenizer.get_vocab() if w.isalpha()}
         self._speller = Speller(read | other_words(), task_words())
@@ -67,11 +72,20 @@ class SentenceEncoder:
         """The text as it is read: slips of the finger are put right, see `spelling.py`."""
         return self._speller.correct(text)
 
+    def too_long(self, text: str) -> str:
+        """Why a text cannot be read to its end, for people; empty where it can."""
+        count = len(self._counter.encode(self.correct(text)).ids)
+        if count <= MAX_TOKENS:
+            return ''
+        return (f'the instruction is longer than the policy reads, {count - 2} word pieces where '
+                f'{MAX_TOKENS - 2} fit: say it shorter')
+
     def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Token features of some texts.
 
         Args:
-            texts: N texts, corrected first; what is beyond 24 tokens is cut off.
+            texts: N texts, corrected first. What is beyond 24 tokens is cut off: ask `too_long`
+                before acting on one.
 
         Returns:
             Features, float32 [N, 24, 384], zero where there is no token, and the mask of tokens,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from vla_humanoid_control.language.qualifiers import why_unclear
@@ -123,16 +124,19 @@ _AGAIN = (('go to ', ('walk to ', 'move towards ')),
           ('walk ', ('move ', 'step ')))
 
 
-def reword(instruction: Instruction, attempt: int) -> str:
+def reword(instruction: Instruction, attempt: int,
+           unreadable: Callable[[str], str] = lambda text: '') -> str:
     """The words to give the policy on a retry: the same meaning, said otherwise.
 
     Args:
         instruction: What the person said.
         attempt: 0 is the person's own wording, 1 the plain imperative, 2 and more say that again
             with other words. The same attempt always gives the same words, and of the first
-            four attempts no two give the same.
+            four attempts no two give the same, where the policy can read them.
+        unreadable: Why the policy cannot read a text, empty where it can.
     """
-    if attempt <= 0:
+    # Plainer words would lose what makes it unclear: 'do not' is none of them.
+    if attempt <= 0 or instruction.unclear:
         return instruction.text
     plain = _plain(instruction.text)
     again = next(([other + f'{plain} '[len(start):] for other in others]
@@ -140,8 +144,8 @@ def reword(instruction: Instruction, attempt: int) -> str:
     wordings = [plain, *(w.strip() for w in again), f'please {plain}', f'now {plain}',
                 f'{plain} please']
     said = ' '.join(instruction.text.casefold().split())
-    fresh = [w for w in wordings if w != said]
-    return fresh[(attempt - 1) % len(fresh)]
+    fresh = [w for w in wordings if w != said and not unreadable(w)]
+    return fresh[(attempt - 1) % len(fresh)] if fresh else instruction.text
 
 
 def _plain(text: str) -> str:

@@ -47,7 +47,8 @@ _CONDITION = re.compile(r'\b(?:' + '|'.join((
     r'(?:as|so) (?:soon|long) as|(?:every|each|next|any|the first|the last) time|by the time',
     rf'(?:before|once|the {_SOON}|directly|immediately) (?:{_WHO}|{_THIS}|there|done|finished|'
     r'\w+ing)',
-    r'(?:on|at|upon) (?:my|the|a|his|her|this|that) (?:signal(?! red)|command|mark|word|count|cue|beep|'
+    r'(?:on|at|upon) (?:my|the|a|his|her|this|that) (?:signal(?! red)|command|mark|word|count|'
+    r'cue|beep|'
     r'order|whistle|sign)|(?:up)?on (?:hearing|seeing|receiving)',
     rf'in (?:about )?(?:a|an|one|two|three|four|five|six|seven|eight|nine|ten|twenty|thirty|\d+|'
     rf'some|a few) (?:more )?(?:{_SOON}|hour|while|sec|min)s?',
@@ -80,41 +81,52 @@ _POLITE = (
     r'do not (?:(?:forget|hesitate) to|be (?:shy|afraid))\b', r'never mind me\b',
     r'no (?:problem|worries|hurry|rush|doubt|offence|time to lose)\b',
     r'no need to (?:pick|grab|lift|grasp|take|hurry|rush)(?: it(?: up)?)?\b',
-    r'today , not tomorrow\b', r'i ca not reach you\b', rf'(?:^|(?<=, ))after that\b(?= ,)')
+    r'today , not tomorrow\b', r'i ca not reach you\b', r'(?:^|(?<=, ))after that\b(?= ,)')
 _MANNER = (
     rf'without (?:delay|{_TURNING})(?! {_WHERE}\b)',
     r'without stopping (?:up |over )?(?:to|towards?)\b',
-    rf'do not {_TURN} ?,? (?:but|just|and move your)\b', rf'{_WAY} (?:but|and) do not {_TURN}{_END}',
+    rf'do not {_TURN} ?,? (?:but|just|and move your)\b',
+    rf'{_WAY} (?:but|and) do not {_TURN}{_END}',
     r'(?:but|and) do not (?:lift|grab|grasp|take|pick|hold|move) it\b', r'but not your body\b',
-    r'not (?:here|there|to me|walking|so (?:close|near|far)) ,', r'not (?:only|just) (?:the|your) head\b',
+    r'not (?:here|there|to me|walking|so (?:close|near|far)) ,', r'not (?:only|just) (?:the|'
+    r'your) head\b',
     r'while i watch\b', r'(?<=a )while\b', r'(?<=little )while\b',
-    r'while (?:(?:you keep )?(?:facing|looking at)|you stand still)\b', r'when seen from\b', r'and nothing else\b',
+    r'while (?:(?:you keep )?(?:facing|looking at)|you stand still)\b', r'when seen from\b',
+    r'and nothing else\b',
     r'forget (?:the rest|me not)\b')
 _GOAL = (
     r'(?:until|till|til) you (?:are (?:facing|at|next to|near|beside|by|in front of|close to|'
     r'there)|face|look|reach|arrive at|get to|come to|stand)\b',
     r'(?:until|till|til) (?:it|(?:the|your) (?:hand|finger|palm|arm)s?) '
-    r'(?:is (?:at|on)|reaches|touches|meets)\b', r'(?:until|till|til) i (?:say stop|see your back)\b',
-    r'as if\b', rf'before (?:you(?= as\b|{_END[3:]}|we go{_END}|crossing\b)', r'as before\b', r'one foot before the other\b')
+    r'(?:is (?:at|on)|reaches|touches|meets)\b', r'(?:until|till|til) i (?:say stop|'
+    r'see your back)\b',
+    r'as if\b', rf'before (?:you(?= as\b|{_END[3:]}|we go{_END}|crossing\b)', r'as before\b',
+    r'one foot before the other\b')
 # 'Stand before the red box' is a place, 'wave before the lights go out' is a condition.
-_CLAUSE = (r'(?:(?:go|start|stop|end|ring|turn|leave|arrive|fall|begin|say|open|beep|whistle|blink|'
-           r'move|drop|roll|sound|change|appear|come|close|hit|count)e?s?|finish(?:es)?|has|have|is|'
+_CLAUSE = (r'(?:(?:go|start|stop|end|ring|turn|leave|arrive|fall|begin|say|open|beep|whistle|'
+           r'blink|'
+           r'move|drop|roll|sound|change|appear|come|close|hit|count)e?s?|finish(?:es)?|has|have|'
+           r'is|'
            r'are|was|were|went|came|rang|gets?)')
 
 
 _NOUN = rf'(?:the|a|that|this)\b(?! (?:(?!that|which|whose)\w+ ){{1,7}}?{_CLAUSE}\b)'
-_PLACE = (rf'(?:stand|stop|wait|stay|park|rest|up|appear|halt|be|place|position|yourself) before {_NOUN}',
+_PLACE = (rf'(?:stand|stop|wait|stay|park|rest|up|appear|halt|be|place|position|'
+          rf'yourself) before {_NOUN}',
           rf'(?:go|walk|run|head|come) after {_NOUN}')
 _HARMLESS = re.compile(rf'\b(?:{"|".join((*_POLITE, *_MANNER, *_GOAL, *_PLACE))})')
 
 # Words in which a slip of the finger is forgiven, the likelier first, and words that are no slip.
-_SLIPS = ('not', 'never', 'without', 'dont', 'cannot', 'doesnt', 'unless', 'until', 'where', 'wheel', 'wine', 'when',
-          'whenever', 'before', 'after', 'while', 'instead', 'except', 'avoid', 'nothing', 'nobody',
+_SLIPS = ('not', 'never', 'without', 'dont', 'cannot', 'doesnt', 'unless', 'until', 'where',
+          'wheel', 'wine', 'when',
+          'whenever', 'before', 'after', 'while', 'instead', 'except', 'avoid', 'nothing',
+          'nobody',
           'neither', 'rather', 'refrain', 'provided', 'tomorrow', 'down', 'nearer', 'mind', 'time',
           'your', 'turn', 'walk', 'have', 'head', 'come', 'much', 'like', 'next', 'glad', 'else',
           'pick')
 _OTHER_WORDS = frozenset((
-    'net', 'nut', 'nit', 'nod', 'nor', 'now', 'note', 'done', 'dot', 'don', 'dent', 'dint', 'donut',
+    'net', 'nut', 'nit', 'nod', 'nor', 'now', 'note', 'done', 'dot', 'don', 'dent', 'dint',
+    'donut',
     'dolt', 'newer', 'whey', 'wren', 'wend', 'untie', 'alter', 'aster', 'avid', 'excerpt',
     'noting', 'nether', 'cannon', 'white', 'whale', 'whine', 'whole', 'cone', 'hand', 'lime'))
 _WORDS = re.compile(r'(?<![\\a-z])[a-z]{3,}(?!\(\?:)')

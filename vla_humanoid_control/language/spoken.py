@@ -50,7 +50,7 @@ def visible(text: str, gap: str = '') -> str:
 
 
 def spoken(text: str) -> str:
-    """The words of a visible text in lower case, contractions written out, with ',' for every pause.
+    """The words of a visible text: lower case, contractions written out, ',' for a pause.
 
     For instance: "DON'T  moooove!" is 'do not move ,'.
     """

@@ -26,7 +26,8 @@ _ADVERB = _any('completely', 'perfectly', 'absolutely', 'totally', 'fully', 'ver
 _STAND = _any('here', 'there', 'where you (?:are|stand)', 'as you are', 'like that')
 _SPOT = (r'(?:in|on|at|to)(?: (?:the|your|this|that|its))?(?: (?:current|present))? '
          r'(?:place|position|spot|tracks|pose|rest|ease)')
-_STATUE = (r'(?:a |an )?(?:statue|rock|stone|tree|lamp ?post|pillar|post|monument|mannequin|picture|'
+_STATUE = (r'(?:a |an )?(?:statue|rock|stone|tree|lamp ?post|pillar|post|monument|mannequin|'
+           r'picture|'
            r'wax figure|snowman|block of ice|scarecrow)')
 _STILL = _any('still', 'motionless', 'immobile', 'stationary', 'static', 'frozen', 'unmoving',
               'steady', 'calm', 'quiet', 'fixed', 'idle', 'passive', 'inactive', 'inert', 'put',
@@ -48,14 +49,17 @@ _GERUND = (r'(?:moving|walking|turning|going|running|waving|looking|reaching|spi
 _HALT = _any('stop', 'halt', 'standstill', 'rest', 'end', 'pause', 'break', 'breather')
 _HOW = r'(?:(?:emergency|full|immediate|complete|total|quick|gentle|dead|short|e) )'
 _WHO = _any('yourself', 'the robot', 'it', 'your body', _IT, _MOTION)
-_SPAN = (r'(?:for )?(?:now|(?:a|an|one) (?:moment|second|minute|bit|while|sec|tick|little|instant)|'
+_SPAN = (r'(?:for )?(?:now|(?:a|an|one) (?:moment|second|minute|bit|while|sec|tick|little|'
+         r'instant)|'
          r'a ?while|a little|(?:two|three|five|ten|\d+) (?:seconds|minutes))')
 _UNTIL = _any(r'(?:until|till) i (?:am back|return|say (?:so|go)|(?:tell|call) you)',
               r'(?:until|till) (?:further notice|told otherwise)',
               r'for (?:further notice|my (?:signal|word|next command)|new orders|'
               r'the next command)')
-_EXTENT = _any('on', 'at all', 'any ?more', 'any (?:further|farther|longer)', 'further', 'anywhere',
-               '(?:an|one|another) (?:inch|muscle|step|bit)', 'a (?:muscle|finger|foot|thing|step)')
+_EXTENT = _any('on', 'at all', 'any ?more', 'any (?:further|farther|longer)', 'further',
+'anywhere',
+               '(?:an|one|another) (?:inch|muscle|step|bit)',
+               'a (?:muscle|finger|foot|thing|step)')
 
 # --- cores --------------------------------------------------------------------------------------
 
@@ -71,36 +75,41 @@ _CORES = (
     rf'{_any(_GERUND, _MOTION, _BODY, _TASK, _IT, "yourself")}',
     rf'(?:finish|knock off|lay off|refrain from|desist from|cut|leave|undo|scratch) '
     rf'{_any(_GERUND, _MOTION, _IT)}',
-    rf'(?:leave|scratch|undo) {_TASK}', rf'forget {_any("it(?: all)?", "that", "this", "(?:the|this|that) (?:task|mission)", "everything", _DOING)}',
-    rf'(?:cut|lock|freeze|kill) {_any(_BODY, _MOTION)}', 'hold all joints', rf'(?:stop|halt|freeze) {_STATE}', 'stop in the middle of it',
+    rf'(?:leave|scratch|undo) {_TASK}',
+    rf'forget (?:it(?: all)?|everything|(?:the|this|that) (?:task|mission)|that|this|{_DOING})',
+    rf'(?:cut|lock|freeze|kill) {_any(_BODY, _MOTION)}', 'hold all joints',
+    rf'(?:stop|halt|freeze) {_STATE}', 'stop in the middle of it',
     '(?:stop|halt|freeze) mid step', 'cease to move', 'stop (?:short|dead|cold)',
     # States to be in.
     rf'(?:stand|stay|keep|remain|be|become|hold(?: yourself)?|rest|pause|wait|park|idle|hang|'
     rf'chill|relax|settle)(?: {_STATE})+',
-    rf'{_ADVERB}? ?(?:still|motionless|stationary|steady)', rf'(?:you )?still',
-    rf'(?:hold|keep|maintain|stand) (?:the|your|that|this)?(?: (?:current|present))? ?'
-    rf'(?:position|place|pose|stance|ground|station)',
+    rf'{_ADVERB}? ?(?:still|motionless|stationary|steady)', r'(?:you )?still',
+    r'(?:hold|keep|maintain|stand) (?:the|your|that|this)?(?: (?:current|present))? ?'
+    r'(?:position|place|pose|stance|ground|station)',
     rf'(?:keep|hold) {_BODY} (?:{_STATE}|where they are)',
     rf'(?:stop|halt|wait|stay|stand|rest|remain|pause|hold|freeze|hang)(?: on| up)? '
     rf'{_any(_SPAN, _UNTIL, "just there")}',
-    rf'(?:be|become|play|turn into|(?:act|stand|stay|freeze) like|pretend to be|imitate) {_STATUE}',
+    rf'(?:be|become|play|turn into|(?:act|stand|stay|freeze) like|pretend to be|'
+    rf'imitate) {_STATUE}',
     # Coming to a halt, making one, using the brakes.
     rf'(?:come|get|slow|grind|draw|slow down|(?:bring|put) {_WHO})(?: down)? to '
     rf'(?:(?:a|an) )?{_HOW}*{_HALT}',
-    rf'(?:(?:(?:make|do|take|have|perform|trigger) )?an? |(?:perform|trigger) the )?{_HOW}*{_HALT}',
-    rf'(?:hit|apply|slam on|put on|pull|use|push|squeeze|touch|get on|step on|stamp on|jam on|'
-    rf'throw on) (?:the|your) (?:emergency )?(?:brakes?|brake pedal|handbrake|stop button)',
+    rf'(?:(?:(?:make|do|take|have|perform|trigger) )?an? |(?:perform|'
+    rf'trigger) the )?{_HOW}*{_HALT}',
+    r'(?:hit|apply|slam on|put on|pull|use|push|squeeze|touch|get on|step on|stamp on|jam on|'
+    r'throw on) (?:the|your) (?:emergency )?(?:brakes?|brake pedal|handbrake|stop button)',
     r'(?:full )?brakes?(?: on| now)?', 'anchors', 'drop anchor',
     # Not to move.
-    rf'(?:please )?(?:do not|never|not|you (?:must|may|should|shall) not|do not you|nobody|no one) '
+    rf'(?:please )?(?:do not|never|not|you (?:must|may|should|shall) not|do not you|nobody|'
+    rf'no one) '
     rf'(?:move|budge|stir|twitch|wiggle|walk|go|continue|proceed|carry on|act|do anything|'
     rf'keep (?:going|moving|walking|turning)|lift a foot|do a thing|'
     rf'(?:make|take) (?:a|any|one|another)(?: more)? (?:move|movement|steps?))(?: {_EXTENT})*',
     r'(?:do not|never) take any more steps', r'not (?:a|an|one|another|any)(?: (?:more|single))? '
     r'(?:step|inch)(?: (?:more|further))?', r'not any ?(?:more|further)',
     r'(?:no longer move|(?:move|walk|go|step) no (?:more|further))',
-    rf'(?:no|zero) (?:(?:more|further) )?(?:movement|motion|moving|steps|action|activity|speed|'
-    rf'velocity)', r'no more (?:walking|turning|of (?:that|this))', r'no (?:more|further)',
+    r'(?:no|zero) (?:(?:more|further) )?(?:movement|motion|moving|steps|action|activity|speed|'
+    r'velocity)', r'no more (?:walking|turning|of (?:that|this))', r'no (?:more|further)',
     r'(?:speed|velocity) zero|(?:zero|set) your velocity(?: to zero)?|set speed to zero',
     r'do (?:absolutely )?(?:nothing|zero|no more)(?: (?:more|further|at all))?',
     r'(?:take|make) no (?:action|move|movement|motion)|not move',
@@ -117,7 +126,8 @@ _CORES = (
     r'pull up|stop over|sit tight|hang (?:tight|loose|on)|hold (?:on|up|fast|your horses)|wait up|'
     r'(?:cool|cut|knock|pack|call|quit|stop|drop|leave|hold) it(?: (?:out|off|in|a day|down|'
     r'at that))?|'
-    r'cut that out|cool down|give it a rest|(?:give|rest) your (?:legs|feet)(?: a rest)?|take five|'
+    r'cut that out|cool down|give it a rest|(?:give|rest) your (?:legs|feet)(?: a rest)?|'
+    r'take five|'
     r'take it easy|let it (?:be|go)|(?:settle|calm) down|slow down and stop|'
     r'stand (?:down|by|fast|easy|at ease)|never mind and stop',
     r'(?:everything|everybody|everyone|all) stop', r'freeze frame',
@@ -137,12 +147,14 @@ _LEADS = (
     _CALL, r'hello|hi|hey|hiya|oi|oy|ho|wow|ouch|oops|yikes|uh oh|(?:hello|hi|hey) there',
     r'good (?:morning|afternoon|evening)|how are you|(?:nice|good) to see you|nice weather today|'
     r'what a day',
-    r'um+|uh+|er+m?|hmm+|ah|oh|so|well|ok(?:ay|ey)?(?: dokey)?|yes|yeah|no|fine|good|great|perfect|'
+    r'um+|uh+|er+m?|hmm+|ah|oh|so|well|ok(?:ay|ey)?(?: dokey)?|yes|yeah|no|fine|good|great|'
+    r'perfect|'
     r'easy|very good|well done|right|come on|wow',
     r'please|pretty please|kindly|pls|plz|just|simply|only|now|then|and|also|finally|lastly|again|'
     r'next|first|second|once more|after that|to begin with|to start|and now|now then|at once|'
     r'immediately|quick(?:ly)?|fast|asap|chop(?: chop)?|completely|no time to lose',
-    r'careful|be careful|danger|watch out|look out|attention|caution|warning|listen(?: up| to me)?|'
+    r'careful|be careful|danger|watch out|look out|attention|caution|warning|listen(?: up|'
+    r' to me)?|'
     r'mind me|excuse me|pardon me|sorry(?: to bother you)?|for (?:god|heaven)s? ?s? sake',
     rf'(?:i|we|they|he) {_SAY}s? (?:you|of you)(?: to)?(?: be)?|(?:i|we) (?:want|need|would like)|'
     rf'let us have(?: you to)?|what i want is that you|i (?:said|say)|i was hoping you would',
@@ -156,11 +168,13 @@ _LEADS = (
     r'i(?: would)? appreciate it) if you (?:could|would)|it would be nice of you to|'
     r'(?:it would be great|i would be happy) to see you|if (?:you would|possible|it is not too '
     r'much trouble)|(?:when|whenever) you (?:have a moment|like)|at your convenience',
-    r'(?:the|your|my|this|new|next)(?: (?:next|new))? (?:job|task|order|plan|idea|mission|step|thing|'
+    r'(?:the|your|my|this|new|next)(?: (?:next|new))? (?:job|task|order|plan|idea|mission|step|'
+    r'thing|'
     r'instruction|command)(?: is to)?|(?:command|instruction|order|action|task)|'
     r'it is (?:time|your turn) to|time to|here is (?:what you do|your task)|this is what i want|'
     r'what you do now|do(?: this| the following)?|start now',
-    r'(?:go ahead|hurry(?: up)?|be (?:a dear|nice|so kind|a good robot)|do me a favour|do me a favor) and|'
+    r'(?:go ahead|hurry(?: up)?|be (?:a dear|nice|so kind|a good robot)|do me a favour|'
+    r'do me a favor) and|'
     r'be so kind(?: as to)?|feel free to|try to|remember to|make sure (?:to|you)|do not forget to|'
     r'let us(?: see| try this)?|show me how you|let me see you|as we practised|'
     r'for the (?:demo|test)|thanks(?: for that)?|thank you',
@@ -179,7 +193,8 @@ _TAILS = (
     rf'today not tomorrow|completely|{_SPAN}|{_UNTIL}|at all',
     _STATE, _ADVERB, rf'and (?:wait|stay|stand|hold|do nothing|do not move)(?: {_STATE})?',
     r'while i (?:watch|check you)|before (?:we go|(?:something|anything) happens)|'
-    r'and nothing else|so we can go home|and then we are done|for the photo|that is all(?: i ask)?|'
+    r'and nothing else|so we can go home|and then we are done|for the photo|'
+    r'that is all(?: i ask)?|'
     r'it is just a test',
 )
 

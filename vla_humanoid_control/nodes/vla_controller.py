@@ -18,6 +18,7 @@ from vla_humanoid_control.confidence.score import SIGNALS, read_signals
 from vla_humanoid_control.control.controller import Controller, ControllerConfig
 from vla_humanoid_control.control.inference import InferenceWorker
 from vla_humanoid_control.control.task import TaskConfig
+from vla_humanoid_control.interfaces import reading_problem
 from vla_humanoid_control.language.intake import Rejection
 from vla_humanoid_control.perception.frames import FrameLimits
 from vla_humanoid_control.perception.image_decoding import ImageError
@@ -82,7 +83,8 @@ class VlaController(ManagedNode):
         p = self._chosen.value
         robot = load_robot(p.robot)
         policy = load_policy(p.policy or DEFAULT_POLICY, robot, p.confidence_signals)
-        self.controller = Controller(policy.spec, robot, **self._settings.values)
+        self.controller = Controller(policy.spec, robot, **self._settings.values,
+                                     unreadable=reading_problem(policy))
         self._joint_names = frozenset(j.name for j in robot.controlled)
         self._loop = LoopTiming(self.controller.period_s)
         self._announced = ''

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from vla_humanoid_control.confidence.score import SIGNALS, Combinations, Score, disagreement
-from vla_humanoid_control.interfaces import PolicySpec
+from vla_humanoid_control.interfaces import PolicySpec, UnreadableError
 from vla_humanoid_control.language.encoder import SentenceEncoder, default_encoder
 from vla_humanoid_control.models.checkpoint import Checkpoint, load_checkpoint
 from vla_humanoid_control.models.transforms import (
@@ -74,8 +74,18 @@ class CheckpointPolicy:
         policy._words = None
         return policy
 
+    def unreadable(self, text: str) -> str:
+        """Why a text cannot be read to its end; empty where it can."""
+        return self._encoder.too_long(text)
+
     def reset(self, instruction: str) -> None:
-        """Begin a new instruction, in plain English."""
+        """Begin a new instruction, in plain English.
+
+        Raises:
+            UnreadableError: It is longer than the encoder reads.
+        """
+        if problem := self.unreadable(instruction):
+            raise UnreadableError(problem)
         tokens, mask = self._encoder.encode([instruction])
         length = max(1, int(mask.sum()))
         self._words = (torch.from_numpy(tokens[:, :length]), torch.from_numpy(mask[:, :length]))
