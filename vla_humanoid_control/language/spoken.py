@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 # Categories of characters that are not seen: control, format (byte order mark, zero-width space,
 # bidirectional marks), surrogate, separators of lines and paragraphs, private use, unassigned.
@@ -44,6 +45,8 @@ def visible(text: str, gap: str = '') -> str:
         gap: What takes the place of an unseen character. Line breaks and tabs separate words in
             any case.
     """
+    if text.isascii() and text.isprintable():
+        return ' '.join(text.replace('`', "'").split())
     text = _ESCAPES.sub(gap, text.translate(_APOSTROPHES))
     text = unicodedata.normalize('NFKD', text)
     return ' '.join(''.join(_shown(c, gap) for c in text).split())
@@ -62,10 +65,11 @@ def spoken(text: str) -> str:
     return ' '.join(re.sub(r'[^\w, ]|_', ' ', text).split())
 
 
+@lru_cache(maxsize=16)  # a stop is looked for first, then a negation
 def readings(text: str) -> tuple[str, ...]:
     """What was said, by `spoken`; twice where it matters whether unseen characters part words."""
-    joined, parted = spoken(visible(text)), spoken(visible(text, ' '))
-    return (joined,) if joined == parted else (joined, parted)
+    joined, parted = visible(text), visible(text, ' ')
+    return tuple(map(spoken, (joined,) if joined == parted else (joined, parted)))
 
 
 def _shown(character: str, gap: str) -> str:
