@@ -139,7 +139,10 @@ _SPELLER = Speller(_OTHER_WORDS | _SAID, {word: -place for place, word in enumer
 def why_unclear(text: str) -> str:
     """Why an instruction that is no stop must not be acted on; empty where it may."""
     for said in readings(text):
-        rest = _HARMLESS.sub('~', _SPELLER.correct(said))
+        rest = _SPELLER.correct(said)
+        if not (_NEGATION.search(rest) or _CONDITION.search(rest)):
+            continue  # most commands: what sounds like one need not be looked for
+        rest = _HARMLESS.sub('~', rest)
         for name, pattern in (('negation', _NEGATION), ('condition', _CONDITION)):
             if found := pattern.search(rest):
                 return f'{found[0]!r} is a {name}; {ASK}'

@@ -216,7 +216,7 @@ _OTHER_WORDS = frozenset((
     'step', 'top', 'hop', 'shop', 'sit', 'bold', 'half', 'want', 'way', 'say', 'hand', 'sand',
     'love', 'where', 'light', 'night', 'were', 'talking', 'hear', 'hare', 'her', 'these', 'three',
     'more', 'shut', 'salt', 'cold', 'told', 'gold', 'quite', 'stow', 'stomp', 'stab', 'sway',
-    'chase', 'waft', 'note', 'nod', 'nut', 'net', 'newer'))
+    'chase', 'waft', 'bread', 'note', 'nod', 'nut', 'net', 'newer'))
 _SAID = frozenset(re.findall(r'(?<![a-z\\])[a-z]+', ' '.join((*_CORES, *_LEADS, *_TAILS))))
 # 'top' and 'hop' are no stop: the first letter is right. Where two words are as near, the first.
 _SPELLER = Speller(_OTHER_WORDS | _SAID, {word: -place for place, word in enumerate(dict.fromkeys(
