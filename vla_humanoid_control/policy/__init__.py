@@ -1,1 +1,1 @@
-"""The policy protocol, chunk playback, and backends."""
+"""Policies by name or folder, and whether they fit a robot."""
