@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,27 +21,21 @@ from benchmarks.figures import (
     measure_loop,
     summarise,
 )
-from benchmarks.report import GraphFigures
+from benchmarks.report import GraphFigures, needed
 from benchmarks.robot_side import CAMERA_HZ as CAMERA_HZ
 from benchmarks.robot_side import RobotSide
 from benchmarks.tracing import TRACE
-from vla_humanoid_control.confidence.gate import LOWEST_THRESHOLD
 from vla_humanoid_control.graph.bringup import Deployment, NodeEntry, ProcessGroup, graph
 from vla_humanoid_control.graph.domain import claimed_domain
 from vla_humanoid_control.robot.spec import RobotSpec
-from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.resources import config_path
 
 POLICY_HZ, SAFETY_HZ = 10.0, 50.0
 START_S = 120.0  # at most, until all nodes are there
-FEWEST = 10  # commands that a measurement needs
-SETTLE_S = 1.5  # after the command, before anything counts
-# The gate is held open and the task is never done, so that every inference becomes a command.
+SETTLE_S = 1.5  # after the first command, before anything counts
+ANOTHER_S = 2.5  # between two commands: a turn is not yet done then, and the policy always acts
 _OVERRIDES: dict[str, dict[str, Any]] = {
-    'vla_controller': {'rate_hz': POLICY_HZ, 'task.time_limit_s': 3600.0,
-                       'task.done_threshold': 1.0, 'task.done_ticks': 100},
-    'confidence_monitor': {'gate.open_threshold': LOWEST_THRESHOLD,
-                           'gate.close_threshold': LOWEST_THRESHOLD},
+    'vla_controller': {'rate_hz': POLICY_HZ},
     'safety_monitor': {'remember_latch': False, 'safety.rate_hz': SAFETY_HZ},
 }
 
@@ -53,8 +48,8 @@ class Setting:
         robot_name: Name or path of the robot file.
         robot: What is in it.
         policy: Folder of a checkpoint, or a policy name.
-        frames: Camera images to send, RGB uint8 [480, 640, 3].
-        instruction: What the robot is told.
+        frames: Camera images of a full turn, RGB uint8 [480, 640, 3].
+        instructions: What the robot is told, in turn.
         ticks: Ticks of the policy's loop to measure.
         out: Folder for logs and notes.
     """
@@ -63,7 +58,7 @@ class Setting:
     robot: RobotSpec
     policy: str
     frames: Sequence[NDArray[np.uint8]]
-    instruction: str
+    instructions: Sequence[str]
     ticks: int
     out: Path
 
@@ -104,7 +99,7 @@ def measure_graph(setting: Setting) -> GraphFigures:
                                                   1 / POLICY_HZ),
              '/cmd_vel': measure_loop([a for a, _ in side.arrivals], 1 / SAFETY_HZ)}
     return _figures(trace[trace[:, 0] >= first_ns], side, messages, (published, delivered), loops,
-                    missed)
+                    missed, setting.ticks)
 
 
 def measure_textbook(setting: Setting) -> GraphFigures:
@@ -127,14 +122,14 @@ def measure_textbook(setting: Setting) -> GraphFigures:
     loops = {'/cmd_vel': measure_loop([a for a, _ in side.arrivals], 1 / POLICY_HZ)}
     trace = data['commands']
     return _figures(trace[trace[:, 0] >= first_ns], side, {}, (published, int(data['frames'])),
-                    loops, {})
+                    loops, {}, setting.ticks)
 
 
 def _drive(side: RobotSide, group: ProcessGroup, setting: Setting, acts: Any) -> None:
     """Start the camera, give the command, wait until it is acted on, forget what was before."""
     side.film(True)
     _pause(side, group, 0.5)
-    side.say(setting.instruction)
+    side.say(setting.instructions[0])
     side.spin_until(lambda: acts() and side.arrivals, START_S,
                     f'a reaction to the command; see {setting.out}/graph.log', group.check)
     _pause(side, group, SETTLE_S)
@@ -142,14 +137,25 @@ def _drive(side: RobotSide, group: ProcessGroup, setting: Setting, acts: Any) ->
 
 
 def _measure(side: RobotSide, group: ProcessGroup, setting: Setting) -> None:
+    """Note what comes for so many ticks, and give another command now and then."""
     side.note(True)
-    _pause(side, group, setting.ticks / POLICY_HZ + 0.2)
-    # On a machine that is far too slow, go on until there is something to speak of.
-    proposed = side.stamped['gated']
-    side.spin_until(lambda: len(side.arrivals) >= FEWEST
-                    and (not proposed or len({s for s, _ in proposed}) >= FEWEST), 60.0,
-                    f'{FEWEST} commands', group.check)
+    until_s = time.monotonic() + setting.ticks / POLICY_HZ + 0.2
+    for instruction in itertools.cycle((*setting.instructions[1:], setting.instructions[0])):
+        # A person's words come at any time. Here they come after an action, so that none of the
+        # ticks that are measured falls between the words and the first action on them.
+        _wait_for_action(side, group)
+        side.say(instruction)
+        _pause(side, group, min(ANOTHER_S, until_s - time.monotonic()))
+        if time.monotonic() >= until_s:
+            break
     side.note(False)  # what follows, without a camera, is another matter
+
+
+def _wait_for_action(side: RobotSide, group: ProcessGroup) -> None:
+    """Until another frame was acted on; where none is, for a second."""
+    before, until_s = side.newest_ns, time.monotonic() + 1.0
+    side.spin_until(lambda: side.newest_ns != before or time.monotonic() > until_s, 30.0,
+                    'an action', group.check)
 
 
 def _pause(side: RobotSide, group: ProcessGroup, seconds: float) -> None:
@@ -168,17 +174,16 @@ def _wait_for_reports(side: RobotSide, group: ProcessGroup) -> None:
 
 
 def _figures(trace: NDArray[np.int64], side: RobotSide, messages: Mapping[str, NDArray[np.int64]],
-             frames: tuple[int, int], loops: Mapping[str, Loop], missed: Mapping[str, int]
-             ) -> GraphFigures:
+             frames: tuple[int, int], loops: Mapping[str, Loop], missed: Mapping[str, int],
+             ticks: int) -> GraphFigures:
     arrivals = np.array(side.arrivals, np.int64).reshape(-1, 2)
-    commands = first_commands(trace, arrivals)[1:-1]  # the ends may be cut off
-    if not len(commands):
-        raise UserError('No command followed from any camera frame: the robot was held all the '
-                        'time. The log says why.')
-    stamps = commands[:, 0]
-    acted = len(np.unique(trace[trace[:, 2] == 1, 1])) / len(np.unique(trace[:, 1]))
-    return GraphFigures(summarise((commands[:, 2] - stamps) / 1e6), _stages(commands, messages),
-                        *frames, loops, missed, acted)
+    commands = first_commands(trace, arrivals)
+    acted = len(commands)
+    if acted < needed(ticks):
+        return GraphFigures(None, {}, *frames, loops, missed, acted, ticks)
+    commands = commands[1:-1]  # the ends may be cut off
+    return GraphFigures(summarise((commands[:, 2] - commands[:, 0]) / 1e6),
+                        _stages(commands, messages), *frames, loops, missed, acted, ticks)
 
 
 def _stages(commands: NDArray[np.int64], messages: Mapping[str, NDArray[np.int64]]

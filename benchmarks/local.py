@@ -34,14 +34,14 @@ WIDTH, HEIGHT = 640, 480
 _SWINGING = ('neck', 'shoulder_pitch', 'wrist')  # these can move without touching the body
 
 
-def record_frames(robot: RobotSpec, count: int) -> list[NDArray[np.uint8]]:
-    """Camera images of the simulated robot walking in a curve, RGB uint8 [480, 640, 3]."""
+def record_turn(robot: RobotSpec, count: int) -> list[NDArray[np.uint8]]:
+    """What the simulated robot sees in a full turn to the left, RGB uint8 [480, 640, 3] each."""
     world = World(robot)
     try:
+        x, y, yaw = world.base_pose()
         frames = []
-        for _ in range(count):
-            world.apply(np.array([0.2, 0.0, 0.3]), {})
-            world.advance(1 / 30)
+        for step in range(count):
+            world.place_base(np.array([x, y, yaw + 2 * np.pi * step / count]))
             frames.append(world.render('head', WIDTH, HEIGHT).copy())
         return frames
     finally:

@@ -1,8 +1,8 @@
 """Plays the robot for a measurement: publishes what its sensors give, notes what reaches it.
 
 Frames are sent from a thread of its own and everything else from another, so that neither waits
-for the other nor for what is received. The robot stands in a wide room and follows joint commands
-at once.
+for the other nor for what is received. The robot is in a wide room and follows commands at once:
+its pictures turn with it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image, Imu, JointState, LaserScan
 from std_msgs.msg import String
 
+from vla_humanoid_control.channels import GATE
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.ros import qos
 from vla_humanoid_control.ros.messages import (
@@ -51,13 +52,15 @@ class RobotSide:
 
     Args:
         robot: The robot.
-        frames: Camera images, RGB uint8 [H, W, 3], sent one after the other, over and over.
+        frames: What the camera sees in a full turn to the left, in even steps, RGB uint8
+            [H, W, 3]. The one of the robot's heading is sent.
         domain_id: ROS domain of the graph.
 
     Attributes:
         frames_published: Camera frames sent so far.
         arrivals: When each /cmd_vel was sent and when it arrived, by the middleware's clock [ns].
         stamped: For the proposal and the gated topic, (stamp of the frame, when sent) [ns].
+        newest_ns: Stamp of the frame behind the newest gated proposal that is open [ns].
         health: Node name to the values that it last gave in /diagnostics.
         reports: How many diagnostics have come from each node.
     """
@@ -73,6 +76,7 @@ class RobotSide:
         self.frames_published = 0
         self.arrivals: list[tuple[int, int]] = []
         self.stamped: dict[str, list[tuple[int, int]]] = {'proposal': [], 'gated': []}
+        self.newest_ns = 0
         self.health: dict[str, Mapping[str, str]] = {}
         self.reports: dict[str, int] = {}
         self.task_state = ''
@@ -80,6 +84,7 @@ class RobotSide:
         self._frames = [rgb_to_msg(0, 'head_camera', frame) for frame in frames]
         self._positions = {j.name: j.home for j in robot.joints}
         self._twist = np.zeros(3)
+        self._pose = np.zeros(3)  # written by the thread of the sensors alone
         self._camera_on = threading.Event()
         self._ending = threading.Event()
         self._advertise()
@@ -187,6 +192,8 @@ class RobotSide:
         self._note_stamp('proposal', msg, info)
 
     def _on_gated(self, msg: JointState, info: Mapping[str, int]) -> None:
+        if GATE in msg.name and msg.position[list(msg.name).index(GATE)] == 1.0:
+            self.newest_ns = to_ns(msg.header.stamp)
         self._note_stamp('gated', msg, info)
 
     def _note_stamp(self, which: str, msg: JointState, info: Mapping[str, int]) -> None:
@@ -207,22 +214,23 @@ class RobotSide:
             due_s = self._sleep_until(due_s + 1 / CAMERA_HZ)
             if not self._camera_on.is_set() or self._ending.is_set():
                 continue
-            image = self._frames[self.frames_published % len(self._frames)]
+            turned = float(self._pose[2]) / (2 * np.pi)
+            image = self._frames[round(turned * len(self._frames)) % len(self._frames)]
+            image.data[len(image.data) // 2] ^= 1  # of a camera, no two pictures are equal
             image.header.stamp = to_stamp(time.time_ns())
             self._camera.publish(image)
             self.frames_published += 1
 
     def _feel(self) -> None:
         rng = np.random.default_rng(0)
-        due_s, step, pose = time.monotonic(), 0, np.zeros(3)
+        due_s, step = time.monotonic(), 0
         while not self._ending.is_set():
             due_s = self._sleep_until(due_s + 1 / JOINTS_HZ)
             step += 1
-            pose = pose + self._twist / JOINTS_HZ
-            self._publish_sensors(step, pose, rng)
+            self._pose = self._pose + self._twist / JOINTS_HZ
+            self._publish_sensors(step, rng)
 
-    def _publish_sensors(self, step: int, pose: NDArray[np.float64],
-                         rng: np.random.Generator) -> None:
+    def _publish_sensors(self, step: int, rng: np.random.Generator) -> None:
         stamp_ns = time.time_ns()
         noisy = {n: p + 1e-5 * e for (n, p), e in
                  zip(self._positions.items(), rng.standard_normal(len(self._positions)))}
@@ -232,7 +240,7 @@ class RobotSide:
                                1e-4 * rng.standard_normal(3), np.array([0.0, 0.0, 9.81]))
             self._out['imu'].publish(imu_to_msg(level, 'torso'))
         if 'odom' in self._out and step % ODOM_EVERY == 0:
-            self._out['odom'].publish(odometry_to_msg(stamp_ns, pose, self._twist))
+            self._out['odom'].publish(odometry_to_msg(stamp_ns, self._pose, self._twist))
         if 'scan' in self._out and step % SCAN_EVERY == 0:
             self._out['scan'].publish(scan_to_msg(room_scan(stamp_ns, rng), 'base_link'))
 

@@ -29,7 +29,9 @@ from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.outputs import check_folder, make_folder
 from vla_humanoid_control.support.resources import resource_path, share_dir
 
-INSTRUCTION = 'walk forward'
+INSTRUCTIONS = ('turn left', 'turn right')
+VIEWS = 120
+"""Camera images of a full turn; 3 degrees are hardly more than the base turns between two."""
 BUSY = 0.5
 """Load for each core before the start from which the figures say little."""
 
@@ -89,8 +91,8 @@ def _measure(arguments: argparse.Namespace, robot: Any, policy: Any, checkpoint:
     step, tick = check.measure(checks)
     _, crowded = local.SafetyCheck(robot, crowded=True).measure(checks)
     steps_per_s, factor, frames_per_s = local.simulator_speed(robot, seconds)
-    frames = local.record_frames(robot, 30)
-    forward = local.forward_pass(policy, robot, frames, INSTRUCTION, passes)
+    frames = local.record_turn(robot, VIEWS)
+    forward = local.forward_pass(policy, robot, frames, INSTRUCTIONS[0], passes)
     here = report.LocalFigures(forward, step, tick, crowded, check.moving, steps_per_s,
                                factor, frames_per_s)
     graph, textbook, camera_hz = _through_processes(arguments, robot, checkpoint, frames, ticks)
@@ -105,7 +107,7 @@ def _through_processes(arguments: argparse.Namespace, robot: Any, checkpoint: st
                        ticks: int) -> tuple[Any, Any, float]:
     processes = _benchmark('graph')
     (arguments.out / 'graph.log').unlink(missing_ok=True)
-    setting = processes.Setting(arguments.robot, robot, checkpoint, frames, INSTRUCTION, ticks,
+    setting = processes.Setting(arguments.robot, robot, checkpoint, frames, INSTRUCTIONS, ticks,
                                 arguments.out)
     _say(f'The graph, {ticks} ticks of the policy ...')
     graph = processes.measure_graph(setting)
