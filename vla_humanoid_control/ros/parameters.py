@@ -25,6 +25,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from vla_humanoid_control.support.errors import UserError, with_nearest
+from vla_humanoid_control.support.resources import docs_path
 
 T = TypeVar('T')
 
@@ -162,8 +163,8 @@ def refuse_unknown(node: Node) -> None:
     known = sorted(p for p in node.get_parameters_by_prefix('') if not p.startswith('qos_'))
     hints = [with_nearest(name, known) for name in unknown]
     raise UserError(f'{node.get_name()} has no parameter {", ".join(hints)}. '
-                    'docs/parameters.md lists those of each node; what only one node has belongs '
-                    'below its name, and not below /**.')
+                    f'{docs_path("parameters.md")} lists those of each node; what only one node '
+                    'has belongs below its name, and not below /**.')
 
 
 class _Requests:

@@ -16,7 +16,7 @@ _LOADER = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
 
 
 def share_dir() -> Path:
-    """Directory that holds `config/`, `resource/` and `launch/`.
+    """Directory that holds `config/`, `docs/`, `resource/` and `launch/`.
 
     Returns:
         The source tree for an editable install, else `share/vla_humanoid_control` below the
@@ -44,6 +44,11 @@ def config_path(*parts: str) -> Path:
 def resource_path(*parts: str) -> Path:
     """A file below `resource/` (robot model, default checkpoint)."""
     return share_dir().joinpath('resource', *parts)
+
+
+def docs_path(*parts: str) -> Path:
+    """A page below `docs/`, for messages that name one: it is installed, too."""
+    return share_dir().joinpath('docs', *parts)
 
 
 def read_yaml(path: Path, what: str, advice: str, max_bytes: int | None = None) -> Any:
