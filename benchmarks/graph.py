@@ -33,7 +33,7 @@ from vla_humanoid_control.support.resources import config_path
 POLICY_HZ, SAFETY_HZ = 10.0, 50.0
 START_S = 120.0  # at most, until all nodes are there
 SETTLE_S = 1.5  # after the first command, before anything counts
-ANOTHER_S = 2.5  # between two commands: a turn is not yet done then, and the policy always acts
+ANOTHER_S = 4.0  # between two commands: a turn is not yet done then, and the policy always acts
 _OVERRIDES: dict[str, dict[str, Any]] = {
     'vla_controller': {'rate_hz': POLICY_HZ},
     'safety_monitor': {'remember_latch': False, 'safety.rate_hz': SAFETY_HZ},

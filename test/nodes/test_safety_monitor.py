@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip('rclpy')
+pytest.importorskip('mujoco', reason='needs mujoco: pip install .[sim]')
 
 import rclpy
 from geometry_msgs.msg import Twist, TwistStamped

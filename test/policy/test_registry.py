@@ -46,6 +46,7 @@ BLIND = replace(ROBOT, cameras={})
 
 
 def test_a_checkpoint_is_checked_against_the_robot_without_loading_it() -> None:
+    pytest.importorskip('torch')  # the process that it starts needs it
     code = ("import sys; from vla_humanoid_control.policy.registry import check_policy; "
             "from vla_humanoid_control.robot.spec import load_robot; "
             "check_policy('default', load_robot('humanoid')); assert 'torch' not in sys.modules")
@@ -68,6 +69,7 @@ def test_a_damaged_checkpoint_is_refused_without_loading_it(tmp_path: Path, conf
 
 def test_weights_of_another_shape_are_refused_without_loading_them(tmp_path: Path) -> None:
     """Regression: `vla run` brought up safety and the gate, and then the controller died."""
+    pytest.importorskip('torch')  # the process that it starts needs it
     folder = tmp_path / 'checkpoint'
     shutil.copytree(resource_path('checkpoints', 'default'), folder)
     check_policy(str(folder), ROBOT)

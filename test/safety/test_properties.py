@@ -76,6 +76,7 @@ def test_everything_happens(robot: RobotSpec) -> None:
 
 def test_a_broken_promise_is_reported_and_can_be_played_again(
         monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip('mujoco')  # without it, every round ends in an error
     monkeypatch.setattr(TwistLimiter, 'step', _step_change)
     assert fuzz.main(['--steps', '4000', '--seed', '5', '--jobs', '1']) == 1
     out = capsys.readouterr().out

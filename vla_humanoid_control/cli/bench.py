@@ -29,7 +29,7 @@ from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.outputs import check_folder, make_folder
 from vla_humanoid_control.support.resources import resource_path, share_dir
 
-INSTRUCTIONS = ('turn left', 'turn right')
+INSTRUCTIONS = ('turn around', 'please turn around')
 VIEWS = 120
 """Camera images of a full turn; 3 degrees are hardly more than the base turns between two."""
 BUSY = 0.5
