@@ -77,7 +77,7 @@ class Pipeline:
         if imu is not None:
             self.safety.on_imu(imu, now_s)
         if odometry is not None:
-            self.safety.on_odom(odometry.twist, now_s, odometry.stamp_ns)
+            self.safety.on_odom(odometry.twist, now_s, odometry.stamp_ns, odometry.pose)
             self.controller.on_odometry(odometry.pose, now_s)
 
     def _hear_policy(self, now_s: float) -> None:

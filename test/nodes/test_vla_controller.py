@@ -59,7 +59,7 @@ def test_what_is_heard_reaches_the_controller_and_what_it_says_is_published(
     assert lines[-1] == 'FAILED: walk forward (ESTOP: emergency stop (topic))'
     hear(node, '/safety/state', String(data='nonsense'))
     hear(node, '/joint_states', JointState(name=['a'], position=[0.0, 1.0]))
-    assert node.controller.counts['messages_rejected'] == 1
+    assert node.controller.counts['joint_states_rejected'] == 1
 
 
 def test_health_says_what_is_missing(node: VlaController) -> None:

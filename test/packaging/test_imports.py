@@ -50,7 +50,7 @@ def modules_of_package(path: Path) -> Iterator[str]:
 
 FLOORS = (
     ('support', 'types'),
-    ('interfaces', 'channels', 'robot', 'tasks', 'language', 'perception'),
+    ('state_text', 'interfaces', 'channels', 'robot', 'tasks', 'language', 'perception'),
     ('confidence', 'control', 'safety', 'models', 'data'),
     ('policy', 'pipeline', 'simulation'),
     ('evaluation', 'learning'),

@@ -29,6 +29,7 @@ from vla_humanoid_control.control.task import TaskConfig, TaskManager
 from vla_humanoid_control.interfaces import PolicySpec
 from vla_humanoid_control.language.intake import Instruction, Rejection, parse_command
 from vla_humanoid_control.perception.frames import FrameLimits, FrameStore
+from vla_humanoid_control.perception.joints import JointStateMerger
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.state_text import safety_line
 from vla_humanoid_control.support.bounds import bounded, check_bounds
@@ -104,7 +105,7 @@ class Controller:
         self.frames = FrameStore(spec.cameras, frames)
         self.chunk: ActionChunk | None = None
         self.fault = self.command_problem = self.base_problem = self.clock_problem = ''
-        self.counts = dict.fromkeys(('commands', 'commands_rejected', 'messages_rejected',
+        self.counts = dict.fromkeys(('commands', 'commands_rejected', 'joint_states_rejected',
                                      'inferences', 'results_discarded', 'hangs'), 0)
         self.inference_s = 0.0
         self.is_due = False
@@ -112,7 +113,7 @@ class Controller:
         self._playback = ChunkPlayback(spec, config.ensembling)
         self._commanded = DeadReckoning()
         self._odometry = OdometryTrack() if 'odom' in robot.sensors else None
-        self._joints: tuple[JointReading, float] | None = None
+        self._joints = JointStateMerger(spec.joint_names)
         self._seen = (0, 0)  # generation and instruction that playback and way belong to
         self._acted_ns = 0  # stamp of the frame that the newest chunk was computed from
         self._pending: tuple[Request, float] | None = None  # what is inferred, and since when
@@ -179,9 +180,15 @@ class Controller:
             self._ask(now_s)
         return problem
 
-    def on_joints(self, reading: JointReading, now_s: float) -> None:
-        """Take a joint reading."""
-        self._joints = reading, now_s
+    def on_joints(self, reading: JointReading, now_s: float) -> str:
+        """Take a reading of some or all joints. Says why it was refused; '' if it was accepted."""
+        problem = self._joints.take(reading, now_s)
+        return problem and self.refuse_joints(problem)
+
+    def refuse_joints(self, problem: str) -> str:
+        """Count a reading that cannot be used; gives the problem back."""
+        self.counts['joint_states_rejected'] += 1
+        return f'joint_states: {problem}'
 
     def on_odometry(self, pose: NDArray[np.float64], now_s: float) -> None:
         """Take the base's measured pose, float64 [3]: x, y [m], yaw [rad] in any fixed frame."""
@@ -367,30 +374,26 @@ class Controller:
     # --- what the policy sees ----------------------------------------------------------------
 
     def _observe(self, now_s: float) -> Observation | None:
-        if self.problem(now_s) or self._joints is None:
+        if self.problem(now_s):
             return None
         frames, _ = self.frames.matching(now_s)
-        positions = self._joints[0].positions
         return Observation(
             stamp_ns=min(f.stamp_ns for f in frames.values()),
             images={name: f.pixels for name, f in frames.items()},
-            joint_positions=np.array([positions[n] for n in self.spec.joint_names]),
+            joint_positions=self._joints.positions.copy(),
             elapsed_s=self.task.elapsed_s(now_s),
             travelled=(self._commanded.travelled(now_s) if self._odometry is None
                        else self._odometry.travelled()),
         )
 
     def _joints_problem(self, now_s: float) -> str:
-        if self._joints is None:
+        longest_s = self.config.joints_max_age_s
+        if self._joints.all_silent(now_s, np.inf):
             return 'joint_states: nothing heard yet'
-        if now_s - self._joints[1] > self.config.joints_max_age_s:
-            return f'joint_states: nothing heard for {self.config.joints_max_age_s:g} s'
-        positions = self._joints[0].positions
-        for name in self.spec.joint_names:
-            if not np.isfinite(positions.get(name, np.nan)):
-                lacks = 'is missing' if name not in positions else 'is not finite'
-                return f'joint_states: {name} {lacks}'
-        return ''
+        if self._joints.all_silent(now_s, longest_s):
+            return f'joint_states: nothing heard for {longest_s:g} s'
+        problem = self._joints.problem(now_s, longest_s)
+        return problem and f'joint_states: {problem}'
 
     def _way_problem(self, now_s: float) -> str:
         """Why it is not known how far the base has come; '' where it is."""

@@ -32,11 +32,10 @@ from vla_humanoid_control.ros.messages import (
     imu_from_msg,
     joints_from_msg,
     joints_to_msg,
-    pose_from_msg,
+    odometry_from_msg,
     scan_from_msg,
     to_ns,
     to_stamp,
-    twist_from_msg,
     twist_to_msg,
 )
 from vla_humanoid_control.ros.parameters import Parameters
@@ -265,8 +264,8 @@ class SafetyMonitor(ManagedNode):
             self._reject('imu', error, now)
 
     def _on_odom(self, msg: Odometry) -> None:
-        self.supervisor.on_odom(twist_from_msg(msg.twist.twist), self._now(),
-                                to_ns(msg.header.stamp), pose_from_msg(msg))
+        odometry = odometry_from_msg(msg)
+        self.supervisor.on_odom(odometry.twist, self._now(), odometry.stamp_ns, odometry.pose)
 
     def _on_camera_info(self, msg: CameraInfo) -> None:
         self._camera_info = msg

@@ -91,13 +91,11 @@ class VlaController(ManagedNode):
         self._proposals = self.advertise(JointState, '/vla/action_proposal', qos.STREAM)
         self._task_states = self.advertise(String, '/vla/task_state', qos.STATE)
         subscribe_cameras(self, robot, policy.spec.cameras, p.compressed, self._on_image)
-        self._hear(JointState, robot.sensors['joint_states'].topic,
-                   lambda msg, now: self.controller.on_joints(messages.joints_from_msg(msg), now),
-                   qos.SENSOR_INPUT)
+        self._hear(JointState, robot.sensors['joint_states'].topic, lambda msg, now:
+                   self.controller.on_joints(messages.joints_from_msg(msg), now))
         if 'odom' in robot.sensors:
-            self._hear(Odometry, robot.sensors['odom'].topic,
-                       lambda msg, now: self.controller.on_odometry(
-                           messages.odometry_from_msg(msg).pose, now), qos.SENSOR_INPUT)
+            self._hear(Odometry, robot.sensors['odom'].topic, lambda msg, now:
+                       self.controller.on_odometry(messages.odometry_from_msg(msg).pose, now))
         self._hear(String, '/vla_command', self._on_command, qos.EVENT)
         self._hear(JointState, '/vla/action_gated', self._on_gated, qos.STREAM)
         self._hear(String, '/safety/state', self._on_safety_state, qos.STATE)
@@ -107,14 +105,13 @@ class VlaController(ManagedNode):
         self._worker = InferenceWorker(policy, partial(self.call_soon, self._on_outcome))
 
     def _hear(self, kind: Any, topic: str, handle: Callable[[Any, float], None],
-              profile: Any) -> None:
+              profile: Any = qos.SENSOR_INPUT) -> None:
         """Convert and hand over; then do what the controller asks for."""
         def callback(msg: Any) -> None:
             try:
                 handle(msg, time.monotonic())
-            except messages.MessageError as error:
-                self.controller.counts['messages_rejected'] += 1
-                self.warn(topic, f'{topic}: {error}')
+            except messages.MessageError as error:  # of joint states, whose names may make no sense
+                self.warn(topic, self.controller.refuse_joints(str(error)))
             self._follow()
         self.subscribe(kind, topic, callback, profile)
 

@@ -167,13 +167,6 @@ def imu_to_msg(imu: ImuReading, frame_id: str) -> Imu:
     return msg
 
 
-def pose_from_msg(msg: Odometry) -> NDArray[np.float64]:
-    """Pose of the base in the frame of odometry, float64 [3]: x, y, yaw [m, m, rad]."""
-    place, q = msg.pose.pose.position, msg.pose.pose.orientation
-    yaw = math.atan2(2 * (q.w * q.z + q.x * q.y), 1 - 2 * (q.y * q.y + q.z * q.z))
-    return np.array([place.x, place.y, yaw])
-
-
 def odometry_to_msg(stamp_ns: int, pose: NDArray[np.float64], twist: NDArray[np.float64],
                     base_frame: str = RobotSpec.base_frame) -> Odometry:
     """Pose [x, y, yaw] in the world and twist in the base frame, float64 [3] each."""
