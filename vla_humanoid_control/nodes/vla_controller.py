@@ -104,13 +104,13 @@ class VlaController(ManagedNode):
             messages.twist_from_msg(getattr(msg, 'twist', msg)), now), qos.STREAM)
         self._worker = InferenceWorker(policy, partial(self.call_soon, self._on_outcome))
 
-    def _hear(self, kind: Any, topic: str, handle: Callable[[Any, float], None],
+    def _hear(self, kind: Any, topic: str, handle: Callable[[Any, float], object],
               profile: Any = qos.SENSOR_INPUT) -> None:
         """Convert and hand over; then do what the controller asks for."""
         def callback(msg: Any) -> None:
             try:
                 handle(msg, time.monotonic())
-            except messages.MessageError as error:  # of joint states, whose names may make no sense
+            except messages.MessageError as error:  # of joint states alone
                 self.warn(topic, self.controller.refuse_joints(str(error)))
             self._follow()
         self.subscribe(kind, topic, callback, profile)
