@@ -209,3 +209,27 @@ def test_everything_that_is_commanded_is_within_the_limits_of_the_robot() -> Non
         for name, target in command.joints.items():
             joint = ROBOT.joint(name)
             assert joint.lower - 1e-9 <= target <= joint.upper + 1e-9
+
+
+def test_a_latency_is_played_back() -> None:
+    """What evaluation measures is what a robot does whose policy takes so long."""
+    begun: dict[float, float] = {}
+    for latency_s in (0.0, 0.1, 0.3):
+        bench = Bench(latency_s=latency_s)
+        bench.pipeline.say('walk forward', bench.now_s)
+        said = len(bench.commands)
+        bench.run(1.5)
+        moving = [i for i, c in enumerate(bench.commands[said:]) if c.twist[0] > 0]
+        begun[latency_s] = moving[0] * DT_S
+        asked = np.diff([o.stamp_ns for o in bench.policy.seen]) / 1e9
+        assert asked.min() >= latency_s - 1e-6  # one question at a time
+    assert begun[0.1] - begun[0.0] == pytest.approx(0.1, abs=0.021)
+    assert begun[0.3] - begun[0.0] == pytest.approx(0.3, abs=0.021)
+
+
+def test_a_latency_beyond_the_hang_timeout_is_a_hang_here_too() -> None:
+    bench = Bench(latency_s=1.5)
+    bench.pipeline.say('walk forward', bench.now_s)
+    bench.run(1.3)
+    assert 'inference hangs' in bench.task.reason
+    assert bench.speed == 0.0

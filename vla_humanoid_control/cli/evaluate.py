@@ -41,6 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--alpha', type=float, default=ALPHA,
                         help='share of successful episodes that the gate may stop; its threshold '
                              'follows from it (default: %(default)s)')
+    parser.add_argument('--latency', default='measured', metavar='SECONDS',
+                        help="how long the policy takes to answer, played back in simulated time: "
+                             "'measured' on this machine, or seconds (default: %(default)s); not "
+                             'with --ros, where it takes what it takes')
     parser.add_argument('--robot', default='humanoid', help='name or path of the robot file')
     parser.add_argument('--workers', type=int, default=max(1, min(8, os.cpu_count() or 1)),
                         help='processes (default: %(default)s)')
@@ -52,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UserError: Suite, checkpoint, robot or output make no sense; nothing was written then.
     """
+    from vla_humanoid_control.evaluation.latency import measure_latency_s, read_latency
     from vla_humanoid_control.evaluation.report import build_report, failures, save_report, table
     from vla_humanoid_control.evaluation.suite import load_suite
     from vla_humanoid_control.policy.registry import gate_config, load_policy
@@ -74,24 +79,31 @@ def run(arguments: argparse.Namespace) -> int:
     signals = read_signals([n for n in arguments.signals.split(',') if n])
     if not 0 < arguments.alpha < 1:
         raise UserError(f'--alpha must lie between 0 and 1, got {arguments.alpha:g}.')
+    latency_s = read_latency(arguments.latency)
+    if arguments.ros and latency_s is not None:
+        raise UserError('--latency is for evaluation in process; leave out --ros.')
     setup = (arguments.robot, arguments.checkpoint, signals, arguments.alpha)
     # Once here, so that bad input is refused before anything starts.
     check_drawing()
     robot = load_robot(arguments.robot)
     World(robot)  # refuses a robot that the simulator lacks
-    load_policy(arguments.checkpoint, robot, signals)
+    policy = load_policy(arguments.checkpoint, robot, signals)
     gate = gate_config(arguments.checkpoint, signals, arguments.alpha)
     if arguments.ros:
         results = _through_nodes(episodes, setup)
     else:
-        jobs = [(*setup, arguments.ungated, episode) for episode in episodes]
+        if latency_s is None:  # before the workers take the cores
+            latency_s = round(measure_latency_s(policy, robot), 3)
+        jobs = [(*setup, arguments.ungated, latency_s, episode) for episode in episodes]
         with closing(shared(_run, jobs, arguments.workers)) as outcomes:
             results = list(tqdm(outcomes, total=len(jobs), unit='episode', smoothing=0.05))
         order = {episode.id: n for n, episode in enumerate(episodes)}
         results.sort(key=lambda r: order[r.id])
     report = build_report(results, gate)
     report = {'suite': arguments.suite.name, 'checkpoint': str(arguments.checkpoint),
-              'ros': arguments.ros, 'ungated': arguments.ungated, **report}
+              'ros': arguments.ros, 'ungated': arguments.ungated, 'latency_s': latency_s, **report}
+    if latency_s is not None:
+        print(f'Latency of the policy: {latency_s * 1e3:.0f} ms.')
     print(table(report))
     if wrong := failures(report):
         print(f'\nFailures:\n{wrong}')
@@ -108,14 +120,14 @@ def _through_nodes(episodes: Sequence[Any], setup: Setup) -> list[Any]:
         return list(tqdm(outcomes, total=len(episodes), unit='episode'))
 
 
-def _run(job: tuple[str, str, Signals, float, bool, Any]) -> Any:
+def _run(job: tuple[str, str, Signals, float, bool, float, Any]) -> Any:
     *setup, episode = job
     return _rollout(*setup).run(episode)
 
 
 @cache  # one in each process
-def _rollout(robot_name: str, checkpoint: str, signals: Signals, alpha: float, ungated: bool
-             ) -> Any:
+def _rollout(robot_name: str, checkpoint: str, signals: Signals, alpha: float, ungated: bool,
+             latency_s: float) -> Any:
     # Not in the pool's initialiser: an error there would start processes for ever.
     from vla_humanoid_control.confidence.gate import OPEN_GATE
     from vla_humanoid_control.evaluation.rollout import Rollout
@@ -126,4 +138,4 @@ def _rollout(robot_name: str, checkpoint: str, signals: Signals, alpha: float, u
         torch.set_num_threads(1)  # each process has one core to itself
     robot = load_robot(robot_name)
     gate = OPEN_GATE if ungated else gate_config(checkpoint, signals, alpha)
-    return Rollout(robot, load_policy(checkpoint, robot, signals), gate)
+    return Rollout(robot, load_policy(checkpoint, robot, signals), gate, latency_s=latency_s)

@@ -35,6 +35,9 @@ from vla_humanoid_control.types import ActionChunk, Observation
 IMPAIRED_SHARE = {'train': 0.35, 'val': 0.13}
 """Of the episodes, whose view is bad. To learn from they are where a policy fails at what it could
 do; calibration needs them no more often than a robot might meet them."""
+LATENCY_S = 0.02
+"""Answers are heard one control step after they were asked for, as on a robot whose policy takes
+no longer; not what this machine takes, so that recording anew gives the same [s]."""
 HOPELESS_S = 6.0
 """How long an episode without a chance of success is watched [s]."""
 _WEIGHTS = {'move': .13, 'turn': .11, 'stop': .04, 'go_to': .28, 'reach': .24, 'gesture': .20}
@@ -122,9 +125,11 @@ class RolloutRecorder:
         """Make one; the words are those of `phrasings.rehearsed`."""
         self._split: Literal['train', 'val'] = split
         self._policy = RecordingPolicy(policy)
-        self._fair = Rollout(robot, self._policy, OPEN_GATE, TaskConfig(max_retries=0))
+        self._fair = Rollout(robot, self._policy, OPEN_GATE, TaskConfig(max_retries=0),
+                             latency_s=LATENCY_S)
         self._hopeless = Rollout(robot, self._policy, OPEN_GATE,
-                                 TaskConfig(max_retries=0, time_limit_s=HOPELESS_S))
+                                 TaskConfig(max_retries=0, time_limit_s=HOPELESS_S),
+                                 latency_s=LATENCY_S)
 
     def shard(self, seed: int, episodes: int) -> Iterator[tuple[int, RolloutShard]]:
         """Yield the episodes so far and the shard, until it has that many."""
