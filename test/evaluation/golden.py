@@ -21,6 +21,8 @@ from vla_humanoid_control.support.resources import config_path
 
 FILE = Path(__file__).with_name('golden.json')
 PER_FAMILY = 2
+LATENCY_S = 0.02
+"""One control step: what is pinned must not depend on how fast a machine is [s]."""
 
 
 def measure() -> dict[str, Any]:
@@ -35,7 +37,8 @@ def measure() -> dict[str, Any]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the order of sums depends on it
     robot = load_robot('humanoid')
-    rollout = Rollout(robot, load_policy('default', robot), gate_config('default'))
+    rollout = Rollout(robot, load_policy('default', robot), gate_config('default'),
+                      latency_s=LATENCY_S)
     try:
         rollout.world.reset(1, None)
         drawn = zlib.crc32(rollout.world.render('head', 256, 192).tobytes())

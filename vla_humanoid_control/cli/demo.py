@@ -72,8 +72,8 @@ def _check(arguments: argparse.Namespace) -> None:
         load_suite(arguments.suite, through_nodes=True)
     check_drawing()
     robot = load_robot(arguments.robot)
-    World(robot)  # refuses a robot that the simulator lacks
     load_policy(arguments.checkpoint, robot)
+    World(robot)  # refuses a robot that the simulator lacks
 
 
 class Recorder:

@@ -86,8 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
     # Once here, so that bad input is refused before anything starts.
     check_drawing()
     robot = load_robot(arguments.robot)
-    World(robot)  # refuses a robot that the simulator lacks
     policy = load_policy(arguments.checkpoint, robot, signals)
+    World(robot)  # refuses a robot that the simulator lacks
     gate = gate_config(arguments.checkpoint, signals, arguments.alpha)
     if arguments.ros:
         results = _through_nodes(episodes, setup)
