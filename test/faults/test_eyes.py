@@ -26,7 +26,8 @@ def bringup() -> Bringup:
     def create(number: int, folder: Path) -> GraphUnderTest:
         robot = yaml.safe_load(config_path('robots', 'humanoid.yaml').read_text(encoding='utf-8'))
         robot['cameras']['wrist'] = {'topic': '/camera/wrist/image_raw', 'timeout_s': 0.5}
-        robot['sensors']['depth'] = {'topic': '/camera/depth/image_raw', 'timeout_s': 0.5}
+        robot['sensors']['depth'] = {'topic': '/camera/depth/image_raw', 'timeout_s': 0.5,
+                                     'frame': 'depth', 'mount': [0.0, 0.0, 1.0, 0.0, 0.0, 0.0]}
         path = folder / 'robot.yaml'
         path.write_text(yaml.safe_dump(robot), encoding='utf-8')
         return Eyes(number, folder, controller='faulty_controller', robot=str(path))
@@ -74,7 +75,7 @@ class Eyes(GraphUnderTest):
         depth[self._random.random((HEIGHT, WIDTH)) < self.nan_share] = np.nan
         msg = Image(height=HEIGHT, width=WIDTH, encoding='32FC1', step=WIDTH * 4,
                     data=depth.tobytes())
-        msg.header.stamp = stamp
+        msg.header.stamp, msg.header.frame_id = stamp, 'depth'
         self._depth.publish(msg)
 
 

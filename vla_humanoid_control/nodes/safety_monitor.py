@@ -350,8 +350,11 @@ class SafetyMonitor(ManagedNode):
         twists, targets = self._twists, self._joint_targets
         twist, target = (type_name(p.msg_type) for p in (twists, targets))
         listeners = self._listeners(twists.topic_name)
-        # The controller listens to what becomes of its proposals; it is no base.
+        # The controller listens to what becomes of its proposals; it is no base, unless one
+        # program is both and tells of the robot's joints, too.
         mine = {_full_name(i) for i in self.get_publishers_info_by_topic(PROPOSALS)}
+        mine -= {_full_name(i) for i in self.get_publishers_info_by_topic(
+            self._robot.sensors['joint_states'].topic)}
         base = [o for o in listeners if o.node not in mine]
         joints = self._listeners(targets.topic_name)
         unheard = [nobody_hears(twists.topic_name, twist, base),
