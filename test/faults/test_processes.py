@@ -261,7 +261,7 @@ def test_fault_65_deactivation_in_motion(graph: GraphUnderTest, fault: Fault) ->
 # it leaves them alone when it is killed.
 LAUNCH = """
 import os, subprocess, time
-from vla_humanoid_control.nodes import bringup
+from vla_humanoid_control.graph import bringup
 from vla_humanoid_control.graph.lifetime import PARENT_VARIABLE
 deployment = bringup.Deployment(policy='scripted', simulated=False)
 variables = {**os.environ, **bringup.environment(), PARENT_VARIABLE: str(os.getpid())}

@@ -103,7 +103,7 @@ def test_a_bad_remapping_is_refused(rules: list[str]) -> None:
 
 def test_every_node_has_a_module() -> None:
     for node in graph(Deployment()):
-        path = Path(bringup.__file__).parent / f'{node.name}.py'
+        path = Path(bringup.__file__).parents[1] / 'nodes' / f'{node.name}.py'
         assert 'def main(' in path.read_text()
 
 

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = 'import os, signal, subprocess, sys, time\n' \
-       'from vla_humanoid_control.nodes import lifetime\n'
+       'from vla_humanoid_control.graph import lifetime\n'
 
 
 def run(script: str, before: str = '') -> subprocess.CompletedProcess[str]:

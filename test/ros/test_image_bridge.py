@@ -36,7 +36,7 @@ SCRIPT = """
 import sys
 import numpy as np
 from sensor_msgs.msg import Image
-from vla_humanoid_control.nodes import image_bridge, messages
+from vla_humanoid_control.ros import image_bridge, messages
 image_bridge.TRIAL_S = int(sys.argv[1])
 rgb = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
 while not messages.BRIDGE.is_settled:

@@ -192,7 +192,7 @@ def test_a_node_runs_where_rclpy_keeps_its_event_callbacks_as_humble_does(
               'sys.modules["rclpy.qos_event"] = old\n'
               'sys.modules["rclpy.event_handler"] = None\n'
               'sys.modules["rclpy.experimental"] = None\n'
-              'from vla_humanoid_control.nodes import managed\n'
+              'from vla_humanoid_control.ros import managed\n'
               'assert managed.SubscriptionEventCallbacks is old.SubscriptionEventCallbacks\n'
               f'rclpy.init(domain_id={domain_id})\n'
               'print(type(managed._executor()).__name__)\n'
