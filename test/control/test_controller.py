@@ -265,7 +265,7 @@ def test_a_joint_that_is_missing_is_named() -> None:
     for _ in range(4):
         bench.controller.on_joints(JointReading(bench.stamp_ns, positions), bench.now_s)
         bench.wait(0.2)
-    assert bench.task == 'HELD: walk forward (joint_states: left_elbow never heard)'
+    assert bench.task.startswith('HELD: walk forward (joint_states: left_elbow not heard for')
 
 
 def test_a_reason_whose_figures_change_is_no_news() -> None:

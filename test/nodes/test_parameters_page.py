@@ -15,6 +15,7 @@ pytest.importorskip('rclpy')
 pytest.importorskip('mujoco')
 
 from vla_humanoid_control.confidence.gate import GateConfig
+from vla_humanoid_control.control.controller import ControllerConfig
 from vla_humanoid_control.control.task import TaskConfig
 from vla_humanoid_control.nodes import (
     confidence_monitor,
@@ -30,8 +31,8 @@ pytestmark = pytest.mark.ros
 
 PAGE = Path(__file__).resolve().parents[2] / 'docs' / 'parameters.md'
 NODES = {
-    'vla_controller': (('', vla_controller.ControllerParameters), ('frames.', FrameLimits),
-                       ('task.', TaskConfig)),
+    'vla_controller': (('', vla_controller.ControllerParameters), ('', ControllerConfig),
+                       ('frames.', FrameLimits), ('task.', TaskConfig)),
     'confidence_monitor': (('', confidence_monitor.MonitorParameters), ('gate.', GateConfig)),
     'safety_monitor': (('', safety_monitor.MonitorParameters), ('safety.', SafetyConfig)),
     'humanoid_sim': (('', humanoid_sim.SimulatorParameters),),

@@ -388,7 +388,7 @@ class Controller:
 
     def _joints_problem(self, now_s: float) -> str:
         longest_s = self.config.joints_max_age_s
-        if self._joints.all_silent(now_s, np.inf):
+        if np.isnan(self._joints.positions).all():
             return 'joint_states: nothing heard yet'
         if self._joints.all_silent(now_s, longest_s):
             return f'joint_states: nothing heard for {longest_s:g} s'
