@@ -27,7 +27,7 @@ from fuzz.watcher import ViolationError
 from fuzz.world import World
 from vla_humanoid_control.robot.spec import RobotSpec, SensorSpec, load_robot
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.support.workers import shared
+from vla_humanoid_control.support.workers import parallel_map
 
 ROUND_STEPS = 2000  # of one round
 PROGRESS_S = 5.0
@@ -96,8 +96,8 @@ def fuzz(robot_file: str, steps: int, seed: int, jobs: int = 1) -> int:
     rounds = -(-steps // ROUND_STEPS)
     counts: Counter[str] = Counter()
     done, violations = 0, 0
-    for result in shared(partial(play, robot, seed, steps=min(steps, ROUND_STEPS)), range(rounds),
-                         jobs):
+    for result in parallel_map(partial(play, robot, seed, steps=min(steps, ROUND_STEPS)),
+                               range(rounds), jobs):
         counts += result.counts
         done += result.steps
         if result.violation:

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from vla_humanoid_control.confidence.calibration import (
     Calibration,
     Isotonic,
-    Temperature,
+    PlattScaling,
     calibration_from_dict,
     conformal_threshold,
     cross_entropy,
     fit_isotonic,
-    fit_temperature,
+    fit_platt_scaling,
 )
 from vla_humanoid_control.confidence.metrics import expected_calibration_error
 from vla_humanoid_control.support.errors import UserError
@@ -27,27 +27,27 @@ def overconfident(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return 3 * honest + 1, outcome
 
 
-@pytest.mark.parametrize('fit', [fit_temperature, fit_isotonic])
+@pytest.mark.parametrize('fit', [fit_platt_scaling, fit_isotonic])
 def test_calibration_brings_the_error_down_on_new_data(fit: object) -> None:
     logits, outcome = overconfident(4000, 0)
     new_logits, new_outcome = overconfident(4000, 1)
     calibration: Calibration = fit(logits, outcome)  # type: ignore[operator]
-    before = expected_calibration_error(Temperature()(new_logits), new_outcome > 0.5)
+    before = expected_calibration_error(PlattScaling()(new_logits), new_outcome > 0.5)
     after = expected_calibration_error(calibration(new_logits), new_outcome > 0.5)
     assert before is not None and after is not None
     assert before > 0.08 and after < 0.035
 
 
-def test_temperature_finds_the_right_scale() -> None:
+def test_platt_scaling_finds_the_right_scale() -> None:
     logits, outcome = overconfident(20000, 2)
-    found = fit_temperature(logits, outcome)
+    found = fit_platt_scaling(logits, outcome)
     assert found.scale == pytest.approx(1 / 3, abs=0.02)
     assert found.offset == pytest.approx(-1 / 3, abs=0.06)
 
 
 def test_a_head_that_ranks_the_wrong_way_is_not_turned_over() -> None:
     logits, outcome = overconfident(2000, 3)
-    found = fit_temperature(-logits, outcome)
+    found = fit_platt_scaling(-logits, outcome)
     assert found.scale > 0
     assert np.ptp(found(np.linspace(-10, 10, 5))) < 0.01
 
@@ -65,11 +65,11 @@ def test_isotonic_never_falls_and_stays_within_bounds(samples: list[tuple[float,
 
 
 @pytest.mark.parametrize('calibration', [
-    Temperature(0.7, -0.2), Isotonic((-1.0, 0.5, 2.0), (0.1, 0.4, 0.9))])
+    PlattScaling(0.7, -0.2), Isotonic((-1.0, 0.5, 2.0), (0.1, 0.4, 0.9))])
 def test_a_stored_calibration_reads_back(calibration: Calibration) -> None:
     again = calibration_from_dict(calibration.to_dict(), 'here')
     assert again == calibration
-    assert calibration_from_dict({}, 'here') == Temperature()
+    assert calibration_from_dict({}, 'here') == PlattScaling()
 
 
 @pytest.mark.parametrize('data', [

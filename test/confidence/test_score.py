@@ -46,7 +46,7 @@ def test_what_looks_worse_never_raises_the_confidence(column: int, factor: float
 
 
 def test_beyond_the_hinge_a_signal_weighs_more() -> None:
-    alone = combination('head')  # whose badness is its negative value
+    alone = combination('head')  # whose nonconformity is its negative value
     logits = alone.logits(np.array([[h, 1.0, 1.0, 0.1] for h in (0.0, -1.0, -2.0, -3.0)]))
     assert np.diff(logits).tolist() == [-1.0, -1.0 - 2 * 0.5, -1.0 - 2 * 1.0]
 

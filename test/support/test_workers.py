@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.support.workers import reports, shared
+from vla_humanoid_control.support.workers import parallel_map, reports
 
 ROOT = Path(__file__).resolve().parents[2]
 # In a module of its own, which new processes can import.
@@ -22,7 +22,7 @@ _SOURCE = """
 import sys
 import time
 from pathlib import Path
-from vla_humanoid_control.support.workers import crew, shared
+from vla_humanoid_control.support.workers import crew, parallel_map
 
 def endless(job):
     Path(f'working_{job}').touch()
@@ -30,8 +30,8 @@ def endless(job):
 
 if __name__ == '__main__':
     try:
-        if sys.argv[1] == 'shared':
-            list(shared(endless, [0, 1], 2))
+        if sys.argv[1] == 'parallel_map':
+            list(parallel_map(endless, [0, 1], 2))
         else:
             with crew(endless, [(0,), (1,)]) as processes:
                 for process in processes:
@@ -83,7 +83,7 @@ def end(process: subprocess.Popen[bytes], number: int) -> int:
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='looks into /proc')
-@pytest.mark.parametrize('way', ['shared', 'crew'])
+@pytest.mark.parametrize('way', ['parallel_map', 'crew'])
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
 def test_workers_end_with_the_one_that_started_them(tmp_path: Path, way: str,
                                                     number: signal.Signals) -> None:
@@ -116,7 +116,8 @@ def test_collecting_ends_when_it_is_killed(tmp_path: Path) -> None:
 
 
 def test_results_are_those_of_one_process() -> None:
-    assert sorted(shared(abs, [-3, 1, -2], 2)) == sorted(shared(abs, [-3, 1, -2], 1)) == [1, 2, 3]
+    jobs = [-3, 1, -2]
+    assert sorted(parallel_map(abs, jobs, 2)) == sorted(parallel_map(abs, jobs, 1)) == [1, 2, 3]
 
 
 # Likewise. The other worker goes on, and must not keep the news away.
@@ -155,12 +156,12 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(('fate', 'words'), [
     ('killed', 'killed by signal 9'), ('refused', '^no such thing$'), ('failed', 'a defect')])
-@pytest.mark.parametrize('way', ['shared', 'reports'])
+@pytest.mark.parametrize('way', ['parallel_map', 'reports'])
 def test_the_end_of_a_worker_is_noticed(way: str, fate: str, words: str,
                                         work: Callable[..., str], tmp_path: Path) -> None:
     """Regression: `vla collect` and `vla eval` waited for ever for one that was killed."""
-    kind = ValueError if (way, fate) == ('shared', 'failed') else UserError
-    results = shared(work, ['busy', fate, 'busy'], 2) if way == 'shared' \
+    kind = ValueError if (way, fate) == ('parallel_map', 'failed') else UserError
+    results = parallel_map(work, ['busy', fate, 'busy'], 2) if way == 'parallel_map' \
         else reports(work, [('busy',), (fate,)])
     with pytest.raises(kind, match=words):
         list(results)
@@ -170,4 +171,4 @@ def test_the_end_of_a_worker_is_noticed(way: str, fate: str, words: str,
 def test_reports_come_in_order(work: Callable[..., str]) -> None:
     assert list(reports(work, [('well',)])) == [0, 1, 2]
     assert list(reports(work, [])) == []
-    assert list(shared(work, ['well'] * 5, 2)) == ['well'] * 5
+    assert list(parallel_map(work, ['well'] * 5, 2)) == ['well'] * 5

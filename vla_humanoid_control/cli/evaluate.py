@@ -16,7 +16,7 @@ from vla_humanoid_control.cli.prerequisites import rendering_problem, ros_proble
 from vla_humanoid_control.confidence.score import ALPHA, SIGNALS, read_signals
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.outputs import check_file
-from vla_humanoid_control.support.workers import shared
+from vla_humanoid_control.support.workers import parallel_map
 
 Signals = tuple[str, ...]
 Setup = tuple[str, str, Signals, float]
@@ -95,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
         if latency_s is None:  # before the workers take the cores
             latency_s = round(measure_latency_s(policy, robot), 3)
         jobs = [(*setup, arguments.ungated, latency_s, episode) for episode in episodes]
-        with closing(shared(_run, jobs, arguments.workers)) as outcomes:
+        with closing(parallel_map(_run, jobs, arguments.workers)) as outcomes:
             results = list(tqdm(outcomes, total=len(jobs), unit='episode', smoothing=0.05))
         order = {episode.id: n for n, episode in enumerate(episodes)}
         results.sort(key=lambda r: order[r.id])

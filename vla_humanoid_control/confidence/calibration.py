@@ -29,8 +29,8 @@ class Calibration(Protocol):
 
 
 @dataclass(frozen=True)
-class Temperature:
-    """Sigmoid of `scale * logit + offset` (Platt 1999; Guo et al. 2017), scale > 0."""
+class PlattScaling:
+    """Sigmoid of `scale * logit + offset` (Platt 1999), scale > 0; its `kind` is 'temperature'."""
 
     scale: float = 1.0
     offset: float = 0.0
@@ -73,12 +73,12 @@ def calibration_from_dict(data: Mapping[str, Any], where: str) -> Calibration:
     """
     try:
         if not data:
-            return Temperature()
+            return PlattScaling()
         if data['kind'] == 'temperature':
             scale, offset = float(data['scale']), float(data['offset'])
             if not (math.isfinite(scale) and math.isfinite(offset) and scale > 0):
                 raise ValueError(f'scale {scale}, offset {offset}')
-            return Temperature(scale, offset)
+            return PlattScaling(scale, offset)
         if data['kind'] == 'isotonic':
             knots = np.array(data['logits'], np.float64)
             values = np.array(data['probabilities'], np.float64)
@@ -92,7 +92,8 @@ def calibration_from_dict(data: Mapping[str, Any], where: str) -> Calibration:
                         'vla train --stage calibrate') from error
 
 
-def fit_temperature(logits: Floats, labels: Floats, weights: Floats | None = None) -> Temperature:
+def fit_platt_scaling(logits: Floats, labels: Floats, weights: Floats | None = None
+                      ) -> PlattScaling:
     """Scale and offset of least cross-entropy, by Newton's method.
 
     Labels are smoothed as Platt proposes, so that separable data give no infinite scale.
@@ -129,8 +130,8 @@ def fit_temperature(logits: Floats, labels: Floats, weights: Floats | None = Non
     # A head that ranks the wrong way round must not be turned over silently.
     if parameters[0] <= 1e-3:
         mean = positive / (positive + negative)
-        return Temperature(1e-3, math.log(mean / (1 - mean)))
-    return Temperature(float(parameters[0]), float(parameters[1]))
+        return PlattScaling(1e-3, math.log(mean / (1 - mean)))
+    return PlattScaling(float(parameters[0]), float(parameters[1]))
 
 
 def fit_isotonic(logits: Floats, labels: Floats, weights: Floats | None = None) -> Isotonic:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from vla_humanoid_control.confidence.calibration import (
     Calibration,
     Floats,
-    Temperature,
+    PlattScaling,
     calibration_from_dict,
     conformal_threshold,
 )
@@ -67,11 +67,11 @@ class Combination:
 
     Attributes:
         signals: The S signals that it uses, in the order of `SIGNALS`.
-        mean, std: Of each signal's badness where the policy succeeds, [S] each.
+        mean, std: Of each signal's nonconformity where the policy succeeds, [S] each.
         hinge: In deviations above the mean, [S]: beyond it hardly any success was ever seen, and
             a signal has a second weight there: a veto.
-        weights: Non-negative, of each badness and of what exceeds the hinge, [2 S].
-        offset: Logit at no badness.
+        weights: Non-negative, of each nonconformity and of what exceeds the hinge, [2 S].
+        offset: Logit where the nonconformity of every signal is at its mean.
         calibration: Of the smoothed logit.
         lowest: The lowest confidence of each held-out episode that succeeded, rising.
     """
@@ -82,7 +82,7 @@ class Combination:
     hinge: tuple[float, ...]
     weights: tuple[float, ...]
     offset: float
-    calibration: Calibration = field(default_factory=Temperature)
+    calibration: Calibration = field(default_factory=PlattScaling)
     lowest: tuple[float, ...] = ()
 
     def threshold(self, alpha: float) -> float:
@@ -167,7 +167,7 @@ class Score:
         self.reset()
 
     def reset(self) -> None:
-        """A new instruction: what was before does not count."""
+        """Begin a new instruction: the logits of the one before are forgotten."""
         self._smooth, self._time_s = math.nan, math.nan
 
     def update(self, values: Floats, time_s: float) -> float:
@@ -216,7 +216,7 @@ def columns(signals: Sequence[str], values: Floats, mean: Floats, std: Floats, h
     Agreement that is unknown counts as usual.
     """
     chosen = [SIGNALS.index(s) for s in signals]
-    z = (badness(values)[:, chosen] - mean) / std
+    z = (nonconformity(values)[:, chosen] - mean) / std
     if 'agreement' in signals:  # a first chunk has none before it
         last = z[:, -1]
         last[np.isnan(last)] = 0.0
@@ -224,8 +224,8 @@ def columns(signals: Sequence[str], values: Floats, mean: Floats, std: Floats, h
     return np.concatenate([z, np.maximum(0.0, z - hinge)], axis=1)
 
 
-def badness(values: Floats) -> Floats:
-    """Signals [N, 4] to numbers that are larger the worse things look, on similar scales."""
+def nonconformity(values: Floats) -> Floats:
+    """Signals [N, 4] to nonconformity [N, 4]: larger is worse, on similar scales."""
     head, *distances = np.asarray(values, np.float64).T
     return np.stack([-head, *(np.log(np.maximum(d, 1e-3)) for d in distances)], axis=1)
 

@@ -255,7 +255,7 @@ def run_confidence(checkpoint_path: Path, data: Sequence[Path], output: Path,
     train_rows = np.arange(len(train.shards.samples))
     maker = EvidenceMaker(checkpoint, seed)
     maker.learn_what_is_known(train, _spread(train_rows, config.max_samples // 2, 0), config)
-    fit_scope(checkpoint.model, config, seed)
+    fit_scope_classifier(checkpoint.model, config, seed)
     parts = []
     for i in range(config.passes):
         rows = _spread(train_rows, config.max_samples, i)
@@ -295,8 +295,8 @@ def run_calibrate(checkpoint_path: Path, data: Sequence[Path], output: Path,
     return output / 'checkpoint'
 
 
-def fit_scope(model: VlaModel, config: ConfidenceConfig, seed: int) -> None:
-    """Train the network that tells what is beyond the robot, in place, on words alone.
+def fit_scope_classifier(model: VlaModel, config: ConfidenceConfig, seed: int) -> None:
+    """Train the scope classifier in place, on words alone.
 
     Two fifths of a batch are out of scope, which is harder to know than any task.
     """

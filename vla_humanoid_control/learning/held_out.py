@@ -25,15 +25,15 @@ from vla_humanoid_control.confidence.calibration import (
     Calibration,
     cross_entropy,
     fit_isotonic,
-    fit_temperature,
+    fit_platt_scaling,
 )
 from vla_humanoid_control.confidence.score import (
     ALPHA,
     EARLY_S,
     SIGNALS,
     Combination,
-    badness,
     columns,
+    nonconformity,
     smooth,
 )
 from vla_humanoid_control.support.errors import UserError
@@ -142,30 +142,30 @@ def check_parts(part: NDArray[np.int64], success: NDArray[np.bool_],
 
 def choose_calibration(logits: NDArray[np.float64], labels: NDArray[np.float64],
                        folds: NDArray[np.int64]) -> Calibration:
-    """Temperature or isotonic, whichever has the lower cross-entropy on folds left out.
+    """Platt scaling or isotonic, whichever has the lower cross-entropy on folds left out.
 
     Args:
         logits: [N].
         labels: [N], 0 or 1.
         folds: int64 [N], the fold of each; whole episodes.
     """
-    scores: dict[str, list[float]] = {'temperature': [], 'isotonic': []}
+    scores: dict[str, list[float]] = {'platt': [], 'isotonic': []}
     for k in np.unique(folds):
         fit, judge = folds != k, folds == k
         if len(np.unique(labels[fit] > 0.5)) < 2 or not judge.any():
             continue
         weight = judge.sum() / len(judge)
-        for name, calibration in (('temperature', fit_temperature(logits[fit], labels[fit])),
+        for name, calibration in (('platt', fit_platt_scaling(logits[fit], labels[fit])),
                                   ('isotonic', fit_isotonic(logits[fit], labels[fit]))):
             scores[name].append(weight * cross_entropy(calibration(logits[judge]), labels[judge]))
-    if sum(scores['isotonic']) < sum(scores['temperature']):
+    if sum(scores['isotonic']) < sum(scores['platt']):
         return fit_isotonic(logits, labels)
-    return fit_temperature(logits, labels)
+    return fit_platt_scaling(logits, labels)
 
 
 def fit_combination(signals: tuple[str, ...], values: NDArray[np.float64],
                     success: NDArray[np.float64], weight: NDArray[np.float64]) -> Combination:
-    """Weights of some signals by logistic regression; none may speak for what looks bad.
+    """Weights of some signals by logistic regression: nonconformity never raises the logit.
 
     Args:
         signals: Which.
@@ -173,7 +173,7 @@ def fit_combination(signals: tuple[str, ...], values: NDArray[np.float64],
         success: [N], 0 or 1.
         weight: [N].
     """
-    bad = badness(values)[:, [SIGNALS.index(s) for s in signals]]
+    bad = nonconformity(values)[:, [SIGNALS.index(s) for s in signals]]
     mean, std = np.nanmean(bad[success > 0.5], axis=0), np.nanstd(bad[success > 0.5], axis=0)
     std = np.maximum(std, 1e-3)
     hinge = (np.nanquantile(bad[success > 0.5], 1 - ALPHA / 2, axis=0) - mean) / std

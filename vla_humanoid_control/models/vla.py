@@ -11,7 +11,7 @@
                              └──────► fusion ─► queries [B, H + 2, D] ─┬─► ActionHead   [B, H, A]
                                                                        ├─► ProgressHead [B]
     evidence (all of it, detached) ────────────────────────────────────┴─► ConfidenceHead [B]
-    words ─► scope ─► InstructionHead: the same question, put to a network that does nothing else
+    words ─► scope classifier ─► InstructionHead: the same question, put to an encoder of its own
 
 Several instructions may look at one frame: the frame is then encoded once (`ModelInput.frame`).
 """
@@ -73,8 +73,8 @@ class ModelOutput:
         grounding: Where the target is.
         instruction: [B, S], logits of what is asked for.
         evidence: [B, E], detached, for the confidence head.
-        features: [B, F], image features (2 D), instruction features (D) and how far beyond the
-            robot `scope` reads the instruction (1), detached, for the out-of-distribution check.
+        features: [B, F], image features (2 D), instruction features (D) and the out-of-scope
+            logit of the scope classifier (1), detached, for the out-of-distribution check.
     """
 
     actions: Tensor
@@ -114,8 +114,9 @@ class VlaModel(nn.Module):
         self.progress_head = ProgressHead(width, config.heads_hidden)
         self.target_head = TargetHead(self.vision.grid)
         self.instruction_head = InstructionHead(width)
-        # Reads instructions apart from the rest, and learns it last (`confidence_stage`): what is
-        # beyond the robot may be taught without teaching the policy anew.
+        # The scope classifier: a language encoder and a head of its own, trained in the
+        # confidence stage, so that more requests out of scope can be taught without training the
+        # policy anew. Attribute names are the keys of checkpoints, and keep their first form.
         self.scope = build('language', config.language, width=width, heads=config.heads)
         self.scope_head = InstructionHead(width)
         self.image_novelty = Novelty(2 * width)
@@ -155,7 +156,7 @@ class VlaModel(nn.Module):
         return self.instruction_head(instruction)
 
     def scope_logits(self, words: Tensor, mask: Tensor) -> Tensor:
-        """The same by the network that does nothing else: [B, S]."""
+        """What some texts ask for, by the scope classifier: [B, S]."""
         return self.scope_head(self.scope(words, mask)[0])
 
     def confidence(self, output: ModelOutput) -> Tensor:

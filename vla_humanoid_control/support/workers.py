@@ -26,7 +26,7 @@ Job = TypeVar('Job')
 Result = TypeVar('Result')
 
 
-def shared(work: Callable[[Job], Result], jobs: Sequence[Job], count: int
+def parallel_map(work: Callable[[Job], Result], jobs: Sequence[Job], count: int
            ) -> Generator[Result, None, None]:
     """Results of `work` for each job, as they come, in no particular order.
 
@@ -85,7 +85,7 @@ def reports(work: Callable[..., None], arguments: Sequence[tuple[Any, ...]]
     with crew(_report, its_own) as processes:
         running = {}
         for (ours, theirs), process in zip(pipes, processes):
-            theirs.close()  # as above
+            theirs.close()  # so that this end hears when the other one is gone
             running[ours] = process
         while running:
             ready = connection.wait(list(running))
