@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.figures import Summary, summarise
-from vla_humanoid_control.interfaces import Policy
+from vla_humanoid_control.interfaces import CHUNK_DT_S, Policy
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
 from vla_humanoid_control.simulation.world import World  # chooses how MuJoCo draws, so early
+from vla_humanoid_control.support.geometry import advance
 from vla_humanoid_control.types import (
+    CONTROL_PERIOD_S,
     Action,
     GatedProposal,
     ImuReading,
@@ -27,7 +29,6 @@ from vla_humanoid_control.types import (
     ScanReading,
 )
 
-TICK_S = 0.02
 WARM_UP = 25  # ticks of the supervisor that are not counted: it starts and recovers
 POSTURE_S = 1.5  # between two postures in the hard case
 WIDTH, HEIGHT = 640, 480
@@ -56,7 +57,7 @@ def forward_pass(policy: Policy, robot: RobotSpec, frames: Sequence[NDArray[np.u
     durations = []
     for number in range(count + 10):
         seen = Observation(number, {camera: frames[number % len(frames)]}, robot.home,
-                           0.1 * number)
+                           CHUNK_DT_S * number)
         began_ns = time.perf_counter_ns()
         policy.infer(seen)
         durations.append((time.perf_counter_ns() - began_ns) / 1e6)
@@ -70,7 +71,7 @@ def simulator_speed(robot: RobotSpec, seconds: float) -> tuple[float, float, flo
         world.apply(np.array([0.2, 0.0, 0.3]), {})
         began_s, simulated_s = time.perf_counter(), world.time_s
         while time.perf_counter() - began_s < seconds:
-            world.advance(TICK_S)
+            world.advance(CONTROL_PERIOD_S)
         factor = (world.time_s - simulated_s) / (time.perf_counter() - began_s)
         world.render('head', WIDTH, HEIGHT)
         began_s, drawn = time.perf_counter(), 0
@@ -129,7 +130,7 @@ class SafetyCheck:
 
     def _one(self) -> tuple[float, float]:
         self._tick += 1
-        self._now_s += TICK_S
+        self._now_s += CONTROL_PERIOD_S
         now_s, stamp_ns, supervisor = self._now_s, int(self._now_s * 1e9), self._supervisor
         readings = [self._joints(stamp_ns - 10_000_000), self._joints(stamp_ns)]
         levels = [self._imu(stamp_ns - 10_000_000), self._imu(stamp_ns)]
@@ -151,7 +152,7 @@ class SafetyCheck:
         self.states.append(command.state)
         self._positions.update(command.joints)
         self._twist = command.twist
-        self._pose = self._pose + TICK_S * command.twist
+        self._pose = advance(self._pose, command.twist, CONTROL_PERIOD_S)
         return (ended_ns - checked_ns) / 1e6, (ended_ns - began_ns) / 1e6
 
     def _joints(self, stamp_ns: int) -> JointReading:

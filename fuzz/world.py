@@ -17,6 +17,7 @@ from fuzz.watcher import ViolationError, Watcher
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
+from vla_humanoid_control.support.geometry import advance
 from vla_humanoid_control.types import (
     Action,
     Command,
@@ -148,10 +149,7 @@ class World:
         span_s = min(self.now_s - self._driven_s, _OWN_WATCHDOG_S)
         self._driven_s = self.now_s
         if not self._stuck:
-            yaw = self._pose[2] + 0.5 * span_s * self._twist[2]
-            (vx, vy, turn), cos, sin = self._twist.tolist(), math.cos(yaw), math.sin(yaw)
-            self._pose = self._pose + span_s * np.array([vx * cos - vy * sin, vx * sin + vy * cos,
-                                                         turn])
+            self._pose = advance(self._pose, self._twist, span_s)
 
     def healthy_inputs(self, proposal_stamp_ns: int | None = None,
                        joints: frozenset[str] | None = None) -> None:

@@ -8,6 +8,13 @@ from typing import Protocol
 
 from vla_humanoid_control.types import ActionChunk, Observation
 
+CHUNK_DT_S = 0.1
+"""Between two rows of the action chunks of our own policies, and between two proposals [s]."""
+CHUNK_HORIZON = 8
+"""Rows in an action chunk of our own policies."""
+IMAGE_SIZE = (128, 96)
+"""Width and height of the images that our own policies are trained on [px]."""
+
 
 @dataclass(frozen=True)
 class PolicySpec:

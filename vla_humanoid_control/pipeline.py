@@ -21,7 +21,7 @@ Look = Callable[[], Mapping[str, NDArray[np.uint8]]]  # camera to uint8 [H, W, 3
 
 @dataclass
 class Pipeline:
-    """One robot under control. Call `step` at 50 Hz with one steady clock for everything.
+    """One robot under control. Call `step` every `CONTROL_PERIOD_S`, on one steady clock for all.
 
     Attributes:
         policy: Answers the controller's requests.
@@ -36,7 +36,7 @@ class Pipeline:
     latency_s: float = 0.0
     gated: t.GatedProposal | None = None
     _outcome: tuple[Outcome, float] | None = None  # and when it is heard
-    _next_tick_s: float = -np.inf
+    _due_s: float = -np.inf
 
     def __post_init__(self) -> None:
         self._inference = Inference(self.policy)
@@ -51,8 +51,8 @@ class Pipeline:
         """One control period: from what the robot senses to what it is told."""
         self._sense(now_s, joints, scan, imu, odometry)
         self._hear_policy(now_s)
-        if ticks := now_s >= self._next_tick_s - 1e-6:
-            self._next_tick_s = max(self._next_tick_s, now_s - 0.02) + self.controller.period_s
+        if ticks := now_s >= self._due_s - 1e-6:
+            self._due_s = max(self._due_s, now_s - t.CONTROL_PERIOD_S) + self.controller.period_s
             self.controller.tick(now_s)
         if ticks or self.controller.is_due:
             for camera, pixels in look().items():

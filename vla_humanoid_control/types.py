@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 BASE_CHANNELS = ('base/linear_x', 'base/linear_y', 'base/angular_z')
 """Base twist channels [m/s, m/s, rad/s] in the robot's own frame: x forward, y left, z up."""
+CONTROL_PERIOD_S = 0.02
+"""Between two commands to the robot [s]: 50 Hz."""
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.data.shards import write_shard
+from vla_humanoid_control.interfaces import CHUNK_DT_S, CHUNK_HORIZON, IMAGE_SIZE
 from vla_humanoid_control.robot.spec import RobotSpec
-from vla_humanoid_control.simulation.expert import DT_S, Expert, observe
+from vla_humanoid_control.simulation.expert import Expert, observe
 from vla_humanoid_control.simulation.layout import TABLE_STANDOFF_M, is_free
 from vla_humanoid_control.simulation.scene import TABLE_HALF_M
 from vla_humanoid_control.simulation.world import World
-from vla_humanoid_control.support.geometry import advance
+from vla_humanoid_control.support.geometry import advance, locate
 from vla_humanoid_control.tasks.task import Task
 from vla_humanoid_control.tasks.vocabulary import (
     COLOURS,
@@ -35,11 +36,7 @@ from vla_humanoid_control.tasks.vocabulary import (
     TASK_KEYS,
     TURNS,
 )
-from vla_humanoid_control.types import Observation
-
-IMAGE_SIZE = (128, 96)
-HORIZON = 8
-CONTROL_S = 0.02
+from vla_humanoid_control.types import CONTROL_PERIOD_S, Observation
 
 
 class Driver(Protocol):
@@ -66,7 +63,7 @@ class Shard:
         names = ('frame', 'task', 'elapsed_s', 'travelled', 'actions', 'progress', 'target')
         write_shard(path, self.frames, self.joints, dict(zip(names, zip(*self.rows))), {
             'tasks': list(TASK_KEYS), 'channels': list(robot.action_channels),
-            'joint_names': list(robot.joint_names), 'dt_s': DT_S,
+            'joint_names': list(robot.joint_names), 'dt_s': CHUNK_DT_S,
             'image_size': list(IMAGE_SIZE), 'split': split, 'seed': seed})
 
 
@@ -146,7 +143,7 @@ class Collector:
         twist: NDArray[np.float64] = np.zeros(3)
         reference = np.array([world.joint_reading().positions[n] for n in self._controlled])
         disturbance = _Disturbance(rng, len(self._controlled), task.family)
-        steps, done = int(min(task.time_limit_s, 14.0) / DT_S), 0
+        steps, done = int(min(task.time_limit_s, 14.0) / CHUNK_DT_S), 0
         for _ in range(steps):
             frame = self._frame()
             done += self._record(shard, rng, task, elapsed, travelled, frame)
@@ -155,14 +152,14 @@ class Collector:
             wanted, targets = self._decide(task, frame, elapsed, travelled)
             if self._driver is None:
                 wanted, targets = disturbance.apply(wanted, targets)
-            for _ in range(round(DT_S / CONTROL_S)):
+            for _ in range(round(CHUNK_DT_S / CONTROL_PERIOD_S)):
                 twist = twist + np.clip(wanted - twist, -.03, .03) * np.array([1, 1, 2.])
-                reference = reference + np.clip(targets - reference, -self._speed * CONTROL_S,
-                                                self._speed * CONTROL_S)
+                reach = self._speed * CONTROL_PERIOD_S
+                reference = reference + np.clip(targets - reference, -reach, reach)
                 world.apply(twist, dict(zip(self._controlled, reference.tolist())))
-                world.advance(CONTROL_S)
-                travelled = advance(travelled, twist, CONTROL_S)
-            elapsed += DT_S
+                world.advance(CONTROL_PERIOD_S)
+                travelled = advance(travelled, twist, CONTROL_PERIOD_S)
+            elapsed += CHUNK_DT_S
             if task.family == 'reach' and self._driver is None and rng.random() < .03:
                 task = self._another_on_table(rng, task)
 
@@ -201,7 +198,7 @@ class Collector:
     def _label(self, shard: Shard, task: Task, elapsed: float,
                travelled: NDArray[np.float64]) -> float:
         state = observe(self._world, task, elapsed, travelled)
-        actions, progress = self._expert.chunk(task, state, HORIZON)
+        actions, progress = self._expert.chunk(task, state, CHUNK_HORIZON)
         where = (np.nan,) * 4
         if task.family in ('go_to', 'reach'):
             index = self._world.index_of(*task.arguments)
@@ -251,12 +248,11 @@ class Collector:
         return posture
 
     def _vary_table_pose(self, rng: np.random.Generator) -> None:
-        x, y, yaw = self._world.layout.tables[0]
+        table = self._world.layout.tables[0]
         back = TABLE_HALF_M[0] + TABLE_STANDOFF_M + rng.uniform(-.03, .02)
         side = rng.uniform(-.08, .08)
-        self._world.place_base(np.array([x - np.cos(yaw) * back - np.sin(yaw) * side,
-                                         y - np.sin(yaw) * back + np.cos(yaw) * side,
-                                         yaw + rng.uniform(-.12, .12)]))
+        self._world.place_base(np.array([*locate(table, -back, side),
+                                         table[2] + rng.uniform(-.12, .12)]))
 
     def _another_on_table(self, rng: np.random.Generator, task: Task) -> Task:
         tabled = [p for p in self._world.objects if p.on_table is not None]

@@ -7,7 +7,7 @@ Observation (a dictionary):
     instruction  text              what to do, in plain English
 
 Action: float32 [D] in [-1, 1], the channels of `RobotSpec.action_channels`: base twist, then joint
-position targets, each scaled from its limits in the robot file; held for one step of 0.1 s.
+position targets, each scaled from its limits in the robot file; held for one step (`CHUNK_DT_S`).
 
 Reward: 1 on the step in which the task is accomplished, else 0; the episode then terminates. It is
 truncated at the task's time limit.
@@ -22,15 +22,14 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from vla_humanoid_control.interfaces import CHUNK_DT_S, IMAGE_SIZE
 from vla_humanoid_control.robot.spec import load_robot
 from vla_humanoid_control.simulation.judge import TaskMonitor
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.tasks.phrasings import phrasings
 from vla_humanoid_control.tasks.task import Task
 from vla_humanoid_control.tasks.vocabulary import TASK_KEYS
-
-STEP_S = 0.1
-CONTROL_S = 0.02
+from vla_humanoid_control.types import CONTROL_PERIOD_S
 
 _Observation = dict[str, Any]
 
@@ -38,9 +37,9 @@ _Observation = dict[str, Any]
 class HumanoidEnv(gymnasium.Env[_Observation, NDArray[np.float32]]):
     """Humanoid in a room. Options of `reset`: `task`, a key such as 'go_to:red:box'."""
 
-    metadata = {'render_modes': ['rgb_array'], 'render_fps': 10}
+    metadata = {'render_modes': ['rgb_array'], 'render_fps': round(1 / CHUNK_DT_S)}
 
-    def __init__(self, robot: str = 'humanoid', image_size: tuple[int, int] = (128, 96),
+    def __init__(self, robot: str = 'humanoid', image_size: tuple[int, int] = IMAGE_SIZE,
                  split: str = 'train', render_mode: str | None = None) -> None:
         """Make an environment.
 
@@ -83,12 +82,12 @@ class HumanoidEnv(gymnasium.Env[_Observation, NDArray[np.float32]]):
 
     def step(self, action: NDArray[np.float32]
              ) -> tuple[_Observation, float, bool, bool, dict[str, Any]]:
-        """Follow one action for 0.1 s."""
+        """Follow one action for `CHUNK_DT_S`."""
         values = self.unscale(action)
         names = self.robot.action_channels[3:]
         self.world.apply(values[:3], dict(zip(names, values[3:].tolist())))
-        for _ in range(round(STEP_S / CONTROL_S)):
-            self.world.advance(CONTROL_S)
+        for _ in range(round(CHUNK_DT_S / CONTROL_PERIOD_S)):
+            self.world.advance(CONTROL_PERIOD_S)
             self._monitor.update(self.world)
         # Standing still is no accomplishment before there was time to see it.
         success = self._monitor.success(self.world) and self.world.time_s >= self._task.settle_s

@@ -26,7 +26,7 @@ from vla_humanoid_control.control.odometry import OdometryTrack
 from vla_humanoid_control.control.playback import ChunkPlayback
 from vla_humanoid_control.control.rest import Stillness
 from vla_humanoid_control.control.task import TaskConfig, TaskManager
-from vla_humanoid_control.interfaces import PolicySpec
+from vla_humanoid_control.interfaces import CHUNK_DT_S, PolicySpec
 from vla_humanoid_control.language.intake import Instruction, Rejection, parse_command
 from vla_humanoid_control.perception.frames import FrameLimits, FrameStore
 from vla_humanoid_control.perception.joints import JointStateMerger
@@ -63,7 +63,7 @@ class ControllerConfig:
         hang_timeout_s: An inference that takes longer counts as hung [s].
     """
 
-    rate_hz: float = bounded(10.0, 1.0, 100.0, at_start=True)
+    rate_hz: float = bounded(1.0 / CHUNK_DT_S, 1.0, 100.0, at_start=True)
     ensembling: float = bounded(0.01, -2.0, 2.0, at_start=True)
     joints_max_age_s: float = bounded(0.3, 0.02, 5.0)
     odometry_max_age_s: float = bounded(0.5, 0.02, 5.0)

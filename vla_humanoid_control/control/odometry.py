@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.support.geometry import wrap
+from vla_humanoid_control.support.geometry import rotate, wrap
 
 MAX_STEP_M, MAX_STEP_RAD = 0.5, 1.5
 """Between two readings no base comes so far: its odometry has begun anew [m; rad]."""
@@ -47,9 +47,8 @@ class OdometryTrack:
             way = self.travelled()
             new[2] = pose[2]
             yaw = new[2] - way[2]
-            c, s = np.cos(yaw), np.sin(yaw)
-            self._origin = np.array([new[0] - (c * way[0] - s * way[1]),
-                                     new[1] - (s * way[0] + c * way[1]), yaw])
+            x, y = rotate(way[0], way[1], yaw)
+            self._origin = np.array([new[0] - x, new[1] - y, yaw])
         self._pose = new
 
     def travelled(self) -> NDArray[np.float64]:
@@ -57,5 +56,4 @@ class OdometryTrack:
         if self._pose is None:
             return np.zeros(3)
         x, y, yaw = self._pose - self._origin
-        c, s = np.cos(self._origin[2]), np.sin(self._origin[2])
-        return np.array([c * x + s * y, c * y - s * x, yaw])
+        return np.array([*rotate(x, y, -self._origin[2]), yaw])

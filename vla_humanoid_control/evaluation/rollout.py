@@ -24,18 +24,22 @@ from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
 from vla_humanoid_control.simulation.camera_noise import CameraNoise
-from vla_humanoid_control.simulation.judge import TaskMonitor
+from vla_humanoid_control.simulation.judge import MOVING_MPS, TaskMonitor
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.tasks.vocabulary import OUT_OF_SCOPE
-from vla_humanoid_control.types import Command, OdometryReading, SafetyState, TaskState
+from vla_humanoid_control.types import (
+    CONTROL_PERIOD_S,
+    Command,
+    OdometryReading,
+    SafetyState,
+    TaskState,
+)
 
-CONTROL_S = 0.02
 SETTLE_S = 0.8
 """Before the first instruction: long enough for safety to have heard every sensor [s]."""
 SCAN_EVERY = 5
 """Control steps between two laser scans: 10 Hz."""
-MOVING_MPS = 0.05
 
 
 @dataclass(frozen=True)
@@ -247,7 +251,7 @@ class Rollout:
         command = pipeline.step(now_s, self._see, world.joint_reading(), scan, imu, odometry)
         self._state = command.state
         world.apply(command.twist, command.joints)
-        world.advance(CONTROL_S)
+        world.advance(CONTROL_PERIOD_S)
         self._steps += 1
         return command
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vla_humanoid_control.control.task import TaskConfig
 from vla_humanoid_control.data.shards import ShardSet, iterate, make_batch
 from vla_humanoid_control.learning.augment import AugmentConfig, augment_images, noisy_words
 from vla_humanoid_control.learning.parallel import Team
@@ -28,10 +29,12 @@ from vla_humanoid_control.support.bounds import check_bounds, required, required
 from vla_humanoid_control.tasks.vocabulary import FAMILIES, OBJECT_FAMILIES, TASK_KEYS, family_of
 from vla_humanoid_control.types import BASE_CHANNELS
 
-_FAMILY_OF_TASK = np.array([FAMILIES.index(k.split(':')[0]) for k in TASK_KEYS])
+_FAMILY_OF_TASK = np.array([FAMILIES.index(family_of(k)) for k in TASK_KEYS])
 _FREE_OF_TIME = np.isin(_FAMILY_OF_TASK, [FAMILIES.index(f) for f in OBJECT_FAMILIES])
 LOSSES = ('action', 'progress', 'target', 'instruction')
 """What is learnt: a loss each, see `losses`."""
+_DONE = 0.95
+"""Labelled progress from which a sample shows a task that is done."""
 _SMALLEST_STD = {'base': 0.05, 'gripper': 0.005, 'joint': 0.05}
 
 
@@ -173,7 +176,7 @@ def losses(model: VlaModel, output: ModelOutput, batch: BcBatch, config: BcConfi
     return {
         'action': mean((share * base + joints * rest) / (share + joints)),
         'progress': mean(model.progress_head.loss(output.progress, batch.progress)
-                         * torch.where(batch.progress >= 0.95, config.done_weight, 1.0)),
+                         * torch.where(batch.progress >= _DONE, config.done_weight, 1.0)),
         'target': mean(model.target_head.loss(output.grounding, batch.target)),
         'instruction': mean(model.instruction_head.loss(output.instruction, batch.labels)),
     }
@@ -208,12 +211,13 @@ def validate(model: VlaModel, shards: ShardSet, texts: TaskTexts, statistics: St
         Mean losses; `base_error` [m/s, rad/s] and `joint_error` [rad] of the first half second;
         by family `error/<family>` (normalised); `said`: share of instructions read correctly
         in full; `target_px`: error of the target's place where visible [px of the width];
-        `visible`: share of right answers; `done_hit` and `done_rejected`: share
-        of right answers of 'progress >= 0.85' where the task is done and where it is not.
+        `visible`: share of right answers; `done_hit` and `done_rejected`: share of right answers
+        of 'progress >= done_threshold' (of `TaskConfig`) where the task is done and where not.
     """
     assert shards.spec is not None
     model.eval()
     scale = torch.tensor([side / 2 for side in shards.spec.image_size])
+    threshold = TaskConfig().done_threshold
     count = min(config.validation_samples, len(shards.samples))
     rows = np.sort(np.random.default_rng(0).choice(len(shards.samples), count, replace=False))
     sums: dict[str, list[Tensor]] = {}
@@ -242,9 +246,9 @@ def validate(model: VlaModel, shards: ShardSet, texts: TaskTexts, statistics: St
         note('visible', (place.visible > 0.5)[has] == seen[has])
         note('target_px', ((place.position - batch.target[:, 1:3])[seen] * scale).norm(dim=1))
         progress = model.progress_head.predict(output.progress)
-        done = batch.progress >= 0.95
-        note('done_hit', (progress >= 0.85)[done])
-        note('done_rejected', (progress < 0.85)[~done])
+        done = batch.progress >= _DONE
+        note('done_hit', (progress >= threshold)[done])
+        note('done_rejected', (progress < threshold)[~done])
     model.train()
     return {name: float(torch.cat(values).mean()) for name, values in sums.items()
             if sum(len(v) for v in values)}

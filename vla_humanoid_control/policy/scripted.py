@@ -12,7 +12,7 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.interfaces import PolicySpec
+from vla_humanoid_control.interfaces import CHUNK_DT_S, CHUNK_HORIZON, PolicySpec
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.types import BASE_CHANNELS, ActionChunk, Observation
 
@@ -61,7 +61,7 @@ class ScriptedPolicy:
     def __init__(self, robot: RobotSpec) -> None:
         self.spec = PolicySpec(
             cameras=tuple(robot.cameras), image_size=(96, 96), joint_names=robot.joint_names,
-            channels=robot.action_channels, horizon=8, dt_s=0.1)
+            channels=robot.action_channels, horizon=CHUNK_HORIZON, dt_s=CHUNK_DT_S)
         self._home = {j.name: j.home for j in robot.controlled}
         self._task: tuple[str, str] | None = None
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.states import STOP, Cause
+from vla_humanoid_control.support.geometry import rotate, wrap
 
 Array = NDArray[np.float64]
 Twist = tuple[float, float, float]
@@ -91,10 +92,8 @@ class BaseTracking:
         if span_s < _SPAN_S:
             return None
         dx, dy = (pose[0] - x) / span_s, (pose[1] - y) / span_s
-        turned = (pose[2] - yaw + math.pi) % (2 * math.pi) - math.pi
-        middle = yaw + turned / 2
-        cos, sin = math.cos(middle), math.sin(middle)
-        return dx * cos + dy * sin, dy * cos - dx * sin, turned / span_s
+        turned = wrap(pose[2] - yaw)
+        return *rotate(dx, dy, -(yaw + turned / 2)), turned / span_s
 
     def _problem(self, measured: Twist) -> str:
         """How a velocity differs from all that was commanded of late; '' if it does not."""

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_humanoid_control.support.geometry import rotate
 from vla_humanoid_control.types import ScanReading
 
 Array = NDArray[np.float64]
@@ -266,9 +267,8 @@ class Surroundings:
     def see(self, points: Array, pose: Array) -> None:
         """Take the points [M, 2] of one scan or image, seen from `pose` (x, y, yaw)."""
         x0, y0, yaw = pose.tolist()
-        cos, sin = math.cos(yaw), math.sin(yaw)
-        x, y = points[:, 0], points[:, 1]
-        self._sightings.append(_Sighting(x * cos - y * sin + x0, x * sin + y * cos + y0))
+        x, y = rotate(points[:, 0], points[:, 1], yaw)
+        self._sightings.append(_Sighting(x + x0, y + y0))
         self._together = None
 
     def forget(self) -> None:
@@ -289,10 +289,8 @@ class Surroundings:
         near = (x * x + y * y <= reach_m * reach_m).nonzero()[0]
         if len(near) < zone.min_points:
             return math.inf
-        cos, sin = math.cos(yaw), math.sin(yaw)
-        x, y = x[near], y[near]
-        # Written out: a matrix product may start threads, and wait for them.
-        touches = _touch_times(x * cos + y * sin, y * cos - x * sin, twist, zone, horizon_s)
+        # By `rotate`: a matrix product may start threads, and wait for them.
+        touches = _touch_times(*rotate(x[near], y[near], -yaw), twist, zone, horizon_s)
         ends = near.searchsorted(starts).tolist()
         times = sorted(_agreed(touches[start:end], zone, horizon_s)
                        for start, end in pairwise(ends))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.types import CONTROL_PERIOD_S
 
 
 def _value(default: Any, lower: float, upper: float, description: str) -> Any:
@@ -33,7 +34,7 @@ class SafetyConfig:
         UserError: A value is of the wrong type or size, not finite, or outside its bounds.
     """
 
-    rate_hz: float = field(default=50.0, metadata={
+    rate_hz: float = field(default=1.0 / CONTROL_PERIOD_S, metadata={
         'description': 'Commands a second [Hz]', 'lower': 10.0, 'upper': 500.0, 'fixed': True})
     proposal_timeout_s: float = _value(
         0.4, 0.05, 2.0, 'Stop when the newest camera frame behind a proposal is so old [s]')

@@ -36,6 +36,7 @@ from vla_humanoid_control.safety.mounts import Mounts
 from vla_humanoid_control.safety.posture import PostureChecker
 from vla_humanoid_control.safety.states import ESTOP, HOLD, RUN, SLOW, STOP, Cause, StateMachine
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.geometry import advance
 from vla_humanoid_control.types import (
     BASE_CHANNELS,
     Command,
@@ -453,7 +454,7 @@ class SafetySupervisor:
             twist = self._proposed * self._share
         before = self._twist.velocity
         mean = 0.5 * (before + self._twist.step(twist))
-        self._pose = _integrate(self._pose, mean, self._twist.dt_s)
+        self._pose = advance(self._pose, mean, self._twist.dt_s)
         way = float(np.abs(mean).sum()) * self._twist.dt_s
         self._way += way
         self._base.commanded(self._twist.velocity, self._now_s)
@@ -517,14 +518,3 @@ class SafetySupervisor:
                           config.debounce_scans)
         top = float(np.hypot(base[0].velocity, base[1].velocity))
         self.reach_m = self._zone.radius_m + top * (self._zone.horizon_s(top) + 1.0)
-
-
-def _integrate(pose: NDArray[np.float64], twist: NDArray[np.float64],
-               dt_s: float) -> NDArray[np.float64]:
-    """A planar pose (x, y, yaw) after one tick of a twist in its own frame."""
-    if not twist.any():
-        return pose
-    yaw = pose[2] + 0.5 * twist[2] * dt_s
-    cos, sin = math.cos(yaw), math.sin(yaw)
-    return pose + dt_s * np.array([twist[0] * cos - twist[1] * sin,
-                                   twist[0] * sin + twist[1] * cos, twist[2]])

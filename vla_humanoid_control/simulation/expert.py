@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_humanoid_control.interfaces import CHUNK_DT_S
 from vla_humanoid_control.robot.kinematics import ARM_JOINTS, ArmKinematics
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.scene import TABLE_HEIGHT_M
 from vla_humanoid_control.simulation.world import World
-from vla_humanoid_control.support.geometry import advance, wrap
+from vla_humanoid_control.support.geometry import advance, rotate, wrap
 from vla_humanoid_control.tasks.task import Task
 from vla_humanoid_control.tasks.vocabulary import MOVES
 
-DT_S = 0.1
 MOVE_M = 0.70
 TURN_RAD = {'left': np.pi / 2, 'right': -np.pi / 2, 'around': np.pi}
 STAND_OFF_M = 0.66
@@ -131,21 +131,20 @@ class Expert:
 
     def _roll(self, state: ExpertState, twist: NDArray[np.float64],
               joints: NDArray[np.float64]) -> ExpertState:
-        reach = self._speed * DT_S * 0.8
+        reach = self._speed * CHUNK_DT_S * 0.8
         now = state.joints.copy()
         i = self._controlled_index
         now[i] += np.clip(joints - now[i], -reach, reach)
         target = state.target
         if target is not None:
-            shifted = target.position - np.array([twist[0], twist[1], 0]) * DT_S
-            cos, sin = np.cos(twist[2] * DT_S), np.sin(twist[2] * DT_S)
-            position = np.array([cos * shifted[0] + sin * shifted[1],
-                                 cos * shifted[1] - sin * shifted[0], shifted[2]])
+            shifted = target.position - np.array([twist[0], twist[1], 0]) * CHUNK_DT_S
+            turned = twist[2] * CHUNK_DT_S
+            position = np.array([*rotate(shifted[0], shifted[1], -turned), shifted[2]])
             # A target that swings into view is taken to be seen from then on.
             in_view = abs(np.arctan2(position[1], position[0])) < 0.62
             target = replace(target, position=position, seen=target.seen or bool(in_view))
-        return ExpertState(now, state.elapsed_s + DT_S, advance(state.travelled, twist, DT_S),
-                           target)
+        return ExpertState(now, state.elapsed_s + CHUNK_DT_S,
+                           advance(state.travelled, twist, CHUNK_DT_S), target)
 
     def _move(self, task: Task, state: ExpertState) -> ExpertAction:
         way = np.array(MOVES[task.arguments[0]])
@@ -257,9 +256,7 @@ def observe(world: World, task: Task, elapsed_s: float,
     if index is not None:
         pose, position = world.base_pose(), world.object_poses()[index][:3]
         offset = position[:2] - pose[:2]
-        cos, sin = np.cos(pose[2]), np.sin(pose[2])
-        local = np.array([cos * offset[0] + sin * offset[1],
-                          cos * offset[1] - sin * offset[0], position[2]])
+        local = np.array([*rotate(offset[0], offset[1], -pose[2]), position[2]])
         target = Target(local, world.objects[index].size.height, world.sees(index))
     return ExpertState(world.joint_positions(), elapsed_s, np.array(travelled), target)
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from vla_humanoid_control.simulation.world import World
-from vla_humanoid_control.support.geometry import wrap
+from vla_humanoid_control.support.geometry import rotate, wrap
 from vla_humanoid_control.tasks.task import Task
 from vla_humanoid_control.tasks.vocabulary import MOVES, OBJECT_FAMILIES
+
+MOVING_MPS = 0.05
+"""A base that is slower stands [m/s]."""
 
 
 class TaskMonitor:
@@ -31,11 +34,11 @@ class TaskMonitor:
         self._objects = world.object_poses()
 
     def update(self, world: World) -> None:
-        """Look again. Call at every control step (20 ms)."""
+        """Look again. Call at every control step (`CONTROL_PERIOD_S`)."""
         yaw = world.base_pose()[2]
         self._turned += yaw - self._last_yaw
         self._last_yaw = yaw
-        if np.linalg.norm(world.base_twist()[:2]) >= 0.05:
+        if np.linalg.norm(world.base_twist()[:2]) >= MOVING_MPS:
             self._last_fast_s = world.time_s
         if self.task.key == 'gesture:wave':
             self._waves.update(world)
@@ -66,8 +69,7 @@ class TaskMonitor:
 
     def _moved(self, world: World) -> bool:
         shift = world.base_pose()[:2] - self._start[:2]
-        cos, sin = np.cos(self._start[2]), np.sin(self._start[2])
-        forward, left = cos * shift[0] + sin * shift[1], cos * shift[1] - sin * shift[0]
+        forward, left = rotate(shift[0], shift[1], -self._start[2])
         direction = MOVES[self.task.arguments[0]]
         along = forward * direction[0] + left * direction[1]
         across = abs(forward * direction[1] - left * direction[0])

@@ -15,6 +15,7 @@ from vla_humanoid_control.simulation.scene import (
     TABLE_SIZE,
     Placed,
 )
+from vla_humanoid_control.support.geometry import locate, rotate
 from vla_humanoid_control.tasks.task import FLOOR_SLOTS, TABLE_SLOTS, Task
 from vla_humanoid_control.tasks.vocabulary import COLOURS, MOVES, SHAPES
 
@@ -76,8 +77,7 @@ def _sample_tables(rng: np.random.Generator) -> NDArray[np.float64]:
     tables = []
     for wall, shift in zip(walls, along):
         yaw = wall * np.pi / 2
-        cos, sin = np.cos(yaw), np.sin(yaw)
-        tables.append((near * cos - shift * sin, near * sin + shift * cos, yaw))
+        tables.append((*rotate(near, shift, yaw), yaw))
     return np.array(tables)
 
 
@@ -110,9 +110,7 @@ def _sample_objects(rng: np.random.Generator, task: Task | None,
     for index, (colour, shape) in enumerate(chosen['table']):
         spot = _free_table_spot(rng, local)
         local.append(spot)
-        x, y, yaw = tables[0]
-        world = (x + np.cos(yaw) * spot[0] - np.sin(yaw) * spot[1],
-                 y + np.sin(yaw) * spot[0] + np.cos(yaw) * spot[1])
+        world = locate(tables[0], spot[0], spot[1])
         size = TABLE_SIZE[shape]
         placed.append(Placed(FLOOR_SLOTS + index, colour, shape,
                              np.array([*world, TABLE_HEIGHT_M + size.height / 2]), size, 0))
@@ -141,8 +139,7 @@ def _free_table_spot(rng: np.random.Generator,
 
 def _near_table(spot: NDArray[np.float64], table: NDArray[np.float64], margin: float) -> bool:
     offset = spot - table[:2]
-    cos, sin = np.cos(table[2]), np.sin(table[2])
-    local = np.array([cos * offset[0] + sin * offset[1], cos * offset[1] - sin * offset[0]])
+    local = rotate(offset[0], offset[1], -table[2])
     return bool(abs(local[0]) < TABLE_HALF_M[0] + margin and
                 abs(local[1]) < TABLE_HALF_M[1] + margin)
 
@@ -152,20 +149,16 @@ def _sample_pose(rng: np.random.Generator, task: Task | None, target: tuple[str,
                  objects: tuple[Placed, ...]) -> NDArray[np.float64] | None:
     family = None if task is None else task.family
     if family == 'reach':
-        x, y, yaw = tables[0]
         back = TABLE_HALF_M[0] + TABLE_STANDOFF_M + rng.uniform(-.02, .01)
         side = rng.uniform(-.05, .05)
-        side_yaw = yaw + rng.uniform(-.08, .08)
-        return np.array([x - np.cos(yaw) * back - np.sin(yaw) * side,
-                         y - np.sin(yaw) * back + np.cos(yaw) * side, side_yaw])
+        yaw = tables[0][2] + rng.uniform(-.08, .08)
+        return np.array([*locate(tables[0], -back, side), yaw])
     pose = np.array([*rng.uniform(-2.3, 2.3, 2), rng.uniform(-np.pi, np.pi)])
     if not is_free(pose[:2], tables, objects, 0.55):
         return None
     if task is not None and (family == 'stop' or family == 'move'):
         direction = MOVES[task.arguments[0] if family == 'move' else 'forward']
-        cos, sin = np.cos(pose[2]), np.sin(pose[2])
-        way = np.array([cos * direction[0] - sin * direction[1],
-                        sin * direction[0] + cos * direction[1]])
+        way = np.array(rotate(direction[0], direction[1], pose[2]))
         if not all(is_free(pose[:2] + way * s, tables, objects, 0.60)
                    for s in (.2, .4, .6, .8, 1.0, 1.2)):
             return None

@@ -17,6 +17,7 @@ from vla_humanoid_control.simulation.layout import Layout, sample_layout, scene_
 from vla_humanoid_control.simulation.scene import Placed
 from vla_humanoid_control.support.drawing import chosen, explained, setting_problem
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.geometry import rotate
 from vla_humanoid_control.tasks.task import FLOOR_SLOTS, TABLE_SLOTS, Task
 from vla_humanoid_control.types import ImuReading, JointReading, ScanReading
 
@@ -146,10 +147,7 @@ class World:
     def advance(self, duration_s: float) -> None:
         """Let time pass."""
         for _ in range(max(1, round(duration_s / self.model.opt.timestep))):
-            yaw = self.data.qpos[2]
-            cos, sin = np.cos(yaw), np.sin(yaw)
-            self.data.ctrl[0] = cos * self._twist[0] - sin * self._twist[1]
-            self.data.ctrl[1] = sin * self._twist[0] + cos * self._twist[1]
+            self.data.ctrl[:2] = rotate(self._twist[0], self._twist[1], self.data.qpos[2])
             self.data.ctrl[2] = self._twist[2]
             mujoco.mj_step(self.model, self.data)
         # The legs step along with the base, in place of a walking controller's own motion.
@@ -187,8 +185,7 @@ class World:
     def base_twist(self) -> NDArray[np.float64]:
         """float64 [3]: true velocity forward, left, turning left [m/s, m/s, rad/s]."""
         vx, vy, turn = self.data.qvel[:3]
-        cos, sin = np.cos(self.data.qpos[2]), np.sin(self.data.qpos[2])
-        return np.array([cos * vx + sin * vy, cos * vy - sin * vx, turn])
+        return np.array([*rotate(vx, vy, -self.data.qpos[2]), turn])
 
     def odometry(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Pose [3] and twist [3] of the base."""
@@ -259,8 +256,7 @@ class World:
     def hand_lateral(self, side: str) -> float:
         """How far left of the base's middle line a hand is [m]."""
         offset = self.hand_position(side)[:2] - self.data.qpos[:2]
-        yaw = self.data.qpos[2]
-        return float(np.cos(yaw) * offset[1] - np.sin(yaw) * offset[0])
+        return float(rotate(offset[0], offset[1], -self.data.qpos[2])[1])
 
     def shoulder_height(self, side: str) -> float:
         """Height of a shoulder above the floor [m]."""
