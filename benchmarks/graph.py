@@ -28,7 +28,9 @@ from benchmarks.tracing import TRACE
 from vla_humanoid_control.graph.bringup import Deployment, NodeEntry, ProcessGroup, graph
 from vla_humanoid_control.graph.domain import claimed_domain
 from vla_humanoid_control.robot.spec import RobotSpec
+from vla_humanoid_control.state_text import state_of
 from vla_humanoid_control.support.resources import config_path
+from vla_humanoid_control.types import TaskState
 
 POLICY_HZ, SAFETY_HZ = 10.0, 50.0
 START_S = 120.0  # at most, until all nodes are there
@@ -81,7 +83,7 @@ def measure_graph(setting: Setting) -> GraphFigures:
                         group.check)
         _wait_for_reports(side, group)
         before, published = dict(side.health), side.frames_published
-        _drive(side, group, setting, lambda: side.task_state.startswith('RUNNING'))
+        _drive(side, group, setting, lambda: state_of(side.task_state) == TaskState.RUNNING.value)
         first_ns, missed_before = side.arrivals[-1][0], dict(side.health)
         _measure(side, group, setting)
         side.film(False)

@@ -31,8 +31,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import psutil
 
+from vla_humanoid_control.state_text import state_of
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.outputs import check_folder, make_folder
+from vla_humanoid_control.types import SafetyState, TaskState
 
 COMMANDS = ('wave hello to us', 'please walk forward a little', 'turn left', 'look up', 'stop',
             'walk over to the red box', 'turn around', 'step to the right',
@@ -152,7 +154,7 @@ def idle(result: Mapping[str, Wear], states: Mapping[str, int]) -> str:
     still = [name for name, w in result.items() if name in TICKS and w.ticks <= 0]
     if still:
         return f'the loop of {", ".join(still)} did not run'
-    if not states.get('RUN', 0) + states.get('SLOW', 0):
+    if not states.get(SafetyState.RUN.value, 0) + states.get(SafetyState.SLOW.value, 0):
         return 'the robot was never let move; safety was in ' + ', '.join(sorted(states))
     return ''
 
@@ -227,9 +229,9 @@ class Soak:
             self._look(now - began_s)
             self._director.linger(SAMPLE_S)
             seen = self._director.snapshot()
-            state, safety = (s.split(':')[0] for s in (seen.task_state, seen.safety_state))
+            state, safety = (state_of(s) for s in (seen.task_state, seen.safety_state))
             self.states[safety] = self.states.get(safety, 0) + 1
-            if state in ('DONE', 'FAILED'):
+            if state in (TaskState.DONE.value, TaskState.FAILED.value):
                 break
         self.outcomes[state or 'nothing'] = self.outcomes.get(state or 'nothing', 0) + 1
 

@@ -36,7 +36,6 @@ _GRAVITY = np.array([0.0, 0.0, 9.81])
 _THRESHOLDS = tuple(entry for entry in dataclasses.fields(SafetyConfig)
                     if not entry.metadata.get('fixed'))
 _FROZEN_WAY = 0.04  # more than a base may be commanded to move while readings do not change
-_OWN_WATCHDOG_S = 0.5  # after which a base stops that hears nothing
 _BAD_NUMBERS = (math.nan, math.inf, -math.inf, 1e300, -1e300, 0.0)
 
 
@@ -100,7 +99,7 @@ class World:
         late = self.now_s - self._due_s
         period = self._period_s
         ticked = late >= -0.25 * period
-        gap = ticked and math.isfinite(late) and late > self.safety.config.max_gap_s
+        gap = ticked and math.isfinite(late) and late > self.robot.command_timeout_s
         if ticked:
             self._due_s = self.now_s + period if late > period else self._due_s + period
         self._miss_heartbeat()
@@ -146,7 +145,7 @@ class World:
 
     def _drive(self) -> None:
         """The base has done what it was told, until it stops by itself for want of a command."""
-        span_s = min(self.now_s - self._driven_s, _OWN_WATCHDOG_S)
+        span_s = min(self.now_s - self._driven_s, self.robot.command_timeout_s)
         self._driven_s = self.now_s
         if not self._stuck:
             self._pose = advance(self._pose, self._twist, span_s)

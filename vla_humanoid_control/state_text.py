@@ -20,22 +20,34 @@ def read_safety(line: str) -> tuple[SafetyState, str] | None:
     return (SafetyState(name), reason) if name in SafetyState.__members__ else None
 
 
+def state_of(line: str) -> str:
+    """Name of the state in a line of either topic, such as 'RUN'; '' where nothing was said."""
+    return line.partition(': ')[0]
+
+
 def task_line(state: TaskState, instruction: str, reason: str) -> str:
     """What `/vla/task_state` says; an idle task has no instruction."""
     line = f'{state.value}: {instruction}' if instruction else state.value
     return f'{line} ({reason})' if reason else line
 
 
-def read_task(line: str, instruction: str) -> tuple[TaskState, str] | None:
+def read_task(line: str, instruction: str, ignore_case: bool = False
+              ) -> tuple[TaskState, str] | None:
     """State and reason of a line of `/vla/task_state` about an instruction; None of another one.
 
     Only who knows the instruction can tell where it ends and the reason begins.
+
+    Args:
+        line: What the topic says.
+        instruction: The words, as `Instruction.text` has them.
+        ignore_case: Whether the line may have them in other letters.
     """
     name, _, about = line.partition(': ')
-    if name not in TaskState.__members__:
+    words, reason = about[:len(instruction)], about[len(instruction):]
+    is_it = words.casefold() == instruction.casefold() if ignore_case else words == instruction
+    if name not in TaskState.__members__ or not is_it:
         return None
-    if about == instruction:
+    if not reason:
         return TaskState(name), ''
-    if about.startswith(f'{instruction} (') and about.endswith(')'):
-        return TaskState(name), about[len(instruction) + 2:-1]
-    return None
+    return (TaskState(name), reason[2:-1]) if reason.startswith(' (') and reason.endswith(')') \
+        else None

@@ -22,10 +22,12 @@ from graph_under_test import PERIOD_S, GraphUnderTest
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 
+from vla_humanoid_control.robot.spec import load_robot
 from vla_humanoid_control.ros import qos
 from vla_humanoid_control.ros.messages import to_ns
 from vla_humanoid_control.safety.config import SafetyConfig
 
+ROBOT = load_robot('humanoid')
 T_S = SafetyConfig().proposal_timeout_s
 
 
@@ -212,7 +214,7 @@ def test_fault_50_loaded_cores(graph: GraphUnderTest, fault: Fault) -> None:
     assert frame < T_S + 2 * PERIOD_S or stopped
     # Likewise for commands: after a silence in which the robot stopped, it begins from rest.
     for (before_s, _), (after_s, twist) in pairwise(list(graph.twists)):
-        assert after_s - before_s < SafetyConfig().max_gap_s or np.abs(twist).max() < 0.05
+        assert after_s - before_s < ROBOT.command_timeout_s or np.abs(twist).max() < 0.05
     fault.happened(f'commands at most {command * 1e3:.0f} ms apart, frames of proposals at most '
                    f'{frame * 1e3:.0f} ms; ' + ('stopped' if stopped else 'deadline met'))
     graph.settle()

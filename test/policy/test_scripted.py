@@ -24,7 +24,7 @@ def test_understands_whole_sentences_only(text: str, meaning: tuple[str, str] | 
 
 def carry_out(text: str, limit_s: float = 20.0) -> tuple[np.ndarray, float, float]:
     """Travelled [3], last progress and time, following the first row at 10 Hz."""
-    policy, odometer, now_s = ScriptedPolicy(ROBOT), DeadReckoning(), 0.0
+    policy, odometer, now_s = ScriptedPolicy(ROBOT), DeadReckoning(ROBOT.command_timeout_s), 0.0
     policy.reset(text)
     while now_s < limit_s:
         chunk = policy.infer(Observation(int(now_s * 1e9), {}, ROBOT.home, now_s,

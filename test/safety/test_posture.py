@@ -41,7 +41,7 @@ def small() -> RobotSpec:
     motion = MotionLimits(1.0, 5.0, 50.0)
     joints = tuple(JointSpec(n, -3.0, 3.0, 0.0, motion, True) for n in NAMES)
     sensor = {'joint_states': SensorSpec('/joint_states', 0.2)}
-    return RobotSpec('small', 'small.xml', joints, {}, 0.3, 0.5, {}, sensor)
+    return RobotSpec('small', 'small.xml', joints, {}, 0.3, 0.5, 0.5, {}, sensor)
 
 
 @pytest.fixture

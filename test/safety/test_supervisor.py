@@ -794,7 +794,8 @@ def test_a_lost_heartbeat_latches(robot: RobotSpec, make_bench: Any) -> None:
 def test_a_heartbeat_that_was_lost_in_a_pause_of_the_gate_latches(
         robot: RobotSpec, make_bench: Any, pause_s: float) -> None:
     """Regression: after a SIGSTOP, one heartbeat from the queue made all of the pause undone."""
-    bench = make_bench(robot, SafetyConfig(heartbeat_timeout_s=0.5, max_gap_s=1.0))
+    robot = replace(robot, command_timeout_s=1.0)
+    bench = make_bench(robot, SafetyConfig(heartbeat_timeout_s=0.5))
     for _ in range(100):
         bench.safety.on_heartbeat(bench.now_s)
         bench.step()

@@ -94,14 +94,15 @@ class Recorder:
         """Add one moment."""
         from vla_humanoid_control.evaluation.timeline import Moment
         from vla_humanoid_control.evaluation.video import Caption
-        state = moment.safety_state.split(':')[0].strip()
+        from vla_humanoid_control.state_text import state_of
+        state = state_of(moment.safety_state)
         self.trace.moments.append(Moment(
             moment.time_s - self._began_s, moment.confidence,
             float((moment.twist[0] ** 2 + moment.twist[1] ** 2) ** 0.5), float(moment.twist[2]),
             state))
         if moment.camera is None or moment.outside is None:
             return
-        caption = Caption(self.instruction, moment.task_state.split(':')[0], state,
+        caption = Caption(self.instruction, state_of(moment.task_state), state,
                           moment.confidence, self.trace.threshold)
         frame = self._video.add(moment.camera, moment.outside, caption)
         if self._window:

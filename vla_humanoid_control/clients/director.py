@@ -31,16 +31,17 @@ from vla_humanoid_control.language.intake import Rejection, parse_command
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.ros import qos
 from vla_humanoid_control.ros.messages import rgb_from_msg, twist_from_msg
+from vla_humanoid_control.ros.topics import OUTSIDE_TOPIC
+from vla_humanoid_control.state_text import read_safety, task_line
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.tasks.task import Task
 from vla_humanoid_control.tasks.vocabulary import OUT_OF_SCOPE
-from vla_humanoid_control.types import Command, SafetyState
+from vla_humanoid_control.types import Command, SafetyState, TaskState
 
 ENCLAVE = '/vla_humanoid_control/director'
 """Whose rights in config/sros2/policy.xml it has, where ROS enforces them."""
 MOVING_MPS = 0.15
 """Faster than this the robot has got going, so that it can be told to stop [m/s]."""
-OUTSIDE_TOPIC = '/humanoid_sim/outside/image_raw'
 
 
 def camera_topic(robot: RobotSpec) -> str:
@@ -169,7 +170,8 @@ class Director:
                 return 'nothing from humanoid_sim'
             if self._commands.get_subscription_count() == 0 or not self._task_state:
                 return 'vla_controller is not there'
-            if self._safety_state.split(':')[0] not in ('RUN', 'SLOW', 'HOLD'):
+            said = read_safety(self._safety_state)
+            if said is None or said[0] in (SafetyState.STOP, SafetyState.ESTOP):
                 return f'safety_monitor says {self._safety_state!r}'
             if self._watch_images and (self._camera is None or self._outside is None):
                 return 'no camera image'
@@ -241,13 +243,17 @@ class Director:
 
     @property
     def _safety(self) -> SafetyState:
-        return SafetyState(self._safety_state.split(':')[0])
+        if (said := read_safety(self._safety_state)) is None:
+            raise UserError(f'/safety/state says {self._safety_state!r}, which is no state. End '
+                            'the node that publishes it beside safety_monitor.')
+        return said[0]
 
     def _bring_to_rest(self, words: str) -> None:
         """End whatever runs, and wait until that is heard back: nothing of it comes later."""
+        stopped = task_line(TaskState.DONE, words, '')
         for _ in range(10):  # said again: discovery may have told of the listener too early
             self.say(words)
-            if self._spin_until(lambda: self._task_state == f'DONE: {words}', 1.0):
+            if self._spin_until(lambda: self._task_state == stopped, 1.0):
                 return
         raise UserError(f'vla_controller does not react to {words!r}; it says '
                         f'{self._task_state!r}. The log of the graph says more.')

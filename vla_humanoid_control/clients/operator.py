@@ -30,6 +30,7 @@ from vla_humanoid_control.graph.bringup import environment
 from vla_humanoid_control.language.intake import Instruction
 from vla_humanoid_control.ros import qos
 from vla_humanoid_control.ros.names import full_name, read_namespace
+from vla_humanoid_control.state_text import read_task
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.types import TaskState
 
@@ -236,14 +237,10 @@ class Operator:
 def _standing(instruction: Instruction, line: str) -> TaskState | None:
     """What a line that stays as it was says of a command that was heard; None for nothing.
 
-    A command that is under way goes on, one that is refused again is no news, and neither is a
-    second stop.
+    A command that is under way goes on; a refusal or a stop that is repeated changes no line.
     """
-    state, _, about = line.partition(': ')
-    words = instruction.text.casefold()
-    if about.casefold() != words and not about.casefold().startswith(f'{words} ('):
-        return None
-    known = TaskState(state)
-    if known in ACTIVE or known is TaskState.FAILED or instruction.is_stop:
-        return known
+    said = read_task(line, instruction.text, ignore_case=True)
+    if said is not None and (said[0] in ACTIVE or said[0] is TaskState.FAILED
+                             or instruction.is_stop):
+        return said[0]
     return None

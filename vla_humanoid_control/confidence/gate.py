@@ -14,6 +14,8 @@ SILENCE_S = 0.15
 """So long after the last proposal a closed gate reports itself [s]."""
 LOWEST_THRESHOLD = 0.02
 """A gate of the graph opens no lower: below this, it would be open to everything."""
+LONGEST_DWELL_S, LONGEST_STALE_S = 10.0, 2.0
+"""Bounds of `GateConfig.min_dwell_s` and `stale_after_s`, in the graph and offline [s]."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,8 @@ class GateConfig:
         close_threshold: An open gate closes below this one; at most `open_threshold` (hysteresis).
         min_dwell_s: At least this long between two transitions [s]. Closing on a stale or invalid
             proposal does not wait for it.
-        stale_after_s: Proposals that still come from the same camera frame after this long, or
-            that no longer come at all, are stale [s].
+        stale_after_s: When the newest camera frame behind the proposals was first seen longer ago,
+            proposals are stale, whether they go on coming or not [s].
 
     Raises:
         ValueError: A value is not finite or out of range.
@@ -36,17 +38,19 @@ class GateConfig:
 
     open_threshold: float = bounded(0.6, LOWEST_THRESHOLD, 1.0)
     close_threshold: float = bounded(0.45, LOWEST_THRESHOLD, 1.0)
-    min_dwell_s: float = bounded(0.5, 0.0, 10.0)
-    stale_after_s: float = bounded(0.5, 0.05, 2.0)
+    min_dwell_s: float = bounded(0.5, 0.0, LONGEST_DWELL_S)
+    stale_after_s: float = bounded(0.5, 0.05, LONGEST_STALE_S)
 
     def __post_init__(self) -> None:
         if not 0.0 < self.close_threshold <= self.open_threshold <= 1.0:
             raise ValueError('need 0 < close_threshold <= open_threshold <= 1, got '
                              f'{self.close_threshold} and {self.open_threshold}')
-        if not 0.0 <= self.min_dwell_s <= 10.0:
-            raise ValueError(f'min_dwell_s must be in [0, 10], got {self.min_dwell_s}')
-        if not 0.0 < self.stale_after_s <= 2.0:
-            raise ValueError(f'stale_after_s must be in (0, 2], got {self.stale_after_s}')
+        if not 0.0 <= self.min_dwell_s <= LONGEST_DWELL_S:
+            raise ValueError(f'min_dwell_s must be in [0, {LONGEST_DWELL_S:g}], got '
+                             f'{self.min_dwell_s}')
+        if not 0.0 < self.stale_after_s <= LONGEST_STALE_S:
+            raise ValueError(f'stale_after_s must be in (0, {LONGEST_STALE_S:g}], got '
+                             f'{self.stale_after_s}')
 
 
 OPEN_GATE = GateConfig(open_threshold=1e-9, close_threshold=1e-9, min_dwell_s=0.0)

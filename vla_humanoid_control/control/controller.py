@@ -111,7 +111,7 @@ class Controller:
         self.is_due = False
         self._top_twist = np.array([robot.base[c].velocity for c in BASE_CHANNELS]) * (1 + 1e-6)
         self._playback = ChunkPlayback(spec, config.ensembling)
-        self._commanded = DeadReckoning()
+        self._commanded = DeadReckoning(robot.command_timeout_s)
         self._odometry = OdometryTrack() if 'odom' in robot.sensors else None
         self._joints = JointStateMerger(spec.joint_names)
         self._seen = (0, 0)  # generation and instruction that playback and way belong to

@@ -7,14 +7,18 @@ from numpy.typing import NDArray
 
 from vla_humanoid_control.support.geometry import advance
 
-MAX_GAP_S = 0.25
-"""A command does not count for longer than this: the robot's own watchdog has stopped by then."""
+_MOVING = 0.02  # a base that is told less is not being told to move [m/s; rad/s]
 
 
 class DeadReckoning:
-    """Integrates base commands into `Observation.travelled`, each until the next one comes."""
+    """Integrates base commands into `Observation.travelled`, each until the next one comes.
 
-    def __init__(self) -> None:
+    Args:
+        command_timeout_s: No command counts for longer; see `RobotSpec.command_timeout_s` [s].
+    """
+
+    def __init__(self, command_timeout_s: float) -> None:
+        self._timeout_s = command_timeout_s
         self._pose: NDArray[np.float64] = np.zeros(3)
         self._twist: NDArray[np.float64] = np.zeros(3)
         self._heard_s: float | None = None  # when the newest command came
@@ -36,13 +40,13 @@ class DeadReckoning:
         self._heard_s = self._since_s = now_s
 
     def is_moving(self, now_s: float) -> bool:
-        """Whether the base is being told to move: more than 0.02 m/s or rad/s."""
-        return (self._heard_s is not None and now_s - self._heard_s <= MAX_GAP_S
-                and bool(np.abs(self._twist).max() > 0.02))
+        """Whether the base is being told to move."""
+        return (self._heard_s is not None and now_s - self._heard_s <= self._timeout_s
+                and bool(np.abs(self._twist).max() > _MOVING))
 
     def travelled(self, now_s: float) -> NDArray[np.float64]:
         """float64 [3]: x [m], y [m], yaw [rad, unwrapped], in the frame of the base at `reset`."""
         if self._heard_s is None:
             return np.array(self._pose)
-        dt = max(min(now_s, self._heard_s + MAX_GAP_S) - self._since_s, 0.0)
+        dt = max(min(now_s, self._heard_s + self._timeout_s) - self._since_s, 0.0)
         return advance(self._pose, self._twist, dt)

@@ -32,6 +32,7 @@ from vla_humanoid_control.ros.messages import (
     twist_from_msg,
 )
 from vla_humanoid_control.ros.parameters import Parameters
+from vla_humanoid_control.ros.topics import OUTSIDE_TOPIC
 from vla_humanoid_control.simulation.camera_noise import CameraNoise
 from vla_humanoid_control.simulation.judge import TaskMonitor
 from vla_humanoid_control.simulation.world import Camera, World
@@ -41,7 +42,6 @@ from vla_humanoid_control.tasks.task import MAX_DISTRACTORS, Task
 
 STEP_S = 0.01
 ODOM_EVERY, TRUTH_EVERY, SCAN_EVERY = 2, 5, 10  # steps
-OUTSIDE_TOPIC = '/humanoid_sim/outside/image_raw'
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,6 @@ class SimulatorParameters:
         camera_height: Height of the images [px].
         camera_rate_hz: Images per second [Hz].
         outside_rate_hz: Images per second of a view from outside, for people; 0 for none [Hz].
-        command_timeout_s: The base stops when /cmd_vel is silent for this long [s].
         stamped_twist: Whether /cmd_vel is a TwistStamped.
         array_commands: Whether /joint_commands is a Float64MultiArray, in the order of the
             controlled joints of the robot file.
@@ -69,7 +68,6 @@ class SimulatorParameters:
     camera_height: int = bounded(480, 16, 4096, at_start=True)
     camera_rate_hz: float = bounded(30.0, 0.5, 120.0, at_start=True)
     outside_rate_hz: float = bounded(0.0, 0.0, 120.0, at_start=True)
-    command_timeout_s: float = bounded(0.5, 0.05, 2.0)
     stamped_twist: bool = fixed(False)
     array_commands: bool = fixed(False)
     scene_seed: int = bounded(0, 0, 2 ** 53)
@@ -99,8 +97,9 @@ class SimulatorParameters:
 class HumanoidSim(ManagedNode):
     """Runs the world in real time; publishes what sensors see and follows commands.
 
-    When no command comes, the base stops: the robot's own watchdog, on the steady clock. Drawing
-    happens in a thread of its own on a copy of the state, so it never delays the physics.
+    When no command comes for the robot file's `command_timeout_s`, the base stops, on the steady
+    clock. Drawing happens in a thread of its own on a copy of the state, so it never delays the
+    physics.
 
     Subscribers:
         /cmd_vel (geometry_msgs/Twist, or TwistStamped)
@@ -253,7 +252,7 @@ class HumanoidSim(ManagedNode):
 
     def _twist(self, now: float) -> np.ndarray:
         heard_s, twist = self._command
-        silent = now - heard_s > self._settings.value.command_timeout_s
+        silent = now - heard_s > self._world.robot.command_timeout_s
         if silent and not self._silent:
             self._counts['watchdog_stops'] += 1
             self.get_logger().warning('no base command; the base stops')

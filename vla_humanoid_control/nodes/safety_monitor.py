@@ -7,7 +7,6 @@ import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from geometry_msgs.msg import Twist, TwistStamped
@@ -22,6 +21,7 @@ from vla_humanoid_control.perception.image_decoding import ImageError
 from vla_humanoid_control.robot.spec import load_robot
 from vla_humanoid_control.ros import qos
 from vla_humanoid_control.ros.button import Button
+from vla_humanoid_control.ros.cameras import subscribe_cameras
 from vla_humanoid_control.ros.latch_file import LatchFile
 from vla_humanoid_control.ros.listeners import Listener, deaf, nobody_hears
 from vla_humanoid_control.ros.managed import ERROR, OK, WARN, Health, ManagedNode, run
@@ -43,8 +43,10 @@ from vla_humanoid_control.ros.topics import type_name
 from vla_humanoid_control.safety.collision import depth_points
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
+from vla_humanoid_control.state_text import safety_line
 from vla_humanoid_control.support.bounds import bounded, check_bounds, fixed
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.loop_timing import LoopTiming
 from vla_humanoid_control.types import Command, SafetyState
 
 CMD_VEL, JOINT_COMMANDS = '/cmd_vel', '/joint_commands'
@@ -136,14 +138,12 @@ class SafetyMonitor(ManagedNode):
         self._latch_file = LatchFile.of(robot.name, self.context, self.get_namespace()) \
             if p.remember_latch else None
         self._remembered = bool(self._latch_file and self._latch_file.reason)
-        self._period_s = 1.0 / config.rate_hz
+        self._loop = LoopTiming(1.0 / config.rate_hz)
         self._camera_info: CameraInfo | None = None
         self._announced: tuple[str, float] = ('', 0.0)
         self._state = SafetyState.STOP
-        self._counts = {'ticks': 0, 'deadlines_missed': 0}
         self._worst_check_s = 0.0
         self._deaf_because = ''
-        self._next_tick_s = 0.0
         self._deaf: tuple[str, ...] = ()
         self._twists = self.advertise(TwistStamped if p.stamped_twist else Twist, CMD_VEL,
                                       qos.STREAM)
@@ -187,17 +187,14 @@ class SafetyMonitor(ManagedNode):
         if self._watches_cameras:
             return
         self._watches_cameras = True
-        compressed = self._settings.value.compressed
-        for camera, sensor in self._robot.cameras.items():
-            self.subscribe(CompressedImage if compressed else Image,
-                           sensor.topic + ('/compressed' if compressed else ''),
-                           partial(self._on_camera, camera), qos.SENSOR_INPUT)
+        subscribe_cameras(self, self._robot, self._robot.cameras,
+                          self._settings.value.compressed, self._on_camera)
 
     def activate(self) -> None:
         self.supervisor.begin(time.monotonic())
         self._look_for_listeners()
-        self._next_tick_s = time.monotonic() + self._period_s
-        self.every(self._period_s, self._tick)
+        self._loop.begin(time.monotonic())
+        self.every(self._loop.period_s, self._tick)
         self.every(FOREIGN_PERIOD_S, self._look_for_foreign_publishers)
         self.every(USERS_PERIOD_S, self._look_for_other_users)
         self.every(LISTENERS_PERIOD_S, self._look_for_listeners)
@@ -208,12 +205,12 @@ class SafetyMonitor(ManagedNode):
         self.supervisor.stop('safety monitor is being deactivated', began_s)
         while not self.supervisor.at_rest and due_s - began_s < LONGEST_STOP_S:
             self._publish(self.supervisor.step(due_s))
-            due_s += self._period_s
+            due_s += self._loop.period_s
             time.sleep(max(0.0, due_s - time.monotonic()))
         self._publish(self.supervisor.step(due_s))
         # The last word stays with late joiners: it must not be a state of a gate that watches.
         state = SafetyState.ESTOP if self._state is SafetyState.ESTOP else SafetyState.STOP
-        self._states.publish(String(data=f'{state.value}: safety monitor is not active'))
+        self._states.publish(String(data=safety_line(state, 'safety monitor is not active')))
         self._announced = ('', float('-inf'))
 
     def release(self) -> None:
@@ -315,7 +312,7 @@ class SafetyMonitor(ManagedNode):
     def _press(self, pressed: bool, source: str) -> None:
         self.supervisor.emergency_stop(pressed, source, time.monotonic())
         if pressed:  # here too, as there may be no loop: the node need not be active
-            self._remember(f'{SafetyState.ESTOP.value}: emergency stop ({source})')
+            self._remember(safety_line(SafetyState.ESTOP, f'emergency stop ({source})'))
 
     def _on_reset(self, _request: Trigger.Request, answer: Trigger.Response) -> Trigger.Response:
         answer.success, answer.message = self.supervisor.reset(time.monotonic())
@@ -375,11 +372,7 @@ class SafetyMonitor(ManagedNode):
 
     def _tick(self) -> None:
         now = self._now()
-        self._counts['ticks'] += 1
-        if now - self._next_tick_s > self._period_s / 2:
-            self._counts['deadlines_missed'] += 1
-            self._next_tick_s = now
-        self._next_tick_s += self._period_s
+        self._loop.tick(now)
         command = self.supervisor.step(now)
         self._worst_check_s = max(self._worst_check_s, time.monotonic() - now)
         self._publish(command)
@@ -404,7 +397,7 @@ class SafetyMonitor(ManagedNode):
     def _announce(self, command: Command) -> None:
         """State on change and at 1 Hz. Numbers in a reason may tick without being news."""
         now = time.monotonic()
-        line = command.state.value + (f': {command.reason}' if command.reason else '')
+        line = safety_line(command.state, command.reason)
         news = re.sub(r'[\d.]+', '', line)
         before, at_s = self._announced
         if news == before and now - at_s < STATE_PERIOD_S:
@@ -433,8 +426,8 @@ class SafetyMonitor(ManagedNode):
         if not self.is_active:
             return Health(WARN, 'not active', {})
         values: dict[str, Any] = dict(self.supervisor.diagnostics(time.monotonic()))
-        values.update(self._counts, worst_check_ms=self._worst_check_s * 1e3)
-        text = f"{values['state']}: {values['reason']}" if values['reason'] else values['state']
+        values.update(self._loop.counts, worst_check_ms=self._worst_check_s * 1e3)
+        text = safety_line(SafetyState(values['state']), values['reason'])
         if 'missing' in text and self._deaf_because:
             text += f'; {self._deaf_because}'
         level = LEVELS[SafetyState(values['state'])]

@@ -20,6 +20,8 @@ MAX_TIMEOUT_S = 5.0
 """Nothing that is older than this may count as fresh [s]."""
 MAX_TILT_RAD = math.pi / 2
 """A robot that leans further is lying [rad]."""
+LEAST_COMMAND_TIMEOUT_S, MOST_COMMAND_TIMEOUT_S = 0.05, 2.0
+"""Bounds of `RobotSpec.command_timeout_s` [s]."""
 SENSORS = ('joint_states', 'scan', 'imu', 'odom', 'depth')
 """What `sensors` may name; the first is required."""
 MOUNTED = ('scan', 'depth')
@@ -90,6 +92,7 @@ class RobotSpec:
         footprint_radius_m: Circle around the base that holds the whole robot [m].
         max_tilt_rad: IMU tilt beyond which the robot counts as falling, below `MAX_TILT_RAD`
             [rad].
+        command_timeout_s: The base stops by itself when it has heard no command for so long [s].
         cameras: Camera name to sensor.
         sensors: By name out of `SENSORS`; 'joint_states' and, where the robot has them, the rest.
         file: Where it was read from, for messages; empty where it was not.
@@ -102,6 +105,7 @@ class RobotSpec:
     base: Mapping[str, MotionLimits]
     footprint_radius_m: float
     max_tilt_rad: float
+    command_timeout_s: float
     cameras: Mapping[str, SensorSpec]
     sensors: Mapping[str, SensorSpec]
     base_frame: str = 'base_link'
@@ -160,8 +164,8 @@ class _Reader:
 
     def robot(self, document: Any) -> RobotSpec:
         root = self._mapping(document, 'top level', [
-            'name', 'mjcf', 'base_frame', 'footprint_radius_m', 'max_tilt_rad', 'base', 'joints',
-            'cameras', 'sensors'])
+            'name', 'mjcf', 'base_frame', 'footprint_radius_m', 'max_tilt_rad',
+            'command_timeout_s', 'base', 'joints', 'cameras', 'sensors'])
         joints = self._mapping(self._get(root, 'joints', ''), 'joints')
         axes = {channel: channel.split('/')[1] for channel in BASE_CHANNELS}
         base = self._mapping(self._get(root, 'base', ''), 'base', list(axes.values()))
@@ -171,6 +175,10 @@ class _Reader:
         tilt_rad = self._positive(root, 'max_tilt_rad', '')
         if tilt_rad >= MAX_TILT_RAD:
             self._fail('max_tilt_rad', f'must be less than {MAX_TILT_RAD:.3f}, got {tilt_rad:g}')
+        timeout_s = self._positive(root, 'command_timeout_s', '')
+        if not LEAST_COMMAND_TIMEOUT_S <= timeout_s <= MOST_COMMAND_TIMEOUT_S:
+            self._fail('command_timeout_s', f'must be in [{LEAST_COMMAND_TIMEOUT_S:g}, '
+                       f'{MOST_COMMAND_TIMEOUT_S:g}], got {timeout_s:g}')
         return RobotSpec(
             name=self._text(root, 'name', ''),
             mjcf=self._mjcf(root),
@@ -180,6 +188,7 @@ class _Reader:
                   for c, axis in axes.items()},
             footprint_radius_m=self._positive(root, 'footprint_radius_m', ''),
             max_tilt_rad=tilt_rad,
+            command_timeout_s=timeout_s,
             cameras={n: self._sensor(f, f'cameras.{n}') for n, f in cameras.items()},
             file=self._path,
             sensors={n: self._sensor(f, f'sensors.{n}', n in MOUNTED)

@@ -6,6 +6,9 @@ from typing import Any
 
 from rclpy.node import Node
 
+OUTSIDE_TOPIC = '/humanoid_sim/outside/image_raw'
+"""The simulator's view from outside, for people."""
+
 
 def type_name(kind: Any) -> str:
     """Name of a message type as the graph has it, such as 'geometry_msgs/msg/Twist'."""

@@ -46,9 +46,6 @@ class SafetyConfig:
         1.0, 0.1, 2.0, "Multiplies the robot file's sensor timeouts")
     recover_s: float = _value(
         0.3, 0.0, 10.0, 'Every cause of a stop must be gone for so long before motion resumes [s]')
-    max_gap_s: float = _value(
-        0.5, 0.1, 1.0, "After a longer silence of its own, the gate resumes from rest: when the "
-        "robot's own watchdog has stopped it [s]")
     heartbeat_timeout_s: float = _value(
         0.0, 0.0, 10.0, 'Emergency stop after so long without operator heartbeat; 0: none [s]')
     require_listener: bool = _switch(

@@ -490,8 +490,7 @@ class SafetySupervisor:
         late = now_s - self._due_s
         if late < -_EARLY * period:
             return False
-        if late > self.config.max_gap_s:
-            # Nothing was sent for so long that the robot's own watchdog has stopped it.
+        if late > self.robot.command_timeout_s:  # the base has stopped by itself
             self._counts['gaps'] += math.isfinite(late)  # before the first tick it is infinite
             self._twist.halt()
             self._body.halt()
