@@ -1,1 +1,1 @@
-"""Programs that talk to a running graph: the director of the demo, evaluation through nodes."""
+"""Programs that talk to a running graph: operator, director, evaluation through the nodes."""

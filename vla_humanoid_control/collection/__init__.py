@@ -1,1 +1,1 @@
-"""Demonstrations, corrections and rollouts, as the simulator gives them."""
+"""Demonstrations, corrections and rollouts in the simulator, and its Gymnasium environment."""

@@ -40,7 +40,7 @@ from vla_humanoid_control.types import CONTROL_PERIOD_S, Observation
 
 
 class Driver(Protocol):
-    """Acts in the expert's place. See `policy_driver.PolicyDriver`."""
+    """Acts in the expert's place. See `corrections.PolicyDriver`."""
 
     def begin(self, key: str, seed: int) -> None:
         """Begin the task of that key."""

@@ -1,1 +1,1 @@
-"""Confidence: calibration and the gate."""
+"""Confidence: signals, calibration, thresholds, the gate, metrics."""

@@ -1,1 +1,1 @@
-"""Suites, rollouts, metrics and reports."""
+"""Suites, rollouts, broken and impaired cameras, reports."""

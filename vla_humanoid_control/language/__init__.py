@@ -1,1 +1,1 @@
-"""Instruction intake: validation, stop words, phrasings."""
+"""Instruction intake: validation, stop words, negation and condition, the text encoder."""

@@ -1,1 +1,1 @@
-"""Datasets, transforms, behaviour cloning, checkpoints."""
+"""Training: behaviour cloning, the confidence stage, augmentation, configuration."""

@@ -1,1 +1,1 @@
-"""Image decoding and resizing, alignment by stamp."""
+"""Decoding of images, alignment by stamp, joint states, plausibility of an image."""

@@ -1,1 +1,1 @@
-"""The MuJoCo humanoid, its room, tasks, environment, and the scripted expert."""
+"""The MuJoCo humanoid, its room, the scripted expert, and the judge of success."""
