@@ -249,7 +249,7 @@ class Director:
         return said[0]
 
     def _bring_to_rest(self, words: str) -> None:
-        """End whatever runs, and wait until that is heard back: nothing of it comes later."""
+        """Stop the running task, and wait until the controller reports that it has ended."""
         stopped = task_line(TaskState.DONE, words, '')
         for _ in range(10):  # said again: discovery may have told of the listener too early
             self.say(words)

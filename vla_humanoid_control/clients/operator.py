@@ -143,7 +143,7 @@ class Operator:
 
     def _deliver(self, commands: Publisher, instruction: Instruction, watch: TaskWatch,
                  timeout_s: float) -> bool:
-        """Say it until the controller says something of it, or what it said stands; else false."""
+        """Repeat the command until the controller reports on it or its last report covers it."""
         before = self._task_state
         deadline_s = time.monotonic() + timeout_s
         while (left_s := deadline_s - time.monotonic()) > 0:

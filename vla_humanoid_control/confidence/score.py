@@ -2,7 +2,7 @@
 
     head         the network's own prediction of success, a logit
     image        how far the image lies from what training saw, a Mahalanobis distance
-    instruction  how far the instruction lies from what training knew, likewise
+    instruction  how far the instruction lies from training's, a Mahalanobis distance
     agreement    how little the newest chunk of actions contradicts the one before it, an error
 
     signals ─► standardise ─► non-negative logistic regression ─► smooth over time ─► calibrate
@@ -68,9 +68,9 @@ class Combination:
     Attributes:
         signals: The S signals that it uses, in the order of `SIGNALS`.
         mean, std: Of each signal's nonconformity where the policy succeeds, [S] each.
-        hinge: In deviations above the mean, [S]: beyond it hardly any success was ever seen, and
-            a signal has a second weight there: a veto.
-        weights: Non-negative, of each nonconformity and of what exceeds the hinge, [2 S].
+        hinge: The 99th percentile of successes, in standard deviations above the mean, [S]. Beyond
+            it a signal has a second weight, a veto.
+        weights: Slopes of the nonconformity and of its excess over the hinge, >= 0, [2 S].
         offset: Logit where the nonconformity of every signal is at its mean.
         calibration: Of the smoothed logit.
         lowest: The lowest confidence of each held-out episode that succeeded, rising.
@@ -213,11 +213,11 @@ def columns(signals: Sequence[str], values: Floats, mean: Floats, std: Floats, h
             ) -> Floats:
     """Signals [N, 4] to what the regression weighs, [N, 2 S].
 
-    Agreement that is unknown counts as usual.
+    An unknown agreement (NaN) counts as the mean.
     """
     chosen = [SIGNALS.index(s) for s in signals]
     z = (nonconformity(values)[:, chosen] - mean) / std
-    if 'agreement' in signals:  # a first chunk has none before it
+    if 'agreement' in signals:  # the first chunk of an instruction has no agreement
         last = z[:, -1]
         last[np.isnan(last)] = 0.0
     z = np.clip(z, -8.0, 12.0)

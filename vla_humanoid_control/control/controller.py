@@ -349,7 +349,7 @@ class Controller:
         self._seen = (self.task.generation, self.task.instruction_id)
         self.is_due = self.task.is_active  # a new instruction waits for no tick
         if not self.task.is_active:
-            self._propose(now_s)  # nor does a stop
+            self._propose(now_s)  # a stop waits for no tick, either
 
     def _propose(self, now_s: float) -> None:
         stamp_ns, action = self._acted_ns, None

@@ -42,9 +42,8 @@ FIT, THRESHOLD, JUDGE = range(3)
 """Parts of the validation rollouts."""
 PART_SHARES = (0.4, 0.4, 0.2)
 _VETO = 4.0
-"""Beyond its hinge a deviation of the instruction takes at least so much from the logit. What the
-words ask for is known before anything moves; by likelihood alone, an image and a posture in which
-all is well would outvote them."""
+"""Least slope, in logits per standard deviation, beyond the 99th percentile of successful
+instructions. Without it a clear image outweighs an unknown instruction."""
 
 
 @dataclass(frozen=True)

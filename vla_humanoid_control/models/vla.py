@@ -166,9 +166,9 @@ class VlaModel(nn.Module):
     def novelty(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """How far image and instruction lie from what training knew, [B] each.
 
-        An instruction is farther away, too, the more it reads like those that training knew as
-        beyond the robot: 'pick up the red box' is near to 'go to the red box' in all else. Two
-        networks read it so, which seldom make the same mistake.
+        The distance of the instruction grows with its out-of-scope logits, because 'pick up the
+        red box' lies near to 'go to the red box' in feature space. The logits of the policy's own
+        instruction head and of the scope classifier are added: they seldom err together.
 
         Args:
             features: [B, F], see `ModelOutput.features`.

@@ -272,7 +272,7 @@ class Surroundings:
         self._together = None
 
     def forget(self) -> None:
-        """Nothing is known any more."""
+        """Drop every sighting."""
         self._sightings.clear()
         self._together = None
 

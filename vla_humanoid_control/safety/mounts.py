@@ -20,8 +20,8 @@ _OPTICAL: Array = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]
 def same_frame(name: str, known: str) -> bool:
     """Whether a frame in a message is one that the robot file names.
 
-    A leading '/' means nothing (tf2 has none any more), and neither does what a namespace or
-    prefix puts before the name: on a topic of this robot, 'robot1/laser' is its 'laser'.
+    A leading '/' is ignored (tf2 dropped it), and so is a namespace or prefix before the name: on
+    a topic of this robot, 'robot1/laser' is its 'laser'.
     """
     name, known = name.strip('/'), known.strip('/')
     return name == known or name.endswith(f'/{known}')

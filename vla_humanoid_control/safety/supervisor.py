@@ -268,7 +268,7 @@ class SafetySupervisor:
         self._latch.on_heartbeat(self._time(now_s))
 
     def emergency_stop(self, pressed: bool, source: str, now_s: float) -> None:
-        """Latch an emergency stop. False only says that the button is no longer pressed."""
+        """Latch an emergency stop. False only says that the button was released."""
         now_s = self._time(now_s)
         self._latch.press(bool(pressed), source)
         if pressed:  # else the causes that only a tick knows would be passed over
