@@ -14,18 +14,14 @@ from numpy.typing import NDArray
 
 from vla_humanoid_control.interfaces import CHUNK_DT_S, CHUNK_HORIZON, PolicySpec
 from vla_humanoid_control.robot.spec import RobotSpec
+from vla_humanoid_control.tasks.vocabulary import MOVE_M, MOVES, TURN_RAD, WAVE_S
 from vla_humanoid_control.types import BASE_CHANNELS, ActionChunk, Observation
 
-MOVE_M = 0.7
 MOVE_MPS = 0.3
-TURN_RAD = {'left': np.pi / 2, 'right': -np.pi / 2, 'around': np.pi}
 TURN_RADPS = 0.6
 POSTURE_S = 2.5
-WAVE_S = 6.0
 WAVE_HZ = 0.8
 
-_DIRECTIONS = {'forward': (1.0, 0.0), 'backward': (-1.0, 0.0), 'left': (0.0, 1.0),
-               'right': (0.0, -1.0)}
 _LOOKS = {'left': ('neck_yaw', 0.75), 'right': ('neck_yaw', -0.75), 'up': ('neck_pitch', -0.45),
           'down': ('neck_pitch', 0.8)}
 _PLAIN = {'ahead': 'forward', 'forwards': 'forward', 'back': 'backward', 'backwards': 'backward',
@@ -45,7 +41,7 @@ def understand(instruction: str) -> tuple[str, str] | None:
     if words == ['wave']:
         return 'wave', ''
     arguments: dict[str, Collection[str]] = {
-        'move': _DIRECTIONS, 'turn': TURN_RAD, 'look': _LOOKS, 'raise': ('left', 'right')}
+        'move': MOVES, 'turn': TURN_RAD, 'look': _LOOKS, 'raise': ('left', 'right')}
     if len(words) == 2 and words[1] in arguments.get(words[0], ()):
         return words[0], words[1]
     return None
@@ -88,7 +84,7 @@ class ScriptedPolicy:
         elapsed_s = seen.elapsed_s + ahead_s
         still = (0.0, 0.0, 0.0)
         if verb == 'move':
-            x, y = _DIRECTIONS[argument]
+            x, y = MOVES[argument]
             left_m = MOVE_M - (x * seen.travelled[0] + y * seen.travelled[1])
             speed = float(np.clip(1.5 * left_m - MOVE_MPS * ahead_s, 0.0, MOVE_MPS))
             straight = float(np.clip(-seen.travelled[2], -0.3, 0.3))

@@ -19,15 +19,12 @@ from vla_humanoid_control.simulation.scene import TABLE_HEIGHT_M
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.geometry import advance, rotate, wrap
 from vla_humanoid_control.tasks.task import Task
-from vla_humanoid_control.tasks.vocabulary import MOVES
+from vla_humanoid_control.tasks.vocabulary import MOVE_M, MOVES, TURN_RAD, WAVE_S
 
-MOVE_M = 0.70
-TURN_RAD = {'left': np.pi / 2, 'right': -np.pi / 2, 'around': np.pi}
 STAND_OFF_M = 0.66
 """Distance from the base to a `go_to` object at which the expert stands [m]."""
 REACHABLE_M = 0.75
 """Farther from the base than this no hand comes [m]."""
-WAVE_S = 6.0
 WAVE_HZ = 0.5
 """A period that the policy's time features have: it cannot keep time with another."""
 SEARCH_RAD_S = 0.8

@@ -7,6 +7,7 @@ data sets rely on the order of everything here.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 
 from vla_humanoid_control.support.errors import UserError
@@ -15,7 +16,13 @@ COLOURS = ('red', 'green', 'blue', 'yellow')
 SHAPES = ('box', 'ball', 'cup', 'cone')
 MOVES = {'forward': (1.0, 0.0), 'backward': (-1.0, 0.0), 'left': (0.0, 1.0), 'right': (0.0, -1.0)}
 """Direction to unit vector in the frame of the base: x ahead, y left."""
-TURNS = ('left', 'right', 'around')
+MOVE_M = 0.70
+"""How far the scripted expert and the scripted policy move [m]."""
+TURN_RAD = {'left': math.pi / 2, 'right': -math.pi / 2, 'around': math.pi}
+"""Direction to the angle that the scripted expert and the scripted policy turn by [rad]."""
+TURNS = tuple(TURN_RAD)
+WAVE_S = 6.0
+"""For how long the scripted expert and the scripted policy wave [s]."""
 GESTURES = ('wave', 'raise_left', 'raise_right', 'look_left', 'look_right', 'look_up', 'look_down')
 
 FAMILIES = ('move', 'turn', 'stop', 'go_to', 'reach', 'gesture')
