@@ -281,7 +281,7 @@ def soak(given: argparse.Namespace) -> int:
     """
     from vla_humanoid_control.graph.bringup import Deployment, ProcessGroup, environment, graph
     from vla_humanoid_control.policy.registry import load_policy
-    from vla_humanoid_control.robot.spec import load_robot
+    from vla_humanoid_control.robot.reader import load_robot
     check_folder(given.out, '--out')
     os.environ.update(environment())  # before torch is loaded, which reads from it
     load_policy(given.checkpoint, load_robot(given.robot))

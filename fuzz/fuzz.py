@@ -25,7 +25,8 @@ import numpy as np
 
 from fuzz.watcher import ViolationError
 from fuzz.world import World
-from vla_humanoid_control.robot.spec import RobotSpec, SensorSpec, load_robot
+from vla_humanoid_control.robot.reader import load_robot
+from vla_humanoid_control.robot.spec import RobotSpec, SensorSpec
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.workers import parallel_map
 

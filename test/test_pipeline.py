@@ -12,7 +12,7 @@ from vla_humanoid_control.control.task import TaskConfig
 from vla_humanoid_control.perception.frames import FrameLimits
 from vla_humanoid_control.pipeline import Pipeline
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
 from vla_humanoid_control.support.geometry import advance

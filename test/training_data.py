@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.support.resources import config_path
 from vla_humanoid_control.tasks.vocabulary import COLOURS, TASK_KEYS
 

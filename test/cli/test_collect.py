@@ -12,7 +12,7 @@ pytest.importorskip('mujoco')
 from vla_humanoid_control.cli.main import main
 from vla_humanoid_control.cli.prerequisites import rendering_problem
 from vla_humanoid_control.data.shards import ShardSet, find_shards
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.robot.reader import load_robot
 
 pytestmark = pytest.mark.skipif(rendering_problem() is not None, reason='nothing to render with')
 FRAMES = 24

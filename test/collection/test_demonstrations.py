@@ -9,7 +9,7 @@ import pytest
 from vla_humanoid_control.cli import collect as cli
 from vla_humanoid_control.collection.demonstrations import Collector
 from vla_humanoid_control.data.shards import ShardSet, find_shards
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.types import Observation
 

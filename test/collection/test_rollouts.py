@@ -11,7 +11,7 @@ from vla_humanoid_control.collection.rollouts import (
 )
 from vla_humanoid_control.data.shards import ShardSet, find_shards
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.tasks.task import Task
 from vla_humanoid_control.types import ActionChunk, Observation
 

@@ -13,7 +13,7 @@ from vla_humanoid_control.control.inference import Outcome, Request
 from vla_humanoid_control.control.task import TaskConfig
 from vla_humanoid_control.perception.frames import FrameLimits
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.types import (
     ActionChunk,
     Fault,

@@ -10,7 +10,7 @@ import pytest
 from vla_humanoid_control.control.rest import RestWatch, Stillness
 from vla_humanoid_control.control.task import TaskConfig, TaskManager
 from vla_humanoid_control.language.intake import Instruction
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.types import BASE_CHANNELS, TaskState
 
 ROBOT = load_robot('humanoid')

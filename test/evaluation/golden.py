@@ -16,7 +16,7 @@ import torch
 from vla_humanoid_control.evaluation.rollout import Rollout
 from vla_humanoid_control.evaluation.suite import load_suite
 from vla_humanoid_control.policy.registry import gate_config, load_policy
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.support.resources import config_path
 
 FILE = Path(__file__).with_name('golden.json')

@@ -23,7 +23,7 @@ from vla_humanoid_control.evaluation.rollout import EpisodeResult, Rollout
 from vla_humanoid_control.evaluation.suite import Episode
 from vla_humanoid_control.pipeline import Pipeline
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.tasks.task import Task
 from vla_humanoid_control.types import ActionChunk, Command, Observation, SafetyState
 

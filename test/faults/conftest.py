@@ -35,7 +35,7 @@ from fault_report import (
 from graph_under_test import GraphUnderTest
 from safety_bench import Bench
 
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.robot.reader import load_robot
 
 # --- the table ----------------------------------------------------------------------------------
 

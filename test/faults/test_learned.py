@@ -19,7 +19,7 @@ pytest.importorskip('mujoco', reason='needs the simulator: pip install .[sim]')
 from vla_humanoid_control.evaluation.camera_faults import UNKNOWN, BrokenCamera, Image
 from vla_humanoid_control.evaluation.rollout import SETTLE_S, Rollout
 from vla_humanoid_control.policy.registry import DEFAULT_POLICY, gate_config, load_policy
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.tasks.task import Task
 from vla_humanoid_control.types import Command, TaskState
 

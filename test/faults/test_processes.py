@@ -22,7 +22,7 @@ from graph_under_test import PERIOD_S, GraphUnderTest
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.ros import qos
 from vla_humanoid_control.ros.messages import to_ns
 from vla_humanoid_control.safety.config import SafetyConfig

@@ -31,7 +31,7 @@ from std_srvs.srv import Trigger
 
 from vla_humanoid_control.graph.bringup import Deployment, NodeEntry, ProcessGroup
 from vla_humanoid_control.graph.bringup import graph as nodes_of
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.ros import qos
 from vla_humanoid_control.ros.messages import (
     imu_to_msg,

@@ -32,7 +32,7 @@ from vla_humanoid_control.models.checkpoint import (
 )
 from vla_humanoid_control.models.config import load_model_config
 from vla_humanoid_control.models.transforms import Statistics
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.tasks.phrasings import rehearsed
 
 ROBOT = load_robot('humanoid')

@@ -17,7 +17,7 @@ from vla_humanoid_control.learning import train
 from vla_humanoid_control.models.checkpoint import load_checkpoint
 from vla_humanoid_control.policy.native import CheckpointPolicy
 from vla_humanoid_control.policy.registry import gate_config
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.types import Observation
 
 ROBOT = load_robot('humanoid')

@@ -23,7 +23,7 @@ from vla_humanoid_control.models.checkpoint import (
 from vla_humanoid_control.models.config import load_model_config
 from vla_humanoid_control.models.transforms import Statistics
 from vla_humanoid_control.policy.native import CheckpointPolicy
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.types import Observation
 

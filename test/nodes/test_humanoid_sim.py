@@ -12,7 +12,7 @@ pytest.importorskip('rclpy')
 pytest.importorskip('mujoco')
 
 from vla_humanoid_control.nodes.humanoid_sim import SimulatorParameters
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.tasks.task import Task

@@ -12,7 +12,8 @@ import pytest
 from vla_humanoid_control.confidence.gate import LOWEST_THRESHOLD
 from vla_humanoid_control.policy.registry import check_policy, gate_config, load_policy
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
-from vla_humanoid_control.robot.spec import RobotSpec, load_robot
+from vla_humanoid_control.robot.reader import load_robot
+from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.resources import resource_path
 
@@ -48,7 +49,7 @@ BLIND = replace(ROBOT, cameras={})
 def test_a_checkpoint_is_checked_against_the_robot_without_loading_it() -> None:
     pytest.importorskip('torch')  # the process that it starts needs it
     code = ("import sys; from vla_humanoid_control.policy.registry import check_policy; "
-            "from vla_humanoid_control.robot.spec import load_robot; "
+            "from vla_humanoid_control.robot.reader import load_robot; "
             "check_policy('default', load_robot('humanoid')); assert 'torch' not in sys.modules")
     subprocess.run([sys.executable, '-c', code], check=True)
 

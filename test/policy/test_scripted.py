@@ -5,7 +5,7 @@ import pytest
 
 from vla_humanoid_control.control.dead_reckoning import DeadReckoning
 from vla_humanoid_control.policy.scripted import ScriptedPolicy, understand
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.types import BASE_CHANNELS, Observation
 
 ROBOT = load_robot('humanoid')

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from vla_humanoid_control.robot.spec import RobotSpec, load_robot
+from vla_humanoid_control.robot.reader import load_robot
+from vla_humanoid_control.robot.spec import RobotSpec
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the module that these tests share
 

@@ -22,7 +22,8 @@ from fuzz import fuzz
 from fuzz.watcher import ViolationError
 from fuzz.world import World
 from vla_humanoid_control.perception.joints import JointStateMerger
-from vla_humanoid_control.robot.spec import RobotSpec, load_robot
+from vla_humanoid_control.robot.reader import load_robot
+from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.safety import config, supervisor
 from vla_humanoid_control.safety.base import BaseTracking
 from vla_humanoid_control.safety.config import SafetyConfig

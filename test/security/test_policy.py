@@ -9,7 +9,7 @@ import pytest
 from sros2_policy import POLICY, PREFIX, faults_of_form, holders, read
 
 from vla_humanoid_control.graph.bringup import Deployment, graph
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.robot.reader import load_robot
 
 ROOT = POLICY.parents[2]
 NODES = ('vla_controller', 'confidence_monitor', 'safety_monitor', 'humanoid_sim')

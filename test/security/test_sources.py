@@ -12,7 +12,7 @@ import yaml
 
 from vla_humanoid_control.evaluation.suite import load_suite
 from vla_humanoid_control.graph.bringup import environment
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.support.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]

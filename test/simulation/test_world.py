@@ -10,7 +10,8 @@ import pytest
 
 pytest.importorskip('mujoco')
 
-from vla_humanoid_control.robot.spec import RobotSpec, SensorSpec, load_robot
+from vla_humanoid_control.robot.reader import load_robot
+from vla_humanoid_control.robot.spec import RobotSpec, SensorSpec
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.errors import UserError
 
@@ -30,7 +31,7 @@ def test_robot_that_the_body_does_not_fit_is_refused(robot: RobotSpec, what: str
 def test_without_a_driver_it_says_what_to_install() -> None:
     """EGL without a driver used to end in an ImportError from inside MuJoCo."""
     script = ('from vla_humanoid_control.support.errors import UserError\n'
-              'from vla_humanoid_control.robot.spec import load_robot\n'
+              'from vla_humanoid_control.robot.reader import load_robot\n'
               'from vla_humanoid_control.simulation.world import World\n'
               'try:\n'
               '    World(load_robot("humanoid")).render("head", 64, 48)\n'
@@ -48,7 +49,7 @@ def test_triton_is_loaded_before_anything_is_drawn(tmp_path: Path) -> None:
     """After Mesa's LLVM it would crash when a policy is loaded (PyTorch's build for CUDA)."""
     (tmp_path / 'triton.py').write_text('print("LLVM is there:", "LLVM" in '
                                         'open("/proc/self/maps").read())\n')
-    script = ('from vla_humanoid_control.robot.spec import load_robot\n'
+    script = ('from vla_humanoid_control.robot.reader import load_robot\n'
               'from vla_humanoid_control.simulation.world import World\n'
               'World(load_robot("humanoid")).render("head", 64, 48)\n'
               'print("drawn")\n')

@@ -17,7 +17,7 @@ pytest.importorskip('mujoco')
 ROOT = Path(__file__).resolve().parents[2]
 DRAW = ('from vla_humanoid_control.support.errors import UserError\n'
         'from vla_humanoid_control.simulation.world import check_drawing, Camera, World\n'
-        'from vla_humanoid_control.robot.spec import load_robot\n'
+        'from vla_humanoid_control.robot.reader import load_robot\n'
         'try:\n'
         '    check_drawing()\n'
         '    World(load_robot("humanoid")).render("head", 32, 24)\n'

@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     _find_benchmarks()
     _join_graph()  # before torch is loaded, which reads its number of threads then
     from vla_humanoid_control.policy.registry import load_policy
-    from vla_humanoid_control.robot.spec import load_robot
+    from vla_humanoid_control.robot.reader import load_robot
     robot = load_robot(arguments.robot)
     with ExitStack() as stack:
         checkpoint, note = arguments.checkpoint, ''

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from vla_humanoid_control.cli.prerequisites import rendering_problem
 from vla_humanoid_control.policy.registry import check_policy
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.outputs import check_folder, make_folder
 from vla_humanoid_control.support.workers import reports

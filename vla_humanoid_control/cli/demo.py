@@ -63,7 +63,7 @@ def _check(arguments: argparse.Namespace) -> None:
     """Load everything once, so that bad input is refused before anything starts."""
     from vla_humanoid_control.evaluation.suite import load_suite
     from vla_humanoid_control.policy.registry import load_policy
-    from vla_humanoid_control.robot.spec import load_robot
+    from vla_humanoid_control.robot.reader import load_robot
     from vla_humanoid_control.simulation.world import World, check_drawing
     check_folder(arguments.out, '--out')
     if arguments.seed < 0:
@@ -172,7 +172,7 @@ def _interactive(arguments: argparse.Namespace, window: bool) -> int:
     from vla_humanoid_control.graph.bringup import Deployment, ProcessGroup, environment, graph
     from vla_humanoid_control.graph.domain import own_domain
     from vla_humanoid_control.policy.registry import gate_config
-    from vla_humanoid_control.robot.spec import load_robot
+    from vla_humanoid_control.robot.reader import load_robot
 
     os.environ.update(environment())
     log = arguments.out / 'graph.log'

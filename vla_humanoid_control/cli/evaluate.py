@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     from vla_humanoid_control.evaluation.report import build_report, failures, save_report, table
     from vla_humanoid_control.evaluation.suite import load_suite
     from vla_humanoid_control.policy.registry import gate_config, load_policy
-    from vla_humanoid_control.robot.spec import load_robot
+    from vla_humanoid_control.robot.reader import load_robot
     from vla_humanoid_control.simulation.world import World, check_drawing
     if arguments.workers < 1:
         raise UserError(f'--workers must be 1 or more, got {arguments.workers}.')
@@ -132,7 +132,7 @@ def _rollout(robot_name: str, checkpoint: str, signals: Signals, alpha: float, u
     from vla_humanoid_control.confidence.gate import OPEN_GATE
     from vla_humanoid_control.evaluation.rollout import Rollout
     from vla_humanoid_control.policy.registry import gate_config, load_policy
-    from vla_humanoid_control.robot.spec import load_robot
+    from vla_humanoid_control.robot.reader import load_robot
     if checkpoint != 'scripted':
         import torch
         torch.set_num_threads(1)  # each process has one core to itself

@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         run_graph,
     )
     from vla_humanoid_control.policy.registry import DEFAULT_POLICY, check_policy, gate_config
-    from vla_humanoid_control.robot.spec import load_robot
+    from vla_humanoid_control.robot.reader import load_robot
     check_file(arguments.log, '--log')
     policy, robot = arguments.checkpoint or DEFAULT_POLICY, load_robot(arguments.robot)
     check_policy(policy, robot)

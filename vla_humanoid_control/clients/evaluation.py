@@ -18,7 +18,7 @@ from vla_humanoid_control.evaluation.rollout import EpisodeResult
 from vla_humanoid_control.evaluation.suite import Episode
 from vla_humanoid_control.graph.bringup import Deployment, ProcessGroup, environment, graph
 from vla_humanoid_control.graph.domain import own_domain
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.robot.reader import load_robot
 
 LOG = Path('out', 'log', 'graph.log')
 

@@ -23,7 +23,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from vla_humanoid_control.interfaces import CHUNK_DT_S, IMAGE_SIZE
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.simulation.judge import TaskMonitor
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.tasks.phrasings import phrasings

@@ -19,7 +19,7 @@ from vla_humanoid_control.channels import (
 from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig
 from vla_humanoid_control.confidence.score import ALPHA, SIGNALS, read_signals
 from vla_humanoid_control.policy.registry import DEFAULT_POLICY, gate_config
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.ros import qos
 from vla_humanoid_control.ros.managed import ERROR, OK, WARN, Health, ManagedNode, run
 from vla_humanoid_control.ros.messages import channels_from_msg, channels_to_msg

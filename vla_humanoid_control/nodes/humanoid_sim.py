@@ -17,7 +17,7 @@ from sensor_msgs.msg import Image, Imu, JointState, LaserScan
 from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
 
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.ros import qos
 from vla_humanoid_control.ros.managed import OK, WARN, Health, ManagedNode, run
 from vla_humanoid_control.ros.messages import (

@@ -18,7 +18,7 @@ from std_srvs.srv import Trigger
 from vla_humanoid_control.channels import ChannelError, decode_gated
 from vla_humanoid_control.graph.shared_memory import belongs_to_others
 from vla_humanoid_control.perception.image_decoding import ImageError
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.ros import qos
 from vla_humanoid_control.ros.button import Button
 from vla_humanoid_control.ros.cameras import subscribe_cameras

@@ -23,7 +23,7 @@ from vla_humanoid_control.language.intake import Rejection
 from vla_humanoid_control.perception.frames import FrameLimits
 from vla_humanoid_control.perception.image_decoding import ImageError
 from vla_humanoid_control.policy.registry import DEFAULT_POLICY, load_policy
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.ros import messages, qos
 from vla_humanoid_control.ros.cameras import subscribe_cameras
 from vla_humanoid_control.ros.live_settings import LiveSettings

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.resources import config_path
 
