@@ -27,7 +27,7 @@ from vla_humanoid_control.nodes import vla_controller
 from vla_humanoid_control.nodes.vla_controller import VlaController
 from vla_humanoid_control.pipeline import Pipeline
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
-from vla_humanoid_control.robot.spec import load_robot
+from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.ros import messages
 from vla_humanoid_control.state_text import safety_line
 from vla_humanoid_control.tasks.task import Task
