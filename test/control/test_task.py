@@ -188,7 +188,8 @@ def test_a_refused_command_says_why_and_never_begins() -> None:
 @pytest.mark.parametrize('unclear', ['', "'not' is a negation"])
 def test_what_must_not_be_acted_on_ends_the_task_and_fails_without_a_retry(unclear: str) -> None:
     """'do not walk forward' was given to the policy like any other instruction."""
-    task = TaskManager(TaskConfig(), lambda text: 'too long' if text == 'do not wave' else '')
+    task = TaskManager(TaskConfig(), unreadable=lambda text: (
+        'too long' if text == 'do not wave' else ''))
     task.command(GO, 10.0)
     before = task.generation
     task.command(Instruction('do not wave', False, unclear), 11.0)
