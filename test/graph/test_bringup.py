@@ -142,6 +142,78 @@ def test_a_transport_profile_that_is_not_there_is_refused(monkeypatch: pytest.Mo
         bringup.environment()
 
 
+def test_a_transport_profile_that_cannot_be_read_is_refused(monkeypatch: pytest.MonkeyPatch,
+                                                            tmp_path: Path) -> None:
+    """Fast DDS goes on without that, too."""
+    profile = tmp_path / 'profile.xml'
+    profile.touch()
+    monkeypatch.setattr(bringup.os, 'access', lambda path, mode: Path(path) != profile)
+    monkeypatch.setenv('FASTDDS_DEFAULT_PROFILES_FILE', str(profile))
+    with pytest.raises(UserError, match=str(profile)):
+        bringup.environment()
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment that says nothing of transports."""
+    for name in (*bringup._PROFILE_VARIABLES, 'ROS_AUTOMATIC_DISCOVERY_RANGE',
+                 'RMW_IMPLEMENTATION'):
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+def _transport(wanted: dict[str, str]) -> tuple[str, str]:
+    """Name of the profile under both its variables, and range."""
+    profile, = {Path(wanted[name]).name for name in bringup._PROFILE_VARIABLES}
+    return profile, wanted['ROS_AUTOMATIC_DISCOVERY_RANGE']
+
+
+@pytest.mark.parametrize(('said', 'profile', 'reach', 'beside_others', 'reach_beside_others'), [
+    ('LOCALHOST', 'fastdds.xml', 'LOCALHOST', 'fastdds_users.xml', 'SYSTEM_DEFAULT'),
+    ('SUBNET', 'fastdds_network.xml', 'SUBNET', 'fastdds_users_network.xml', 'SUBNET'),
+    ('SYSTEM_DEFAULT', 'fastdds_network.xml', 'SYSTEM_DEFAULT', 'fastdds_users_network.xml',
+     'SYSTEM_DEFAULT'), ('OFF', 'fastdds.xml', 'OFF', 'fastdds.xml', 'OFF')])
+def test_beside_another_user_there_is_no_shared_memory(
+        bare: pytest.MonkeyPatch, said: str, profile: str, reach: str, beside_others: str,
+        reach_beside_others: str) -> None:
+    """Regression: a driver that root ran and a person's graph did not hear each other.
+
+    Each process chooses for itself, whatever the one that started it had to choose.
+    """
+    domains = []
+    bare.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', said)
+    bare.setenv('ROS_DOMAIN_ID', '42')
+    for others in (False, True, True, False):
+        bare.setattr(bringup, 'belongs_to_others',
+                     lambda domain, others=others: domains.append(domain) or others)
+        wanted = bringup.environment()
+        assert _transport(wanted) == ((beside_others, reach_beside_others) if others else
+                                      (profile, reach))
+        for name, value in wanted.items():
+            bare.setenv(name, value)
+        assert bringup.offers_shared_memory() == ('users' not in _transport(wanted)[0])
+    assert set(domains) <= {42}
+
+
+def test_a_range_that_only_the_profile_of_users_holds_is_for_fast_dds_alone(
+        bare: pytest.MonkeyPatch) -> None:
+    """Another middleware reads no profile: it would listen on every interface."""
+    bare.setattr(bringup, 'belongs_to_others', lambda _domain: True)
+    assert bringup.environment()['RMW_IMPLEMENTATION'] == 'rmw_fastrtps_cpp'
+    bare.setenv('RMW_IMPLEMENTATION', 'rmw_cyclonedds_cpp')
+    assert bringup.environment()['ROS_AUTOMATIC_DISCOVERY_RANGE'] == 'LOCALHOST'
+
+
+def test_a_profile_that_a_person_chose_stays_beside_another_user(bare: pytest.MonkeyPatch,
+                                                                 tmp_path: Path) -> None:
+    (own := tmp_path / 'own.xml').touch()
+    bare.setattr(bringup, 'belongs_to_others', lambda _domain: True)
+    bare.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', str(own))
+    wanted = bringup.environment()
+    assert wanted['FASTRTPS_DEFAULT_PROFILES_FILE'] == str(own)
+    assert wanted['ROS_AUTOMATIC_DISCOVERY_RANGE'] == 'LOCALHOST'
+
+
 @pytest.mark.parametrize(('distribution', 'middleware', 'reach', 'local'), [
     ('humble', 'rmw_cyclonedds_cpp', None, True),
     ('humble', 'rmw_cyclonedds_cpp', 'SUBNET', False),
@@ -308,10 +380,11 @@ with ProcessGroup((entry,), Path({str(tmp_path / 'log')!r}),
         time.sleep(0.01)
 
 
-def test_nodes_announce_themselves_often_to_who_comes_late() -> None:
+@pytest.mark.parametrize('profile', ['fastdds.xml', 'fastdds_users.xml'])
+def test_nodes_announce_themselves_often_to_who_comes_late(profile: str) -> None:
     """Regression: each 3 s, so that of 20 stops said once a second listener heard one."""
     name = '{http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles}'
-    root = ElementTree.parse(bringup.config_path('fastdds.xml')).getroot()
+    root = ElementTree.parse(bringup.config_path(profile)).getroot()
     period = root.find(f'.//{name}discovery_config/{name}leaseAnnouncement')
     assert period is not None
     seconds, nanoseconds = (int(period.findtext(name + unit) or 0) for unit in ('sec', 'nanosec'))

@@ -199,6 +199,8 @@ def transports(name: str) -> dict[str, list[str]]:
 def test_profile_keeps_to_this_machine() -> None:
     assert transports('fastdds.xml') == {'SHM': [], 'UDPv4': ['127.0.0.1']}
     assert transports('fastdds_network.xml') == {'SHM': [], 'UDPv4': []}
+    assert transports('fastdds_users.xml') == {'UDPv4': ['127.0.0.1']}
+    assert transports('fastdds_users_network.xml') == {'UDPv4': []}
 
 
 @pytest.mark.parametrize(('asked', 'profile', 'reach'), [

@@ -24,6 +24,7 @@ from vla_humanoid_control.graph.parameter_file import (
     parameters_of,
     read_parameter_file,
 )
+from vla_humanoid_control.graph.shared_memory import belongs_to_others
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.interrupts import undisturbed
 from vla_humanoid_control.support.outputs import LineWriter, complain, make_folder, print_line
@@ -41,6 +42,8 @@ _NAME = re.compile(r'(/[A-Za-z_]\w*)+', re.ASCII)
 
 _REACH = 'ROS_AUTOMATIC_DISCOVERY_RANGE'
 _LOCAL_RANGES, _WIDE_RANGES = ('LOCALHOST', 'OFF'), ('SUBNET', 'SYSTEM_DEFAULT')
+_LOCAL_PROFILE, _LOCAL_PROFILE_OF_USERS = 'fastdds.xml', 'fastdds_users.xml'
+_WIDE_PROFILE, _WIDE_PROFILE_OF_USERS = 'fastdds_network.xml', 'fastdds_users_network.xml'
 _PROFILE_VARIABLES = 'FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'
 
 
@@ -151,34 +154,68 @@ def default_parameters(simulated: bool) -> Path:
 def environment() -> dict[str, str]:
     """Environment variables that the graph wants; what a person has set stays, if not empty.
 
-    Nothing is offered beyond this machine unless `ROS_AUTOMATIC_DISCOVERY_RANGE` says so.
+    Nothing is offered beyond this machine unless `ROS_AUTOMATIC_DISCOVERY_RANGE` says so. Where
+    another user's program offers shared memory in the domain, ours go without. Of the package's
+    own profiles each process takes anew the one that fits, as others come and go.
 
     Raises:
         UserError: What it says is unknown, or there is no profile where a variable says.
     """
     reach = _discovery_range()
     local = reach in _LOCAL_RANGES
-    profile = str(config_path('fastdds.xml' if local else 'fastdds_network.xml'))
+    middleware = os.environ.get('RMW_IMPLEMENTATION') or 'rmw_fastrtps_cpp'
+    plain, of_users = ((_LOCAL_PROFILE, _LOCAL_PROFILE_OF_USERS) if local else
+                       (_WIDE_PROFILE, _WIDE_PROFILE_OF_USERS))
+    set_by_person = {name: path for name in _PROFILE_VARIABLES
+                     if (path := _profile_said(name)) and not _is_own(path, plain, of_users)}
+    apart = (not set_by_person and reach != 'OFF' and 'fastrtps' in middleware
+             and belongs_to_others(_domain()))
     wanted = {
-        **dict.fromkeys(_PROFILE_VARIABLES, profile),
         # Wheels of ROS lie below the environment's prefix; a sourced ROS says so itself.
         'AMENT_PREFIX_PATH': sys.prefix,
         # Threads of one inference spin while they wait for one another. On cores that others use
         # too, that makes it ten times slower than one thread alone.
         'OMP_NUM_THREADS': str(max(1, (os.cpu_count() or 1) // 4)),
     }
-    middleware = os.environ.get('RMW_IMPLEMENTATION') or 'rmw_fastrtps_cpp'
     if local and os.environ.get('ROS_DISTRO') == 'humble' and 'fastrtps' not in middleware:
         # Humble knows no discovery range. Not for Fast DDS, where it would put a small segment of
         # shared memory beside that of the profile; not later, where it is deprecated.
         wanted['ROS_LOCALHOST_ONLY'] = '1'
+    if apart and local:
+        # With LOCALHOST, ROS adds shared memory to the profile, which keeps to this machine by
+        # itself. Another middleware than Fast DDS would not read that.
+        reach, wanted['RMW_IMPLEMENTATION'] = 'SYSTEM_DEFAULT', middleware
     # An empty one would switch off what is here, and nobody means that.
     chosen = {name: os.environ.get(name, '').strip() or value for name, value in wanted.items()}
+    profile = str(config_path(of_users if apart else plain))
     for name in _PROFILE_VARIABLES:
+        chosen[name] = set_by_person.get(name, profile)
         # Fast DDS would go on without, on every interface.
-        if not Path(chosen[name]).is_file():
-            raise UserError(f'{name}: there is no file {chosen[name]}. Correct it, or unset it.')
+        if not (Path(chosen[name]).is_file() and os.access(chosen[name], os.R_OK)):
+            raise UserError(f'{name}: there is no file {chosen[name]} that can be read. Correct '
+                            'it, or unset it.')
     return {**chosen, _REACH: reach}
+
+
+def offers_shared_memory() -> bool:
+    """Whether this process does: not with the profiles that `environment` takes beside others."""
+    own = _LOCAL_PROFILE_OF_USERS, _WIDE_PROFILE_OF_USERS
+    return not all(_is_own(_profile_said(name), *own) for name in _PROFILE_VARIABLES)
+
+
+def _profile_said(variable: str) -> str:
+    return os.environ.get(variable, '').strip()
+
+
+def _is_own(path: str, *profiles: str) -> bool:
+    """Whether a path leads to one of these files of the package."""
+    return bool(path) and Path(path).resolve() in {config_path(p).resolve() for p in profiles}
+
+
+def _domain() -> int:
+    """The ROS domain. ROS itself refuses what is no number."""
+    said = os.environ.get('ROS_DOMAIN_ID', '')
+    return int(said) if said.isascii() and said.isdigit() else 0
 
 
 def log_arguments() -> list[str]:
@@ -202,6 +239,9 @@ def log_arguments() -> list[str]:
 def _discovery_range() -> str:
     """How far discovery is to reach. Beyond this machine only for who says so to the letter."""
     said = os.environ.get(_REACH, '')
+    if said == 'SYSTEM_DEFAULT' and all(_is_own(_profile_said(name), _LOCAL_PROFILE_OF_USERS)
+                                        for name in _PROFILE_VARIABLES):
+        return 'LOCALHOST'  # which whoever started this process has put so, in `environment`
     meant = said.strip().upper() or 'LOCALHOST'
     if meant in _LOCAL_RANGES:
         return meant

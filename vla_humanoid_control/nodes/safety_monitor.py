@@ -16,6 +16,7 @@ from std_msgs.msg import Empty, Float64MultiArray, String
 from std_srvs.srv import Trigger
 
 from vla_humanoid_control.channels import ChannelError, decode_gated
+from vla_humanoid_control.graph.bringup import offers_shared_memory
 from vla_humanoid_control.graph.shared_memory import belongs_to_others
 from vla_humanoid_control.perception.image_decoding import ImageError
 from vla_humanoid_control.robot.reader import load_robot
@@ -337,11 +338,14 @@ class SafetyMonitor(ManagedNode):
     def _look_for_other_users(self) -> None:
         """Without a word here, a driver of another user would look like none."""
         domain = self.context.get_domain_id()
-        self._deaf_because = '' if not belongs_to_others(domain) else (
+        apart = not (offers_shared_memory() and belongs_to_others(domain))
+        self._deaf_because = '' if apart else (
             f'a program of another user takes part in ROS domain {domain}, whose shared memory '
-            'Fast DDS cannot open: neither hears the other. Run both as the same user')
+            'Fast DDS cannot open: neither hears the other. Start the graph again while that '
+            'program runs: it then does without shared memory')
         if self._deaf_because:
             self.warn('users', self._deaf_because, every_s=60.0)
+
     def _look_for_listeners(self) -> None:
         """Who hears the commands? A base that does not is said, and the robot kept from moving."""
         twists, targets = self._twists, self._joint_targets
