@@ -291,3 +291,28 @@ def test_rest_begins_anew_when_the_gate_opens_again() -> None:
     assert task.state is TaskState.RUNNING
     acted(task, 0.6, seconds=0.1, from_s=24.0)
     assert task.state is TaskState.DONE
+
+
+def test_what_safety_stops_is_not_done() -> None:
+    """Regression: a base that heard no command was at its goal after the time that it takes."""
+    task = TaskManager(TaskConfig(hold_timeout_s=1.0, time_limit_s=5.0))
+    task.command(GO, 10.0)
+    task.on_gate(True, '', 10.0)
+    task.on_inference(0.3, np.zeros(4, np.float32), 10.1)
+    assert task.state is TaskState.RUNNING and task.elapsed_s(10.2) > 0.0
+    task.on_safety('STOP: /cmd_vel: nobody listens', 10.2)
+    assert task.describe().endswith('(STOP: /cmd_vel: nobody listens)')
+    assert task.state is TaskState.HELD
+    elapsed_s = task.elapsed_s(10.2)
+    for step in range(40):
+        task.on_gate(True, '', 10.2 + step * 0.1)
+        task.on_inference(1.0, np.zeros(4, np.float32), 10.2 + step * 0.1)
+        task.tick(10.2 + step * 0.1)
+        assert task.state is TaskState.HELD
+    assert task.elapsed_s(14.2) == elapsed_s and task.attempt == 0
+    task.on_safety('', 14.2)
+    assert task.state is TaskState.RUNNING
+    task.on_safety('STOP: scan stale', 14.3)
+    task.tick(15.1)
+    assert task.describe().endswith('(not done after 5 s: STOP: scan stale)')
+    assert task.state is TaskState.FAILED

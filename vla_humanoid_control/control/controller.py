@@ -229,6 +229,8 @@ class Controller:
         """Safety reports its state: an emergency stop ends the task, and no other begins."""
         was_latched = bool(self._latched)
         self._latched = safety_line(state, reason) if state is SafetyState.ESTOP else ''
+        stopped = state is SafetyState.STOP
+        self.task.on_safety(safety_line(state, reason) if stopped else '', now_s)
         if self._latched and not was_latched:
             self.task.abort(self._latched, now_s)
             self._follow_task(now_s)

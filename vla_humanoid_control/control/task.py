@@ -91,6 +91,7 @@ class TaskManager:
         self.generation = 0
         self.instruction_id = 0
         self.blind = ''
+        self._blocked = ''  # why safety lets no action through
         self._instruction: Instruction | None = None
         self._attempt = 0
         self._wording = ''
@@ -191,6 +192,18 @@ class TaskManager:
         if self.is_active:
             self._follow_gate(now_s)
 
+    def on_safety(self, blocked: str, now_s: float) -> None:
+        """Safety reports why it lets no action through, or '' where it follows what passes.
+
+        Meanwhile nothing is done: no time counts as acted on, and the policy's word for 'done' is
+        not heeded. Other words would not help, so that nothing is retried either.
+        """
+        if self._blocked and not blocked:
+            self._closed_s = now_s
+        self._blocked = blocked
+        if self.is_active:
+            self._follow_gate(now_s)
+
     def on_policy_error(self, reason: str, fatal: bool, now_s: float) -> None:
         """Inference failed: hold and retry, or fail at once where a retry cannot help."""
         if not self.is_active:
@@ -205,8 +218,12 @@ class TaskManager:
         if not self.is_active:
             return
         waited_s = 0.0 if self._acting_s is not None else now_s - self._closed_s
+        if self._blocked:  # by what no other wording could change
+            waited_s = min(waited_s, self.config.hold_timeout_s)
         if now_s - self._began_s > self.config.time_limit_s:
-            self._end(TaskState.FAILED, f'not done after {self.config.time_limit_s:g} s', now_s)
+            why = f'not done after {self.config.time_limit_s:g} s'
+            held = '' if self._acting_s is not None else f': {self._held_reason()}'
+            self._end(TaskState.FAILED, why + held, now_s)
         elif waited_s > self.config.hold_timeout_s:
             self._retry(self._held_reason(), now_s)
         elif waited_s > self.config.settle_s and self.state is TaskState.RUNNING:
@@ -219,7 +236,7 @@ class TaskManager:
 
     def _follow_gate(self, now_s: float) -> None:
         # A gate still open from the instruction before says nothing about this one.
-        if self._gate_open and self._inferred:
+        if self._gate_open and self._inferred and not self._blocked:
             if self._acting_s is None:
                 self._acting_s = now_s
             self.state, self.reason = TaskState.RUNNING, ''
@@ -230,8 +247,8 @@ class TaskManager:
             self.reason = self._held_reason()
 
     def _held_reason(self) -> str:
-        if self.blind:
-            return self.blind
+        if self.blind or self._blocked:
+            return self.blind or self._blocked
         if not self._inferred:
             return 'the policy gave no result'
         return self._gate_reason or 'the confidence gate is closed'
