@@ -18,8 +18,8 @@ from std_srvs.srv import Trigger
 
 from vla_humanoid_control.cli.main import main
 from vla_humanoid_control.ros import qos
-from vla_humanoid_control.ros.names import full_name, read_namespace
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.names import full_name, read_namespace
 
 pytestmark = pytest.mark.ros
 

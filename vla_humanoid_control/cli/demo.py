@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from vla_humanoid_control.cli.prerequisites import rendering_problem, ros_problem
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.names import folder_of, read_namespace
 from vla_humanoid_control.support.outputs import check_folder, make_folder
 from vla_humanoid_control.support.resources import config_path
 
@@ -39,9 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--checkpoint', default='default', metavar='DIR',
                         help='folder of a checkpoint, or a policy name (default: %(default)s)')
     parser.add_argument('--robot', default='humanoid', help='name or path of the robot file')
-    parser.add_argument('--out', type=Path, default=Path('out', 'demo'),
-                        help='where video, timeline and report go (default: %(default)s)')
+    parser.add_argument('--out', type=Path, default=None,
+                        help='where video, timeline and report go (default: out/demo, in a '
+                             'namespace out/demo/NAME)')
     parser.add_argument('--seed', type=int, default=0, help='scene of --interactive')
+    parser.add_argument('--namespace', default='', metavar='NAME',
+                        help="the robot's namespace, such as robot1 (default: none)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -52,6 +56,9 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if problem := rendering_problem() or ros_problem():
         raise UserError(problem)
+    arguments.namespace = read_namespace(arguments.namespace)
+    if arguments.out is None:
+        arguments.out = folder_of(arguments.namespace, Path('out', 'demo'))
     _check(arguments)
     make_folder(arguments.out, '--out')
     window = not arguments.headless and bool(os.environ.get('DISPLAY'))
@@ -134,7 +141,7 @@ def _carry_out(arguments: argparse.Namespace, window: bool) -> int:
         with closing(evaluate(
                 episodes, arguments.robot, arguments.checkpoint,
                 log=arguments.out / 'graph.log', outside_rate_hz=10.0, on_moment=recorder.take,
-                on_episode=announce)) as outcomes:
+                on_episode=announce, namespace=arguments.namespace)) as outcomes:
             for episode, result in zip(episodes, outcomes):
                 results.append(result)
                 recorder.trace.spans.append(Span(began_s[0], recorder.now_s(),
@@ -177,14 +184,16 @@ def _interactive(arguments: argparse.Namespace, window: bool) -> int:
     os.environ.update(environment())
     log = arguments.out / 'graph.log'
     log.unlink(missing_ok=True)
-    deployment = Deployment(robot=arguments.robot, policy=arguments.checkpoint, parameters={
+    deployment = Deployment(robot=arguments.robot, policy=arguments.checkpoint,
+                            namespace=arguments.namespace, parameters={
         'humanoid_sim': {'outside_rate_hz': 10.0, 'scene_seed': arguments.seed}})
     gate = gate_config(arguments.checkpoint)
     with own_domain() as domain, Video(arguments.out / 'interactive.mp4') as video, \
             ProcessGroup(graph(deployment), log, echo=None) as group:
         recorder = Recorder(video, gate.open_threshold, window)
         with Director(True, group.check, recorder.take,
-                      camera_topic(load_robot(arguments.robot))) as director:
+                      camera_topic(load_robot(arguments.robot)),
+                      arguments.namespace) as director:
             director.wait_until_ready()
             print('Ready. Type a command such as "turn left", "stop", or "quit".\n'
                   f'To listen in from another terminal: export ROS_DOMAIN_ID={domain}', flush=True)

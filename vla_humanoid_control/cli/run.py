@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vla_humanoid_control.cli.prerequisites import ros_problem
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.names import folder_of, read_namespace
 from vla_humanoid_control.support.outputs import check_file
 
 
@@ -23,8 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='another name for a topic or service, such as '
                              '/cmd_vel:=/base/cmd_vel; may be repeated. Cameras and sensors have '
                              'theirs in the robot file')
-    parser.add_argument('--log', type=Path, default=Path('out/run/graph.log'),
-                        help='file for the output of all nodes (default: %(default)s)')
+    parser.add_argument('--namespace', default='', metavar='NAME',
+                        help="the robot's namespace, such as robot1, where several are in one ROS "
+                             'domain (default: none)')
+    parser.add_argument('--log', type=Path, default=None,
+                        help='file for the output of all nodes (default: out/run/graph.log, in a '
+                             'namespace out/run/NAME/graph.log)')
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -32,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     Raises:
         UserError: The robot file, the checkpoint, the parameter file or a remapping is wrong,
-            ROS 2 is missing, or a node ended by itself.
+            the namespace is none, ROS 2 is missing, or a node ended by itself.
     """
     from vla_humanoid_control.graph.bringup import (
         Deployment,
@@ -42,16 +47,18 @@ def run(arguments: argparse.Namespace) -> int:
     )
     from vla_humanoid_control.policy.registry import DEFAULT_POLICY, check_policy, gate_config
     from vla_humanoid_control.robot.reader import load_robot
-    check_file(arguments.log, '--log')
+    namespace = read_namespace(arguments.namespace)
+    log = arguments.log or folder_of(namespace, Path('out', 'run')) / 'graph.log'
+    check_file(log, '--log')
     policy, robot = arguments.checkpoint or DEFAULT_POLICY, load_robot(arguments.robot)
     check_policy(policy, robot)
     gate_config(policy)
     if arguments.params is not None:
-        check_parameter_file(arguments.params)
+        check_parameter_file(arguments.params, namespace)
     if problem := ros_problem():
         raise UserError(problem)
     run_graph(Deployment(robot=arguments.robot, policy=arguments.checkpoint, simulated=False,
-                         parameter_file=arguments.params or '',
-                         remappings=parse_remappings(arguments.remap)), arguments.log)
+                         parameter_file=arguments.params or '', namespace=namespace,
+                         remappings=parse_remappings(arguments.remap)), log)
     print('vla run: stopped', flush=True)
     return 0

@@ -34,6 +34,7 @@ from vla_humanoid_control.ros.messages import rgb_from_msg, twist_from_msg
 from vla_humanoid_control.ros.topics import OUTSIDE_TOPIC
 from vla_humanoid_control.state_text import read_safety, task_line
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.names import full_name
 from vla_humanoid_control.tasks.task import Task
 from vla_humanoid_control.tasks.vocabulary import OUT_OF_SCOPE
 from vla_humanoid_control.types import Command, SafetyState, TaskState
@@ -105,6 +106,7 @@ class Director:
         check: Called while waiting; raises where a process of the graph has died.
         on_moment: Called with a snapshot ten times a second during episodes.
         camera: Topic of the camera, see `camera_topic`; unused where no images are watched.
+        namespace: The robot's, as `read_namespace` gives it.
 
     Attributes:
         node: Its node, to subscribe to more.
@@ -112,11 +114,12 @@ class Director:
 
     def __init__(self, watch_images: bool, check: Callable[[], None],
                  on_moment: Callable[[Snapshot], None] | None = None,
-                 camera: str = '') -> None:
+                 camera: str = '', namespace: str = '') -> None:
         # Ctrl-C is the command line's to answer: rclpy's handler would shut down beneath it.
-        rclpy.init(args=['--ros-args', '--enclave', ENCLAVE, *log_arguments()],
+        rclpy.init(args=['--ros-args', '--enclave', full_name(ENCLAVE, namespace),
+                         *log_arguments()],
                    signal_handler_options=SignalHandlerOptions.NO)
-        self.node = rclpy.create_node('vla_director')
+        self.node = rclpy.create_node('vla_director', namespace=namespace or None)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
         self._check, self._on_moment = check, on_moment
@@ -131,20 +134,20 @@ class Director:
         self._next_moment_s = float('inf')  # until the graph is ready
         self._episode_s = float('-inf')
         self._confidences: list[tuple[float, float]] = []
-        self._commands = self.node.create_publisher(String, '/vla_command', qos.EVENT)
+        self._commands = self.node.create_publisher(String, 'vla_command', qos.EVENT)
         subscribe = self.node.create_subscription
-        subscribe(Float32, '/vla_confidence', self._on_confidence, qos.STREAM)
-        subscribe(Twist, '/cmd_vel', self._on_twist, qos.STREAM)
-        subscribe(String, '/vla/task_state', self._on_task_state, qos.STATE)
-        subscribe(String, '/safety/state', self._on_safety_state, qos.STATE)
-        subscribe(String, '/humanoid_sim/task_truth', self._on_truth, qos.STREAM)
+        subscribe(Float32, 'vla_confidence', self._on_confidence, qos.STREAM)
+        subscribe(Twist, 'cmd_vel', self._on_twist, qos.STREAM)
+        subscribe(String, 'vla/task_state', self._on_task_state, qos.STATE)
+        subscribe(String, 'safety/state', self._on_safety_state, qos.STATE)
+        subscribe(String, 'humanoid_sim/task_truth', self._on_truth, qos.STREAM)
         if watch_images:
             subscribe(Image, camera, self._on_camera, qos.SENSOR_INPUT)
             subscribe(Image, OUTSIDE_TOPIC, self._on_outside, qos.SENSOR_INPUT)
         self._watch_images = watch_images
-        self._scene = self.node.create_client(SetParameters, '/humanoid_sim/set_parameters')
-        self._reset = self.node.create_client(Trigger, '/humanoid_sim/reset')
-        self._watch = self.node.create_client(Trigger, '/humanoid_sim/watch')
+        self._scene = self.node.create_client(SetParameters, 'humanoid_sim/set_parameters')
+        self._reset = self.node.create_client(Trigger, 'humanoid_sim/reset')
+        self._watch = self.node.create_client(Trigger, 'humanoid_sim/watch')
 
     def __enter__(self) -> Director:
         return self
@@ -287,12 +290,15 @@ class Director:
     def _call(self, client: Any) -> None:
         answer = self._answer(client, Trigger.Request())
         if not answer.success:
-            raise UserError(f'{client.srv_name} refused: {answer.message}')
+            raise UserError(f'{self._name(client)} refused: {answer.message}')
+
+    def _name(self, client: Any) -> str:
+        return str(self.node.resolve_service_name(client.srv_name))
 
     def _answer(self, client: Any, request: Any) -> Any:
         future = client.call_async(request)
         if not self._spin_until(future.done, 10.0):
-            raise UserError(f'{client.srv_name} does not answer. Is the simulator running?')
+            raise UserError(f'{self._name(client)} does not answer. Is the simulator running?')
         return future.result()
 
     def _fresh_truth(self, after_s: float) -> dict[str, Any]:

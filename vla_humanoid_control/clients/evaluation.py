@@ -26,7 +26,7 @@ LOG = Path('out', 'log', 'graph.log')
 def evaluate(episodes: Sequence[Episode], robot: str, checkpoint: str,
              signals: Sequence[str] = SIGNALS, alpha: float = ALPHA, *, log: Path = LOG,
              outside_rate_hz: float = 0.0, on_moment: Callable[[Snapshot], None] | None = None,
-             on_episode: Callable[[Episode], None] | None = None
+             on_episode: Callable[[Episode], None] | None = None, namespace: str = ''
              ) -> Generator[EpisodeResult, None, None]:
     """Bring the graph up, run the episodes one after the other, take it down.
 
@@ -42,6 +42,7 @@ def evaluate(episodes: Sequence[Episode], robot: str, checkpoint: str,
         outside_rate_hz: Images per second of the outside view; 0 for no images at all [Hz].
         on_moment: Called ten times a second with what the topics say.
         on_episode: Called before each episode.
+        namespace: The robot's, as `read_namespace` gives it.
 
     Yields:
         The result of each episode.
@@ -52,13 +53,13 @@ def evaluate(episodes: Sequence[Episode], robot: str, checkpoint: str,
     # This process is a client of the same graph, and must find it the same way.
     os.environ.update(environment())
     log.unlink(missing_ok=True)
-    deployment = Deployment(robot=robot, policy=checkpoint, parameters={
+    deployment = Deployment(robot=robot, policy=checkpoint, namespace=namespace, parameters={
         'vla_controller': {'confidence_signals': list(signals)},
         'confidence_monitor': {'confidence_signals': list(signals), 'alpha': float(alpha)},
         'humanoid_sim': {'outside_rate_hz': float(outside_rate_hz)}})
     with own_domain(), ProcessGroup(graph(deployment), log, echo=None) as group, \
             Director(outside_rate_hz > 0, group.check, on_moment,
-                     camera_topic(load_robot(robot))) as director:
+                     camera_topic(load_robot(robot)), namespace) as director:
         director.wait_until_ready()
         for episode in episodes:
             if on_episode is not None:

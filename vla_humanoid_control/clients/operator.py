@@ -29,9 +29,9 @@ from vla_humanoid_control.evaluation.watching import TaskWatch
 from vla_humanoid_control.graph.bringup import environment
 from vla_humanoid_control.language.intake import Instruction
 from vla_humanoid_control.ros import qos
-from vla_humanoid_control.ros.names import full_name, read_namespace
 from vla_humanoid_control.state_text import read_task
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.names import full_name, read_namespace
 from vla_humanoid_control.types import TaskState
 
 ENCLAVE = '/vla_humanoid_control/operator'
@@ -70,9 +70,10 @@ class Operator:
     def __init__(self, namespace: str = '') -> None:
         self._namespace = read_namespace(namespace)
         os.environ.update(environment())  # it must find the graph as the graph finds itself
-        rclpy.init(args=['--ros-args', '--enclave', ENCLAVE],
+        rclpy.init(args=['--ros-args', '--enclave', full_name(ENCLAVE, self._namespace)],
                    signal_handler_options=SignalHandlerOptions.NO)
-        self._node = rclpy.create_node('operator', start_parameter_services=False)
+        self._node = rclpy.create_node('operator', namespace=self._namespace or None,
+                                       start_parameter_services=False)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
         self._task_state = ''
@@ -230,7 +231,7 @@ class Operator:
 
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
         for entry in msg.status:
-            if entry.name == CONTROLLER:
+            if entry.name == full_name(CONTROLLER, self._namespace).removeprefix('/'):
                 self._health = entry.message
 
 

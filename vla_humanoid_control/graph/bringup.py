@@ -27,6 +27,7 @@ from vla_humanoid_control.graph.parameter_file import (
 from vla_humanoid_control.graph.shared_memory import belongs_to_others
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.interrupts import undisturbed
+from vla_humanoid_control.support.names import full_name, is_name
 from vla_humanoid_control.support.outputs import LineWriter, complain, make_folder, print_line
 from vla_humanoid_control.support.resources import config_path
 
@@ -36,9 +37,6 @@ _ERROR = re.compile(r'\[(?:ERROR|FATAL)\] \[[^]]*\] \[[^]]*\]: (?!Traceback)(.+)
 
 _LAST_WORDS = ('Traceback', 'Fatal Python error')
 """How Python begins to say what ended it, before a node answers to signals by itself."""
-
-_NAME = re.compile(r'(/[A-Za-z_]\w*)+', re.ASCII)
-"""A full name of a topic or service."""
 
 _REACH = 'ROS_AUTOMATIC_DISCOVERY_RANGE'
 _LOCAL_RANGES, _WIDE_RANGES = ('LOCALHOST', 'OFF'), ('SUBNET', 'SYSTEM_DEFAULT')
@@ -61,6 +59,8 @@ class Deployment:
             in config/params/; '' for these alone.
         parameters: Node name to parameters that go before those of the files.
         remappings: Topic or service in the code to the one of this robot, for all nodes.
+        namespace: The robot's, in which nodes, topics and services are, as `read_namespace`
+            gives it.
     """
 
     robot: Any = 'humanoid'
@@ -69,6 +69,7 @@ class Deployment:
     parameter_file: Any = ''
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     remappings: Mapping[str, str] = field(default_factory=dict)
+    namespace: str = ''
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class NodeEntry:
         remappings: Topic name in the code to topic name in the graph.
         module: Python module that is run; by default the one of that name below `nodes/`.
         shipped: Parameters that hold where nothing else gives them.
+        namespace: Where it is, as `read_namespace` gives it.
     """
 
     name: str
@@ -90,6 +92,7 @@ class NodeEntry:
     remappings: Mapping[str, str] = field(default_factory=dict)
     module: str = ''
     shipped: Mapping[str, Any] = field(default_factory=dict)
+    namespace: str = ''
 
     def __post_init__(self) -> None:
         if not self.module:
@@ -98,7 +101,7 @@ class NodeEntry:
     @property
     def enclave(self) -> str:
         """Whose rights in config/sros2/policy.xml it has, where ROS enforces them."""
-        return f'/vla_humanoid_control/{self.name}'
+        return full_name(f'vla_humanoid_control/{self.name}', self.namespace)
 
 
 def graph(deployment: Deployment) -> tuple[NodeEntry, ...]:
@@ -112,10 +115,27 @@ def graph(deployment: Deployment) -> tuple[NodeEntry, ...]:
     }
     default = default_parameters(deployment.simulated)
     document = read_parameter_file(default)
+    space = deployment.namespace
+    remappings = remapped(deployment.remappings, space, deployment.simulated)
     return tuple(NodeEntry(name, {**values, **deployment.parameters.get(name, {})},
-                           deployment.parameter_file or default, deployment.remappings,
-                           shipped=parameters_of(document, f'/{name}', default))
+                           deployment.parameter_file or default, remappings, namespace=space,
+                           shipped=parameters_of(document, full_name(name, space), default))
                  for name, values in own.items())
+
+
+def remapped(rules: Mapping[str, str], namespace: str, simulated: bool) -> dict[str, str]:
+    """Remappings for a graph in a namespace.
+
+    Whoever remaps /cmd_vel means what the code calls so, in any namespace. What is remapped to
+    stays as it is written: a full name is the same for all robots. Each simulator has a time of
+    its own, so that in a namespace its clock is there, too.
+    """
+    if not namespace:
+        return dict(rules)
+    found = {**{source.removeprefix('/'): target for source, target in rules.items()}, **rules}
+    if simulated:
+        found.setdefault('/clock', found.get('clock', 'clock'))
+    return found
 
 
 def parse_remappings(rules: Iterable[str]) -> dict[str, str]:
@@ -125,24 +145,30 @@ def parse_remappings(rules: Iterable[str]) -> dict[str, str]:
         UserError: One is not of that form, or there are two for one name.
     """
     remappings: dict[str, str] = {}
+    before: dict[str, str] = {}
     for rule in rules:
         source, _, target = rule.partition(':=')
-        if not (_NAME.fullmatch(source) and _NAME.fullmatch(target)):
-            raise UserError(f'Remapping {rule!r} must have the form FROM:=TO with two full names, '
+        if not (is_name(source) and is_name(target)):
+            raise UserError(f'Remapping {rule!r} must have the form FROM:=TO with two names, '
                             'such as /cmd_vel:=/base/cmd_vel.')
-        if remappings.get(source, target) != target:
-            raise UserError(f'{source} is remapped twice, to {remappings[source]} and {target}.')
+        name = source.removeprefix('/')
+        if before.setdefault(name, target) != target:
+            raise UserError(f'{source} is remapped twice, to {before[name]} and {target}.')
         remappings[source] = target
     return remappings
 
 
-def check_parameter_file(path: str | Path) -> None:
+def check_parameter_file(path: str | Path, namespace: str = '') -> None:
     """Refuse a file of parameters whose nodes are not those of the graph.
+
+    Args:
+        path: The file.
+        namespace: Where the graph is, as `read_namespace` gives it.
 
     Raises:
         UserError: It cannot be read, has another form, or names a node that there is not.
     """
-    names = [f'/{entry.name}' for entry in graph(Deployment())]
+    names = [full_name(entry.name, namespace) for entry in graph(Deployment())]
     check_node_names(read_parameter_file(Path(path)), names, path)
 
 
@@ -446,6 +472,8 @@ def _command(entry: NodeEntry) -> list[str]:
         command += ['-p', f'{name}:={_yaml(value)}']
     for name, value in entry.remappings.items():
         command += ['-r', f'{name}:={value}']
+    if entry.namespace:
+        command += ['-r', f'__ns:={entry.namespace}']
     return command
 
 

@@ -18,8 +18,10 @@ from vla_humanoid_control.graph.bringup import (
     environment,
     graph,
     parse_remappings,
+    remapped,
 )
 from vla_humanoid_control.graph.lifetime import PARENT_VARIABLE
+from vla_humanoid_control.support.names import read_namespace
 
 ARGUMENTS = {
     'robot': (Deployment.robot, 'Name of a robot file in config/robots/, or its path'),
@@ -44,28 +46,56 @@ def describe(simulated: bool) -> LaunchDescription:
         DeclareLaunchArgument('remap', default_value='',
                               description='Other names for topics and services, separated by '
                                           'spaces, such as "/cmd_vel:=/base/cmd_vel"'),
+        DeclareLaunchArgument('namespace', default_value='',
+                              description='Namespace of the robot, such as robot1, for several '
+                                          'robots in one ROS domain'),
+        OpaqueFunction(function=_settle_namespace),
         OpaqueFunction(function=_check),
-        OpaqueFunction(function=_remap),
+        OpaqueFunction(function=_remap, args=[simulated]),
         *(SetEnvironmentVariable(name, value) for name, value in environment().items()),
         # Where launch is killed, it leaves its nodes behind.
         SetEnvironmentVariable(PARENT_VARIABLE, str(os.getpid())),
-        *(Node(package='vla_humanoid_control', executable=entry.name, name=entry.name,
+        *(_Node(package='vla_humanoid_control', executable=entry.name, name=entry.name,
+               namespace=LaunchConfiguration('namespace'),
                parameters=[dict(entry.shipped), entry.parameter_file, dict(entry.parameters)],
                remappings=list(entry.remappings.items()),
-               ros_arguments=['--enclave', entry.enclave], output='both', on_exit=_ended)
+               ros_arguments=['--enclave', [LaunchConfiguration('namespace'), entry.enclave]],
+               output='both', on_exit=_ended)
           for entry in entries),
     ])
 
 
+class _Node(Node):
+    """A node whose parameters are below /** in the files that launch writes, in any namespace.
+
+    Of several names that fit a node ROS takes the one that came last for the first time, so that
+    below its full name the launch arguments would lose against a person's /**.
+    """
+
+    def is_node_name_fully_specified(self) -> bool:
+        return False
+
+
+def _settle_namespace(context: LaunchContext) -> None:
+    """In its full form, within the one that a launch file around this one has pushed."""
+    chosen = context.launch_configurations
+    given = chosen['namespace']
+    around = '' if given.startswith('/') else chosen.get('ros_namespace', '')
+    chosen['namespace'] = read_namespace(f'{around}/{given}')
+
+
 def _check(context: LaunchContext) -> None:
     """A file that names a node wrongly would be read, and change nothing."""
-    check_parameter_file(context.launch_configurations['params'])
+    check_parameter_file(context.launch_configurations['params'],
+                         context.launch_configurations['namespace'])
 
 
-def _remap(context: LaunchContext) -> list[SetRemap]:
+def _remap(context: LaunchContext, simulated: bool) -> list[SetRemap]:
     """For all nodes that come after it."""
-    rules = context.launch_configurations['remap'].split()
-    return [SetRemap(src=source, dst=target) for source, target in parse_remappings(rules).items()]
+    rules = parse_remappings(context.launch_configurations['remap'].split())
+    space = context.launch_configurations['namespace']
+    return [SetRemap(src=source, dst=target)
+            for source, target in remapped(rules, space, simulated).items()]
 
 
 def _ended(event: ProcessExited, context: LaunchContext) -> None:

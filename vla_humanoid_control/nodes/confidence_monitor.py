@@ -61,11 +61,11 @@ class ConfidenceMonitor(ManagedNode):
     proposals cease, safety's watchdog runs until the gate closes for staleness.
 
     Subscribers:
-        /vla/action_proposal (sensor_msgs/JointState): see `channels`
+        vla/action_proposal (sensor_msgs/JointState): see `channels`
 
     Publishers:
-        /vla/action_gated (sensor_msgs/JointState): the same with `policy/gate`, or a hold
-        /vla_confidence (std_msgs/Float32): probability that the present action leads to success
+        vla/action_gated (sensor_msgs/JointState): the same with `policy/gate`, or a hold
+        vla_confidence (std_msgs/Float32): probability that the present action leads to success
 
     Parameters: `MonitorParameters`, `GateConfig` below `gate.`.
     """
@@ -96,9 +96,9 @@ class ConfidenceMonitor(ManagedNode):
         self._fault = ''
         self._counts = {'proposals': 0, 'rejected': 0, 'transitions': 0}
         self._confidence = 0.0
-        self._gated = self.advertise(JointState, '/vla/action_gated', qos.STREAM)
-        self._confidences = self.advertise(Float32, '/vla_confidence', qos.STREAM)
-        self.subscribe(JointState, '/vla/action_proposal', self._on_proposal, qos.STREAM)
+        self._gated = self.advertise(JointState, 'vla/action_gated', qos.STREAM)
+        self._confidences = self.advertise(Float32, 'vla_confidence', qos.STREAM)
+        self.subscribe(JointState, 'vla/action_proposal', self._on_proposal, qos.STREAM)
 
     def activate(self) -> None:
         self._gate = ConfidenceGate(self._gate_config.value)  # closed, whatever was before

@@ -102,18 +102,18 @@ class HumanoidSim(ManagedNode):
     physics.
 
     Subscribers:
-        /cmd_vel (geometry_msgs/Twist, or TwistStamped)
-        /joint_commands (sensor_msgs/JointState, or std_msgs/Float64MultiArray)
+        cmd_vel (geometry_msgs/Twist, or TwistStamped)
+        joint_commands (sensor_msgs/JointState, or std_msgs/Float64MultiArray)
 
     Publishers:
         camera topics of the robot file (sensor_msgs/Image, rgb8)
-        /joint_states (JointState), /imu/data (Imu) and /clock at 100 Hz, /odom at 50 Hz,
-        /scan (LaserScan) at 10 Hz
-        /humanoid_sim/task_truth (std_msgs/String): JSON, for evaluation only
+        joint_states (JointState), imu/data (Imu) and /clock at 100 Hz, odom at 50 Hz,
+        scan (LaserScan) at 10 Hz
+        humanoid_sim/task_truth (std_msgs/String): JSON, for evaluation only
 
     Services:
-        /humanoid_sim/reset (std_srvs/Trigger): arrange the scene of the parameters `scene_*`
-        /humanoid_sim/watch (std_srvs/Trigger): judge its task from now on, in the scene as it is
+        humanoid_sim/reset (std_srvs/Trigger): arrange the scene of the parameters `scene_*`
+        humanoid_sim/watch (std_srvs/Trigger): judge its task from now on, in the scene as it is
 
     Parameters: `SimulatorParameters`.
     """
@@ -146,20 +146,20 @@ class HumanoidSim(ManagedNode):
         self._imu_out = self._sensor(Imu, 'imu')
         self._odom_out = self._sensor(Odometry, 'odom')
         self._scan_out = self._sensor(LaserScan, 'scan')
-        self._truth_out = self.advertise(String, '/humanoid_sim/task_truth', qos.STREAM)
+        self._truth_out = self.advertise(String, 'humanoid_sim/task_truth', qos.STREAM)
         views = {name: (sensor.topic, p.camera_rate_hz) for name, sensor in robot.cameras.items()}
         if p.outside_rate_hz:
             views['outside'] = (OUTSIDE_TOPIC, p.outside_rate_hz)
         self._views = {name: (self.advertise(Image, topic, qos.SENSOR_OUTPUT), rate)
                        for name, (topic, rate) in views.items()}
-        self.subscribe(TwistStamped if p.stamped_twist else Twist, '/cmd_vel', self._on_twist,
+        self.subscribe(TwistStamped if p.stamped_twist else Twist, 'cmd_vel', self._on_twist,
                        qos.STREAM)
         if p.array_commands:
-            self.subscribe(Float64MultiArray, '/joint_commands', self._on_array, qos.STREAM)
+            self.subscribe(Float64MultiArray, 'joint_commands', self._on_array, qos.STREAM)
         else:
-            self.subscribe(JointState, '/joint_commands', self._on_joints, qos.STREAM)
-        self.serve(Trigger, '/humanoid_sim/reset', self._on_reset)
-        self.serve(Trigger, '/humanoid_sim/watch', self._on_watch)
+            self.subscribe(JointState, 'joint_commands', self._on_joints, qos.STREAM)
+        self.serve(Trigger, 'humanoid_sim/reset', self._on_reset)
+        self.serve(Trigger, 'humanoid_sim/watch', self._on_watch)
 
     def _sensor(self, kind: Any, name: str) -> Any:
         sensor = self._robot_sensors.get(name)

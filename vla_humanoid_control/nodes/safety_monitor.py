@@ -48,10 +48,12 @@ from vla_humanoid_control.state_text import safety_line
 from vla_humanoid_control.support.bounds import bounded, check_bounds, fixed
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.loop_timing import LoopTiming
+from vla_humanoid_control.support.names import beside
 from vla_humanoid_control.types import Command, SafetyState
 
-CMD_VEL, JOINT_COMMANDS = '/cmd_vel', '/joint_commands'
-PROPOSALS = '/vla/action_proposal'
+CMD_VEL, JOINT_COMMANDS = 'cmd_vel', 'joint_commands'
+PROPOSALS = 'vla/action_proposal'
+RESET = 'safety/reset'
 FOREIGN_PERIOD_S = 0.1
 LISTENERS_PERIOD_S = 0.2
 STATE_PERIOD_S = 1.0
@@ -97,17 +99,17 @@ class SafetyMonitor(ManagedNode):
     """Turns gated proposals into bounded commands, continuously, whatever arrives or does not.
 
     Subscribers:
-        /vla/action_gated (sensor_msgs/JointState): see `channels`
+        vla/action_gated (sensor_msgs/JointState): see `channels`
         sensors of the robot file: joint_states, scan, imu, odom, depth with its camera_info
-        /emergency_stop (std_msgs/Bool): true latches, false says that the button is out again
-        /safety/heartbeat (std_msgs/Empty): only where `heartbeat_timeout_s` is set
+        emergency_stop (std_msgs/Bool): true latches, false says that the button is out again
+        safety/heartbeat (std_msgs/Empty): only where `heartbeat_timeout_s` is set
 
     Publishers:
-        /cmd_vel (geometry_msgs/Twist), /joint_commands (sensor_msgs/JointState) at `rate_hz`
-        /safety/state (std_msgs/String): 'STATE: reason' on change and at 1 Hz, latched
+        cmd_vel (geometry_msgs/Twist), joint_commands (sensor_msgs/JointState) at `rate_hz`
+        safety/state (std_msgs/String): 'STATE: reason' on change and at 1 Hz, latched
 
     Services:
-        /safety/emergency_stop, /safety/reset (std_srvs/Trigger)
+        safety/emergency_stop, safety/reset (std_srvs/Trigger)
 
     Parameters: `MonitorParameters`, and `SafetyConfig` below `safety.`.
     """
@@ -150,7 +152,7 @@ class SafetyMonitor(ManagedNode):
                                       qos.STREAM)
         self._joint_targets = self.advertise(Float64MultiArray if p.array_commands else JointState,
                                              JOINT_COMMANDS, qos.STREAM)
-        self._states = self.advertise(String, '/safety/state', qos.STATE)
+        self._states = self.advertise(String, 'safety/state', qos.STATE)
         self._supervise()
         self._listen(config)
 
@@ -164,11 +166,11 @@ class SafetyMonitor(ManagedNode):
 
     def _listen(self, config: SafetyConfig) -> None:
         sensors = self._robot.sensors
-        self.subscribe(JointState, '/vla/action_gated', self._on_gated, qos.STREAM)
+        self.subscribe(JointState, 'vla/action_gated', self._on_gated, qos.STREAM)
         Button(self, self._on_button)
-        self.subscribe(Empty, '/safety/heartbeat', self._on_heartbeat, qos.STREAM)
-        self.serve(Trigger, '/safety/emergency_stop', self._on_stop_service)
-        self.serve(Trigger, '/safety/reset', self._on_reset)
+        self.subscribe(Empty, 'safety/heartbeat', self._on_heartbeat, qos.STREAM)
+        self.serve(Trigger, 'safety/emergency_stop', self._on_stop_service)
+        self.serve(Trigger, RESET, self._on_reset)
         for name, kind, callback in (('joint_states', JointState, self._on_joints),
                                      ('scan', LaserScan, self._on_scan),
                                      ('imu', Imu, self._on_imu),
@@ -177,8 +179,8 @@ class SafetyMonitor(ManagedNode):
             if name in sensors:
                 self.subscribe(kind, sensors[name].topic, callback, qos.SENSOR_INPUT)
         if 'depth' in sensors:
-            info = sensors['depth'].topic.rpartition('/')[0] + '/camera_info'
-            self.subscribe(CameraInfo, info, self._on_camera_info, qos.SENSOR_INPUT)
+            self.subscribe(CameraInfo, beside(sensors['depth'].topic, 'camera_info'),
+                           self._on_camera_info, qos.SENSOR_INPUT)
         self._watches_cameras = False
         if config.watch_cameras:
             self._watch_cameras()
@@ -307,7 +309,8 @@ class SafetyMonitor(ManagedNode):
         self._press(True, 'service')
         # A call is a push of a button, and not a button that stays pushed.
         self._press(False, 'service')
-        answer.success, answer.message = True, 'Latched; /safety/reset releases it.'
+        answer.success = True
+        answer.message = f'Latched; {self.resolve_service_name(RESET)} releases it.'
         return answer
 
     def _press(self, pressed: bool, source: str) -> None:

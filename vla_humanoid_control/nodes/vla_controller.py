@@ -34,7 +34,7 @@ from vla_humanoid_control.state_text import read_safety
 from vla_humanoid_control.support.bounds import fixed
 from vla_humanoid_control.support.loop_timing import LoopTiming
 
-CMD_VEL = '/cmd_vel'
+CMD_VEL = 'cmd_vel'
 SETTINGS = {'config': (ControllerConfig, ''), 'frames': (FrameLimits, 'frames.'),
             'task': (TaskConfig, 'task.')}
 
@@ -64,9 +64,9 @@ class ControllerParameters:
 class VlaController(ManagedNode):
     """Runs a `Controller` on topics, with inference in a thread of its own.
 
-    Subscribers: cameras, joint_states and odom of the robot file; /vla_command in plain English;
-        /vla/action_gated; /cmd_vel, what the base was really told; /safety/state.
-    Publishers: /vla/action_proposal, see `channels`; /vla/task_state, see `state_text`.
+    Subscribers: cameras, joint_states and odom of the robot file; vla_command in plain English;
+        vla/action_gated; cmd_vel, what the base was really told; safety/state.
+    Publishers: vla/action_proposal, see `channels`; vla/task_state, see `state_text`.
     Parameters: `ControllerParameters`, `ControllerConfig`, `FrameLimits` below `frames.`,
         `TaskConfig` below `task.`.
     """
@@ -88,17 +88,17 @@ class VlaController(ManagedNode):
         self._joint_names = frozenset(j.name for j in robot.controlled)
         self._loop = LoopTiming(self.controller.period_s)
         self._announced = ''
-        self._proposals = self.advertise(JointState, '/vla/action_proposal', qos.STREAM)
-        self._task_states = self.advertise(String, '/vla/task_state', qos.STATE)
+        self._proposals = self.advertise(JointState, 'vla/action_proposal', qos.STREAM)
+        self._task_states = self.advertise(String, 'vla/task_state', qos.STATE)
         subscribe_cameras(self, robot, policy.spec.cameras, p.compressed, self._on_image)
         self._hear(JointState, robot.sensors['joint_states'].topic, lambda msg, now:
                    self.controller.on_joints(messages.joints_from_msg(msg), now))
         if 'odom' in robot.sensors:
             self._hear(Odometry, robot.sensors['odom'].topic, lambda msg, now:
                        self.controller.on_odometry(messages.odometry_from_msg(msg).pose, now))
-        self._hear(String, '/vla_command', self._on_command, qos.EVENT)
-        self._hear(JointState, '/vla/action_gated', self._on_gated, qos.STREAM)
-        self._hear(String, '/safety/state', self._on_safety_state, qos.STATE)
+        self._hear(String, 'vla_command', self._on_command, qos.EVENT)
+        self._hear(JointState, 'vla/action_gated', self._on_gated, qos.STREAM)
+        self._hear(String, 'safety/state', self._on_safety_state, qos.STATE)
         self._twist_kind = TwistStamped if p.stamped_twist else Twist
         self._hear(self._twist_kind, CMD_VEL, lambda msg, now: self.controller.on_twist(
             messages.twist_from_msg(getattr(msg, 'twist', msg)), now), qos.STREAM)

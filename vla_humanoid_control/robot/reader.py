@@ -21,6 +21,7 @@ from vla_humanoid_control.robot.spec import (
     SensorSpec,
 )
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.names import is_name
 from vla_humanoid_control.support.resources import config_path, read_yaml, resource_path
 from vla_humanoid_control.types import BASE_CHANNELS
 
@@ -117,8 +118,9 @@ class _Reader:
         mounting = ('frame', 'mount') if mounted else ()
         fields = self._mapping(value, where, ['topic', 'timeout_s', *mounting])
         topic = self._text(fields, 'topic', where)
-        if not topic.startswith('/'):
-            self._fail(f'{where}.topic', f"must begin with '/', got {topic!r}")
+        if not is_name(topic):
+            self._fail(f'{where}.topic', 'must be the name of a topic, such as scan, or /scan '
+                                         f'for one outside of the namespace, got {topic!r}')
         timeout_s = self._positive(fields, 'timeout_s', where)
         if timeout_s > MAX_TIMEOUT_S:
             self._fail(f'{where}.timeout_s',

@@ -61,7 +61,7 @@ class SensorSpec:
     """One input that safety watches.
 
     Attributes:
-        topic: Where it comes from; begins with '/'.
+        topic: Where it comes from; without a slash in front, in the robot's namespace.
         timeout_s: Older than this is stale, and stale means stop; up to `MAX_TIMEOUT_S` [s].
         frame: The `frame_id` of its messages, where it is one of `MOUNTED`; empty where those are
             in the frame of the base.

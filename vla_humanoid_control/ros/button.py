@@ -12,7 +12,7 @@ from std_msgs.msg import Bool
 from vla_humanoid_control.ros import qos
 from vla_humanoid_control.ros.managed import ManagedNode
 
-_TOPIC = '/emergency_stop'
+_TOPIC = 'emergency_stop'
 _LAG_NS = 5_000_000_000
 _SETTLE_S = 0.1
 """What a latched publisher said before comes at once; it is judged after such a silence [s]."""

@@ -12,8 +12,13 @@ _TOLD_S = 5.0  # for how long a jump is told
 
 @dataclass
 class ClockWatch:
-    """Looks at the clock that stamps are in, a few times a second."""
+    """Looks at the clock that stamps are in, a few times a second.
 
+    Attributes:
+        topic: Where simulated time comes from.
+    """
+
+    topic: str = '/clock'
     _before: tuple[int, float] | None = None
     _moved_s: float = 0.0  # when the clock last showed another time
     _jump: str = ''
@@ -26,19 +31,19 @@ class ClockWatch:
             now_ns: The clock; 0 while simulated time is awaited [ns].
             steady_s: Steady clock [s].
             simulated: Whether `use_sim_time` is set.
-            has_publisher: Whether anybody publishes /clock.
+            has_publisher: Whether anybody publishes `topic`.
 
         Returns:
             What is wrong with it; '' where nothing is.
         """
         self._follow(now_ns, steady_s, simulated)
         if simulated and not has_publisher:
-            return ('use_sim_time is set, and nobody publishes /clock: start what does, or set '
-                    'use_sim_time to false')
+            return (f'use_sim_time is set, and nobody publishes {self.topic}: start what does, '
+                    'or set use_sim_time to false')
         if simulated and now_ns <= 0:
-            return 'use_sim_time is set, and no time has come on /clock yet'
+            return f'use_sim_time is set, and no time has come on {self.topic} yet'
         if simulated and steady_s - self._moved_s > _STILL_S:
-            return '/clock stands still'
+            return f'{self.topic} stands still'
         if self._jump and steady_s - self._jumped_s < _TOLD_S:
             return self._jump
         return ''

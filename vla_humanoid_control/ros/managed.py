@@ -75,7 +75,7 @@ class ManagedNode(LifecycleNode):
     one teardown path.
 
     Publishers:
-        /diagnostics (diagnostic_msgs/DiagnosticArray): at 1 Hz and on change.
+        diagnostics (diagnostic_msgs/DiagnosticArray): at 1 Hz and on change.
 
     Parameters:
         autostart (bool): Configure and activate at start; else wait for a lifecycle manager.
@@ -92,7 +92,8 @@ class ManagedNode(LifecycleNode):
         self.is_active = False
         self.qos_problems: dict[str, QosProblem] = {}
         self.clock_problem = ''
-        self._clock_watch = ClockWatch()
+        self._clock_topic = self.resolve_topic_name('/clock')  # /clock, unless it is remapped
+        self._clock_watch = ClockWatch(self._clock_topic)
         self._has_clock = True  # whether anybody publishes /clock; asked later
         self._ask_clock_s = time.monotonic() + _GRAPH_PERIOD_S
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -101,7 +102,7 @@ class ManagedNode(LifecycleNode):
         self._reported: tuple[bytes, str] | None = None
         self._reported_s = 0.0
         self._log_after_s: dict[str, float] = {}
-        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', qos.EVENT)
+        self._diagnostics = self.create_publisher(DiagnosticArray, 'diagnostics', qos.EVENT)
         self.create_timer(0.1, self._report, clock=self._steady)
 
     # --- for subclasses to fill in ----------------------------------------------------------
@@ -300,16 +301,20 @@ class ManagedNode(LifecycleNode):
         self._reported, self._reported_s = summary, now
         message = DiagnosticArray()
         message.header.stamp = self.get_clock().now().to_msg()
-        message.status.append(status(health.level, self.get_name(), health.message,
+        message.status.append(status(health.level, self._full_name(), health.message,
                                      health.values))
         self._diagnostics.publish(message)
+
+    def _full_name(self) -> str:
+        """Tells robots apart where their diagnostics are gathered: 'robot1/safety_monitor'."""
+        return f'{self.get_namespace()}/{self.get_name()}'.lstrip('/')
 
     def _look_at_clock(self) -> None:
         now, clock = time.monotonic(), self.get_clock()
         simulated = clock.ros_time_is_active
         if simulated and now >= self._ask_clock_s:
             self._ask_clock_s = now + _GRAPH_PERIOD_S
-            self._has_clock = self.count_publishers('/clock') > 0
+            self._has_clock = self.count_publishers(self._clock_topic) > 0
         self.clock_problem = self._clock_watch.problem(self.now_ns(), now, simulated,
                                                        self._has_clock)
         if self.clock_problem:
@@ -325,7 +330,8 @@ class ManagedNode(LifecycleNode):
 
     def _on_mismatch(self, topic: str, other: str, event: Any, lasts: Callable[[], bool]) -> None:
         policy = getattr(event.last_policy_kind, 'name', event.last_policy_kind)
-        text = f'QoS mismatch on {topic}: a {other} offers or asks for another {policy}'
+        name = self.resolve_topic_name(topic)
+        text = f'QoS mismatch on {name}: a {other} offers or asks for another {policy}'
         # Whoever it is may not be in the graph yet.
         self.qos_problems[topic] = QosProblem(text, lasts, time.monotonic() + _GRAPH_PERIOD_S)
         self.get_logger().error(text)

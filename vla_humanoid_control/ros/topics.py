@@ -6,7 +6,7 @@ from typing import Any
 
 from rclpy.node import Node
 
-OUTSIDE_TOPIC = '/humanoid_sim/outside/image_raw'
+OUTSIDE_TOPIC = 'humanoid_sim/outside/image_raw'
 """The simulator's view from outside, for people."""
 
 
@@ -23,5 +23,6 @@ def type_problem(node: Node, topic: str, kind: Any, remedy: str) -> str:
     """
     others = {info.topic_type for info in node.get_publishers_info_by_topic(topic)}
     others -= {type_name(kind)}
-    return '' if not others else (f'{topic} is published as {", ".join(sorted(others))} and read '
+    name = node.resolve_topic_name(topic)
+    return '' if not others else (f'{name} is published as {", ".join(sorted(others))} and read '
                                   f'as {type_name(kind)}: {remedy}')
