@@ -66,7 +66,8 @@ def test_bad_input_is_one_line_and_changes_nothing(
         {'--checkpoint': 'no-such-folder'}, {'--checkpoint': '.'}, {'--robot': 'no-such-robot'})),
     ('demo', {'--suite': 'no-such.yaml'}), ('demo', {'--seed': '-1'}),
     ('run', {'--params': 'no-such.yaml'}),
-    ('run', {'--remap': 'cmd_vel:=/base/cmd_vel'}),
+    ('run', {'--remap': 'cmd_vel:=/base/'}),
+    ('run', {'--namespace': '1robot'}), ('demo', {'--namespace': 'robot 1'}),
     ('run', {'--params': str(ROOT / 'config' / 'robots' / 'humanoid.yaml')})])
 def test_graph_is_not_begun_with_bad_input(verb: str, change: dict[str, str], tmp_path: Path,
                                            monkeypatch: pytest.MonkeyPatch,

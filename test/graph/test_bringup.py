@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -93,12 +94,67 @@ def test_remappings_reach_every_node() -> None:
 
 
 @pytest.mark.parametrize('rules', [
-    ['cmd_vel:=/base/cmd_vel'], ['/cmd_vel:=base'], ['/cmd_vel=/base'], ['/cmd_vel:='], [''],
+    ['cmd vel:=/base/cmd_vel'], ['/cmd_vel:=base/'], ['/cmd_vel=/base'], ['/cmd_vel:='], [''],
     ['/cmd_vel:=/a:=/b'], ['/cmd_vel:=/a b'], ['/:=/a'], ['/cmd_vel:=/1a'],
-    ['/cmd_vel:=/a', '/cmd_vel:=/b']])
+    ['/cmd_vel:=/a', '/cmd_vel:=/b'], ['/cmd_vel:=/a', 'cmd_vel:=/b']])
 def test_a_bad_remapping_is_refused(rules: list[str]) -> None:
     with pytest.raises(UserError, match='FROM:=TO' if len(rules) == 1 else 'twice'):
         parse_remappings(rules)
+
+
+@pytest.mark.parametrize('space', ['', '/robot1', '/fleet/r1'])
+@pytest.mark.parametrize(('source', 'target'), [
+    ('/cmd_vel', '/base/cmd_vel'), ('cmd_vel', '/base/cmd_vel'), ('/cmd_vel', 'base/cmd_vel'),
+    ('cmd_vel', 'base/cmd_vel')])
+def test_a_remapping_means_the_same_name_in_any_namespace(space: str, source: str, target: str
+                                                          ) -> None:
+    """In a namespace, /cmd_vel is another topic than the cmd_vel of the code."""
+    rclpy = pytest.importorskip('rclpy')
+    entry = graph(Deployment(namespace=space, simulated=False,
+                             remappings=parse_remappings([f'{source}:={target}'])))[0]
+    command = bringup._command(entry)
+    context = rclpy.Context()
+    rclpy.init(args=['--ros-args', *(part for option, rule in pairwise(command)
+                                     if option == '-r' for part in (option, rule))],
+               context=context)
+    node = rclpy.create_node('probe', context=context)
+    try:
+        absolute = target if target.startswith('/') else f'{space}/{target}'
+        assert node.get_namespace() == (space or '/')
+        assert node.resolve_topic_name('cmd_vel') == absolute
+        assert node.resolve_topic_name('joint_commands') == f'{space}/joint_commands'
+        assert node.resolve_topic_name('/clock') == '/clock'
+    finally:
+        node.destroy_node()
+        context.try_shutdown()
+
+
+def test_a_namespace_moves_the_graph() -> None:
+    """Two robots could not share a ROS domain. Each simulator has a time of its own."""
+    for entry, before in zip(graph(Deployment(namespace='/r1')), graph(Deployment())):
+        command = bringup._command(entry)
+        assert command[command.index('__ns:=/r1') - 1] == '-r'
+        assert entry.enclave == f'/r1{before.enclave}'
+        assert entry.remappings == {'/clock': 'clock'} and not before.remappings
+        assert entry.shipped == before.shipped
+    assert all(not e.remappings for e in graph(Deployment(namespace='/r1', simulated=False)))
+    for rule, clock in (('clock:=/time', '/time'), ('/clock:=/time', '/time')):
+        rules = parse_remappings([rule])
+        assert {e.remappings['/clock'] for e in graph(Deployment(namespace='/r1',
+                                                                 remappings=rules))} == {clock}
+
+
+def test_a_parameter_file_is_for_the_namespace(tmp_path: Path) -> None:
+    """A name without its namespace would be read, and change nothing."""
+    path = tmp_path / 'mine.yaml'
+    for name, fits in (('/**/safety_monitor', True), ('/r1/safety_monitor', True), ('/**', True),
+                       ('safety_monitor', False), ('/r2/safety_monitor', False)):
+        path.write_text(f'{name}: {{ros__parameters: {{safety.slow_ttc_s: 2.0}}}}')
+        if fits:
+            bringup.check_parameter_file(path, '/r1')
+        else:
+            with pytest.raises(UserError, match='/r1/safety_monitor'):
+                bringup.check_parameter_file(path, '/r1')
 
 
 def test_every_node_has_a_module() -> None:

@@ -85,8 +85,8 @@ def test_launch_argument_remaps_topics_of_all_nodes(path: Path) -> None:
 
 def test_a_bad_remapping_ends_the_launch() -> None:
     context = LaunchContext()
-    context.launch_configurations['remap'] = 'cmd_vel:=/base/cmd_vel'
-    with pytest.raises(UserError, match='cmd_vel:=/base/cmd_vel'):
+    context.launch_configurations['remap'] = '/cmd_vel:=/base/'
+    with pytest.raises(UserError, match='/cmd_vel:=/base/'):
         run_functions(context)
 
 
@@ -97,6 +97,47 @@ def test_a_parameter_file_of_a_node_that_there_is_not_ends_the_launch(tmp_path: 
     context = LaunchContext()
     context.launch_configurations['params'] = str(mine)
     with pytest.raises(UserError, match=r'saftey_monitor \(did you mean safety_monitor\?\)'):
+        run_functions(context)
+
+
+@pytest.mark.parametrize(('given', 'around', 'full'), [
+    ('', '', ''), ('robot1', '', '/robot1'), ('/robot1/', '', '/robot1'), ('', 'fleet', '/fleet'),
+    ('robot1', '/fleet', '/fleet/robot1'), ('/robot1', 'fleet', '/robot1')])
+def test_a_namespace_moves_all_nodes(given: str, around: str, full: str) -> None:
+    """Launch arguments go below /** in any namespace: below a full name a person's /** would go
+    before them.
+    """
+    context = LaunchContext()
+    context.launch_configurations['namespace'] = given
+    context.launch_configurations['remap'] = '/cmd_vel:=/base/cmd_vel'
+    if around:
+        context.launch_configurations['ros_namespace'] = around
+    seen = 0
+    for entity in describe(simulated=True).entities:
+        if isinstance(entity, (DeclareLaunchArgument, OpaqueFunction)):
+            for action in entity.execute(context) or ():
+                action.execute(context)
+        elif isinstance(entity, Node):
+            files = evaluated(entity, context)
+            assert entity.node_name.rpartition('/')[0] == full
+            rules = dict(entity.expanded_remapping_rules)
+            assert rules == ({'/cmd_vel': '/base/cmd_vel', 'cmd_vel': '/base/cmd_vel',
+                              '/clock': 'clock'} if full else {'/cmd_vel': '/base/cmd_vel'})
+            assert all(Path(file).read_text().startswith('/**:') for file in
+                       (files[0][0], files[-1][0]))
+            words = [''.join(p.perform(context) for p in part) for part in entity.cmd
+                     if 'ros_specific' not in str([getattr(p, 'expression', '') for p in part])]
+            enclave = words[words.index('--enclave') + 1]
+            name = entity.node_name.rpartition('/')[2]
+            assert enclave == f'{full}/vla_humanoid_control/{name}'
+            seen += 1
+    assert seen == 4
+
+
+def test_a_namespace_that_is_none_ends_the_launch() -> None:
+    context = LaunchContext()
+    context.launch_configurations['namespace'] = '1robot'
+    with pytest.raises(UserError, match='1robot'):
         run_functions(context)
 
 

@@ -42,6 +42,7 @@ from vla_humanoid_control.ros.messages import (
     to_stamp,
     twist_from_msg,
 )
+from vla_humanoid_control.support.names import folder_of, full_name
 from vla_humanoid_control.types import BASE_CHANNELS, ImuReading, ScanReading
 
 ROBOT = load_robot('humanoid')
@@ -141,8 +142,9 @@ class GraphUnderTest:
     def __init__(self, domain_id: int, folder: Path, *, controller: str = '',
                  parameters: Mapping[str, Mapping[str, Any]] | None = None,
                  without: tuple[str, ...] = (), simulated: bool = False,
-                 tells_clock: bool = False, robot: str = 'humanoid') -> None:
-        self.domain_id = domain_id
+                 tells_clock: bool = False, robot: str = 'humanoid',
+                 namespace: str = '') -> None:
+        self.domain_id, self.namespace = domain_id, namespace
         self._context = rclpy.Context()
         self.twists: list[tuple[float, np.ndarray]] = []
         self.targets: list[tuple[float, dict[str, float]]] = []
@@ -155,27 +157,29 @@ class GraphUnderTest:
         self.reported_s: dict[str, float] = {}
         self.log: list[str] = []
         entries = nodes_of(Deployment(robot=robot, policy='scripted', simulated=simulated,
-                                      parameters=parameters or {}))
+                                      parameters=parameters or {}, namespace=namespace))
         if controller:
             entries = tuple(replace(e, module=controller) if e.name == 'vla_controller' else e
                             for e in entries)
         self.entries = {e.name: e for e in entries if e.name not in without}
         self._simulated, self._tells_clock = simulated, tells_clock
         self.processes = ProcessGroup(
-            tuple(self.entries.values()), folder / 'graph.log', echo=self.log.append,
+            tuple(self.entries.values()), folder_of(namespace, folder) / 'graph.log',
+            echo=self.log.append,
             extra_environment={'ROS_DOMAIN_ID': str(domain_id), 'ROS_HOME': str(folder / 'ros'),
                                'PYTHONPATH': os.pathsep.join((str(HERE), *sys.path))})
 
     def __enter__(self) -> GraphUnderTest:
         rclpy.init(context=self._context, domain_id=self.domain_id)
-        self.node = rclpy.create_node('probe', context=self._context)
+        self.node = rclpy.create_node('probe', context=self._context,
+                                      namespace=self.namespace or None)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._subscribe()
         if not self._simulated:
             self.robot = Robot(self.node, self._tells_clock)
-        self._words = self.node.create_publisher(String, '/vla_command', qos.EVENT)
-        self._button = self.node.create_publisher(Bool, '/emergency_stop', qos.EVENT)
+        self._words = self.node.create_publisher(String, 'vla_command', qos.EVENT)
+        self._button = self.node.create_publisher(Bool, 'emergency_stop', qos.EVENT)
         self._thread = threading.Thread(target=self._executor.spin, daemon=True)
         self._thread.start()
         threading.Thread(target=self._watch_the_machine, daemon=True).start()
@@ -198,28 +202,29 @@ class GraphUnderTest:
         # Deep queues: a test that lags behind on a busy machine must still see every command.
         every = QoSProfile(depth=500)
         self.base = self.listen_as_base()
-        record(JointState, '/joint_commands', every, self._on_joints)
-        record(String, '/vla/task_state', qos.STATE,
+        record(JointState, 'joint_commands', every, self._on_joints)
+        record(String, 'vla/task_state', qos.STATE,
                lambda t, m: self.task_states.append((t, m.data)))
-        record(String, '/safety/state', qos.STATE,
+        record(String, 'safety/state', qos.STATE,
                lambda t, m: self.safety_states.append((t, m.data)))
-        record(Float32, '/vla_confidence', qos.STREAM,
+        record(Float32, 'vla_confidence', qos.STREAM,
                lambda t, m: self.confidences.append((t, m.data)))
-        record(DiagnosticArray, '/diagnostics', qos.EVENT, self._on_diagnostics)
+        record(DiagnosticArray, 'diagnostics', qos.EVENT, self._on_diagnostics)
 
     def listen_as_base(self) -> Subscription:
         """Listen to /cmd_vel, and do what it says."""
         # On Humble, rclpy does not tell when a message was sent.
         tells = hasattr(Subscription, 'CallbackType')
         return self.node.create_subscription(
-            Twist, '/cmd_vel', self._on_twist if tells else
+            Twist, 'cmd_vel', self._on_twist if tells else
             lambda m: self._on_twist(m, {'source_timestamp': time.time_ns()}),
             QoSProfile(depth=500))
 
     def _on_diagnostics(self, now: float, msg: DiagnosticArray) -> None:
         for entry in msg.status:
-            self.reported_s[entry.name] = now
-            self.diagnostics[entry.name] = entry
+            name = entry.name.rpartition('/')[2]
+            self.reported_s[name] = now
+            self.diagnostics[name] = entry
 
     def _on_twist(self, msg: Twist, info: Mapping[str, int]) -> None:
         twist = twist_from_msg(msg)
@@ -334,8 +339,8 @@ class GraphUnderTest:
         return self.entries[name]
 
     def call(self, kind: Any, name: str, request: Any = None) -> Any:
-        """Call a service."""
-        client = self.node.create_client(kind, name)
+        """Call a service of this graph."""
+        client = self.node.create_client(kind, full_name(name, self.namespace))
         assert client.wait_for_service(10.0), name
         future = client.call_async(request if request is not None else kind.Request())
         self.wait_for(future.done, name)

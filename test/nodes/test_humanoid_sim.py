@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_the_shipped_scene_has_what_the_readme_asks_for() -> None:
     """Regression: there was no red box in it for 'go to the red box', README's first command."""
     shipped = yaml.safe_load((ROOT / 'config' / 'params' / 'demo.yaml').read_text())
-    parameters = SimulatorParameters(**shipped['humanoid_sim']['ros__parameters'])
+    parameters = SimulatorParameters(**shipped['/**/humanoid_sim']['ros__parameters'])
     world = World(load_robot('humanoid'))
     world.reset(parameters.scene_seed, parameters.task())
     readme = (ROOT / 'README.md').read_text(encoding='utf-8')

@@ -35,8 +35,8 @@ class Rights:
         return any(fnmatchcase(name, pattern) for pattern in getattr(self, verb))
 
 
-def read(text: str = '') -> dict[str, Rights]:
-    """Enclave, without the package's prefix, to its rights. Reads the shipped file by default."""
+def read(text: str = '', prefix: str = PREFIX) -> dict[str, Rights]:
+    """Enclave, without its prefix, to its rights. Reads the shipped file by default."""
     root = ElementTree.fromstring(text or POLICY.read_text(encoding='utf-8'))
     rights: dict[str, Rights] = {}
     for enclave in root.iterfind('enclaves/enclave'):
@@ -47,9 +47,9 @@ def read(text: str = '') -> dict[str, Rights]:
                 for verb in verbs & {k for k, v in group.attrib.items() if v == 'ALLOW'}:
                     granted[verb] |= {_full(profile, e.text or '') for e in group.iterfind(item)}
         path = enclave.attrib['path']
-        assert path.startswith(PREFIX), path
+        assert path.startswith(prefix), path
         assert path not in rights, f'{path} twice'
-        rights[path.removeprefix(PREFIX)] = Rights(**{v: frozenset(n) for v, n in granted.items()})
+        rights[path.removeprefix(prefix)] = Rights(**{v: frozenset(n) for v, n in granted.items()})
     return rights
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from sros2_policy import POLICY, PREFIX, faults_of_form, holders, read
 
 from vla_humanoid_control.graph.bringup import Deployment, graph
 from vla_humanoid_control.robot.reader import load_robot
+from vla_humanoid_control.support.names import beside, full_name
 
 ROOT = POLICY.parents[2]
 NODES = ('vla_controller', 'confidence_monitor', 'safety_monitor', 'humanoid_sim')
@@ -52,8 +56,8 @@ def test_policy_has_the_form_that_sros2_reads() -> None:
 
 @pytest.mark.parametrize(('old', 'new'), [
     ('version="0.2.0"', 'version="0.1.0"'), ('path=', 'name='), ('"ALLOW"', '"PERMIT"'),
-    ('publish=', 'write='), ('<topic>/cmd_vel</topic>', '<topic> /cmd_vel</topic>'),
-    ('<topic>/clock</topic>', '<service>/clock</service>'), (' ns="/"', '')])
+    ('publish=', 'write='), ('<topic>cmd_vel</topic>', '<topic> cmd_vel</topic>'),
+    ('<topic>clock</topic>', '<service>clock</service>'), (' ns="/"', '')])
 def test_another_form_is_noticed(old: str, new: str) -> None:
     assert list(faults_of_form(POLICY.read_text(encoding='utf-8').replace(old, new)))
 
@@ -72,8 +76,8 @@ def test_nothing_else_may_be_published(rights) -> None:
 @pytest.mark.parametrize('pattern', ['/cmd_vel', '/cmd*', '/*', '*'])
 def test_a_foreign_right_to_publish_commands_is_noticed(pattern: str) -> None:
     text = POLICY.read_text(encoding='utf-8').replace(
-        '<topic>/vla/action_proposal</topic>',
-        f'<topic>/vla/action_proposal</topic><topic>{pattern}</topic>', 1)
+        '<topic>vla/action_proposal</topic>',
+        f'<topic>vla/action_proposal</topic><topic>{pattern}</topic>', 1)
     assert holders(read(text), 'publish', '/cmd_vel') == {'safety_monitor', 'vla_controller'}
 
 
@@ -119,19 +123,39 @@ def test_every_node_runs_in_an_enclave_of_the_policy(rights) -> None:
     assert set(rights) == {*NODES, 'robot', 'operator', 'maintainer', 'director'}
 
 
+def test_the_documented_command_puts_the_policy_into_a_namespace(rights) -> None:
+    """Every name in it was that of a robot without a namespace."""
+    page = (ROOT / 'docs' / 'security.md').read_text(encoding='utf-8')
+    command = re.search(r'sed .*(?= \$policy)', page)
+    assert command is not None
+    text = subprocess.run([*shlex.split(command[0]), str(POLICY)], capture_output=True, text=True,
+                          check=True).stdout
+    assert not list(faults_of_form(text))
+    entry = graph(Deployment(namespace='/robot1'))[0]
+    moved = read(text, entry.enclave.removesuffix(entry.name))
+
+    def there(name: str) -> str:
+        is_of_all = name in ('/rosout', '/parameter_events') or '*' in name
+        return name if is_of_all else f'/robot1{name}'
+    assert {enclave: {verb: set(names) for verb, names in vars(r).items()}
+            for enclave, r in moved.items()} \
+        == {enclave: {verb: {there(n) for n in names} for verb, names in vars(r).items()}
+            for enclave, r in rights.items()}
+
+
 @pytest.mark.parametrize('path', sorted((ROOT / 'config' / 'robots').glob('*.yaml')),
                          ids=lambda p: p.stem)
 def test_topics_of_every_robot_file_are_allowed(rights, path: Path) -> None:
     robot = load_robot(str(path))
-    sensors = {s.topic for s in robot.sensors.values()}
+    sensors = {full_name(s.topic, '') for s in robot.sensors.values()}
     if 'depth' in robot.sensors:
-        sensors.add(robot.sensors['depth'].topic.rpartition('/')[0] + '/camera_info')
-    cameras = {c.topic for c in robot.cameras.values()}
+        sensors.add(full_name(beside(robot.sensors['depth'].topic, 'camera_info'), ''))
+    cameras = {full_name(c.topic, '') for c in robot.cameras.values()}
     for topic in sensors | cameras:
         assert rights['robot'].may('publish', topic), topic
         assert rights['safety_monitor'].may('subscribe', topic), topic
     for topic in cameras | {f'{c}/compressed' for c in cameras} \
-            | {robot.sensors['joint_states'].topic}:
+            | {full_name(robot.sensors['joint_states'].topic, '')}:
         assert rights['vla_controller'].may('subscribe', topic), topic
 
 
