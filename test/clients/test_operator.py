@@ -39,6 +39,7 @@ class Robot:
         self.calls: list[str] = []
         self.answers: Callable[[str], list[str]] = lambda words: [f'RUNNING: {words}']
         self.refusal = ''
+        self.name = f'{namespace}/vla_controller'.removeprefix('/')
         self.node = rclpy.create_node('vla_controller', context=context)
         self._state = self.node.create_publisher(String, f'{namespace}/vla/task_state', qos.STATE)
         self._health = self.node.create_publisher(DiagnosticArray, f'{namespace}/diagnostics',
@@ -55,7 +56,7 @@ class Robot:
 
     def tell_health(self, message: str) -> None:
         self._health.publish(DiagnosticArray(status=[
-            DiagnosticStatus(name='vla_controller', message=message)]))
+            DiagnosticStatus(name=self.name, message=message)]))
 
     def _on_command(self, msg: String) -> None:
         self.heard.append(msg.data)
@@ -168,15 +169,16 @@ def test_what_is_under_way_or_refused_again_is_no_news(
         assert capsys.readouterr().out.strip() == line
 
 
+@pytest.mark.parametrize('namespace', ['', '/robot1'])
 def test_a_controller_that_does_not_take_it_up_is_quoted(
-        graph: Graph, capsys: pytest.CaptureFixture[str]) -> None:
-    robot = graph.robot()
+        namespace: str, graph: Graph, capsys: pytest.CaptureFixture[str]) -> None:
+    robot = graph.robot(namespace)
 
     def refuse(_words: str) -> list[str]:
         robot.tell_health('command refused: too long')
         return []
     robot.answers = refuse
-    assert main(['say', 'wave', '--timeout', '5']) == 1
+    assert main(['say', 'wave', '--timeout', '5', '--namespace', namespace]) == 1
     assert 'command refused: too long' in capsys.readouterr().out
 
 
