@@ -8,6 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from vla_humanoid_control.support.names import full_name
+
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / 'README.md').read_text(encoding='utf-8')
 OF_ROS = {'/clock', '/parameter_events', '/rosout'}
@@ -16,9 +18,9 @@ OF_ROS = {'/clock', '/parameter_events', '/rosout'}
 def names(kind: str) -> set[str]:
     """Topics or services of the three nodes that a robot runs, ROS's own ones apart."""
     tree = ElementTree.parse(ROOT / 'config' / 'sros2' / 'policy.xml')
-    return {entry.text for profile in tree.iter('profile')
+    return {full_name(entry.text, '') for profile in tree.iter('profile')
             if profile.get('node') in ('vla_controller', 'confidence_monitor', 'safety_monitor')
-            for entry in profile.iter(kind) if entry.text and entry.text[0] == '/'} - OF_ROS
+            for entry in profile.iter(kind) if entry.text and entry.text[0] != '~'} - OF_ROS
 
 
 @pytest.mark.parametrize('kind', ['topic', 'service'])

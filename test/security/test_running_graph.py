@@ -21,7 +21,8 @@ from graph_under_test import GraphUnderTest
 from sros2_policy import PREFIX, Rights, read
 
 from vla_humanoid_control.cli.prerequisites import rendering_problem
-from vla_humanoid_control.clients.director import Director
+from vla_humanoid_control.clients.director import Director, camera_topic
+from vla_humanoid_control.robot.reader import load_robot
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.ros
@@ -80,7 +81,8 @@ def test_the_demo_uses_what_the_policy_allows_and_nothing_else(
     depth = {'/camera/depth/image_raw', '/camera/depth/camera_info'}
     with GraphUnderTest(domain_id, tmp_path, simulated=True, parameters={
             'humanoid_sim': {'outside_rate_hz': 5.0}}) as graph, \
-            Director(True, graph.processes.check) as director:
+            Director(True, graph.processes.check,
+                     camera=camera_topic(load_robot('humanoid'))) as director:
         graph.wait_until_ready()
         director.wait_until_ready()
         check(graph, 'vla_controller', 'vla_controller', {'/camera/rgb/image_raw/compressed'})
@@ -95,7 +97,8 @@ def test_every_optional_input_is_allowed_too(domain_id: int, tmp_path: Path) -> 
     """Compressed images, a depth camera, cameras watched by safety, and no simulator."""
     text = (ROOT / 'config' / 'robots' / 'humanoid.yaml').read_text(encoding='utf-8')
     robot = tmp_path / 'robot.yaml'
-    robot.write_text(text + '  depth: {topic: /camera/depth/image_raw, timeout_s: 0.5}\n')
+    robot.write_text(text + '  depth: {topic: camera/depth/image_raw, timeout_s: 0.5, '
+                            'frame: eye, mount: [0, 0, 1, 0, 0, 0]}\n')
     with GraphUnderTest(domain_id, tmp_path, robot=str(robot), parameters={
             'vla_controller': {'compressed': True, 'use_sim_time': True},
             'confidence_monitor': {'use_sim_time': True},
