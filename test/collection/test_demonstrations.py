@@ -102,7 +102,7 @@ def test_bad_arguments_are_refused_and_nothing_is_written(tmp_path, changes, com
 
 def test_only_what_it_left_behind_itself_is_removed(tmp_path, monkeypatch):
     """Regression: every folder named *.partial was deleted, of whomever it was."""
-    monkeypatch.setattr(cli, 'reports', lambda *_: iter(()))
+    monkeypatch.setattr(cli, 'reports', lambda *_: (report for report in ()))
     for name in ('thesis.partial', 'shard_00001.partial'):
         (tmp_path / name).mkdir()
     (tmp_path / 'shard_notes.partial').write_text('mine', encoding='utf-8')

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from vla_humanoid_control.interfaces import PolicySpec
+from vla_humanoid_control.interfaces import PolicySpec, UnreadableError
 from vla_humanoid_control.models.checkpoint import (
     Checkpoint,
     build_model,
@@ -115,9 +115,12 @@ def test_the_policy_refuses_observations_of_another_shape(folder: Path) -> None:
         policy.infer(Observation(0, {'head': image[..., 0]}, ROBOT.home))
 
 
-def test_a_long_text_and_any_script_are_answered(folder: Path) -> None:
+def test_any_script_is_answered_and_what_is_too_long_to_read_refused(folder: Path) -> None:
+    """Regression: of a long text the policy read the beginning, and acted on it."""
     policy = CheckpointPolicy.load(folder, ROBOT)
-    for text in ('', 'go ' * 5000, 'プリーズ \x00 go 🙂'):
+    with pytest.raises(UnreadableError, match='longer'):
+        policy.reset('go ' * 5000)
+    for text in ('', 'プリーズ \x00 go 🙂'):
         policy.reset(text)
         chunk = policy.infer(Observation(0, {'head': np.zeros((48, 64, 3), np.uint8)}, ROBOT.home))
         assert np.isfinite(chunk.actions).all()

@@ -145,7 +145,7 @@ def test_one_recorded_sequence_gives_the_same_proposals(node: VlaController,
             node._on_outcome()
         else:
             topic, message = as_message(name, arguments)
-            hear[topic](message)
+            hear[f'/{topic.lstrip("/")}'](message)
     expected = [messages.channels_to_msg(encode_proposal(p)) for p in recorder.proposals]
     assert len(sent) == len(expected) > 20
     for got, wanted in zip(sent, expected):
