@@ -104,7 +104,8 @@ def test_depth_alone_keeps_the_robot_from_obstacles(graph: DepthRobot) -> None:
     graph.wait_for(lambda: 'collision' in graph.safety, 'the box is seen')
     graph.wait_for(graph.is_at_rest, 'it stops before the box')
     assert graph.has_stopped_for('collision')
-    assert graph.task.startswith('RUNNING')  # it is safety that stopped it
+    graph.wait_for(lambda: graph.task.startswith('HELD') and 'collision' in graph.task,
+                   'the task waits, as it is safety that stopped it')
     assert ROBOT.footprint_radius_m < graph.gap_m < AHEAD_M / 2
     graph.settle()
 
