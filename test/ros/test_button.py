@@ -25,7 +25,7 @@ RELIABLE, AT_BEST = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
 TELLS_WHEN = hasattr(Subscription, 'CallbackType')  # from Jazzy
 
 
-class Listener(ManagedNode):
+class Subscriber(ManagedNode):
     """Has a button, and remembers what it said."""
 
     def __init__(self, context: Any) -> None:
@@ -48,7 +48,7 @@ class Desk:
 
     def __init__(self, context: Any) -> None:
         self.node = rclpy.create_node('desk', context=context)
-        self.listener = Listener(context)
+        self.listener = Subscriber(context)
         self._executor = SingleThreadedExecutor(context=context)
         self._executor.add_node(self.listener)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vla_humanoid_control.ros.listeners import Listener, deaf, nobody_hears
+from vla_humanoid_control.ros.listeners import Subscriber, deaf, nobody_hears
 
 TWIST, STAMPED = 'geometry_msgs/msg/Twist', 'geometry_msgs/msg/TwistStamped'
 
@@ -23,20 +23,20 @@ def test_nobody_listens() -> None:
     ('sensor_msgs/msg/JointState', 'trajectory_msgs/msg/JointTrajectory',
      'wants JointTrajectory and gets JointState: no parameter')])
 def test_who_wants_another_type_hears_nothing(published: str, wanted: str, remedy: str) -> None:
-    listener = Listener('/base', wanted)
+    listener = Subscriber('/base', wanted)
     said = nobody_hears('/commands', published, [listener])
     assert said.startswith('/commands: /base wants') and remedy in said
     assert deaf('/commands', published, [listener]) == [said]
 
 
 def test_one_that_hears_is_enough_and_the_others_are_told_of() -> None:
-    listeners = [Listener('/old_plot', STAMPED), Listener('/base', TWIST)]
+    listeners = [Subscriber('/old_plot', STAMPED), Subscriber('/base', TWIST)]
     assert nobody_hears('/cmd_vel', TWIST, listeners) == ''
     said = deaf('/cmd_vel', TWIST, listeners)
     assert len(said) == 1 and '/old_plot' in said[0]
 
 
 def test_who_listens_to_both_types_hears() -> None:
-    listeners = [Listener('/mux', STAMPED), Listener('/mux', TWIST)]
+    listeners = [Subscriber('/mux', STAMPED), Subscriber('/mux', TWIST)]
     assert not nobody_hears('/cmd_vel', TWIST, listeners)
     assert not deaf('/cmd_vel', TWIST, listeners)

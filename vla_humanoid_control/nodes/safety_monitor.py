@@ -24,7 +24,7 @@ from vla_humanoid_control.ros import qos
 from vla_humanoid_control.ros.button import Button
 from vla_humanoid_control.ros.cameras import subscribe_cameras
 from vla_humanoid_control.ros.latch_file import LatchFile
-from vla_humanoid_control.ros.listeners import Listener, deaf, nobody_hears
+from vla_humanoid_control.ros.listeners import Subscriber, deaf, nobody_hears
 from vla_humanoid_control.ros.managed import ERROR, OK, WARN, Health, ManagedNode, run
 from vla_humanoid_control.ros.messages import (
     MessageError,
@@ -371,8 +371,8 @@ class SafetyMonitor(ManagedNode):
             self._deaf += (f'{targets.topic_name}: nobody listens',)
         self.supervisor.on_listeners('; '.join(filter(None, unheard)), time.monotonic())
 
-    def _listeners(self, topic: str) -> list[Listener]:
-        return [Listener(_full_name(i), i.topic_type)
+    def _listeners(self, topic: str) -> list[Subscriber]:
+        return [Subscriber(_full_name(i), i.topic_type)
                 for i in self.get_subscriptions_info_by_topic(topic)]
 
     # --- the loop ---------------------------------------------------------------------------

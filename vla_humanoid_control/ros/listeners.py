@@ -13,7 +13,7 @@ _REMEDIES = {'geometry_msgs/msg/TwistStamped': 'set stamped_twist to true',
 
 
 @dataclass(frozen=True)
-class Listener:
+class Subscriber:
     """A subscription of another node.
 
     Attributes:
@@ -25,7 +25,7 @@ class Listener:
     type: str
 
 
-def deaf(topic: str, published: str, listeners: Iterable[Listener]) -> list[str]:
+def deaf(topic: str, published: str, listeners: Iterable[Subscriber]) -> list[str]:
     """What to say of every node that listens to a topic, but to another type than is published.
 
     Whoever listens to that type, too, hears.
@@ -37,7 +37,7 @@ def deaf(topic: str, published: str, listeners: Iterable[Listener]) -> list[str]
             for o in listeners if o.node not in hears]
 
 
-def nobody_hears(topic: str, published: str, listeners: Sequence[Listener]) -> str:
+def nobody_hears(topic: str, published: str, listeners: Sequence[Subscriber]) -> str:
     """Why a command would reach nobody; '' if someone hears it."""
     if any(listener.type == published for listener in listeners):
         return ''
