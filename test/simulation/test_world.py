@@ -30,7 +30,10 @@ def test_robot_that_the_body_does_not_fit_is_refused(robot: RobotSpec, what: str
 
 def test_without_a_driver_it_says_what_to_install() -> None:
     """EGL without a driver used to end in an ImportError from inside MuJoCo."""
-    script = ('from vla_humanoid_control.support.errors import UserError\n'
+    # Known to EGL alone, and not to Python: else the message would name the variable.
+    script = ('import ctypes\n'
+              'ctypes.CDLL(None).setenv(b"__EGL_VENDOR_LIBRARY_DIRS", b"/nonexistent", 1)\n'
+              'from vla_humanoid_control.support.errors import UserError\n'
               'from vla_humanoid_control.robot.reader import load_robot\n'
               'from vla_humanoid_control.simulation.world import World\n'
               'try:\n'
@@ -39,8 +42,7 @@ def test_without_a_driver_it_says_what_to_install() -> None:
               '    print(error)\n')
     root = str(Path(__file__).resolve().parents[2])
     done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True,
-                          timeout=60, env={**os.environ, 'PYTHONPATH': root, 'MUJOCO_GL': 'egl',
-                                           '__EGL_VENDOR_LIBRARY_DIRS': '/nonexistent'})
+                          timeout=60, env={**os.environ, 'PYTHONPATH': root, 'MUJOCO_GL': 'egl'})
     assert done.returncode == 0, done.stderr
     assert 'apt-get install libegl1 libegl-mesa0' in done.stdout
 
