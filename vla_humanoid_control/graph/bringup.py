@@ -316,7 +316,8 @@ class ProcessGroup:
     def __enter__(self) -> ProcessGroup:
         self._log_path.parent.mkdir(parents=True, exist_ok=True)
         self._log = self._log_path.open('a', encoding='utf-8')
-        self._recorder = LineWriter(self._record)
+        # A burst of all nodes waits for the disk, and is not lost: some 10 MB at most.
+        self._recorder = LineWriter(self._record, room=100_000)
         self._printer = None if self._echo is None else LineWriter(self._echo)
         try:
             self._signals.enter_context(ended_in_order())
