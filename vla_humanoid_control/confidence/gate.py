@@ -71,7 +71,7 @@ class ConfidenceGate:
         self._latest: Proposal | None = None
         self._stamp_ns: int | None = None  # newest frame that a proposal came from
         self._fresh_s = -math.inf  # when it first showed
-        self._told_s = -math.inf  # when it last said what passes
+        self._heard_s = -math.inf  # when the last proposal or refusal came
 
     @property
     def is_open(self) -> bool:
@@ -89,8 +89,8 @@ class ConfidenceGate:
             The newest proposal while the gate is open; a hold with its confidence otherwise.
         """
         invalid = None
-        self._told_s = now_s
         if proposal is not None:
+            self._heard_s = now_s
             self._latest, invalid = _validated(proposal)
             self._follow_stamp(proposal.stamp_ns, now_s)
         if self._latest is None:
@@ -107,7 +107,7 @@ class ConfidenceGate:
 
     def refuse(self, now_s: float) -> None:
         """There is no usable proposal: close at once."""
-        self._told_s = now_s
+        self._heard_s = now_s
         self._move(False, now_s)
 
     def silence(self, now_s: float, after_s: float = SILENCE_S) -> GatedProposal | None:
@@ -117,9 +117,9 @@ class ConfidenceGate:
 
         Args:
             now_s: Steady clock [s].
-            after_s: So long after the last word it is said again [s].
+            after_s: So long after the last proposal it is said, at every call [s].
         """
-        if now_s - self._told_s < after_s:
+        if now_s - self._heard_s < after_s:
             return None
         gated = self.update(None, now_s)
         return None if gated.is_open else gated

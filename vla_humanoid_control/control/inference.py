@@ -35,7 +35,7 @@ class Outcome:
         request: The request.
         chunk: None where it failed.
         error: Why it failed.
-        is_fatal: Whether trying again is pointless; see `is_hopeless`.
+        is_fatal: Whether trying again is pointless; see `_is_hopeless`.
         duration_s: Time it took [s].
     """
 

@@ -91,7 +91,6 @@ class ConfidenceMonitor(ManagedNode):
         self._gate_config.renew(self._asked_by_policy())
         self._gate = ConfidenceGate(self._gate_config.value)
         self._period_s = 1.0 / p.idle_rate_hz
-        self._heard_s = float('-inf')
         self._reason = ''
         self._fault = ''
         self._counts = {'proposals': 0, 'rejected': 0, 'transitions': 0}
@@ -110,7 +109,7 @@ class ConfidenceMonitor(ManagedNode):
     def _on_proposal(self, msg: JointState) -> None:
         if not self.is_active:
             return
-        now = self._heard_s = time.monotonic()
+        now = time.monotonic()
         channels = channels_from_msg(msg)
         try:
             proposal = decode_proposal(channels, self._joint_names)
@@ -133,14 +132,11 @@ class ConfidenceMonitor(ManagedNode):
         self._publish(encode_fault(stamp_ns, reason), 0.0)
 
     def _on_silence(self) -> None:
-        now = time.monotonic()
-        if now - self._heard_s < self._period_s * 1.5:
-            return
         was_open = self._gate.is_open
-        gated = self._gate.update(None, now)
+        gated = self._gate.silence(time.monotonic(), self._period_s * 1.5)
         self._counts['transitions'] += self._gate.is_open != was_open
-        self._reason = gated.reason
-        if not gated.is_open:
+        if gated is not None:
+            self._reason = gated.reason
             self._publish(encode_gated(gated), gated.proposal.confidence)
 
     def _publish(self, wire: ChannelMessage, confidence: float) -> None:
