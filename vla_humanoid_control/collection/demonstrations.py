@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_humanoid_control.collection.postures import random_posture, starting_posture
 from vla_humanoid_control.data.shards import write_shard
 from vla_humanoid_control.interfaces import CHUNK_DT_S, CHUNK_HORIZON, IMAGE_SIZE
 from vla_humanoid_control.robot.spec import RobotSpec
@@ -120,7 +121,7 @@ class Collector:
             if not is_free(pose[:2], world.layout.tables, world.objects, 0.46):
                 continue
             world.place_base(pose)
-            posture = self._random_posture(rng)
+            posture = random_posture(self._robot, rng)
             if near is not None and rng.random() < .6:
                 distance = float(np.linalg.norm(near.position[:2] - pose[:2]))
                 posture['neck_pitch'] = float(np.clip(
@@ -131,9 +132,7 @@ class Collector:
     def _episode(self, shard: Shard, rng: np.random.Generator, seed: int, task: Task) -> None:
         """One task from a random start, disturbed or driven by a policy."""
         world = self._world
-        posture = self._random_posture(rng) if task.family != 'reach' else {
-            'neck_pitch': float(rng.choice([.15, .70]) + rng.normal(0, .04))}
-        world.reset(seed, task, posture)
+        world.reset(seed, task, starting_posture(self._robot, task, rng))
         if task.family == 'reach':
             self._vary_table_pose(rng)
         if self._driver is not None:
@@ -228,24 +227,6 @@ class Collector:
             if rng.random() < 0.15:
                 tasks.append(Task('stop'))
         return [t for t in tasks if task is None or t.key != task.key]
-
-    def _random_posture(self, rng: np.random.Generator) -> dict[str, float]:
-        """Mostly near home; at times what a gesture left behind."""
-        posture = {j.name: float(np.clip(j.home + rng.normal(0, .03), j.lower, j.upper))
-                   for j in self._robot.controlled if 'gripper' not in j.name}
-        if rng.random() < 0.25:
-            posture['neck_yaw'] = float(rng.uniform(-.8, .8))
-            posture['neck_pitch'] = float(rng.uniform(-.5, .9))
-        for side, sign in (('left', 1), ('right', -1)):
-            if rng.random() < 0.15:
-                posture[f'{side}_shoulder_pitch'] = float(rng.uniform(-2.8, .3))
-                posture[f'{side}_elbow'] = float(rng.uniform(-1.2, -.1))
-                posture[f'{side}_shoulder_roll'] = float(sign * rng.uniform(.05, .7))
-        if rng.random() < 0.15:  # in the middle of a wave
-            posture['right_shoulder_pitch'] = float(rng.uniform(-2.6, -1.9))
-            posture['right_shoulder_roll'] = float(-rng.uniform(-.05, .85))
-            posture['right_elbow'] = float(rng.uniform(-.7, -.4))
-        return posture
 
     def _vary_table_pose(self, rng: np.random.Generator) -> None:
         table = self._world.layout.tables[0]

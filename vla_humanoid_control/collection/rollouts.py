@@ -2,7 +2,8 @@
 
 Three kinds of episode, all drawn from a seed: tasks that the robot can do, in scenes of varying
 difficulty; instructions outside its abilities; and objects that are not in the scene. The last two
-count as failures whatever the robot does. The gate stays open throughout, so that what would have
+count as failures whatever the robot does. They begin as commands do that follow on others, at times
+with the head down or an arm up. The gate stays open throughout, so that what would have
 been held is seen to its end.
 """
 
@@ -16,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_humanoid_control.collection.postures import starting_posture
 from vla_humanoid_control.confidence.gate import OPEN_GATE
 from vla_humanoid_control.control.task import TaskConfig
 from vla_humanoid_control.data.shards import write_shard
@@ -124,6 +126,7 @@ class RolloutRecorder:
     def __init__(self, robot: RobotSpec, policy: Policy, split: Literal['train', 'val']) -> None:
         """Make one; the words are those of `phrasings.rehearsed`."""
         self._split: Literal['train', 'val'] = split
+        self._robot = robot
         self._policy = RecordingPolicy(policy)
         self._fair = Rollout(robot, self._policy, OPEN_GATE, TaskConfig(max_retries=0),
                              latency_s=LATENCY_S)
@@ -151,7 +154,8 @@ class RolloutRecorder:
             rollout = self._hopeless
         share = IMPAIRED_SHARE[self._split]
         view = str(rng.choice(KINDS)) if rng.random() < share else None
-        result = rollout.run(Episode('recorded', words, task, seed, view=view))
+        result = rollout.run(Episode('recorded', words, task, seed, view=view),
+                             starting_posture(self._robot, task, rng))
         # The walk before a stop belongs to other words. A stop word that is recognised ends the
         # task without an inference: such an episode says nothing about the policy.
         seen = self._policy.take(_as_given(words))

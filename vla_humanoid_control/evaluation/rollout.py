@@ -126,14 +126,18 @@ class Rollout:
         self._noise = CameraNoise(0)
         self._state = SafetyState.STOP
 
-    def run(self, episode: Episode) -> EpisodeResult:
+    def run(self, episode: Episode, posture: Mapping[str, float] | None = None) -> EpisodeResult:
         """One episode from a new scene.
+
+        Args:
+            episode: What is said, and where.
+            posture: Joint name to starting position [rad]; home for those absent.
 
         Raises:
             UserError: The scene lacks what the task needs, or the instruction is refused.
         """
         task, world = episode.task, self.world
-        world.reset(episode.seed, task)
+        world.reset(episode.seed, task, posture)
         self._steps = 0
         self._state = SafetyState.STOP
         self._noise = CameraNoise(episode.seed)

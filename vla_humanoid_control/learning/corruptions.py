@@ -127,10 +127,35 @@ CORRUPTIONS: Mapping[str, Callable[[Image, np.random.Generator], Image]] = {
 """Name to a function of an image, uint8 [H, W, 3], and a source of chance."""
 
 
+MIXED_SHARE = 0.4
+"""Of broken images, those that are broken in two ways, each in its part of the image."""
+
+
 def corrupt(image: Image, rng: np.random.Generator) -> Image:
-    """A random corruption."""
+    """A random corruption, or two of them, and at times some of the image shows through."""
+    if rng.random() >= MIXED_SHARE:
+        return _any(image, rng)
+    first, second = _any(image, rng), _any(image, rng)
+    mask = _patches(image, rng)[..., None]
+    mixed = first * mask + second * (1 - mask)
+    left = rng.uniform(0, 0.15) if rng.random() < 0.5 else 0.0
+    return _clip(image * left + mixed * (1 - left))
+
+
+def _any(image: Image, rng: np.random.Generator) -> Image:
     names = list(CORRUPTIONS)
     return CORRUPTIONS[names[int(rng.integers(len(names)))]](image, rng)
+
+
+def _patches(image: Image, rng: np.random.Generator) -> NDArray[np.float32]:
+    """float32 [H, W] of 0 to 1: large or small patches, with soft or with hard edges."""
+    height, width, _ = image.shape
+    cells = int(rng.integers(2, 24))
+    coarse = rng.normal(0, 1, (cells, cells)).astype(np.float32)
+    how = cv2.INTER_NEAREST if rng.random() < 0.3 else cv2.INTER_CUBIC
+    field = np.asarray(cv2.resize(coarse, (width, height), interpolation=how), np.float32)
+    edge = np.float32(np.quantile(field, rng.uniform(0.1, 0.9)))
+    return np.clip((field - edge) * np.float32(rng.uniform(1, 20)) + 0.5, 0, 1)
 
 
 def _clip(values: NDArray[np.floating] | NDArray[np.integer]) -> Image:
