@@ -78,7 +78,7 @@ class Pipeline:
             self.safety.on_imu(imu, now_s)
         if odometry is not None:
             self.safety.on_odom(odometry.twist, now_s, odometry.stamp_ns, odometry.pose)
-            self.controller.on_odometry(odometry.pose, now_s)
+            self.controller.on_odometry(odometry, now_s)
 
     def _hear_policy(self, now_s: float) -> None:
         if self._outcome is not None and now_s >= self._outcome[1] - 1e-6:

@@ -19,6 +19,7 @@ from vla_humanoid_control.types import (
     Fault,
     JointReading,
     Observation,
+    OdometryReading,
     Proposal,
     SafetyState,
 )
@@ -52,7 +53,8 @@ class Bench:
             if self.joints_on:
                 self.controller.on_joints(JointReading(self.stamp_ns, HOME), self.now_s)
             if self.odometry_on:
-                self.controller.on_odometry(np.zeros(3), self.now_s)
+                self.controller.on_odometry(OdometryReading(
+                    self.stamp_ns, np.zeros(3), np.zeros(3)), self.now_s)
             if step % 5 == 0:
                 self.controller.tick(self.now_s)
             if self.camera_on:
@@ -200,7 +202,7 @@ def test_commands_that_safety_never_gave_are_no_way_travelled(speed: float) -> N
         bench.controller.on_twist(np.array([vx, 0.0, 0.0]), bench.now_s)
         bench.now_s += 0.02
     assert bench.controller.is_moving(bench.now_s)
-    way = bench.controller._commanded.travelled(bench.now_s)
+    way = bench.controller.senses._commanded.travelled(bench.now_s)
     assert 0.0 < way[0] < 0.3
 
 
@@ -301,11 +303,11 @@ def test_a_base_that_is_told_in_another_language_is_not_guessed_at() -> None:
     bench = Bench()
     bench.controller = Controller(POLICY.spec, replace(ROBOT, sensors=sensors),
                                   ControllerConfig(), FrameLimits(), TaskConfig())
-    bench.controller.base_problem = '/cmd_vel is published as TwistStamped'
+    bench.controller.senses.base_problem = '/cmd_vel is published as TwistStamped'
     bench.wait(0.1)
     bench.say('walk forward')
     bench.wait(0.3)
     assert bench.controller.take_request() is None
-    bench.controller.base_problem = ''
+    bench.controller.senses.base_problem = ''
     bench.wait(0.1)
     assert bench.controller.take_request() is not None

@@ -96,7 +96,7 @@ def test_a_base_that_is_told_in_another_type_is_named(start: Callable[..., Any],
     node._look_for_other_twists()
     other.destroy_node()
     context.shutdown()
-    assert node.controller.base_problem.startswith('/robot1/cmd_vel is published as')
+    assert node.controller.senses.base_problem.startswith('/robot1/cmd_vel is published as')
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:

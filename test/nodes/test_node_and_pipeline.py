@@ -8,7 +8,6 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 
 pytest.importorskip('rclpy')
@@ -107,8 +106,9 @@ def as_message(name: str, arguments: tuple[Any, ...]) -> tuple[str, Any]:
         return ROBOT.sensors['joint_states'].topic, messages.joints_to_msg(
             reading.stamp_ns, reading.positions)
     if name == 'on_odometry':
+        reading = arguments[0]
         return ROBOT.sensors['odom'].topic, messages.odometry_to_msg(
-            1, arguments[0], np.zeros(3), 'base_link')
+            reading.stamp_ns, reading.pose, reading.twist, 'base_link')
     if name == 'on_twist':
         return '/cmd_vel', messages.twist_to_msg(arguments[0])
     if name == 'on_command':

@@ -82,14 +82,14 @@ def test_no_watchdog_becomes_laxer_in_motion(node: VlaController, name: str, lax
         return result.successful, result.reason
 
     assert set_to(strict)[0]
-    limits, config = node.controller.frames.limits, node.controller.config
+    limits, config = node.controller.senses.frames.limits, node.controller.config
     walking = Twist()
     walking.linear.x = 0.3
     hear(node, '/cmd_vel', walking)
     accepted, reason = set_to(lax)
     assert not accepted and name.split('.')[-1] in reason and 'moves' in reason
     assert node.get_parameter(name).value == strict
-    assert (node.controller.frames.limits, node.controller.config) == (limits, config)
+    assert (node.controller.senses.frames.limits, node.controller.config) == (limits, config)
     assert set_to(strict)[0]
     hear(node, '/cmd_vel', Twist())
     assert set_to(lax)[0]
@@ -117,9 +117,9 @@ def test_a_twist_of_another_type_is_told(node: VlaController, context: Any) -> N
     other.create_publisher(TwistStamped, '/cmd_vel', 1)
     for _ in range(100):
         node._look_for_other_twists()
-        if node.controller.base_problem:
+        if node.controller.senses.base_problem:
             break
         time.sleep(0.1)
-    assert 'TwistStamped' in node.controller.base_problem
-    assert 'stamped_twist' in node.controller.base_problem
+    assert 'TwistStamped' in node.controller.senses.base_problem
+    assert 'stamped_twist' in node.controller.senses.base_problem
     other.destroy_node()

@@ -2,8 +2,8 @@
 
 Three kinds of episode, all drawn from a seed: tasks that the robot can do, in scenes of varying
 difficulty; instructions outside its abilities; and objects that are not in the scene. The last two
-count as failures whatever the robot does. They begin as commands do that follow on others, at times
-with the head down or an arm up. The gate stays open throughout, so that what would have
+count as failures whatever the robot does. They begin as commands do that follow on others,
+at times with the head down or an arm up. The gate stays open throughout, so that what would have
 been held is seen to its end.
 """
 

@@ -20,26 +20,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.control.dead_reckoning import DeadReckoning
 from vla_humanoid_control.control.inference import Outcome, Request
-from vla_humanoid_control.control.odometry import OdometryTrack
 from vla_humanoid_control.control.playback import ChunkPlayback
 from vla_humanoid_control.control.rest import Stillness
+from vla_humanoid_control.control.senses import Senses
 from vla_humanoid_control.control.task import TaskConfig, TaskManager
 from vla_humanoid_control.interfaces import CHUNK_DT_S, PolicySpec
 from vla_humanoid_control.language.intake import Instruction, Rejection, parse_command
-from vla_humanoid_control.perception.frames import FrameLimits, FrameStore
-from vla_humanoid_control.perception.joints import JointStateMerger
+from vla_humanoid_control.perception.frames import FrameLimits
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.state_text import safety_line
 from vla_humanoid_control.support.bounds import bounded, check_bounds
 from vla_humanoid_control.types import (
-    BASE_CHANNELS,
     Action,
     ActionChunk,
     Fault,
     JointReading,
-    Observation,
+    OdometryReading,
     Proposal,
     SafetyState,
 )
@@ -86,12 +83,10 @@ class Controller:
 
     Attributes:
         task: Where the present instruction stands.
-        frames: The newest camera frames.
+        senses: What the policy is shown.
         chunk: The newest chunk that is acted on; None before the first.
         fault: Why there is no usable action though a task runs; '' where there is none.
         command_problem: Why the newest command was refused; '' where it was not.
-        base_problem: Set from outside: why it cannot be known how the base moves; '' where it can.
-        clock_problem: Set from outside: what is wrong with the robot's clock; '' if nothing is.
         counts: What happened how often, for diagnostics.
         inference_s: Duration of the newest inference [s].
         is_due: Whether the next frame is inferred from.
@@ -100,20 +95,16 @@ class Controller:
     def __init__(self, spec: PolicySpec, robot: RobotSpec, config: ControllerConfig,
                  frames: FrameLimits, task: TaskConfig,
                  unreadable: Callable[[str], str] = lambda text: '') -> None:
-        self.spec, self.config = spec, config
+        self.spec = spec
         self.task = TaskManager(task, Stillness.of(spec.channels, robot), unreadable)
-        self.frames = FrameStore(spec.cameras, frames)
+        self.senses = Senses(spec, robot, frames)
         self.chunk: ActionChunk | None = None
-        self.fault = self.command_problem = self.base_problem = self.clock_problem = ''
+        self.fault = self.command_problem = ''
         self.counts = dict.fromkeys(('commands', 'commands_rejected', 'joint_states_rejected',
                                      'inferences', 'results_discarded', 'hangs'), 0)
         self.inference_s = 0.0
         self.is_due = False
-        self._top_twist = np.array([robot.base[c].velocity for c in BASE_CHANNELS]) * (1 + 1e-6)
         self._playback = ChunkPlayback(spec, config.ensembling)
-        self._commanded = DeadReckoning(robot.command_timeout_s)
-        self._odometry = OdometryTrack() if 'odom' in robot.sensors else None
-        self._joints = JointStateMerger(spec.joint_names)
         self._seen = (0, 0)  # generation and instruction that playback and way belong to
         self._acted_ns = 0  # stamp of the frame that the newest chunk was computed from
         self._pending: tuple[Request, float] | None = None  # what is inferred, and since when
@@ -122,6 +113,7 @@ class Controller:
         self._hangs_s = 0.0
         self._latched = ''  # what safety says while an emergency stop is latched
         self._asked_latched: tuple[Instruction, float] | None = None  # command meanwhile, and when
+        self.configure(config=config)
 
     @property
     def period_s(self) -> float:
@@ -131,8 +123,11 @@ class Controller:
     def configure(self, *, config: ControllerConfig | None = None,
                   frames: FrameLimits | None = None, task: TaskConfig | None = None) -> None:
         """Replace settings while running; None leaves them."""
-        self.config = config or self.config
-        self.frames.limits = frames or self.frames.limits
+        if config is not None:
+            self.config = config
+            self.senses.joints_max_age_s = config.joints_max_age_s
+            self.senses.odometry_max_age_s = config.odometry_max_age_s
+        self.senses.frames.limits = frames or self.senses.frames.limits
         self.task.config = task or self.task.config
 
     # --- what is to be done ------------------------------------------------------------------
@@ -149,22 +144,16 @@ class Controller:
 
     def is_moving(self, now_s: float) -> bool:
         """Whether the base is being told to move."""
-        return self._commanded.is_moving(now_s)
-
-    def problem(self, now_s: float) -> str:
-        """Why nothing can be inferred, whatever is asked for; '' where it can."""
-        _, blind = self.frames.matching(now_s)
-        problem = blind or self._joints_problem(now_s) or self._way_problem(now_s)
-        return problem and (self.clock_problem or problem)
+        return self.senses.is_moving(now_s)
 
     def health(self, now_s: float) -> tuple[str, str, dict[str, Any]]:
         """For diagnostics: 'ok', 'warn' or 'error', why, and further values."""
-        values = {**self.counts, **self.frames.counts, 'task': self.task.describe(),
+        values = {**self.counts, **self.senses.frames.counts, 'task': self.task.describe(),
                   'inference_s': self.inference_s}
-        if problem := self.fault or self.problem(now_s) or self.frames.problem:
+        if problem := self.fault or self.senses.problem(now_s) or self.senses.frames.problem:
             return 'error', problem, values
-        if self.base_problem:
-            return 'warn', self.base_problem, values
+        if self.senses.base_problem:
+            return 'warn', self.senses.base_problem, values
         if self.command_problem:
             return 'warn', f'command refused: {self.command_problem}', values
         return 'ok', '', values
@@ -174,15 +163,14 @@ class Controller:
     def on_frame(self, camera: str, pixels: NDArray[np.uint8], stamp_ns: int, robot_now_ns: int,
                  now_s: float) -> str:
         """Take a frame, RGB uint8 [H, W, 3]. Says why it was refused; '' if it was accepted."""
-        problem = self.frames.add(camera, pixels, stamp_ns, robot_now_ns, now_s,
-                                  self.is_moving(now_s))
+        problem = self.senses.on_frame(camera, pixels, stamp_ns, robot_now_ns, now_s)
         if not problem and self.is_due:
             self._ask(now_s)
         return problem
 
     def on_joints(self, reading: JointReading, now_s: float) -> str:
         """Take a reading of some or all joints. Says why it was refused; '' if it was accepted."""
-        problem = self._joints.take(reading, now_s)
+        problem = self.senses.on_joints(reading, now_s)
         return problem and self.refuse_joints(problem)
 
     def refuse_joints(self, problem: str) -> str:
@@ -190,16 +178,13 @@ class Controller:
         self.counts['joint_states_rejected'] += 1
         return f'joint_states: {problem}'
 
-    def on_odometry(self, pose: NDArray[np.float64], now_s: float) -> None:
-        """Take the base's measured pose, float64 [3]: x, y [m], yaw [rad] in any fixed frame."""
-        if self._odometry is not None and np.isfinite(pose).all():
-            self._odometry.on_pose(pose, now_s)
+    def on_odometry(self, reading: OdometryReading, now_s: float) -> None:
+        """Take where the base is by its own account."""
+        self.senses.on_odometry(reading, now_s)
 
     def on_twist(self, twist: NDArray[np.float64], now_s: float) -> None:
         """Hear what the base was told, float64 [3]: forward, left [m/s], turning left [rad/s]."""
-        # What is beyond the limits, or NaN, did not come from safety, and no base follows it.
-        if (np.abs(twist) <= self._top_twist).all():
-            self._commanded.on_command(twist, now_s)
+        self.senses.on_twist(twist, now_s)
 
     # --- words, and what gate and safety say -------------------------------------------------
 
@@ -274,7 +259,7 @@ class Controller:
         # that has waited for the tick. Where none came since the last tick, none is: a proposal
         # from an old frame would only put off the moment at which safety stops for want of one.
         late = self.is_due
-        if late and (problem := self.frames.problem or self.problem(now_s)):
+        if late and (problem := self.senses.frames.problem or self.senses.problem(now_s)):
             self.fault = problem  # known to be blind, and not only late
         self.is_due = self.task.wording is not None
         # An inference that runs or is about to is proposed as soon as its result comes.
@@ -316,7 +301,7 @@ class Controller:
         wording = self.task.wording
         if wording is None or self._pending is not None:
             return
-        observation = self._observe(now_s)
+        observation = self.senses.observe(self.task.elapsed_s(now_s), now_s)
         if observation is not None:
             self.is_due = False
             self._request = Request(self.task.generation, wording, observation)
@@ -345,9 +330,7 @@ class Controller:
         self._playback.clear()
         self.fault = ''
         if self.task.instruction_id != instruction:
-            self._commanded.reset(now_s)
-            if self._odometry is not None:
-                self._odometry.reset()
+            self.senses.begin(now_s)
         self._seen = (self.task.generation, self.task.instruction_id)
         self.is_due = self.task.is_active  # a new instruction waits for no tick
         if not self.task.is_active:
@@ -358,7 +341,7 @@ class Controller:
         if self.fault and self.task.is_active:  # a task that has failed holds
             self._proposals.append(Fault(stamp_ns, self.fault))
             return
-        frames, _ = self.frames.matching(now_s)
+        frames, _ = self.senses.frames.matching(now_s)
         if frames:
             newest = max(frames.values(), key=lambda f: f.stamp_ns)
             if self.task.is_active:
@@ -373,42 +356,8 @@ class Controller:
             self._proposals.append(Proposal(stamp_ns, action, self.chunk.confidence,
                                             self.chunk.progress))
 
-    # --- what the policy sees ----------------------------------------------------------------
-
-    def _observe(self, now_s: float) -> Observation | None:
-        if self.problem(now_s):
-            return None
-        frames, _ = self.frames.matching(now_s)
-        return Observation(
-            stamp_ns=min(f.stamp_ns for f in frames.values()),
-            images={name: f.pixels for name, f in frames.items()},
-            joint_positions=self._joints.positions.copy(),
-            elapsed_s=self.task.elapsed_s(now_s),
-            travelled=(self._commanded.travelled(now_s) if self._odometry is None
-                       else self._odometry.travelled()),
-        )
-
-    def _joints_problem(self, now_s: float) -> str:
-        longest_s = self.config.joints_max_age_s
-        if np.isnan(self._joints.positions).all():
-            return 'joint_states: nothing heard yet'
-        if self._joints.all_silent(now_s, longest_s):
-            return f'joint_states: nothing heard for {longest_s:g} s'
-        problem = self._joints.problem(now_s, longest_s)
-        return problem and f'joint_states: {problem}'
-
-    def _way_problem(self, now_s: float) -> str:
-        """Why it is not known how far the base has come; '' where it is."""
-        if self._odometry is None:
-            return self.base_problem
-        age_s = self._odometry.age_s(now_s)
-        if age_s > self.config.odometry_max_age_s:
-            return 'odometry: nothing heard yet' if np.isinf(age_s) else \
-                f'odometry: nothing heard for {self.config.odometry_max_age_s:g} s'
-        return ''
-
     def _tell_blindness(self, now_s: float) -> None:
         """The task's reason for being held is the true one; other figures in it are no news."""
-        problem = self.problem(now_s)
+        problem = self.senses.problem(now_s)
         if _FIGURES.sub('', problem) != _FIGURES.sub('', self.task.blind):
             self.task.blind = problem

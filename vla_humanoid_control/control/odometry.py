@@ -6,15 +6,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.support.geometry import rotate, wrap
+from vla_humanoid_control.types import OdometryReading
 
-MAX_STEP_M, MAX_STEP_RAD = 0.5, 1.5
-"""Between two readings no base comes so far: its odometry has begun anew [m; rad]."""
+SPEED_MARGIN, STEP_MARGIN = 1.5, 0.05
+"""A base that comes further between two readings than at this multiple of its top speed, and this
+much [m; rad], has not moved there: its odometry has begun anew, or it was carried."""
 
 
 class OdometryTrack:
-    """`Observation.travelled` from poses in a fixed frame, which jump when that begins anew."""
+    """`Observation.travelled` from poses in a fixed frame, which jump when that begins anew.
 
-    def __init__(self) -> None:
+    Args:
+        top_twist: float64 [3], the base's limits: forward, left [m/s], turning left [rad/s].
+    """
+
+    def __init__(self, top_twist: NDArray[np.float64]) -> None:
+        self._top_mps, self._top_radps = float(np.hypot(*top_twist[:2])), float(top_twist[2])
+        self._stamp_ns = 0
         self._pose: NDArray[np.float64] | None = None  # x, y [m], yaw [rad, unwrapped]
         self._origin: NDArray[np.float64] = np.zeros(3)
         self._heard_s = -np.inf
@@ -28,21 +36,24 @@ class OdometryTrack:
         """Since when nothing was heard; inf before the first pose [s]."""
         return now_s - self._heard_s
 
-    def on_pose(self, pose: NDArray[np.float64], now_s: float) -> None:
-        """Take a pose.
+    def on_reading(self, reading: OdometryReading, now_s: float) -> None:
+        """Take a reading; its pose may be in any fixed frame. `now_s` is on the steady clock [s].
 
-        Args:
-            pose: float64 [3]: x, y [m] and yaw [rad] of the base in any fixed frame.
-            now_s: Steady clock [s].
+        Between two readings passed what their stamps or their arrivals say, whichever is more:
+        some drivers stamp badly, and messages come in bursts.
         """
-        self._heard_s = now_s
+        pose = reading.pose
+        passed_s = max((reading.stamp_ns - self._stamp_ns) / 1e9, now_s - self._heard_s)
+        self._stamp_ns, self._heard_s = reading.stamp_ns, now_s
         if self._pose is None:
             self._pose = self._origin = np.array(pose)
             return
         before = self._pose
         turned = wrap(float(pose[2] - before[2]))
         new = np.array([pose[0], pose[1], before[2] + turned])
-        if np.hypot(*(new - before)[:2]) > MAX_STEP_M or abs(turned) > MAX_STEP_RAD:
+        reach = SPEED_MARGIN * passed_s
+        if np.hypot(*(new - before)[:2]) > STEP_MARGIN + self._top_mps * reach \
+                or abs(turned) > STEP_MARGIN + self._top_radps * reach:
             # The way so far is kept: as if the base had not moved between the two readings.
             way = self.travelled()
             new[2] = pose[2]

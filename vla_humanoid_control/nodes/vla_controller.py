@@ -95,7 +95,7 @@ class VlaController(ManagedNode):
                    self.controller.on_joints(messages.joints_from_msg(msg), now))
         if 'odom' in robot.sensors:
             self._hear(Odometry, robot.sensors['odom'].topic, lambda msg, now:
-                       self.controller.on_odometry(messages.odometry_from_msg(msg).pose, now))
+                       self.controller.on_odometry(messages.odometry_from_msg(msg), now))
         self._hear(String, 'vla_command', self._on_command, qos.EVENT)
         self._hear(JointState, 'vla/action_gated', self._on_gated, qos.STREAM)
         self._hear(String, 'safety/state', self._on_safety_state, qos.STATE)
@@ -134,7 +134,7 @@ class VlaController(ManagedNode):
             problem = self.controller.on_frame(camera, pixels, stamp_ns, self.now_ns(),
                                                time.monotonic())
         except ImageError as error:
-            problem = self.controller.frames.reject(camera, str(error))
+            problem = self.controller.senses.frames.reject(camera, str(error))
         if problem:
             self.warn(camera, problem)
         self._follow()
@@ -160,7 +160,7 @@ class VlaController(ManagedNode):
     def _tick(self) -> None:
         now = time.monotonic()
         self._loop.tick(now)
-        self.controller.clock_problem = self.clock_problem
+        self.controller.senses.clock_problem = self.clock_problem
         self.controller.tick(now)
         self._follow()
 
@@ -179,8 +179,8 @@ class VlaController(ManagedNode):
             self.tell('task', line)
 
     def _look_for_other_twists(self) -> None:
-        self.controller.base_problem = type_problem(self, CMD_VEL, self._twist_kind,
-                                                    'set stamped_twist alike, below /**')
+        self.controller.senses.base_problem = type_problem(
+            self, CMD_VEL, self._twist_kind, 'set stamped_twist alike, below /**')
 
     def health(self) -> Health:
         if not self.is_active:
