@@ -79,9 +79,9 @@ setup(
     zip_safe=False,
     entry_points={'console_scripts': [
         'vla = vla_humanoid_control.cli.main:main',
-        'vla_controller = vla_humanoid_control.nodes.vla_controller:main',
-        'confidence_monitor = vla_humanoid_control.nodes.confidence_monitor:main',
-        'safety_monitor = vla_humanoid_control.nodes.safety_monitor:main',
-        'humanoid_sim = vla_humanoid_control.nodes.humanoid_sim:main',
+        'vla_controller = vla_humanoid_control.cli.nodes:vla_controller',
+        'confidence_monitor = vla_humanoid_control.cli.nodes:confidence_monitor',
+        'safety_monitor = vla_humanoid_control.cli.nodes:safety_monitor',
+        'humanoid_sim = vla_humanoid_control.cli.nodes:humanoid_sim',
     ]},
 )

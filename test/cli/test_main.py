@@ -157,3 +157,16 @@ def test_a_camera_that_the_simulator_lacks_is_named(
     assert str(robot) in message and f'no camera {camera}' in message and 'head' in message
     assert len(message.splitlines()) == 1
     assert not list((tmp_path / 'here').iterdir())
+
+
+def test_without_a_reader_it_ends_without_a_word(suite: Path) -> None:
+    """Regression: `vla demo | head` ended in a traceback."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run([sys.executable, '-m', 'vla_humanoid_control.cli.main', 'eval',
+                            '--checkpoint', 'scripted', '--workers', '1', '--suite', str(suite)],
+                           stdout=writer, stderr=subprocess.PIPE, text=True, timeout=100,
+                           env={**os.environ, 'PYTHONPATH': str(ROOT)})
+    os.close(writer)
+    assert ended.returncode == 141
+    assert 'Error' not in ended.stderr

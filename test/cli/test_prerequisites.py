@@ -110,6 +110,20 @@ def test_a_ros_that_does_not_load_is_told_in_one_sentence(
     assert problem is not None and words in problem and len(problem.splitlines()) == 1
 
 
+def test_a_node_alone_says_so_too(tmp_path: Path) -> None:
+    """Regression: `ros2 run` under another Python's ROS ended in a traceback."""
+    (tmp_path / 'rclpy').mkdir()
+    (tmp_path / 'rclpy' / '__init__.py').write_text(PYBIND)
+    ended = subprocess.run(
+        [sys.executable, '-c',
+         'from vla_humanoid_control.cli import nodes; nodes.safety_monitor()'],
+        capture_output=True, text=True, timeout=100,
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join((str(tmp_path), str(ROOT)))})
+    assert ended.returncode == 2
+    assert len(ended.stderr.strip().splitlines()) == 1
+    assert ended.stderr.startswith(f'safety_monitor: The rclpy in {tmp_path}')
+
+
 def test_a_middleware_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip('rclpy')
     monkeypatch.setenv('PYTHONPATH', str(ROOT))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.interrupts import interruptible
-from vla_humanoid_control.support.outputs import complain
+from vla_humanoid_control.support.outputs import complain, nobody_reads
 
 VERBS = {
     'demo': ('cli.demo', 'a simulated humanoid carries out commands through the real node graph'),
@@ -25,13 +25,15 @@ VERBS = {
 """Verb to its module, and what it does."""
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+EXIT_NOBODY_READS = 141  # 128 and the number of SIGPIPE, as the shell has it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb.
 
     Returns:
-        0 if all went well, 1 if the verb found a failure, 2 for bad input, 130 if interrupted.
+        0 if all went well, 1 if the verb found a failure, 2 for bad input, 130 if interrupted,
+        141 if nobody reads what it prints.
     """
     parser = argparse.ArgumentParser(
         prog='vla', formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -51,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if interrupted:  # in an import, for example, that made another error of it
                 print(f'vla {verb}: interrupted', file=sys.stderr)
                 return EXIT_INTERRUPTED
+            if isinstance(error, BrokenPipeError) and nobody_reads(sys.stdout):
+                # As `head` does, which has seen enough: other commands end without a word, too.
+                return EXIT_NOBODY_READS
             if not isinstance(error, UserError):
                 raise
             complain(f'vla {verb}: {error}')
@@ -62,7 +67,10 @@ def _run(verb: str, arguments: Sequence[str]) -> int:
     module = importlib.import_module(f'vla_humanoid_control.{VERBS[verb][0]}')
     own = argparse.ArgumentParser(prog=f'vla {verb}', description=module.__doc__)
     module.add_arguments(own)
-    return int(module.run(own.parse_args(arguments)))
+    code = int(module.run(own.parse_args(arguments)))
+    if sys.stdout is not None:
+        sys.stdout.flush()  # here, where it can be told that nobody reads
+    return code
 
 
 if __name__ == '__main__':

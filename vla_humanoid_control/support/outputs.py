@@ -7,6 +7,7 @@ import contextlib
 import io
 import os
 import queue
+import select
 import stat
 import sys
 import tempfile
@@ -163,6 +164,28 @@ def _print(text: str, stream: TextIO | None) -> None:
     data = (text + '\n').encode(stream.encoding or 'utf-8', 'replace')
     while data:
         data = data[os.write(descriptor, data):]
+
+
+def nobody_reads(stream: TextIO | None) -> bool:
+    """Whether the reader of a pipe has gone.
+
+    From then on what is printed goes nowhere: else Python would try once more at its end, and
+    complain.
+    """
+    if stream is None:
+        return False
+    try:
+        descriptor = stream.fileno()
+    except io.UnsupportedOperation:
+        return False
+    poll = select.poll()
+    poll.register(descriptor, 0)  # errors are told whatever is asked for
+    if not any(event & select.POLLERR for _, event in poll.poll(0)):
+        return False
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+    return True
 
 
 def never_wait_for_readers() -> None:
