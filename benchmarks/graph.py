@@ -25,8 +25,9 @@ from benchmarks.report import GraphFigures, needed
 from benchmarks.robot_side import CAMERA_HZ as CAMERA_HZ
 from benchmarks.robot_side import RobotSide
 from benchmarks.tracing import TRACE
-from vla_humanoid_control.graph.bringup import Deployment, NodeEntry, ProcessGroup, graph
+from vla_humanoid_control.graph.bringup import Deployment, NodeEntry, graph
 from vla_humanoid_control.graph.domain import claimed_domain
+from vla_humanoid_control.graph.processes import ProcessGroup
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.state_text import state_of
 from vla_humanoid_control.support.resources import config_path

@@ -279,7 +279,8 @@ def soak(given: argparse.Namespace) -> int:
     Raises:
         UserError: Bad input, or the graph does not come up.
     """
-    from vla_humanoid_control.graph.bringup import Deployment, ProcessGroup, environment, graph
+    from vla_humanoid_control.graph.bringup import Deployment, environment, graph
+    from vla_humanoid_control.graph.processes import ProcessGroup
     from vla_humanoid_control.policy.registry import load_policy
     from vla_humanoid_control.robot.reader import load_robot
     check_folder(given.out, '--out')

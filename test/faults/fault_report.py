@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from graph_under_test import GraphUnderTest
 
-from vla_humanoid_control.graph.bringup import ProcessDiedError
 from vla_humanoid_control.graph.domain import claimed_domain
+from vla_humanoid_control.graph.processes import ProcessDiedError
 
 SLACK_S = 1.0
 """How much later than its deadline a stop may come before a test fails, on whatever machine [s].

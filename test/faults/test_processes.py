@@ -263,12 +263,12 @@ def test_fault_65_deactivation_in_motion(graph: GraphUnderTest, fault: Fault) ->
 # it leaves them alone when it is killed.
 LAUNCH = """
 import os, subprocess, time
-from vla_humanoid_control.graph import bringup
+from vla_humanoid_control.graph import bringup, processes
 from vla_humanoid_control.graph.lifetime import PARENT_VARIABLE
 deployment = bringup.Deployment(policy='scripted', simulated=False)
 variables = {**os.environ, **bringup.environment(), PARENT_VARIABLE: str(os.getpid())}
 for entry in bringup.graph(deployment):
-    subprocess.Popen(bringup._command(entry), env=variables)
+    subprocess.Popen(processes._command(entry), env=variables)
 time.sleep(600)
 """
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vla_humanoid_control.graph import bringup
+from vla_humanoid_control.graph import processes
 from vla_humanoid_control.graph.bringup import Deployment, graph
 from vla_humanoid_control.graph.parameter_file import check_node_names, matches, parameters_of
 from vla_humanoid_control.support.errors import UserError
@@ -99,7 +99,7 @@ def test_own_parameters_lie_over_those_that_are_shipped(name: str, tmp_path: Pat
     mine = {'remember_latch': True, 'safety.slow_ttc_s': 3.0}  # the first is shipped as false
     path.write_text(yaml.safe_dump({name: {'ros__parameters': mine}}))
     entry = next(e for e in graph(Deployment(parameter_file=path)) if e.name == 'safety_monitor')
-    values = in_force(bringup._command(entry)[3:], domain_id)
+    values = in_force(processes._command(entry)[3:], domain_id)
     assert values['use_sim_time'] is True and values['robot'] == 'humanoid'
     assert mine.items() <= values.items()
 

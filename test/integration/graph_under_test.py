@@ -29,8 +29,9 @@ from sensor_msgs.msg import Image, Imu, JointState, LaserScan
 from std_msgs.msg import Bool, Float32, String
 from std_srvs.srv import Trigger
 
-from vla_humanoid_control.graph.bringup import Deployment, NodeEntry, ProcessGroup
+from vla_humanoid_control.graph.bringup import Deployment, NodeEntry
 from vla_humanoid_control.graph.bringup import graph as nodes_of
+from vla_humanoid_control.graph.processes import ProcessGroup
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.ros import qos
 from vla_humanoid_control.ros.messages import (

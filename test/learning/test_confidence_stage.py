@@ -19,11 +19,9 @@ from vla_humanoid_control.learning import confidence_stage
 from vla_humanoid_control.learning.augment import AugmentConfig
 from vla_humanoid_control.learning.confidence_stage import (
     ConfidenceConfig,
-    Evidence,
-    EvidenceMaker,
-    Rollouts,
 )
 from vla_humanoid_control.learning.config import load_training_config
+from vla_humanoid_control.learning.evidence import Evidence, EvidenceMaker, Rollouts
 from vla_humanoid_control.models.checkpoint import (
     Checkpoint,
     build_model,

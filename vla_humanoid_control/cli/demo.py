@@ -176,8 +176,9 @@ def _interactive(arguments: argparse.Namespace, window: bool) -> int:
     from vla_humanoid_control.cli.terminal import Terminal
     from vla_humanoid_control.clients.director import Director, camera_topic
     from vla_humanoid_control.evaluation.video import Video
-    from vla_humanoid_control.graph.bringup import Deployment, ProcessGroup, environment, graph
+    from vla_humanoid_control.graph.bringup import Deployment, environment, graph
     from vla_humanoid_control.graph.domain import own_domain
+    from vla_humanoid_control.graph.processes import ProcessGroup
     from vla_humanoid_control.policy.registry import gate_config
     from vla_humanoid_control.robot.reader import load_robot
 

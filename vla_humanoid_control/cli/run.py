@@ -43,8 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
         Deployment,
         check_parameter_file,
         parse_remappings,
-        run_graph,
     )
+    from vla_humanoid_control.graph.processes import run_graph
     from vla_humanoid_control.policy.registry import DEFAULT_POLICY, check_policy, gate_config
     from vla_humanoid_control.robot.reader import load_robot
     namespace = read_namespace(arguments.namespace)

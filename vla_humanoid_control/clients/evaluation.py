@@ -16,8 +16,9 @@ from vla_humanoid_control.confidence.score import ALPHA, SIGNALS
 from vla_humanoid_control.evaluation.held import BEYOND_IT
 from vla_humanoid_control.evaluation.rollout import EpisodeResult
 from vla_humanoid_control.evaluation.suite import Episode
-from vla_humanoid_control.graph.bringup import Deployment, ProcessGroup, environment, graph
+from vla_humanoid_control.graph.bringup import Deployment, environment, graph
 from vla_humanoid_control.graph.domain import own_domain
+from vla_humanoid_control.graph.processes import ProcessGroup
 from vla_humanoid_control.robot.reader import load_robot
 
 LOG = Path('out', 'log', 'graph.log')

@@ -86,22 +86,12 @@ class InferenceWorker:
         self._on_outcome = on_outcome
         self._condition = threading.Condition()
         self._request: Request | None = None
-        self._began_s: float | None = None
+        self._is_busy = False
         self._outcome: Outcome | None = None
         self._closing = False
         # A daemon: a hung inference must not keep the process from ending.
         self._thread = threading.Thread(target=self._work, name='inference', daemon=True)
         self._thread.start()
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether a request is being worked on."""
-        return self._began_s is not None
-
-    def busy_s(self, now_s: float) -> float:
-        """For how long the present request has been worked on; 0 when idle [s]."""
-        began_s = self._began_s
-        return 0.0 if began_s is None else now_s - began_s
 
     def submit(self, request: Request) -> None:
         """Start on a request. Only when not busy.
@@ -110,9 +100,9 @@ class InferenceWorker:
             RuntimeError: It is busy.
         """
         with self._condition:
-            if self._began_s is not None:
+            if self._is_busy:
                 raise RuntimeError('inference is still busy')
-            self._request, self._began_s = request, time.monotonic()
+            self._request, self._is_busy = request, True
             self._condition.notify()
 
     def take(self) -> Outcome | None:
@@ -138,7 +128,7 @@ class InferenceWorker:
             assert request is not None
             outcome = self._inference.run(request)
             with self._condition:
-                self._outcome, self._began_s = outcome, None
+                self._outcome, self._is_busy = outcome, False
             self._on_outcome()
 
 
