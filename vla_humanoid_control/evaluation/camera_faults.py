@@ -1,7 +1,7 @@
 """Cameras that break in the middle of an episode: what they show from then on.
 
 The confidence learns from broken images, too (`learning/corruptions.py`). The kinds in `KNOWN` are
-nearly what it learns from: black, noisy and covered images. Those in `UNKNOWN` are like none of
+nearly what it learns from: black, noisy and covered images. Those in `UNKNOWN` are none of
 them: what is measured with them was not learnt. Nothing here shares code with training.
 """
 
@@ -85,7 +85,7 @@ KINDS = FIRST_KINDS + FURTHER_KINDS
 KNOWN = ('black', 'noise', 'occluded')
 """Kinds whose like is among the broken images that the confidence learns from."""
 UNKNOWN = tuple(kind for kind in KINDS if kind not in KNOWN)
-"""Kinds of which it learns from nothing alike."""
+"""Kinds of which it learns from none."""
 
 
 class _Cover:
