@@ -23,6 +23,8 @@ from vla_humanoid_control.tasks.phrasings import TASK_KEYS, Split, out_of_scope,
     'nix walking forward', 'go to the red box without touching it', 'neither walk nor turn left',
     'nobody should walk forward', 'stop short of the red box', "you won't walk forward",
     'stay away from the blue ball', 'leave the red box alone', 'ignore the red box',
+    'forget waving', 'forget about going to the red box', 'pretend to walk forward',
+    'it would be wrong to turn left',
     "I don't want you to walk forward", "why don't you not wave", "don't forget not to walk",
     "if you don't mind, do not walk forward", "don't go to the red box but to the blue ball",
     "go to the red box, don't go to the blue ball", "don't turn", "don't stop", 'never stop'])

@@ -36,7 +36,8 @@ _NEGATION = re.compile(r'\b(?:' + '|'.join((
     r'(?:any\w*|every\w*|all|no\w*)(?: \w+)? but', r'leave (?:\w+ )+alone',
     r'(?:stay|keep|steer|get|shy|hold) (?:well )?(?:away from|clear of|off)|'
     r'(?:stay|keep) out of|stop(?:ping)? short',
-    rf'(?:forget|skip|cancel|abandon|scrap)(?: about)? {_THIS}',
+    rf'(?:forget|skip|cancel|abandon|scrap)(?: about)? (?:{_THIS}|\w+ing)',
+    r'pretend(?:ing)?|imagin(?:e|ing)|(?:wrong|foolish|mistake|idea) (?:of you )?to',
     # 'stop walking to the box' is no plain stop, and is no walk to the box.
     rf'{_STOP} (?:\w+ing|{_THIS} \w+)|(?:keep|stop|prevent|hold)(?: \w+)? from \w+ing')) + r')\b')
 
