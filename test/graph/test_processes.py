@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vla_humanoid_control.graph import bringup, processes
+from vla_humanoid_control.graph import processes
 from vla_humanoid_control.graph.bringup import Deployment, NodeEntry
 from vla_humanoid_control.graph.processes import ProcessDiedError, ProcessGroup
 

@@ -49,5 +49,7 @@ def test_hot_pixels_do_not_light_a_capped_lens(share: float) -> None:
     hot = rng.random((192, 256)) < share
     image[hot] = rng.integers(120, 256, (int(hot.sum()), 3))
     assert implausible(image) == 'the image is black'
-    image[40:60, 100:140] = 90  # a window at night is wider than a pixel
+    image[160:, 220:] = 90  # where an amplifier glows, next to nothing of the scene is seen
+    assert implausible(image) == 'the image is black'
+    image[40:130, 100:180] = 90  # a seventh of it: what is lit by a lamp
     assert implausible(image) == ''

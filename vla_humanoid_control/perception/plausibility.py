@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 _ROWS = 48  # about so many rows are looked at
-_DARK = 30.0  # nearly all of a lit scene's brightest pixels are brighter [of 255]
+_DARK = ((99, 30.0), (90, 24.0))
+# Of a lit scene the brightest hundredth and the brightest tenth of the pixels are brighter [%; of
+# 255]. Where only the first is, as behind a capped lens, the sensor itself glows in a corner.
 _WHITE = 250  # channels at least this bright have lost what they saw [of 255]
 _WHITE_SHARE = 0.8
 _CONTRAST = 12.0  # a plain wall may show nothing but the sensor's own noise [of 255]
@@ -26,7 +28,7 @@ def implausible(image: NDArray[np.uint8]) -> str:
     grey = rows.mean(axis=2, dtype=np.float32)  # [R, W]
     # A single bright pixel is a fault of the sensor: light has bright neighbours.
     lit = np.minimum(grey[:, 1:], grey[:, :-1]) if grey.shape[1] > 1 else grey
-    if float(np.percentile(lit, 99)) < _DARK:
+    if any(float(np.percentile(lit, share)) < level for share, level in _DARK):
         return 'the image is black'
     if float(np.mean(rows.min(axis=2) >= _WHITE)) > _WHITE_SHARE:
         return 'the image is overexposed'
