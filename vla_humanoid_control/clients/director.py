@@ -17,6 +17,7 @@ import rclpy
 from geometry_msgs.msg import Twist
 from numpy.typing import NDArray
 from rcl_interfaces.srv import SetParameters
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
@@ -29,7 +30,6 @@ from vla_humanoid_control.graph.bringup import log_arguments
 from vla_humanoid_control.language.intake import Rejection, parse_command
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.ros import qos
-from vla_humanoid_control.ros.executors import new_executor
 from vla_humanoid_control.ros.messages import rgb_from_msg, twist_from_msg
 from vla_humanoid_control.ros.topics import OUTSIDE_TOPIC
 from vla_humanoid_control.state_text import read_safety, task_line
@@ -120,7 +120,7 @@ class Director:
                          *log_arguments()],
                    signal_handler_options=SignalHandlerOptions.NO)
         self.node = rclpy.create_node('vla_director', namespace=namespace or None)
-        self._executor = new_executor()
+        self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
         self._check, self._on_moment = check, on_moment
         self._confidence = 0.0
