@@ -26,7 +26,6 @@ from vla_humanoid_control.graph.bringup import environment, log_arguments
 from vla_humanoid_control.graph.lifetime import end_with_launcher, on_end
 from vla_humanoid_control.ros import qos
 from vla_humanoid_control.ros.clock_watch import ClockWatch
-from vla_humanoid_control.ros.executors import new_executor
 from vla_humanoid_control.ros.messages import status
 from vla_humanoid_control.ros.parameters import refuse_unknown
 from vla_humanoid_control.support.errors import UserError
@@ -366,7 +365,7 @@ def run(create: Callable[[], ManagedNode], args: Sequence[str] | None = None) ->
         refuse_unknown(node)
         if node.autostart:
             _bring_up(node)
-        executor = new_executor()
+        executor = _executor()
         executor.add_node(node)
         while not stopping:
             executor.spin_once(timeout_sec=0.1)
@@ -386,3 +385,13 @@ def _bring_up(node: ManagedNode) -> None:
                              ('activate', node.trigger_activate)):
         if transition() != TransitionCallbackReturn.SUCCESS:
             raise UserError(f'{node.get_name()} could not {name}; see its log above.')
+
+
+def _executor() -> Any:
+    """The events executor where there is one (from Jazzy): a tenth of the cost per callback."""
+    try:
+        from rclpy.experimental import EventsExecutor
+    except ImportError:
+        from rclpy.executors import SingleThreadedExecutor
+        return SingleThreadedExecutor()
+    return EventsExecutor()
