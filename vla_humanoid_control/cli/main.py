@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.errors import EXIT_USER_ERROR, UserError
 from vla_humanoid_control.support.interrupts import interruptible
 from vla_humanoid_control.support.outputs import complain, nobody_reads
 
@@ -23,7 +23,6 @@ VERBS = {
     'bench': ('cli.bench', 'latency, jitter and speed'),
 }
 """Verb to its module, and what it does."""
-EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 EXIT_NOBODY_READS = 141  # 128 and the number of SIGPIPE, as the shell has it
 

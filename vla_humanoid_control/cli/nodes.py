@@ -6,9 +6,8 @@ import importlib
 import sys
 
 from vla_humanoid_control.cli.prerequisites import ros_problem
+from vla_humanoid_control.support.errors import EXIT_USER_ERROR
 from vla_humanoid_control.support.outputs import complain
-
-EXIT_NO_ROS = 2
 
 
 def vla_controller() -> None:
@@ -39,5 +38,5 @@ def _start(name: str) -> None:
         if (problem := ros_problem()) is None:
             raise
         complain(f'{name}: {problem}')
-        sys.exit(EXIT_NO_ROS)
+        sys.exit(EXIT_USER_ERROR)
     node.main()

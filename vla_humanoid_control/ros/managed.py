@@ -28,7 +28,7 @@ from vla_humanoid_control.ros import qos
 from vla_humanoid_control.ros.clock_watch import ClockWatch
 from vla_humanoid_control.ros.messages import status
 from vla_humanoid_control.ros.parameters import refuse_unknown
-from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.errors import EXIT_USER_ERROR, UserError
 from vla_humanoid_control.support.outputs import never_wait_for_readers
 
 try:
@@ -39,7 +39,6 @@ except ImportError:  # Humble has them elsewhere
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 LEVELS = {'ok': OK, 'warn': WARN, 'error': ERROR}
 
-EXIT_USER_ERROR = 2
 _GRAPH_PERIOD_S = 1.0  # how often the graph is asked, and how long it may be late with news
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+EXIT_USER_ERROR = 2
+"""Exit status of whatever ends with a `UserError`."""
+
 
 class UserError(Exception):
     """Bad input or a missing prerequisite. The command line prints it and exits with 2."""
