@@ -101,6 +101,44 @@ def test_workers_end_with_the_one_that_started_them(tmp_path: Path, way: str,
     assert code == {signal.SIGTERM: 143, signal.SIGKILL: -9, signal.SIGINT: -2}[number]
 
 
+_PRESSED_WHILE_STARTING = '''
+import multiprocessing.util, os, signal, sys, threading, time
+from vla_humanoid_control.support.workers import crew
+
+def endless(job):
+    time.sleep(600)
+
+def spawn_and_press(*arguments):
+    pid = spawn(*arguments)
+    if b'resource_tracker' not in b' '.join(map(os.fsencode, arguments[1])):
+        os.kill(os.getpid(), signal.Signals[sys.argv[1]])
+        time.sleep(0.2)  # whatever waits for the signal acts on it here
+    return pid
+
+if __name__ == '__main__':
+    # A thread that hears signals too, as those of a library do.
+    threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+    spawn, multiprocessing.util.spawnv_passfds = (multiprocessing.util.spawnv_passfds,
+                                                  spawn_and_press)
+    try:
+        with crew(endless, [(0,), (1,)]):
+            time.sleep(600)
+    except KeyboardInterrupt:
+        sys.exit(130)
+'''
+
+
+@pytest.mark.parametrize(('name', 'code'), [('SIGINT', 130), ('SIGTERM', 143)])
+def test_a_press_while_a_worker_is_started_tears_no_worker(tmp_path: Path, name: str, code: int
+                                                           ) -> None:
+    """Regression: the worker's work was cut off on its way, and it printed a traceback."""
+    (tmp_path / 'starting.py').write_text(_PRESSED_WHILE_STARTING, encoding='utf-8')
+    run = subprocess.run([sys.executable, 'starting.py', name], cwd=tmp_path, text=True,
+                         capture_output=True, timeout=60, preexec_fn=hear_ctrl_c,
+                         env={**os.environ, 'PYTHONPATH': str(ROOT)})
+    assert (run.returncode, run.stderr) == (code, '')
+
+
 @pytest.mark.skipif(sys.platform != 'linux', reason='looks into /proc')
 def test_collecting_ends_when_it_is_killed(tmp_path: Path) -> None:
     """Regression: `vla collect` left two workers behind."""

@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.support.interrupts import uninterrupted_children
+from vla_humanoid_control.support.interrupts import undisturbed, uninterrupted_children
 
 CONTEXT = multiprocessing.get_context('spawn')
 
@@ -117,9 +117,11 @@ def crew(work: Callable[..., None], arguments: Sequence[tuple[Any, ...]]
         try:
             for its_own in arguments:
                 process = CONTEXT.Process(target=_work, args=(work, its_own), daemon=True)
-                with uninterrupted_children():  # before Python is up, it would print a traceback
+                # A process that is not yet up prints a traceback when the interrupt reaches it, and
+                # when this one is torn away before it has sent it its work.
+                with undisturbed(), uninterrupted_children():
                     process.start()
-                processes.append(process)
+                    processes.append(process)
             yield processes
         finally:
             for process in processes:
