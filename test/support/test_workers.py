@@ -101,7 +101,7 @@ def test_workers_end_with_the_one_that_started_them(tmp_path: Path, way: str,
     assert code == {signal.SIGTERM: 143, signal.SIGKILL: -9, signal.SIGINT: -2}[number]
 
 
-_PRESSED_WHILE_STARTING = '''
+_PRESSED_WHILE_STARTING = """
 import multiprocessing.util, os, signal, sys, threading, time
 from vla_humanoid_control.support.workers import crew
 
@@ -125,7 +125,7 @@ if __name__ == '__main__':
             time.sleep(600)
     except KeyboardInterrupt:
         sys.exit(130)
-'''
+"""
 
 
 @pytest.mark.parametrize(('name', 'code'), [('SIGINT', 130), ('SIGTERM', 143)])

@@ -61,9 +61,9 @@ class ConfidenceConfig:
     corrupted_share: float = required(0, 10)
     out_of_scope_share: float = required(0, 10)
     out_of_scope_texts: int = required(1, 10**7)
-    known_phrasings: int = required(1, 10**6)
+    known_phrasings: int = required(0, 10**6)
     scope_phrasings: int = required(1, 10**6)
-    scope_steps: int = required(1, 10**7)
+    scope_steps: int = required(0, 10**7)
     epochs: int = required(1, 10**5)
     batch_size: int = required(1, 10**6)
     learning_rate: float = required(1e-9, 10)
@@ -94,9 +94,11 @@ def run_confidence(checkpoint_path: Path, data: Sequence[Path], output: Path,
     held_out = _open(data, 'val', config, checkpoint)
     train_rows = np.arange(len(train.shards.samples))
     maker = EvidenceMaker(checkpoint, seed)
-    maker.learn_what_is_known(train, _spread(train_rows, config.max_samples // 2, 0),
-                              config.known_phrasings)
-    fit_scope_classifier(checkpoint.model, config, seed)
+    maker.learn_known_images(train, _spread(train_rows, config.max_samples // 2, 0))
+    if config.known_phrasings:
+        maker.learn_known_instructions(config.known_phrasings)
+    if config.scope_steps:
+        fit_scope_classifier(checkpoint.model, config, seed)
     parts = []
     for i in range(config.passes):
         rows = _spread(train_rows, config.max_samples, i)

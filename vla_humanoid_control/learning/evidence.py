@@ -138,9 +138,8 @@ class EvidenceMaker:
                                                                                np.float32),
             columns['episode'][rows], np.concatenate(distances))
 
-    def learn_what_is_known(self, rollouts: Rollouts, rows: NDArray[np.int64],
-                            known_phrasings: int) -> None:
-        """Fit the model's distances: images to those of rollouts, instructions to training's."""
+    def learn_known_images(self, rollouts: Rollouts, rows: NDArray[np.int64]) -> None:
+        """Fit the distance of images, to those of some samples: `rows`, int64 [M]."""
         features = []
         for block in iterate(len(rows), 128):
             inputs = self._inputs(rollouts, rows[block], 'rollout', PLAIN, (0, int(block[0])))
@@ -148,7 +147,10 @@ class EvidenceMaker:
                 features.append(self._model(inputs).features)
         image = self._model.image_novelty
         image.fit(torch.cat(features)[:, :image.centres.shape[1]])
-        texts = TaskTexts(list(TASK_KEYS), 'train', known_phrasings)
+
+    def learn_known_instructions(self, count: int) -> None:
+        """Fit the distance of instructions, to `count` of each task as training phrases them."""
+        texts = TaskTexts(list(TASK_KEYS), 'train', count)
         vectors, kinds = [], []
         for task in range(len(TASK_KEYS)):
             words, mask = texts.all_of(task)

@@ -117,8 +117,8 @@ def crew(work: Callable[..., None], arguments: Sequence[tuple[Any, ...]]
         try:
             for its_own in arguments:
                 process = CONTEXT.Process(target=_work, args=(work, its_own), daemon=True)
-                # A process that is not yet up prints a traceback when the interrupt reaches it, and
-                # when this one is torn away before it has sent it its work.
+                # A process that is not yet up prints a traceback when an interrupt reaches it, or
+                # when this one is interrupted before it has sent the work.
                 with undisturbed(), uninterrupted_children():
                     process.start()
                     processes.append(process)
