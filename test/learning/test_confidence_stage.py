@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from vla_humanoid_control.cli.main import main as vla
 from vla_humanoid_control.confidence.score import subsets
@@ -50,8 +51,8 @@ def checkpoint(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return folder
 
 
-def calibrate(checkpoint: Path, output: Path, config: Path, *data: Path) -> int:
-    return vla(['train', '--stage', 'calibrate', '--data', *map(str, data), '--output',
+def run_stage(stage: str, checkpoint: Path, output: Path, config: Path, *data: Path) -> int:
+    return vla(['train', '--stage', stage, '--data', *map(str, data), '--output',
                 str(output), '--checkpoint', str(checkpoint), '--threads', '1', '--config',
                 str(config)])
 
@@ -67,10 +68,10 @@ def test_calibration_sees_validation_rollouts_alone_and_changes_no_weight(
         checkpoint: Path, val_data: Path, short_confidence: Path, tmp_path: Path,
         write_shard: Callable[..., Path]) -> None:
     """Regression: rollouts that the head had learnt from calibrated it, too."""
-    assert calibrate(checkpoint, tmp_path / 'alone', short_confidence, val_data) == 0
+    assert run_stage('calibrate', checkpoint, tmp_path / 'alone', short_confidence, val_data) == 0
     write_shard(tmp_path / 'train' / 'shard_00000', 3, frames=64, rollouts=True)
-    assert calibrate(checkpoint, tmp_path / 'both', short_confidence, tmp_path / 'train',
-                     val_data) == 0
+    assert run_stage('calibrate', checkpoint, tmp_path / 'both', short_confidence,
+                     tmp_path / 'train', val_data) == 0
     alone, both = tmp_path / 'alone', tmp_path / 'both'
     for name in ('log.jsonl', 'checkpoint/statistics.json', 'checkpoint/model.safetensors'):
         assert (alone / name).read_bytes() == (both / name).read_bytes(), name
@@ -82,6 +83,26 @@ def test_calibration_sees_validation_rollouts_alone_and_changes_no_weight(
         assert {'auroc', 'ece', 'threshold', 'false_stops', 'held_corrupted',
                 'held_out_of_scope'} <= set(row)
     assert len(load_checkpoint(alone / 'checkpoint').statistics.confidence) == len(subsets())
+
+
+@pytest.mark.parametrize('words', ['kept', 'anew'])
+def test_the_confidence_leaves_what_acts_as_it_is(
+        words: str, checkpoint: Path, val_data: Path, short_confidence: Path, tmp_path: Path,
+        write_shard: Callable[..., Path]) -> None:
+    write_shard(tmp_path / 'train' / 'shard_00000', 3, frames=200, rollouts=True)
+    settings = yaml.safe_load(short_confidence.read_text(encoding='utf-8')) | {'epochs': 2}
+    if words == 'kept':
+        settings |= {'known_phrasings': 0, 'scope_steps': 0}
+    config = tmp_path / 'config.yaml'
+    config.write_text(yaml.safe_dump(settings), encoding='utf-8')
+    assert run_stage('confidence', checkpoint, tmp_path / 'run', config, tmp_path / 'train',
+                     val_data) == 0
+    before = load_checkpoint(checkpoint).model.state_dict()
+    after = load_checkpoint(tmp_path / 'run' / 'checkpoint').model.state_dict()
+    changed = {name.split('.')[0] for name, value in before.items()
+               if not torch.equal(value, after[name])}
+    of_words = {'instruction_novelty', 'scope', 'scope_head'} if words == 'anew' else set()
+    assert changed == {'confidence_head', 'image_novelty'} | of_words
 
 
 @pytest.mark.parametrize('stage', ['calibrate', 'confidence'])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,18 +118,13 @@ class EvidenceMaker:
             requests: For 'out_of_scope', which of `rollouts.requests`; None takes any of them.
         """
         parts, distances = [], []
-        line, began = ProgressLine(title), time.monotonic()
-        for block in iterate(len(rows), 128):
+        for block in _blocks(len(rows), title):
             inputs = self._inputs(rollouts, rows[block], kind, augment, (turn, int(block[0])),
                                   requests)
             with torch.inference_mode():
                 output = self._model(inputs)
                 parts.append(output.evidence.numpy())
                 distances.append(torch.stack(self._model.novelty(output.features), 1).numpy())
-            done, spent = int(block[-1]) + 1, time.monotonic() - began
-            line.show(done / len(rows), done / spent, 'samples',
-                      spent / done * (len(rows) - done), '')
-        line.close()
         columns = rollouts.shards.samples.rollout
         plain = kind == 'rollout'
         return Evidence(
@@ -141,7 +136,7 @@ class EvidenceMaker:
     def learn_known_images(self, rollouts: Rollouts, rows: NDArray[np.int64]) -> None:
         """Fit the distance of images, to those of some samples: `rows`, int64 [M]."""
         features = []
-        for block in iterate(len(rows), 128):
+        for block in _blocks(len(rows), 'known images'):
             inputs = self._inputs(rollouts, rows[block], 'rollout', PLAIN, (0, int(block[0])))
             with torch.inference_mode():
                 features.append(self._model(inputs).features)
@@ -189,3 +184,13 @@ class EvidenceMaker:
             normalise_time(torch.from_numpy(samples.elapsed_s[rows]),
                            torch.from_numpy(samples.travelled[rows])),
             torch.from_numpy(words), torch.from_numpy(mask))
+
+
+def _blocks(count: int, title: str) -> Iterator[NDArray[np.int64]]:
+    """Numbers of samples, block by block, with a progress line."""
+    line, began = ProgressLine(title), time.monotonic()
+    for block in iterate(count, 128):
+        yield block
+        done, spent = int(block[-1]) + 1, time.monotonic() - began
+        line.show(done / count, done / spent, 'samples', spent / done * (count - done), '')
+    line.close()

@@ -15,9 +15,9 @@ from multiprocessing.synchronize import Barrier
 from typing import Any
 
 import torch
-from torch import Tensor, multiprocessing
+from torch import Tensor
 
-from vla_humanoid_control.support.workers import follow_parent
+from vla_humanoid_control.support.workers import CONTEXT, crew
 
 
 @dataclass(frozen=True)
@@ -87,30 +87,15 @@ def lead(work: Callable[..., None], arguments: tuple[Any, ...], size: int,
     if size == 1:
         yield Team()
         return
-    context = multiprocessing.get_context('spawn')
     gradients = torch.zeros(size, parameters).share_memory_()
     word = torch.zeros(1, dtype=torch.float64).share_memory_()
-    barrier = context.Barrier(size)
-    helpers = [context.Process(target=_help, args=(
-        work, Team(rank, size, gradients, word, barrier), arguments), daemon=True)
-        for rank in range(1, size)]
-    for helper in helpers:
-        helper.start()
+    barrier = CONTEXT.Barrier(size)
+    others = [(Team(rank, size, gradients, word, barrier), *arguments) for rank in range(1, size)]
+    with crew(work, others) as helpers:
 
-    def watch() -> None:
-        connection.wait([h.sentinel for h in helpers])
-        barrier.abort()
+        def watch() -> None:
+            connection.wait([h.sentinel for h in helpers])
+            barrier.abort()
 
-    threading.Thread(target=watch, daemon=True).start()
-    try:
+        threading.Thread(target=watch, daemon=True).start()
         yield Team(0, size, gradients, word, barrier)
-    finally:
-        for helper in helpers:
-            helper.terminate()
-            helper.join()
-
-
-def _help(work: Callable[..., None], team: Team, arguments: tuple[Any, ...]) -> None:
-    """Work until done, or until the leader is gone."""
-    follow_parent()
-    work(team, *arguments)
