@@ -31,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import psutil
 
+from vla_humanoid_control.cli.shared import add_policy
 from vla_humanoid_control.state_text import state_of
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.outputs import check_folder, make_folder
@@ -258,8 +259,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('--seconds', type=float, default=600.0, help='default: %(default)s')
     parser.add_argument('--load', action=argparse.BooleanOptionalAction, default=True,
                         help='keep every core busy (default)')
-    parser.add_argument('--checkpoint', default='default', metavar='DIR',
-                        help='folder of a checkpoint, or a policy name (default: %(default)s)')
+    add_policy(parser)
     parser.add_argument('--robot', default='humanoid', help='name or path of the robot file')
     parser.add_argument('--out', type=Path, default=Path('out', 'soak'),
                         help='folder for soak.json and the log (default: %(default)s)')
@@ -285,14 +285,14 @@ def soak(given: argparse.Namespace) -> int:
     from vla_humanoid_control.robot.reader import load_robot
     check_folder(given.out, '--out')
     os.environ.update(environment())  # before torch is loaded, which reads from it
-    load_policy(given.checkpoint, load_robot(given.robot))
+    load_policy(given.policy, load_robot(given.robot))
     from vla_humanoid_control.clients.director import Director
     from vla_humanoid_control.graph.domain import claimed_domain
     make_folder(given.out, '--out')
     log = given.out / 'graph.log'
     log.unlink(missing_ok=True)
     cores = os.cpu_count() or 1
-    entries = graph(Deployment(robot=given.robot, policy=given.checkpoint))
+    entries = graph(Deployment(robot=given.robot, policy=given.policy))
     with claimed_domain() as domain_id:
         os.environ['ROS_DOMAIN_ID'] = str(domain_id)
         with ProcessGroup(entries, log, None) as group, Director(False, group.check) as director:

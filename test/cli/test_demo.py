@@ -20,7 +20,7 @@ def test_the_report_names_its_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     suite.write_text('- {id: a, instruction: turn left, task: turn, direction: left, seed: 1}\n',
                      encoding='utf-8')
     out = tmp_path / 'out'
-    arguments = ['--checkpoint', 'scripted', '--headless', '--suite', str(suite), '--out',
+    arguments = ['--policy', 'scripted', '--headless', '--suite', str(suite), '--out',
                  str(out)]
     parser = argparse.ArgumentParser()
     demo.add_arguments(parser)

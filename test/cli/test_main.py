@@ -46,12 +46,12 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize('change', [
-    {'--suite': 'no-such.yaml'}, {'--checkpoint': 'no-such-folder'}, {'--robot': 'no-such-robot'},
-    {'--workers': '0'}, {'--checkpoint': '.'}])
+    {'--suite': 'no-such.yaml'}, {'--policy': 'no-such-folder'}, {'--robot': 'no-such-robot'},
+    {'--workers': '0'}, {'--policy': '.'}])
 def test_bad_input_is_one_line_and_changes_nothing(
         change: dict[str, str], suite: Path, tmp_path: Path,
         capsys: pytest.CaptureFixture[str]) -> None:
-    given = {'--suite': str(suite), '--checkpoint': 'scripted', '--workers': '1',
+    given = {'--suite': str(suite), '--policy': 'scripted', '--workers': '1',
              '--json': str(tmp_path / 'out' / 'report.json'), **change}
     before = sorted(tmp_path.rglob('*'))
     assert main(['eval', *(part for pair in given.items() for part in pair)]) == 2
@@ -63,7 +63,7 @@ def test_bad_input_is_one_line_and_changes_nothing(
 
 @pytest.mark.parametrize(('verb', 'change'), [
     *((verb, change) for verb in ('demo', 'run') for change in (
-        {'--checkpoint': 'no-such-folder'}, {'--checkpoint': '.'}, {'--robot': 'no-such-robot'})),
+        {'--policy': 'no-such-folder'}, {'--policy': '.'}, {'--robot': 'no-such-robot'})),
     ('demo', {'--suite': 'no-such.yaml'}), ('demo', {'--seed': '-1'}),
     ('run', {'--params': 'no-such.yaml'}),
     ('run', {'--remap': 'cmd_vel:=/base/'}),
@@ -75,7 +75,7 @@ def test_graph_is_not_begun_with_bad_input(verb: str, change: dict[str, str], tm
     """The demo used to bring up the graph, and to say only that a node had ended."""
     pytest.importorskip('rclpy')
     monkeypatch.chdir(tmp_path)
-    given = {'--checkpoint': 'scripted', **change}
+    given = {'--policy': 'scripted', **change}
     assert main([verb, *(part for pair in given.items() for part in pair)]) == 2
     message = capsys.readouterr().err.strip()
     assert len(message.splitlines()) == 1
@@ -90,7 +90,7 @@ def test_parameters_of_a_misspelt_node_are_refused(tmp_path: Path, monkeypatch: 
     path.write_text('/**: {ros__parameters: {use_sim_time: false}}\n'
                     '/safety_monitor: {ros__parameters: {safety.slow_ttc_s: 2.0}}\n'
                     'saftey_monitor: {ros__parameters: {safety.slow_ttc_s: 2.0}}\n')
-    assert main(['run', '--checkpoint', 'scripted', '--params', str(path)]) == 2
+    assert main(['run', '--policy', 'scripted', '--params', str(path)]) == 2
     message = capsys.readouterr().err
     assert 'no node saftey_monitor (did you mean safety_monitor?)' in message
     assert list(tmp_path.iterdir()) == [path]
@@ -107,7 +107,7 @@ def test_graph_is_not_begun_with_a_checkpoint_for_another_robot(
     robot.write_text(text.replace('left_elbow', 'left_hinge'), encoding='utf-8')
     (tmp_path / 'here').mkdir()
     monkeypatch.chdir(tmp_path / 'here')
-    assert main([verb, '--checkpoint', 'default', '--robot', str(robot)]) == 2
+    assert main([verb, '--policy', 'default', '--robot', str(robot)]) == 2
     message = capsys.readouterr().err.strip()
     assert 'left_elbow' in message and len(message.splitlines()) == 1
     assert not list((tmp_path / 'here').iterdir())
@@ -116,7 +116,7 @@ def test_graph_is_not_begun_with_a_checkpoint_for_another_robot(
 def test_eval_writes_the_report(suite: Path, tmp_path: Path,
                                 capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / 'report.json'
-    assert main(['eval', '--suite', str(suite), '--checkpoint', 'scripted', '--workers', '1',
+    assert main(['eval', '--suite', str(suite), '--policy', 'scripted', '--workers', '1',
                  '--json', str(out)]) == 0
     report = json.loads(out.read_text(encoding='utf-8'))
     assert [e['id'] for e in report['episodes']] == ['a', 'b']
@@ -131,7 +131,7 @@ def test_eval_in_several_processes_gives_the_same(suite: Path, tmp_path: Path) -
     for workers in ('1', '2'):
         out = tmp_path / f'{workers}.json'
         subprocess.run([sys.executable, '-m', 'vla_humanoid_control.cli.main', 'eval', '--suite',
-                        str(suite), '--checkpoint', 'scripted', '--workers', workers, '--json',
+                        str(suite), '--policy', 'scripted', '--workers', workers, '--json',
                         str(out)], check=True, capture_output=True, timeout=100,
                        env={**os.environ, 'PYTHONPATH': str(ROOT)})
         reports.append(json.loads(out.read_text(encoding='utf-8')))
@@ -150,8 +150,8 @@ def test_a_camera_that_the_simulator_lacks_is_named(
     robot.write_text(text.replace('  head: {topic', f'  {camera}: {{topic'), encoding='utf-8')
     (tmp_path / 'here').mkdir()
     monkeypatch.chdir(tmp_path / 'here')
-    more = {'demo': ['--checkpoint', 'scripted'], 'collect': ['--out', 'data'],
-            'eval': ['--suite', str(suite), '--checkpoint', 'scripted']}[verb]
+    more = {'demo': ['--policy', 'scripted'], 'collect': ['--out', 'data'],
+            'eval': ['--suite', str(suite), '--policy', 'scripted']}[verb]
     assert main([verb, '--robot', str(robot), *more]) == 2
     message = capsys.readouterr().err.strip()
     assert str(robot) in message and f'no camera {camera}' in message and 'head' in message
@@ -164,7 +164,7 @@ def test_without_a_reader_it_ends_without_a_word(suite: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     ended = subprocess.run([sys.executable, '-m', 'vla_humanoid_control.cli.main', 'eval',
-                            '--checkpoint', 'scripted', '--workers', '1', '--suite', str(suite)],
+                            '--policy', 'scripted', '--workers', '1', '--suite', str(suite)],
                            stdout=writer, stderr=subprocess.PIPE, text=True, timeout=100,
                            env={**os.environ, 'PYTHONPATH': str(ROOT)})
     os.close(writer)

@@ -276,7 +276,7 @@ time.sleep(600)
 def start_launcher(kind: str, domain_id: int, folder: Path) -> tuple[int, int]:
     """Starts a launcher in a terminal of its own; gives its process id and the terminal."""
     arguments = ['-c', LAUNCH] if kind == 'launch' else [
-        '-m', 'vla_humanoid_control.cli.main', 'run', '--checkpoint', 'scripted', '--log',
+        '-m', 'vla_humanoid_control.cli.main', 'run', '--policy', 'scripted', '--log',
         str(folder / 'graph.log')]
     process, terminal = os.forkpty()
     if process == 0:

@@ -32,7 +32,7 @@ def vla(domain_id: int, folder: Path, *arguments: str) -> subprocess.CompletedPr
     """Run `vla` with the scripted policy in a folder of its own."""
     return subprocess.run(
         [sys.executable, '-m', 'vla_humanoid_control.cli.main', *arguments,
-         '--checkpoint', 'scripted'],
+         '--policy', 'scripted'],
         cwd=folder, capture_output=True, text=True, timeout=100, env={
             **os.environ, 'ROS_DOMAIN_ID': str(domain_id), 'ROS_HOME': str(folder / 'ros'),
             'MUJOCO_GL': os.environ.get('MUJOCO_GL', 'egl'),

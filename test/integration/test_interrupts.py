@@ -102,7 +102,7 @@ def assert_interrupted(run: Run, verb: str) -> None:
 def test_the_demo_ends_in_order_and_leaves_its_video(mode: list[str],
                                                      vla: Callable[..., Run]) -> None:
     """Regression: rclpy had shut down already, and the demo ended in a traceback and with 1."""
-    run = vla('demo', '--headless', '--checkpoint', 'scripted', '--out', 'out', *mode)
+    run = vla('demo', '--headless', '--policy', 'scripted', '--out', 'out', *mode)
     video = 'out/interactive.mp4' if '--interactive' in mode else 'out/demo.mp4'
     run.wait_for(lambda: (run.folder / video).exists()
                  and (run.folder / video).stat().st_size > 0, 'pictures')
@@ -113,7 +113,7 @@ def test_the_demo_ends_in_order_and_leaves_its_video(mode: list[str],
 
 @pytest.mark.timeout(300)
 def test_the_demo_ends_in_order_while_it_starts(vla: Callable[..., Run]) -> None:
-    run = vla('demo', '--headless', '--checkpoint', 'scripted', '--out', 'out', '--suite',
+    run = vla('demo', '--headless', '--policy', 'scripted', '--out', 'out', '--suite',
               's.yaml')
     run.wait_for(run.children, 'processes')
     assert_interrupted(run, 'demo')
@@ -130,7 +130,7 @@ def test_a_collection_ends_in_order_while_its_workers_start(vla: Callable[..., R
 @pytest.mark.timeout(300)
 def test_a_graph_for_a_robot_ends_as_it_should(vla: Callable[..., Run]) -> None:
     """Ctrl-C is how it is ended: nothing of it is an error, even while its nodes start."""
-    run = vla('run', '--checkpoint', 'scripted')
+    run = vla('run', '--policy', 'scripted')
     run.wait_for(lambda: len(run.children()) >= 3, 'nodes')
     assert run.press_ctrl_c() == 0
     assert run.text.strip().splitlines()[-1] == 'vla run: stopped'
@@ -140,7 +140,7 @@ def test_a_graph_for_a_robot_ends_as_it_should(vla: Callable[..., Run]) -> None:
 @pytest.mark.timeout(300)
 def test_bytes_that_are_no_words_do_not_end_the_interactive_demo(vla: Callable[..., Run]) -> None:
     """Regression: after the first of them nothing that was typed was heard."""
-    run = vla('demo', '--headless', '--interactive', '--checkpoint', 'scripted', '--out', 'out')
+    run = vla('demo', '--headless', '--interactive', '--policy', 'scripted', '--out', 'out')
     run.wait_for(lambda: 'Ready' in run.text, 'ready')
     run.type(b'\xff\xfe\n' + b'x' * 100_000 + b'\n')
     run.wait_for(lambda: run.text.count('not understood') == 2, 'both are refused')

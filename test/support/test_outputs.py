@@ -64,12 +64,12 @@ def test_a_place_that_is_not_to_be_written_is_refused() -> None:
 
 
 @pytest.mark.parametrize(('arguments', 'option'), [
-    (['demo', '--checkpoint', 'scripted', '--out'], '--out'),
-    (['run', '--checkpoint', 'scripted', '--log'], '--log'),
-    (['bench', '--quick', '--checkpoint', 'scripted', '--out'], '--out'),
+    (['demo', '--policy', 'scripted', '--out'], '--out'),
+    (['run', '--policy', 'scripted', '--log'], '--log'),
+    (['bench', '--quick', '--policy', 'scripted', '--out'], '--out'),
     (['collect', '--out'], '--out'),
     (['train', '--data', 'no-such', '--output'], '--output'),
-    (['eval', '--checkpoint', 'scripted', '--suite', 'SUITE', '--json'], '--json'),
+    (['eval', '--policy', 'scripted', '--suite', 'SUITE', '--json'], '--json'),
 ])
 def test_every_verb_looks_before_it_begins(tmp_path: Path, file: Path, arguments: list[str],
                                            option: str, capsys: pytest.CaptureFixture[str]
@@ -92,7 +92,7 @@ def test_a_report_and_its_diagram_need_two_places(tmp_path: Path, name: str,
                                                   capsys: pytest.CaptureFixture[str]) -> None:
     """Regression: a report named .png was overwritten by its own diagram."""
     (tmp_path / 'report.png').mkdir()
-    assert main(['eval', '--checkpoint', 'scripted', '--suite', 'no-such.yaml', '--json',
+    assert main(['eval', '--policy', 'scripted', '--suite', 'no-such.yaml', '--json',
                  str(tmp_path / name)]) == 2
     assert 'report.png' in capsys.readouterr().err
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from vla_humanoid_control.cli.prerequisites import rendering_problem, ros_problem
+from vla_humanoid_control.cli.shared import add_policy
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.outputs import check_folder, make_folder
 from vla_humanoid_control.support.resources import resource_path, share_dir
@@ -42,8 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='folder for bench.json and the logs (default: %(default)s)')
     parser.add_argument('--quick', action='store_true',
                         help='a few seconds of each, to see that it works; no figures to quote')
-    parser.add_argument('--checkpoint', default='default', metavar='DIR',
-                        help='folder of a checkpoint, or a policy name (default: %(default)s)')
+    add_policy(parser)
     parser.add_argument('--robot', default='humanoid', help='name or path of the robot file')
 
 
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     from vla_humanoid_control.robot.reader import load_robot
     robot = load_robot(arguments.robot)
     with ExitStack() as stack:
-        checkpoint, note = arguments.checkpoint, ''
+        checkpoint, note = arguments.policy, ''
         if checkpoint == 'default' and not resource_path('checkpoints', 'default').is_dir():
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             note = 'random weights: there is no default checkpoint here'
@@ -78,7 +78,7 @@ def _measure(arguments: argparse.Namespace, robot: Any, policy: Any, checkpoint:
         else (1000, 300, 5000, 5.0)
     load = os.getloadavg()[0] / (os.cpu_count() or 1)
     about: dict[str, Any] = {
-        'policy': note or arguments.checkpoint, 'quick': arguments.quick, 'ticks': ticks,
+        'policy': note or arguments.policy, 'quick': arguments.quick, 'ticks': ticks,
         'cores': os.cpu_count(), 'threads': os.environ['OMP_NUM_THREADS'],
         'machine': _processor(), 'python': platform.python_version(),
         'load_before_per_core': round(load, 2)}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vla_humanoid_control.cli.prerequisites import rendering_problem, ros_problem
+from vla_humanoid_control.cli.shared import add_policy
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.names import folder_of, read_namespace
 from vla_humanoid_control.support.outputs import check_folder, make_folder
@@ -37,8 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='never open a window (the default where there is no display)')
     parser.add_argument('--suite', type=Path, default=None,
                         help='episodes to carry out (default: config/suites/demo.yaml)')
-    parser.add_argument('--checkpoint', default='default', metavar='DIR',
-                        help='folder of a checkpoint, or a policy name (default: %(default)s)')
+    add_policy(parser)
     parser.add_argument('--robot', default='humanoid', help='name or path of the robot file')
     parser.add_argument('--out', type=Path, default=None,
                         help='where video, timeline and report go (default: out/demo, in a '
@@ -79,7 +79,7 @@ def _check(arguments: argparse.Namespace) -> None:
         load_suite(arguments.suite, through_nodes=True)
     check_drawing()
     robot = load_robot(arguments.robot)
-    load_policy(arguments.checkpoint, robot)
+    load_policy(arguments.policy, robot)
     World(robot)  # refuses a robot that the simulator lacks
 
 
@@ -128,7 +128,7 @@ def _carry_out(arguments: argparse.Namespace, window: bool) -> int:
 
     suite = arguments.suite or config_path('suites', 'demo.yaml')
     episodes = load_suite(suite)
-    gate = gate_config(arguments.checkpoint)
+    gate = gate_config(arguments.policy)
     print(f'Bringing up the graph for {len(episodes)} commands ...', flush=True)
     results: list[EpisodeResult] = []
     with Video(arguments.out / 'demo.mp4') as video:
@@ -139,7 +139,7 @@ def _carry_out(arguments: argparse.Namespace, window: bool) -> int:
             recorder.instruction, began_s[0] = episode.instruction, recorder.now_s()
 
         with closing(evaluate(
-                episodes, arguments.robot, arguments.checkpoint,
+                episodes, arguments.robot, arguments.policy,
                 log=arguments.out / 'graph.log', outside_rate_hz=10.0, on_moment=recorder.take,
                 on_episode=announce, namespace=arguments.namespace)) as outcomes:
             for episode, result in zip(episodes, outcomes):
@@ -150,7 +150,7 @@ def _carry_out(arguments: argparse.Namespace, window: bool) -> int:
     _report_problem(video)
     draw_timeline(recorder.trace, arguments.out / 'timeline.png')
     report = build_report(results, gate)
-    save_report({'suite': suite.name, 'checkpoint': str(arguments.checkpoint), 'ros': True,
+    save_report({'suite': suite.name, 'policy': str(arguments.policy), 'ros': True,
                  'commands': [asdict(s) for s in recorder.trace.spans], **report},
                 arguments.out / 'report.json')
     good = sum(r.success for r in results)
@@ -185,10 +185,10 @@ def _interactive(arguments: argparse.Namespace, window: bool) -> int:
     os.environ.update(environment())
     log = arguments.out / 'graph.log'
     log.unlink(missing_ok=True)
-    deployment = Deployment(robot=arguments.robot, policy=arguments.checkpoint,
+    deployment = Deployment(robot=arguments.robot, policy=arguments.policy,
                             namespace=arguments.namespace, parameters={
         'humanoid_sim': {'outside_rate_hz': 10.0, 'scene_seed': arguments.seed}})
-    gate = gate_config(arguments.checkpoint)
+    gate = gate_config(arguments.policy)
     with own_domain() as domain, Video(arguments.out / 'interactive.mp4') as video, \
             ProcessGroup(graph(deployment), log, echo=None) as group:
         recorder = Recorder(video, gate.open_threshold, window)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from functools import cache
@@ -13,6 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from vla_humanoid_control.cli.prerequisites import rendering_problem, ros_problem
+from vla_humanoid_control.cli.shared import add_policy
 from vla_humanoid_control.confidence.score import ALPHA, SIGNALS, read_signals
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.outputs import check_file
@@ -20,14 +22,13 @@ from vla_humanoid_control.support.workers import parallel_map
 
 Signals = tuple[str, ...]
 Setup = tuple[str, str, Signals, float]
-"""Robot, checkpoint, confidence signals and alpha."""
+"""Robot, policy, confidence signals and alpha."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument('--suite', type=Path, required=True, help='YAML list of episodes')
-    parser.add_argument('--checkpoint', default='default', metavar='DIR',
-                        help='folder of a checkpoint, or a policy name (default: %(default)s)')
+    add_policy(parser)
     parser.add_argument('--json', type=Path, metavar='OUT',
                         help='where the report goes; the reliability diagram goes beside it')
     parser.add_argument('--ros', action='store_true',
@@ -54,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluate, print the table, write the report.
 
     Raises:
-        UserError: Suite, checkpoint, robot or output make no sense; nothing was written then.
+        UserError: Suite, policy, robot or output make no sense; nothing was written then.
     """
     from vla_humanoid_control.evaluation.latency import measure_latency_s, read_latency
     from vla_humanoid_control.evaluation.report import build_report, failures, save_report, table
@@ -82,13 +83,13 @@ def run(arguments: argparse.Namespace) -> int:
     latency_s = read_latency(arguments.latency)
     if arguments.ros and latency_s is not None:
         raise UserError('--latency is for evaluation in process; leave out --ros.')
-    setup = (arguments.robot, arguments.checkpoint, signals, arguments.alpha)
+    setup = (arguments.robot, arguments.policy, signals, arguments.alpha)
     # Once here, so that bad input is refused before anything starts.
     check_drawing()
     robot = load_robot(arguments.robot)
-    policy = load_policy(arguments.checkpoint, robot, signals)
+    policy = load_policy(arguments.policy, robot, signals)
     World(robot)  # refuses a robot that the simulator lacks
-    gate = gate_config(arguments.checkpoint, signals, arguments.alpha)
+    gate = gate_config(arguments.policy, signals, arguments.alpha)
     if arguments.ros:
         results = _through_nodes(episodes, setup)
     else:
@@ -100,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
         order = {episode.id: n for n, episode in enumerate(episodes)}
         results.sort(key=lambda r: order[r.id])
     report = build_report(results, gate)
-    report = {'suite': arguments.suite.name, 'checkpoint': str(arguments.checkpoint),
+    report = {'suite': arguments.suite.name, 'policy': str(arguments.policy),
               'ros': arguments.ros, 'ungated': arguments.ungated, 'latency_s': latency_s, **report}
     if latency_s is not None:
         print(f'Latency of the policy: {latency_s * 1e3:.0f} ms.')
@@ -126,16 +127,16 @@ def _run(job: tuple[str, str, Signals, float, bool, float, Any]) -> Any:
 
 
 @cache  # one in each process
-def _rollout(robot_name: str, checkpoint: str, signals: Signals, alpha: float, ungated: bool,
+def _rollout(robot_name: str, policy: str, signals: Signals, alpha: float, ungated: bool,
              latency_s: float) -> Any:
     # Not in the pool's initialiser: an error there would start processes for ever.
     from vla_humanoid_control.confidence.gate import OPEN_GATE
     from vla_humanoid_control.evaluation.rollout import Rollout
     from vla_humanoid_control.policy.registry import gate_config, load_policy
     from vla_humanoid_control.robot.reader import load_robot
-    if checkpoint != 'scripted':
-        import torch
-        torch.set_num_threads(1)  # each process has one core to itself
     robot = load_robot(robot_name)
-    gate = OPEN_GATE if ungated else gate_config(checkpoint, signals, alpha)
-    return Rollout(robot, load_policy(checkpoint, robot, signals), gate, latency_s=latency_s)
+    gate = OPEN_GATE if ungated else gate_config(policy, signals, alpha)
+    loaded = load_policy(policy, robot, signals)
+    if torch := sys.modules.get('torch'):  # each process has one core to itself
+        torch.set_num_threads(1)
+    return Rollout(robot, loaded, gate, latency_s=latency_s)

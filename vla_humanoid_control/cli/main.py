@@ -20,6 +20,7 @@ VERBS = {
     'collect': ('cli.collect', 'demonstrations of the scripted expert'),
     'train': ('cli.train', 'a policy from demonstrations'),
     'eval': ('cli.evaluate', 'success, calibration and safety on a suite of episodes'),
+    'policies': ('cli.policies', 'which policies there are, and whether one does what it must'),
     'bench': ('cli.bench', 'latency, jitter and speed'),
 }
 """Verb to its module, and what it does."""
@@ -62,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(verb: str, arguments: Sequence[str]) -> int:
+    sys.path.append('')  # a policy of one's own is found in the folder that one is in
     # Only the verb's own module is imported: `vla run` needs no simulator, `vla eval` no ROS.
     module = importlib.import_module(f'vla_humanoid_control.{VERBS[verb][0]}')
     own = argparse.ArgumentParser(prog=f'vla {verb}', description=module.__doc__)

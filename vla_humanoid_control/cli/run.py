@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from vla_humanoid_control.cli.prerequisites import ros_problem
+from vla_humanoid_control.cli.shared import add_policy
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.names import folder_of, read_namespace
 from vla_humanoid_control.support.outputs import check_file
@@ -14,9 +15,7 @@ from vla_humanoid_control.support.outputs import check_file
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument('--robot', default='humanoid', help='name or path of the robot file')
-    parser.add_argument('--checkpoint', default='', metavar='DIR',
-                        help='folder of a checkpoint, or a policy name (default: the checkpoint '
-                             'that comes with the package)')
+    add_policy(parser, default='')
     parser.add_argument('--params', type=Path, metavar='FILE',
                         help='parameters of the nodes in YAML, which go before those of '
                              'config/params/robot.yaml')
@@ -36,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run until Ctrl-C.
 
     Raises:
-        UserError: The robot file, the checkpoint, the parameter file or a remapping is wrong,
+        UserError: The robot file, the policy, the parameter file or a remapping is wrong,
             the namespace is none, ROS 2 is missing, or a node ended by itself.
     """
     from vla_humanoid_control.graph.bringup import (
@@ -50,14 +49,14 @@ def run(arguments: argparse.Namespace) -> int:
     namespace = read_namespace(arguments.namespace)
     log = arguments.log or folder_of(namespace, Path('out', 'run')) / 'graph.log'
     check_file(log, '--log')
-    policy, robot = arguments.checkpoint or DEFAULT_POLICY, load_robot(arguments.robot)
+    policy, robot = arguments.policy or DEFAULT_POLICY, load_robot(arguments.robot)
     check_policy(policy, robot)
     gate_config(policy)
     if arguments.params is not None:
         check_parameter_file(arguments.params, namespace)
     if problem := ros_problem():
         raise UserError(problem)
-    run_graph(Deployment(robot=arguments.robot, policy=arguments.checkpoint, simulated=False,
+    run_graph(Deployment(robot=arguments.robot, policy=arguments.policy, simulated=False,
                          parameter_file=arguments.params or '', namespace=namespace,
                          remappings=parse_remappings(arguments.remap)), log)
     print('vla run: stopped', flush=True)

@@ -63,7 +63,7 @@ class ChunkPlayback:
             ValueError: It is no chunk of this policy: types, channels, shape or step are not as
                 announced, or an action is not finite. Nothing of it takes effect.
         """
-        if problem := _problem(chunk, self._spec):
+        if problem := chunk_problem(chunk, self._spec):
             raise ValueError(problem)
         new = _Stamped(stamp_ns, chunk.dt_s * 1e9, chunk.actions.astype(np.float64))
         # A clock that jumped back would leave chunks that cover the future for ever.
@@ -87,7 +87,7 @@ class ChunkPlayback:
         self._chunks = []
 
 
-def _problem(chunk: object, spec: PolicySpec) -> str:
+def chunk_problem(chunk: object, spec: PolicySpec) -> str:
     """Why this is no chunk of that policy, whatever it is; empty if it is one."""
     if not isinstance(chunk, ActionChunk):
         return f'the policy gave {type(chunk).__name__} instead of a chunk'

@@ -1,4 +1,12 @@
-"""Which policies there are: names and checkpoint folders, in one explicit place."""
+"""Which policies there are, and where each comes from, in one explicit place.
+
+    default, scripted    those that come with the package
+    a folder             a checkpoint
+    another name         an entry point of the group `ENTRY_POINTS`, in any installed package
+    module:name          a class or function of any module that can be imported
+
+An entry point and a `module:name` are called with the robot, and give a policy.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +14,10 @@ import json
 import os
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Sequence
+from importlib import metadata
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +28,7 @@ from vla_humanoid_control.interfaces import Policy, PolicySpec
 from vla_humanoid_control.policy.fit import check_fits, check_robot
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
 from vla_humanoid_control.robot.spec import RobotSpec
-from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.errors import EXIT_USER_ERROR, UserError
 from vla_humanoid_control.support.resources import resource_path
 
 
@@ -34,44 +45,58 @@ NAMED: dict[str, Callable[[RobotSpec, Sequence[str]], Policy]] = {
 }
 """Policy name to loader."""
 DEFAULT_POLICY = 'default'
+ENTRY_POINTS = 'vla_humanoid_control.policies'
+"""Group of the entry points by which installed packages give policies."""
 
 
 def load_policy(name_or_path: str, robot: RobotSpec, signals: Sequence[str] = SIGNALS) -> Policy:
     """A policy, ready for `reset`.
 
     Args:
-        name_or_path: A name in `NAMED`, or the folder of a checkpoint.
+        name_or_path: See the head of this module.
         robot: The robot that it is to move; its channels and joints must be those of the policy.
         signals: What a checkpoint's confidence is made of, see `confidence/score.py`.
 
     Raises:
-        UserError: There is no such policy, or it does not fit the robot.
+        UserError: There is no such policy, it cannot be made, or it does not fit the robot.
     """
     if name_or_path in NAMED:
         policy = NAMED[name_or_path](robot, signals)
     elif Path(name_or_path).is_dir():
         policy = _checkpoint(Path(name_or_path), robot, signals)
     else:
-        raise UserError(f'Policy {name_or_path!r} is neither a folder nor one of '
-                        f'{", ".join(NAMED)}. Give a name or the folder of a checkpoint.')
+        policy = _foreign(name_or_path, robot)
     check_fits(policy, name_or_path, robot)
     return policy
 
 
+def policy_names() -> dict[str, str]:
+    """Names that `load_policy` knows, each with where it comes from."""
+    ours = dict.fromkeys(NAMED, 'comes with this package')
+    others = {point.name: f'{point.value}, of {point.dist.name if point.dist else "nowhere"}'
+              for point in metadata.entry_points(group=ENTRY_POINTS)}
+    return others | ours
+
+
 def check_policy(name_or_path: str, robot: RobotSpec) -> None:
-    """Refuse a checkpoint that `load_policy` would refuse, without loading it.
+    """Refuse what `load_policy` would refuse, without loading it here.
 
     Nothing of it stays in this process, which may have a robot to look after for days: what needs
-    torch runs in one of its own.
+    torch, or runs the code of others, has a process of its own.
 
     Args:
         name_or_path: As in `load_policy`.
         robot: The robot that it is to move.
 
     Raises:
-        UserError: The checkpoint cannot be read, does not fit the robot, or has other weights
-            than its `config.json` says.
+        UserError: There is no such policy, it cannot be read or made, does not fit the robot, or
+            has other weights than its `config.json` says.
     """
+    if not _is_ours(name_or_path):
+        _find(name_or_path)
+        _check_elsewhere(name_or_path, 'vla_humanoid_control.policy.contract', name_or_path,
+                         robot.file)
+        return
     folder = _folder(name_or_path)
     path = folder / 'config.json'
     if name_or_path in NAMED and not path.exists():
@@ -85,7 +110,7 @@ def check_policy(name_or_path: str, robot: RobotSpec) -> None:
         raise UserError(f'{path} cannot be read ({error}). Give the folder of a checkpoint.') \
             from error
     check_robot(spec, robot, folder)
-    _check_weights(folder)
+    _check_elsewhere(f'Checkpoint {folder}', 'vla_humanoid_control.models.checkpoint', str(folder))
 
 
 def gate_config(name_or_path: str, signals: Sequence[str] = SIGNALS, alpha: float = ALPHA
@@ -99,12 +124,19 @@ def gate_config(name_or_path: str, signals: Sequence[str] = SIGNALS, alpha: floa
         alpha: Share of successful episodes that the gate may stop, in (0, 1).
 
     Raises:
-        UserError: The checkpoint's `statistics.json` cannot be read.
+        UserError: There is no such policy, or the checkpoint's `statistics.json` cannot be read.
     """
+    if not _is_ours(name_or_path):
+        _find(name_or_path)
+        return GateConfig()
     folder = _folder(name_or_path)
     if name_or_path in NAMED and not (folder / 'statistics.json').exists():
         return GateConfig()
     return calibrated_gate(folder, signals, alpha)
+
+
+def _is_ours(name_or_path: str) -> bool:
+    return name_or_path in NAMED or Path(name_or_path).is_dir()
 
 
 def _folder(name_or_path: str) -> Path:
@@ -112,15 +144,50 @@ def _folder(name_or_path: str) -> Path:
         else Path(name_or_path)
 
 
-def _check_weights(folder: Path) -> None:
+def _find(name: str) -> EntryPoint:
+    """The entry point of that name, or one made of `module:name`."""
+    points = [p for p in metadata.entry_points(group=ENTRY_POINTS) if p.name == name]
+    if len({p.value for p in points}) > 1:
+        raise UserError(f'Several installed packages give a policy {name!r}: '
+                        f'{", ".join(sorted(p.value for p in points))}. Give one of these instead '
+                        'of the name.')
+    if points:
+        return points[0]
+    module, colon, attribute = name.partition(':')
+    if colon and all(map(str.isidentifier, [*module.split('.'), *attribute.split('.')])):
+        return EntryPoint(name, name, ENTRY_POINTS)
+    raise UserError(f'Policy {name!r} is neither a folder, nor a module:name, nor one of '
+                    f'{", ".join(policy_names())}. Give the folder of a checkpoint, or a name: '
+                    'vla policies lists them.')
+
+
+def _foreign(name: str, robot: RobotSpec) -> Policy:
+    """A policy that the code of others makes."""
+    point = _find(name)
+    try:
+        made: Policy = point.load()(robot)
+    except UserError:
+        raise
+    except Exception as error:  # whatever it may be: it is the person's own code, or another's
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise UserError(f'Policy {name!r} ({point.value}) cannot be made: {type(error).__name__}: '
+                        f'{error} ({place.filename}:{place.lineno}).') from error
+    missing = [n for n in ('spec', 'reset', 'infer') if not hasattr(made, n)]
+    if missing:
+        raise UserError(f'Policy {name!r} ({point.value}) gave a {type(made).__name__}, which has '
+                        f'no {", ".join(missing)}: see Policy in interfaces.py.')
+    return made
+
+
+def _check_elsewhere(what: str, module: str, *arguments: str) -> None:
+    """Run a module in a process of its own; what it says last is why a policy is refused."""
     root = str(Path(__file__).resolve().parents[2])
     paths = os.pathsep.join(filter(None, (root, os.environ.get('PYTHONPATH', ''))))
-    check = subprocess.run(
-        [sys.executable, '-m', 'vla_humanoid_control.models.checkpoint', str(folder)],
-        env={**os.environ, 'PYTHONPATH': paths}, capture_output=True, text=True, errors='replace',
-        check=False)
+    check = subprocess.run([sys.executable, '-m', module, *arguments],
+                           env={**os.environ, 'PYTHONPATH': paths}, capture_output=True, text=True,
+                           errors='replace', check=False)
     if check.returncode:
         said = check.stderr.strip().splitlines() or [f'status {check.returncode}']
-        raise UserError(said[-1] if check.returncode == 2 else
-                        f'Checkpoint {folder} cannot be checked ({said[-1]}). Run make setup, or '
-                        'train or copy the checkpoint again.')
+        raise UserError(said[-1] if check.returncode == EXIT_USER_ERROR else
+                        f'{what} cannot be checked ({said[-1]}). Run make setup, or train or copy '
+                        'it again.')

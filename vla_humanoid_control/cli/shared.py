@@ -1,0 +1,28 @@
+"""Arguments that several verbs have in common."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+
+def add_policy(parser: argparse.ArgumentParser, default: str = 'default') -> None:
+    """Declare `--policy`, and the name that it had before."""
+    parser.add_argument('--policy', default=default, metavar='WHAT',
+                        help='its name (vla policies lists them), the folder of a checkpoint, or '
+                             'module:name of a class of your own (default: the one that comes '
+                             'with the package)')
+    parser.add_argument('--checkpoint', action=_FormerName, dest='policy', default=default,
+                        help=argparse.SUPPRESS)
+
+
+class _FormerName(argparse.Action):
+    """An option that is called otherwise now."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace,
+                 values: str | Sequence[Any] | None, option: str | None = None) -> None:
+        print(f'{option} is called --{self.dest} now, and goes with the next release.',
+              file=sys.stderr)
+        setattr(namespace, self.dest, values)
