@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.figures import Summary, summarise
-from vla_humanoid_control.interfaces import CHUNK_DT_S, Policy
+from vla_humanoid_control.control.robot_policy import RobotPolicy
+from vla_humanoid_control.interfaces import CHUNK_DT_S
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
@@ -23,8 +24,8 @@ from vla_humanoid_control.types import (
     GatedProposal,
     ImuReading,
     JointReading,
-    Observation,
     Proposal,
+    RobotObservation,
     SafetyState,
     ScanReading,
 )
@@ -49,14 +50,14 @@ def record_turn(robot: RobotSpec, count: int) -> list[NDArray[np.uint8]]:
         world.close()
 
 
-def forward_pass(policy: Policy, robot: RobotSpec, frames: Sequence[NDArray[np.uint8]],
+def forward_pass(policy: RobotPolicy, robot: RobotSpec, frames: Sequence[NDArray[np.uint8]],
                  instruction: str, count: int) -> Summary:
-    """`Policy.infer` back to back, and nothing else, after some passes that are not counted."""
+    """`infer` back to back, and nothing else, after some passes that are not counted."""
     policy.reset(instruction)
     camera = policy.spec.cameras[0]
     durations = []
     for number in range(count + 10):
-        seen = Observation(number, {camera: frames[number % len(frames)]}, robot.home,
+        seen = RobotObservation(number, {camera: frames[number % len(frames)]}, robot.home,
                            CHUNK_DT_S * number)
         began_ns = time.perf_counter_ns()
         policy.infer(seen)

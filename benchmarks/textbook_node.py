@@ -21,7 +21,7 @@ from std_msgs.msg import String
 
 from vla_humanoid_control.policy.registry import DEFAULT_POLICY, load_policy
 from vla_humanoid_control.robot.reader import load_robot
-from vla_humanoid_control.types import Observation
+from vla_humanoid_control.types import RobotObservation
 
 QUEUE = 10
 
@@ -74,7 +74,7 @@ class TextbookNode(Node):  # type: ignore[misc]  # rclpy has no types
         """Run inference, publish what comes out."""
         if self.image is None or self.joints is None or not self.instruction:
             return
-        observation = Observation(self.image_stamp_ns, {'head': self.image}, self.joints,
+        observation = RobotObservation(self.image_stamp_ns, {'head': self.image}, self.joints,
                                   time.monotonic() - self.began_s, self.travelled)
         action = self.policy.infer(observation).actions[0]
         twist = Twist()

@@ -5,24 +5,24 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scripted_robot import ScriptedRobot
 
 from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig
 from vla_humanoid_control.control.controller import Controller, ControllerConfig
 from vla_humanoid_control.control.task import TaskConfig
 from vla_humanoid_control.perception.frames import FrameLimits
 from vla_humanoid_control.pipeline import Pipeline
-from vla_humanoid_control.policy.scripted import ScriptedPolicy
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
 from vla_humanoid_control.support.geometry import advance
 from vla_humanoid_control.types import (
-    ActionChunk,
     Command,
     ImuReading,
     JointReading,
-    Observation,
     OdometryReading,
+    RobotChunk,
+    RobotObservation,
     SafetyState,
     ScanReading,
     TaskState,
@@ -32,13 +32,13 @@ ROBOT = load_robot('humanoid')
 DT_S = 0.02
 
 
-class Recorder(ScriptedPolicy):
+class Recorder(ScriptedRobot):
     """The scripted policy; keeps what it was given, and can be told to misbehave."""
 
     def __init__(self) -> None:
         super().__init__(ROBOT)
         self.wordings: list[str] = []
-        self.seen: list[Observation] = []
+        self.seen: list[RobotObservation] = []
         self.confidence: float | None = None
         self.error: BaseException | None = None
 
@@ -46,13 +46,13 @@ class Recorder(ScriptedPolicy):
         super().reset(instruction)
         self.wordings.append(instruction)
 
-    def infer(self, observation: Observation) -> ActionChunk:
+    def infer(self, observation: RobotObservation) -> RobotChunk:
         self.seen.append(observation)
         if self.error is not None:
             raise self.error
         chunk = super().infer(observation)
         confidence = chunk.confidence if self.confidence is None else self.confidence
-        return ActionChunk(chunk.channels, chunk.actions, chunk.dt_s, confidence, chunk.progress)
+        return RobotChunk(chunk.channels, chunk.actions, chunk.dt_s, confidence, chunk.progress)
 
 
 class Bench:

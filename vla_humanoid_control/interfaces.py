@@ -1,12 +1,23 @@
-"""The contract that every policy fulfils, whatever computes it."""
+"""The contract that every policy fulfils, whatever computes it, and whatever robot it is for.
+
+    Prompt, Observation ──► Policy ──► ActionChunk
+
+A policy says in its `PolicySpec` what it looks at and what it gives, in terms of its own: roles of
+images, named states, groups of action channels. `policy/embodiment.py` fits it to a robot. A
+policy gives actions, not trust: what may be known of its success comes from signals, of which
+`ActionChunk.evidence` is the raw material.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Literal, Protocol
 
-from vla_humanoid_control.types import ActionChunk, Observation
+import numpy as np
+from numpy.typing import NDArray
 
 CHUNK_DT_S = 0.1
 """Between two rows of the action chunks of our own policies, and between two proposals [s]."""
@@ -14,6 +25,149 @@ CHUNK_HORIZON = 8
 """Rows in an action chunk of our own policies."""
 IMAGE_SIZE = (128, 96)
 """Width and height of the images that our own policies are trained on [px]."""
+JOINTS, TRAVELLED, ELAPSED = 'joints', 'travelled', 'elapsed'
+"""States that every robot has: positions of its joints [rad; m for grippers]; how far the base has
+come since the instruction began, x, y [m], yaw [rad, unwrapped], in the frame of the base at that
+moment; and for how long the instruction has been acted on [s]."""
+CONFIDENCE = 'confidence'
+"""Evidence of a policy that knows by itself how likely it is to succeed, a number in [0, 1]."""
+
+
+class ActionKind(Enum):
+    """What the channels of a group mean, and in which unit.
+
+    Attributes:
+        BASE_TWIST: Velocity of the base in its own frame: forward, left, turning left [m/s, m/s,
+            rad/s].
+        JOINT_POSITION: Position targets [rad; m for grippers].
+        JOINT_DELTA: The same, relative to `ActionGroup.relative_to`.
+        GRIPPER: How far grippers are open, 0 closed to 1 open.
+        MODE: 1 where the policy declares the task done, else 0.
+    """
+
+    BASE_TWIST = 'base_twist'
+    JOINT_POSITION = 'joint_position'
+    JOINT_DELTA = 'joint_delta'
+    GRIPPER = 'gripper'
+    MODE = 'mode'
+
+
+@dataclass(frozen=True)
+class ActionGroup:
+    """Neighbouring channels of an action that belong together.
+
+    Attributes:
+        name: Its name, in the policy's own terms.
+        kind: What its channels mean.
+        channels: Their names: joints or base channels of a robot, or names that a mapping file
+            translates.
+        relative_to: Of deltas: what they are added to, the state at the observation, or the row
+            before.
+
+    Raises:
+        ValueError: It makes no sense.
+    """
+
+    name: str
+    kind: ActionKind
+    channels: tuple[str, ...]
+    relative_to: Literal['', 'observation', 'previous_row'] = ''
+
+    def __post_init__(self) -> None:
+        if not self.channels or (self.kind is ActionKind.MODE and len(self.channels) > 1):
+            raise ValueError(f'action group {self.name!r} ({self.kind.value}) has '
+                             f'{len(self.channels)} channels')
+        if (self.kind is ActionKind.JOINT_DELTA) != bool(self.relative_to):
+            raise ValueError(f'action group {self.name!r} is {self.kind.value}, relative to '
+                             f'{self.relative_to or "nothing"}: deltas, and only they, are '
+                             "relative to 'observation' or 'previous_row'")
+
+
+@dataclass(frozen=True)
+class ActionSpace:
+    """The D channels of an action, and when the H rows of a chunk are meant for.
+
+    Attributes:
+        groups: Of channels, in their order.
+        horizon: Rows in a chunk, H.
+        dt_s: Time between two rows [s].
+
+    Raises:
+        ValueError: It makes no sense.
+    """
+
+    groups: tuple[ActionGroup, ...]
+    horizon: int
+    dt_s: float
+
+    def __post_init__(self) -> None:
+        _check_unique('action group', [g.name for g in self.groups])
+        if self.horizon < 1 or not 0.0 < self.dt_s < math.inf:
+            raise ValueError(f'an action space needs one row or more and a time between them, got '
+                             f'{self.horizon} rows every {self.dt_s} s')
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of all D channels, in order."""
+        return tuple(c for group in self.groups for c in group.channels)
+
+    def columns(self, name: str) -> slice:
+        """Where the channels of a group are; KeyError if there is none of that name."""
+        first = 0
+        for group in self.groups:
+            if group.name == name:
+                return slice(first, first + len(group.channels))
+            first += len(group.channels)
+        raise KeyError(name)
+
+
+@dataclass(frozen=True)
+class ImageFeature:
+    """Images that a policy looks at.
+
+    Attributes:
+        role: What it calls the camera.
+        size: Width and height [px].
+        fit: How an image of another shape comes to that size: stretched, padded with black, or cut
+            to its middle.
+        times_s: At which times relative to the observation, rising to 0 [s]. Before the task
+            began, the first image stands in.
+
+    Raises:
+        ValueError: It makes no sense.
+    """
+
+    role: str
+    size: tuple[int, int]
+    fit: Literal['stretch', 'pad', 'crop'] = 'stretch'
+    times_s: tuple[float, ...] = (0.0,)
+
+    def __post_init__(self) -> None:
+        if min(self.size) < 1 or self.fit not in ('stretch', 'pad', 'crop'):
+            raise ValueError(f'image {self.role!r} has size {self.size} and fit {self.fit!r}')
+        _check_times(self.role, self.times_s)
+
+
+@dataclass(frozen=True)
+class StateFeature:
+    """A state that a policy is told, such as `JOINTS`.
+
+    Attributes:
+        name: What it is.
+        channels: Names of its D values: of joints those that a robot, or a mapping file, has.
+        times_s: As in `ImageFeature`.
+
+    Raises:
+        ValueError: It makes no sense.
+    """
+
+    name: str
+    channels: tuple[str, ...]
+    times_s: tuple[float, ...] = (0.0,)
+
+    def __post_init__(self) -> None:
+        _check_unique(f'channel of state {self.name!r}', self.channels)
+        _check_times(self.name, self.times_s)
 
 
 @dataclass(frozen=True)
@@ -21,43 +175,124 @@ class PolicySpec:
     """What a policy needs and gives.
 
     Attributes:
-        cameras: Names of the cameras that it looks through.
-        image_size: Width and height that it resizes images to [px].
-        joint_names: Order of `Observation.joint_positions` that it expects.
-        channels: Names of the D action channels that it gives.
-        horizon: Rows in a chunk, H.
-        dt_s: Time between two rows [s].
+        images, states: What it is shown.
+        actions: What it gives.
+        rate_hz: How often it wants to be asked [Hz].
+        latency_s: How long it takes to answer, at most but for rare cases [s].
+        gives: Names of the evidence beside its actions.
+
+    Raises:
+        ValueError: It makes no sense.
     """
 
-    cameras: tuple[str, ...]
-    image_size: tuple[int, int]
-    joint_names: tuple[str, ...]
-    channels: tuple[str, ...]
-    horizon: int
-    dt_s: float
+    images: tuple[ImageFeature, ...]
+    states: tuple[StateFeature, ...]
+    actions: ActionSpace
+    rate_hz: float = 1.0 / CHUNK_DT_S
+    latency_s: float = 0.1
+    gives: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        _check_unique('image', [i.role for i in self.images])
+        _check_unique('state', [s.name for s in self.states])
+        for name in ('rate_hz', 'latency_s'):
+            if not 0.0 < getattr(self, name) < math.inf:
+                raise ValueError(f'{name} must be greater than 0, got {getattr(self, name)}')
 
 
-class UnreadableError(ValueError):
+@dataclass(frozen=True)
+class Prompt:
+    """What a policy is asked for.
+
+    Attributes:
+        text: In plain English.
+        images: Images that belong to the text, such as a goal: name to RGB uint8 [H, W, 3].
+    """
+
+    text: str
+    images: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a policy sees at one moment: what its `PolicySpec` asks for, and nothing else.
+
+    Attributes:
+        stamp_ns: Time at which the newest images were taken, in the robot's clock [ns].
+        images: Role to RGB images, uint8 [T, H, W, 3], oldest first.
+        state: Name to values, float64 [T, D], oldest first.
+    """
+
+    stamp_ns: int
+    images: Mapping[str, NDArray[np.uint8]]
+    state: Mapping[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class ActionChunk:
+    """A policy's answer to one observation: the next H actions.
+
+    Attributes:
+        actions: float32 [H, D]; row h is meant for `stamp_ns + h * dt_s`.
+        progress: How far the task has come, in [0, 1]; near 1 means that it is done. None where
+            the policy does not know.
+        evidence: What else it says of them, by the names in `PolicySpec.gives`.
+    """
+
+    actions: NDArray[np.float32]
+    progress: float | None = None
+    evidence: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+
+class PolicyError(Exception):
+    """A policy cannot answer; `str(error)` says why, for people.
+
+    Attributes:
+        fatal: Whether trying again with the same words is pointless.
+        retry_after_s: How long to wait before asking it again [s].
+    """
+
+    def __init__(self, reason: str, fatal: bool = False, retry_after_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.fatal = fatal
+        self.retry_after_s = retry_after_s
+
+
+class UnreadableError(PolicyError):
     """A policy cannot read an instruction; trying again with the same words is pointless."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, fatal=True)
 
 
 class Policy(Protocol):
-    """A Vision-Language-Action policy: `reset` with words, then `infer` on each observation."""
+    """A Vision-Language-Action policy: `reset` with a prompt, then `infer` on observations.
+
+    It is used by one thread at a time, which may block for as long as `spec.latency_s` says.
+    """
 
     spec: PolicySpec
 
-    def reset(self, instruction: str) -> None:
-        """Begin a new instruction, in plain English.
+    def reset(self, prompt: Prompt) -> None:
+        """Begin a new instruction.
 
         Raises:
             UnreadableError: It cannot be read to its end. Nothing of it is acted on.
+            PolicyError: The policy is not to be had now.
         """
 
     def infer(self, observation: Observation) -> ActionChunk:
-        """Actions for the next `spec.horizon` steps. May take long; never called in a callback."""
+        """Actions for the next rows.
+
+        Raises:
+            PolicyError: There is no answer.
+        """
+
+    def close(self) -> None:
+        """Let go of everything. Called once, when it is used no more."""
 
 
-def reading_problem(policy: Policy) -> Callable[[str], str]:
+def reading_problem(policy: object) -> Callable[[str], str]:
     """What says why a policy cannot read a text; for policies that read any, always empty.
 
     A policy that cannot has a method `unreadable(text) -> str` for it, which may be called from
@@ -65,3 +300,14 @@ def reading_problem(policy: Policy) -> Callable[[str], str]:
     """
     found: Callable[[str], str] | None = getattr(policy, 'unreadable', None)
     return (lambda text: '') if found is None else found
+
+
+def _check_unique(what: str, names: tuple[str, ...] | list[str]) -> None:
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ValueError(f'{what} {", ".join(sorted(twice))} is there twice')
+
+
+def _check_times(name: str, times_s: tuple[float, ...]) -> None:
+    if not times_s or times_s[-1] != 0.0 or list(times_s) != sorted(set(times_s)):
+        raise ValueError(f'{name!r} has times {times_s}: they must rise to 0')

@@ -12,7 +12,7 @@ from vla_humanoid_control import types as t
 from vla_humanoid_control.confidence.gate import ConfidenceGate
 from vla_humanoid_control.control.controller import Controller
 from vla_humanoid_control.control.inference import Inference, Outcome
-from vla_humanoid_control.interfaces import Policy
+from vla_humanoid_control.control.robot_policy import RobotPolicy
 from vla_humanoid_control.language.intake import Instruction, Rejection
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
 
@@ -30,7 +30,7 @@ class Pipeline:
     """
 
     controller: Controller
-    policy: Policy
+    policy: RobotPolicy
     gate: ConfidenceGate
     safety: SafetySupervisor
     latency_s: float = 0.0

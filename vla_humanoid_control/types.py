@@ -1,6 +1,6 @@
 """What the stages exchange. Frozen, with shape, dtype and unit on every field.
 
-    Observation --Policy--> ActionChunk --ChunkPlayback--> Proposal --ConfidenceGate-->
+    RobotObservation --Policy--> RobotChunk --ChunkPlayback--> Proposal --ConfidenceGate-->
     GatedProposal --SafetySupervisor--> Command
 """
 
@@ -20,7 +20,7 @@ CONTROL_PERIOD_S = 0.02
 
 
 @dataclass(frozen=True)
-class Observation:
+class RobotObservation:
     """What a policy may see at one moment.
 
     Attributes:
@@ -113,7 +113,7 @@ class OdometryReading:
 
 
 @dataclass(frozen=True)
-class ActionChunk:
+class RobotChunk:
     """A policy's answer to one observation: the next H actions.
 
     Attributes:

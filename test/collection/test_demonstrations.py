@@ -11,7 +11,7 @@ from vla_humanoid_control.collection.demonstrations import Collector
 from vla_humanoid_control.data.shards import ShardSet, find_shards
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.types import Observation
+from vla_humanoid_control.types import RobotObservation
 
 ROBOT = load_robot('humanoid')
 
@@ -67,7 +67,7 @@ class StandStill:
     def begin(self, key, seed):
         self.begun.append(key)
 
-    def act(self, observation: Observation):
+    def act(self, observation: RobotObservation):
         self.seen.append(observation)
         return np.zeros(3), {j.name: j.home for j in ROBOT.controlled}
 

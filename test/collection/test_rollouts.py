@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scripted_robot import ScriptedRobot
 
 from vla_humanoid_control.collection import rollouts as recording
 from vla_humanoid_control.collection.rollouts import (
@@ -10,10 +11,9 @@ from vla_humanoid_control.collection.rollouts import (
     RolloutShard,
 )
 from vla_humanoid_control.data.shards import ShardSet, find_shards
-from vla_humanoid_control.policy.scripted import ScriptedPolicy
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.tasks.task import Task
-from vla_humanoid_control.types import ActionChunk, Observation
+from vla_humanoid_control.types import RobotChunk, RobotObservation
 
 ROBOT = load_robot('humanoid')
 
@@ -22,7 +22,7 @@ ROBOT = load_robot('humanoid')
 def recorded(tmp_path_factory):
     """Three episodes of the scripted policy, saved and read again as training does."""
     folder = tmp_path_factory.mktemp('rollouts')
-    policy = ScriptedPolicy(ROBOT)
+    policy = ScriptedRobot(ROBOT)
     *_, (count, shard) = RolloutRecorder(ROBOT, policy, 'train').shard(1, 3)
     assert count == 3
     shard.save(folder / 'shard_00000', policy, 'train', 1)
@@ -41,9 +41,9 @@ def test_every_frame_is_kept_with_the_outcome_of_its_episode(recorded):
 
 
 def test_success_is_kept_as_it_came(tmp_path):
-    policy = ScriptedPolicy(ROBOT)
+    policy = ScriptedRobot(ROBOT)
     policy.reset('turn left')
-    seen = Observation(5, {'head': np.zeros((96, 128, 3), np.uint8)}, ROBOT.home)
+    seen = RobotObservation(5, {'head': np.zeros((96, 128, 3), np.uint8)}, ROBOT.home)
     shard = RolloutShard()
     for success in (True, False):
         shard.add('turn:left', 'turn left', success, [(seen, policy.infer(seen))] * 2,
@@ -55,8 +55,8 @@ def test_success_is_kept_as_it_came(tmp_path):
 
 
 def test_recording_changes_nothing_and_takes_once():
-    plain, watched = ScriptedPolicy(ROBOT), RecordingPolicy(ScriptedPolicy(ROBOT))
-    seen = Observation(1, {'head': np.zeros((96, 128, 3), np.uint8)}, ROBOT.home)
+    plain, watched = ScriptedRobot(ROBOT), RecordingPolicy(ScriptedRobot(ROBOT))
+    seen = RobotObservation(1, {'head': np.zeros((96, 128, 3), np.uint8)}, ROBOT.home)
     plain.reset('turn left')
     watched.reset('turn left')
     np.testing.assert_array_equal(plain.infer(seen).actions, watched.infer(seen).actions)
@@ -74,7 +74,7 @@ def test_what_is_recorded_belongs_to_the_words_that_it_was_inferred_under(
     """Regression: the walk before a stop was kept under the words of the stop, as a success."""
     monkeypatch.setattr(recording, '_draw_task', lambda rng: Task('stop'))
     monkeypatch.setattr(recording, 'rehearsed', lambda key, split: [words])
-    policy = Listening(ScriptedPolicy(ROBOT))
+    policy = Listening(ScriptedRobot(ROBOT))
     *_, (_, shard) = RolloutRecorder(ROBOT, policy, 'val').shard(3, 2)
     own = [o for heard, o in policy.heard if heard != 'walk forward']
     assert any(heard == 'walk forward' for heard, _ in policy.heard)
@@ -90,14 +90,17 @@ def test_what_is_recorded_belongs_to_the_words_that_it_was_inferred_under(
 class Listening:
     """A policy that notes under which words it was asked."""
 
-    def __init__(self, policy: ScriptedPolicy) -> None:
+    def __init__(self, policy: ScriptedRobot) -> None:
         self.spec, self._policy, self._words = policy.spec, policy, ''
-        self.heard: list[tuple[str, Observation]] = []
+        self.heard: list[tuple[str, RobotObservation]] = []
 
     def reset(self, instruction: str) -> None:
         self._words = instruction
         self._policy.reset(instruction)
 
-    def infer(self, observation: Observation) -> ActionChunk:
+    def close(self) -> None:
+        self._policy.close()
+
+    def infer(self, observation: RobotObservation) -> RobotChunk:
         self.heard.append((self._words, observation))
         return self._policy.infer(observation)

@@ -7,25 +7,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scripted_robot import ScriptedRobot
 
 from vla_humanoid_control.control.controller import NEWS_S, Controller, ControllerConfig
 from vla_humanoid_control.control.inference import Outcome, Request
 from vla_humanoid_control.control.task import TaskConfig
 from vla_humanoid_control.perception.frames import FrameLimits
-from vla_humanoid_control.policy.scripted import ScriptedPolicy
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.types import (
-    ActionChunk,
     Fault,
     JointReading,
-    Observation,
     OdometryReading,
     Proposal,
+    RobotChunk,
+    RobotObservation,
     SafetyState,
 )
 
 ROBOT = load_robot('humanoid')
-POLICY = ScriptedPolicy(ROBOT)
+POLICY = ScriptedRobot(ROBOT)
 HOME = {j.name: j.home for j in ROBOT.joints}
 STOP = 'emergency stop (topic)'
 
@@ -79,14 +79,14 @@ class Bench:
         assert request is not None
         return request
 
-    def answer(self, request: Request, chunk: ActionChunk | None, error: str = '') -> None:
+    def answer(self, request: Request, chunk: RobotChunk | None, error: str = '') -> None:
         self.controller.on_outcome(Outcome(request, chunk, error, False, 0.01), self.now_s)
 
-    def chunk(self, **other: Any) -> ActionChunk:
+    def chunk(self, **other: Any) -> RobotChunk:
         actions = np.zeros((POLICY.spec.horizon, len(POLICY.spec.channels)), np.float32)
         given = {'channels': POLICY.spec.channels, 'actions': actions, 'dt_s': POLICY.spec.dt_s,
                  'confidence': 0.9, 'progress': 0.1, **other}
-        return ActionChunk(**given)
+        return RobotChunk(**given)
 
 
 def test_a_command_is_inferred_from_the_next_frame_and_proposed_when_answered() -> None:
@@ -292,7 +292,7 @@ def test_the_way_is_measured_where_the_robot_has_odometry() -> None:
         bench.controller.on_twist(np.array([0.3, 0.0, 0.0]), bench.now_s)
         bench.wait(0.1)
     bench.see()
-    observation: Observation = bench.request().observation
+    observation: RobotObservation = bench.request().observation
     assert not observation.travelled.any()
 
 

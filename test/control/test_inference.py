@@ -9,34 +9,39 @@ import numpy as np
 import pytest
 
 from vla_humanoid_control.control.inference import InferenceWorker, Outcome, Request
-from vla_humanoid_control.interfaces import PolicySpec, UnreadableError
-from vla_humanoid_control.types import ActionChunk, Observation
+from vla_humanoid_control.control.robot_policy import ControlSpec
+from vla_humanoid_control.interfaces import UnreadableError
+from vla_humanoid_control.types import RobotChunk, RobotObservation
 
 
 class Policy:
     """Waits for permission, then answers or raises."""
 
-    spec = PolicySpec((), (1, 1), (), ('base/linear_x',), 1, 0.1)
+    spec = ControlSpec((), (1, 1), (), ('base/linear_x',), 1, 0.1)
 
     def __init__(self) -> None:
         self.may_go = threading.Event()
         self.may_go.set()
+        self.closed = threading.Event()
         self.wordings: list[str] = []
         self.error: Exception | None = None
 
     def reset(self, instruction: str) -> None:
         self.wordings.append(instruction)
 
-    def infer(self, observation: Observation) -> ActionChunk:
+    def close(self) -> None:
+        self.closed.set()
+
+    def infer(self, observation: RobotObservation) -> RobotChunk:
         self.may_go.wait(10.0)
         if self.error:
             raise self.error
-        return ActionChunk(self.spec.channels, np.zeros((1, 1), np.float32), 0.1, 1.0,
+        return RobotChunk(self.spec.channels, np.zeros((1, 1), np.float32), 0.1, 1.0,
                            observation.elapsed_s)
 
 
 def request(generation: int, wording: str = 'go') -> Request:
-    return Request(generation, wording, Observation(generation, {}, np.zeros(0)))
+    return Request(generation, wording, RobotObservation(generation, {}, np.zeros(0)))
 
 
 class Bench:

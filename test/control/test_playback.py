@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from vla_humanoid_control.control.playback import ChunkPlayback
-from vla_humanoid_control.interfaces import PolicySpec
-from vla_humanoid_control.types import ActionChunk
+from vla_humanoid_control.control.robot_policy import ControlSpec
+from vla_humanoid_control.types import RobotChunk
 
-SPEC = PolicySpec(('head',), (96, 96), ('neck_yaw',), ('base/linear_x', 'neck_yaw'), 3, 0.1)
+SPEC = ControlSpec(('head',), (96, 96), ('neck_yaw',), ('base/linear_x', 'neck_yaw'), 3, 0.1)
 MS = 1_000_000
 
 
-def chunk(rows: list[list[float]], channels: tuple[str, ...] = SPEC.channels) -> ActionChunk:
-    return ActionChunk(channels, np.array(rows, dtype=np.float32), 0.1, 0.9, 0.1)
+def chunk(rows: list[list[float]], channels: tuple[str, ...] = SPEC.channels) -> RobotChunk:
+    return RobotChunk(channels, np.array(rows, dtype=np.float32), 0.1, 0.9, 0.1)
 
 
 def test_nothing_before_a_chunk_and_after_its_horizon() -> None:
@@ -66,7 +66,7 @@ def test_a_clock_that_jumps_back_leaves_no_chunk_of_the_future() -> None:
 @pytest.mark.parametrize('bad', [
     chunk([[1, 1]] * 2), chunk([[1, 1, 1]] * 3), chunk([[np.nan, 1]] * 3),
     chunk([[1, np.inf]] * 3), chunk([[1, 1]] * 3, ('neck_yaw', 'base/linear_x'))])
-def test_a_chunk_that_does_not_fit_is_refused_whole(bad: ActionChunk) -> None:
+def test_a_chunk_that_does_not_fit_is_refused_whole(bad: RobotChunk) -> None:
     playback = ChunkPlayback(SPEC)
     with pytest.raises(ValueError):
         playback.add(bad, 0)

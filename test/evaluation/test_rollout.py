@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scripted_robot import ScriptedRobot
 
 from vla_humanoid_control.confidence.gate import GateConfig
 from vla_humanoid_control.evaluation.report import (
@@ -22,10 +23,9 @@ from vla_humanoid_control.evaluation.report import (
 from vla_humanoid_control.evaluation.rollout import EpisodeResult, Rollout
 from vla_humanoid_control.evaluation.suite import Episode
 from vla_humanoid_control.pipeline import Pipeline
-from vla_humanoid_control.policy.scripted import ScriptedPolicy
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.tasks.task import Task
-from vla_humanoid_control.types import ActionChunk, Command, Observation, SafetyState
+from vla_humanoid_control.types import Command, RobotChunk, RobotObservation, SafetyState
 
 ROBOT = load_robot('humanoid')
 GATE = GateConfig(open_threshold=0.6, close_threshold=0.45, min_dwell_s=0.0)
@@ -33,7 +33,7 @@ GATE = GateConfig(open_threshold=0.6, close_threshold=0.45, min_dwell_s=0.0)
 
 @pytest.fixture(scope='module')
 def rollout() -> Iterator[Rollout]:
-    runner = Rollout(ROBOT, ScriptedPolicy(ROBOT))
+    runner = Rollout(ROBOT, ScriptedRobot(ROBOT))
     yield runner
     runner.close()
 
@@ -86,7 +86,7 @@ def test_out_of_scope_in_words_that_negate_counts_as_held(rollout: Rollout) -> N
     assert result.success and result.acted is False and result.held_s == 0.0
 
 
-class _ShortReader(ScriptedPolicy):
+class _ShortReader(ScriptedRobot):
     """Reads 15 characters."""
 
     def unreadable(self, text: str) -> str:
@@ -128,7 +128,7 @@ class _NearATable(Rollout):
 
 def test_an_episode_counts_slow_and_stop_as_the_topics_show_them() -> None:
     """From SLOW to STOP was not counted in process, and was through the graph."""
-    runner = _NearATable(ROBOT, ScriptedPolicy(ROBOT))
+    runner = _NearATable(ROBOT, ScriptedRobot(ROBOT))
     try:
         outcome = runner.run(episode('look left', 'gesture:look_left'))
     finally:
@@ -137,29 +137,29 @@ def test_an_episode_counts_slow_and_stop_as_the_topics_show_them() -> None:
     assert outcome.safety_interventions == runner.seen - math.ceil(runner.seen / 3)
 
 
-class _Hesitant(ScriptedPolicy):
+class _Hesitant(ScriptedRobot):
     """Reaches the goal, but never says that it is done."""
 
-    def infer(self, observation: Observation) -> ActionChunk:
+    def infer(self, observation: RobotObservation) -> RobotChunk:
         chunk = super().infer(observation)
-        return ActionChunk(chunk.channels, chunk.actions, chunk.dt_s, chunk.confidence, 0.5)
+        return RobotChunk(chunk.channels, chunk.actions, chunk.dt_s, chunk.confidence, 0.5)
 
 
-class _Broken(ScriptedPolicy):
-    def infer(self, observation: Observation) -> ActionChunk:
+class _Broken(ScriptedRobot):
+    def infer(self, observation: RobotObservation) -> RobotChunk:
         raise RuntimeError('no such weight')
 
 
-class _NotANumber(ScriptedPolicy):
-    def infer(self, observation: Observation) -> ActionChunk:
+class _NotANumber(ScriptedRobot):
+    def infer(self, observation: RobotObservation) -> RobotChunk:
         chunk = super().infer(observation)
-        return ActionChunk(chunk.channels, np.full_like(chunk.actions, np.nan), chunk.dt_s, 0.9, 0)
+        return RobotChunk(chunk.channels, np.full_like(chunk.actions, np.nan), chunk.dt_s, 0.9, 0)
 
 
 @pytest.mark.parametrize(('policy', 'says'), [
     (_Hesitant, 'not declared done.*though it was reached'), (_Broken, 'no such weight'),
     (_NotANumber, 'not finite')])
-def test_what_is_no_success_says_why(policy: type[ScriptedPolicy], says: str) -> None:
+def test_what_is_no_success_says_why(policy: type[ScriptedRobot], says: str) -> None:
     runner = Rollout(ROBOT, policy(ROBOT))
     try:
         result = runner.run(episode('look left', 'gesture:look_left'))
@@ -312,13 +312,13 @@ def broken(kind: str, instruction: str = 'walk forward', key: str = 'move:forwar
     return Episode('e', instruction, Task.from_key(key), 3, kind)
 
 
-class _Careful(ScriptedPolicy):
+class _Careful(ScriptedRobot):
     """Has no confidence in a black image."""
 
-    def infer(self, observation: Observation) -> ActionChunk:
+    def infer(self, observation: RobotObservation) -> RobotChunk:
         chunk = super().infer(observation)
         sees = all(image.any() for image in observation.images.values())
-        return chunk if sees else ActionChunk(chunk.channels, chunk.actions, chunk.dt_s, 0.0,
+        return chunk if sees else RobotChunk(chunk.channels, chunk.actions, chunk.dt_s, 0.0,
                                               chunk.progress)
 
 

@@ -7,10 +7,17 @@ from dataclasses import replace
 
 import numpy as np
 
+from vla_humanoid_control.interfaces import (
+    CONFIDENCE,
+    ELAPSED,
+    TRAVELLED,
+    ActionChunk,
+    Observation,
+    Prompt,
+)
 from vla_humanoid_control.nodes import vla_controller
 from vla_humanoid_control.policy import registry
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
-from vla_humanoid_control.types import ActionChunk, Observation
 
 KEYWORDS = ('nan', 'infinite', 'dimension', 'thousand', 'alternate', 'explode', 'memory', 'hang',
             'doubt', 'boast', 'mumble', 'endless')
@@ -24,22 +31,25 @@ class FaultyPolicy(ScriptedPolicy):
 
     WELL_S = 0.6
 
-    def reset(self, instruction: str) -> None:
+    def reset(self, prompt: Prompt) -> None:
+        instruction = prompt.text
         self._fault = next((w for w in KEYWORDS if w in instruction), '')
         self._seconds = 0.8 if 'briefly' in instruction else 10.0
         self._told = False
-        super().reset('walk forward' if self._fault else instruction)
+        super().reset(Prompt('walk forward') if self._fault else prompt)
 
     def infer(self, observation: Observation) -> ActionChunk:
         if self._fault == 'endless':
-            return super().infer(replace(observation, travelled=np.zeros(3)))
+            return super().infer(replace(observation, state={
+                **observation.state, TRAVELLED: np.zeros((1, 3))}))
         chunk = super().infer(observation)
-        if not self._fault or observation.elapsed_s < self.WELL_S:
+        elapsed_s = float(observation.state[ELAPSED][-1, 0])
+        if not self._fault or elapsed_s < self.WELL_S:
             return chunk
         if not self._told:  # the same clock as the tests'
             self._told = True
             print(f'misbehaves at {time.monotonic():.6f}', flush=True)
-        return self._misbehave(chunk, observation.elapsed_s)
+        return self._misbehave(chunk, elapsed_s)
 
     def _misbehave(self, chunk: ActionChunk, elapsed_s: float) -> ActionChunk:
         actions = chunk.actions
@@ -52,7 +62,7 @@ class FaultyPolicy(ScriptedPolicy):
             return chunk
         if self._fault in ('doubt', 'boast', 'mumble'):
             confidence = {'doubt': float('nan'), 'boast': 7.0, 'mumble': 0.05}[self._fault]
-            return replace(chunk, confidence=confidence)
+            return replace(chunk, evidence={CONFIDENCE: np.array(confidence)})
         sign = 1 if int(elapsed_s * 10) % 2 else -1
         return replace(chunk, actions={
             'nan': np.full_like(actions, np.nan), 'infinite': np.full_like(actions, np.inf),

@@ -15,7 +15,6 @@ import yaml
 from vla_humanoid_control.cli.main import main as vla
 from vla_humanoid_control.confidence.score import subsets
 from vla_humanoid_control.data.shards import ShardSet, find_shards
-from vla_humanoid_control.interfaces import PolicySpec
 from vla_humanoid_control.learning import confidence_stage
 from vla_humanoid_control.learning.augment import AugmentConfig
 from vla_humanoid_control.learning.confidence_stage import (
@@ -30,12 +29,13 @@ from vla_humanoid_control.models.checkpoint import (
     save_checkpoint,
 )
 from vla_humanoid_control.models.config import load_model_config
+from vla_humanoid_control.models.spec import ModelSpec
 from vla_humanoid_control.models.transforms import Statistics
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.tasks.phrasings import rehearsed
 
 ROBOT = load_robot('humanoid')
-SPEC = PolicySpec(('head',), (128, 96), ROBOT.joint_names, ROBOT.action_channels, 8, 0.1)
+SPEC = ModelSpec(('head',), (128, 96), ROBOT.joint_names, ROBOT.action_channels, 8, 0.1)
 
 
 @pytest.fixture(scope='module')

@@ -15,10 +15,9 @@ from vla_humanoid_control.confidence.gate import LOWEST_THRESHOLD
 from vla_humanoid_control.confidence.score import SIGNALS, subsets
 from vla_humanoid_control.learning import train
 from vla_humanoid_control.models.checkpoint import load_checkpoint
-from vla_humanoid_control.policy.native import CheckpointPolicy
-from vla_humanoid_control.policy.registry import gate_config
+from vla_humanoid_control.policy.registry import gate_config, load_policy
 from vla_humanoid_control.robot.reader import load_robot
-from vla_humanoid_control.types import Observation
+from vla_humanoid_control.types import RobotObservation
 
 ROBOT = load_robot('humanoid')
 
@@ -45,10 +44,10 @@ def test_the_losses_fall_and_validation_is_logged(trained: Path) -> None:
 
 
 def test_the_checkpoint_runs_as_a_policy(trained: Path) -> None:
-    policy = CheckpointPolicy.load(trained / 'checkpoint', ROBOT)
+    policy = load_policy(str(trained / 'checkpoint'), ROBOT)
     policy.reset('Walk over to the crimson crate!')
     image = np.full((480, 640, 3), 110, np.uint8)
-    chunk = policy.infer(Observation(5, {'head': image}, ROBOT.home))
+    chunk = policy.infer(RobotObservation(5, {'head': image}, ROBOT.home))
     assert chunk.actions.shape == (8, 22) and chunk.actions.dtype == np.float32
     assert np.isfinite(chunk.actions).all()
     assert 0 <= chunk.confidence <= 1 and 0 <= chunk.progress <= 1
@@ -151,10 +150,10 @@ def test_the_confidence_head_learns_which_rollouts_succeed(
     gate = gate_config(str(tmp_path / 'checkpoint'))
     assert gate.open_threshold == pytest.approx(
         max(LOWEST_THRESHOLD, together['threshold']), abs=1e-6)
-    policy = CheckpointPolicy.load(tmp_path / 'checkpoint', ROBOT)
+    policy = load_policy(str(tmp_path / 'checkpoint'), ROBOT)
     policy.reset('turn left')
     image = np.full((96, 128, 3), 200, np.uint8)
-    chunk = policy.infer(Observation(0, {'head': image}, ROBOT.home))
+    chunk = policy.infer(RobotObservation(0, {'head': image}, ROBOT.home))
     assert set(chunk.signals) == set(SIGNALS)
     assert all(0 <= v <= 1 for v in (chunk.confidence, *chunk.signals.values()))
 

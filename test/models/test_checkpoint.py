@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from vla_humanoid_control.interfaces import PolicySpec, UnreadableError
+from vla_humanoid_control.interfaces import Observation, Prompt, UnreadableError
 from vla_humanoid_control.models.checkpoint import (
     Checkpoint,
     build_model,
@@ -21,14 +21,15 @@ from vla_humanoid_control.models.checkpoint import (
     save_checkpoint,
 )
 from vla_humanoid_control.models.config import load_model_config
+from vla_humanoid_control.models.spec import ModelSpec
 from vla_humanoid_control.models.transforms import Statistics
 from vla_humanoid_control.policy.native import CheckpointPolicy
+from vla_humanoid_control.policy.registry import load_policy
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.types import Observation
 
 ROBOT = load_robot('humanoid')
-SPEC = PolicySpec(('head',), (128, 96), ROBOT.joint_names, ROBOT.action_channels, 8, 0.1)
+SPEC = ModelSpec(('head',), (128, 96), ROBOT.joint_names, ROBOT.action_channels, 8, 0.1)
 
 
 def a_checkpoint() -> Checkpoint:
@@ -98,29 +99,38 @@ def test_a_damaged_checkpoint_is_refused(folder: Path, spoil: Callable[[Path], o
 def test_a_checkpoint_for_another_robot_is_refused(folder: Path) -> None:
     armless = replace(ROBOT, joints=tuple(j for j in ROBOT.joints if 'elbow' not in j.name))
     with pytest.raises(UserError, match='left_elbow'):
-        CheckpointPolicy.load(folder, armless)
+        load_policy(str(folder), armless)
+
+
+def seen(image: np.ndarray) -> Observation:
+    return Observation(0, {'head': image}, {
+        'joints': ROBOT.home[None], 'travelled': np.zeros((1, 3)), 'elapsed': np.zeros((1, 1))})
 
 
 def test_the_policy_refuses_observations_of_another_shape(folder: Path) -> None:
-    policy = CheckpointPolicy.load(folder, ROBOT)
-    image = np.zeros((96, 128, 3), np.uint8)
+    policy = CheckpointPolicy.load(folder)
+    image = np.zeros((1, 96, 128, 3), np.uint8)
+    good = seen(image)
     with pytest.raises(RuntimeError, match='reset'):
-        policy.infer(Observation(0, {'head': image}, ROBOT.home))
-    policy.reset('stop')
-    with pytest.raises(ValueError, match='lacks camera'):
-        policy.infer(Observation(0, {'wrist': image}, ROBOT.home))
-    with pytest.raises(ValueError, match='joint positions'):
-        policy.infer(Observation(0, {'head': image}, ROBOT.home[:5]))
-    with pytest.raises(ValueError, match='image'):
-        policy.infer(Observation(0, {'head': image[..., 0]}, ROBOT.home))
+        policy.infer(good)
+    policy.reset(Prompt('stop'))
+    with pytest.raises(ValueError, match="lacks camera 'head'"):
+        policy.infer(replace(good, images={'wrist': image}))
+    with pytest.raises(ValueError, match=r"state 'joints' is .* must be .*1, 31"):
+        policy.infer(replace(good, state={**good.state, 'joints': ROBOT.home[None, :5]}))
+    with pytest.raises(ValueError, match="lacks state 'travelled'"):
+        policy.infer(replace(good, state={'joints': good.state['joints']}))
+    with pytest.raises(ValueError, match="camera 'head' is uint8"):
+        policy.infer(replace(good, images={'head': image[..., 0]}))
+    policy.infer(good)
 
 
 def test_any_script_is_answered_and_what_is_too_long_to_read_refused(folder: Path) -> None:
     """Regression: of a long text the policy read the beginning, and acted on it."""
-    policy = CheckpointPolicy.load(folder, ROBOT)
+    policy = CheckpointPolicy.load(folder)
     with pytest.raises(UnreadableError, match='longer'):
-        policy.reset('go ' * 5000)
+        policy.reset(Prompt('go ' * 5000))
     for text in ('', 'プリーズ \x00 go 🙂'):
-        policy.reset(text)
-        chunk = policy.infer(Observation(0, {'head': np.zeros((48, 64, 3), np.uint8)}, ROBOT.home))
+        policy.reset(Prompt(text))
+        chunk = policy.infer(seen(np.zeros((1, 96, 128, 3), np.uint8)))
         assert np.isfinite(chunk.actions).all()

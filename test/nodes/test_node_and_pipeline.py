@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from scripted_robot import ScriptedRobot
 
 pytest.importorskip('rclpy')
 pytest.importorskip('mujoco')
@@ -25,7 +26,6 @@ from vla_humanoid_control.evaluation.suite import Episode
 from vla_humanoid_control.nodes import vla_controller
 from vla_humanoid_control.nodes.vla_controller import VlaController
 from vla_humanoid_control.pipeline import Pipeline
-from vla_humanoid_control.policy.scripted import ScriptedPolicy
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.ros import messages
 from vla_humanoid_control.state_text import safety_line
@@ -70,7 +70,7 @@ class Recorder(Rollout):
 class Worker:
     """In the place of the inference thread: its answer is fetched when the recording says so."""
 
-    def __init__(self, policy: ScriptedPolicy) -> None:
+    def __init__(self, policy: ScriptedRobot) -> None:
         self._inference, self._outcome = Inference(policy), None
 
     def submit(self, request: Request) -> None:
@@ -122,7 +122,7 @@ def as_message(name: str, arguments: tuple[Any, ...]) -> tuple[str, Any]:
 
 def test_one_recorded_sequence_gives_the_same_proposals(node: VlaController,
                                                         monkeypatch: pytest.MonkeyPatch) -> None:
-    recorder = Recorder(ROBOT, ScriptedPolicy(ROBOT), latency_s=LATENCY_S)
+    recorder = Recorder(ROBOT, ScriptedRobot(ROBOT), latency_s=LATENCY_S)
     try:
         result = recorder.run(Episode('e', 'walk forward', Task.from_key('move:forward'), 3))
     finally:
@@ -133,10 +133,10 @@ def test_one_recorded_sequence_gives_the_same_proposals(node: VlaController,
     clock = SimpleNamespace(now_s=0.0)
     monkeypatch.setattr(vla_controller, 'time', SimpleNamespace(monotonic=lambda: clock.now_s))
     monkeypatch.setattr(node, 'now_ns', lambda: int(clock.now_s * 1e9))
-    monkeypatch.setattr(node, '_worker', Worker(ScriptedPolicy(ROBOT)))
+    monkeypatch.setattr(node, '_worker', Worker(ScriptedRobot(ROBOT)))
     monkeypatch.setattr(node._proposals, 'publish', sent.append)
     hear = {s.topic_name: s.callback for s in node.subscriptions}
-    node.controller = Controller(ScriptedPolicy(ROBOT).spec, ROBOT, **node._settings.values)
+    node.controller = Controller(ScriptedRobot(ROBOT).spec, ROBOT, **node._settings.values)
     for name, arguments in recorder.calls:
         clock.now_s = arguments[-1]
         if name == 'tick':

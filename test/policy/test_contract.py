@@ -11,13 +11,20 @@ import numpy as np
 import pytest
 
 from vla_humanoid_control.cli.main import main as vla
-from vla_humanoid_control.interfaces import UnreadableError
-from vla_humanoid_control.policy.contract import check_contract
+from vla_humanoid_control.interfaces import (
+    CONFIDENCE,
+    ActionChunk,
+    Observation,
+    Policy,
+    Prompt,
+    UnreadableError,
+)
+from vla_humanoid_control.policy.contract import Verdict, check_contract
+from vla_humanoid_control.policy.embodiment import Embodiment, FittedPolicy
 from vla_humanoid_control.policy.registry import check_policy, load_policy, policy_names
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.types import ActionChunk, Observation
 
 ROBOT = load_robot('humanoid')
 _SOURCE = """
@@ -61,14 +68,14 @@ def test_a_policy_of_ones_own_is_found_checked_and_used(what: str, mine: Path) -
     check_policy(what, ROBOT)
     policy = load_policy(what, ROBOT)
     policy.reset('walk forward')
-    assert type(policy).__name__ == 'Mine'
+    assert type(policy.policy).__name__ == 'Mine'
     assert policy_names()['mine'] == 'mine_of_a_test:Mine, of mine'
 
 
 @pytest.mark.parametrize(('what', 'why'), [
     ('mine_of_a_test:Broken', r'OSError: no weights \(.*mine_of_a_test\.py:9\)'),
     ('mine_of_a_test:Absent', 'AttributeError'), ('no_such_module:Mine', 'ModuleNotFoundError'),
-    ('mine_of_a_test:nothing', 'gave a int, which has no spec, reset, infer'),
+    ('mine_of_a_test:nothing', 'gave a int, which has no spec, reset, infer, close'),
     ('mine_of_a_test:Careless', 'not finite')])
 def test_what_cannot_be_used_is_refused_with_the_reason(what: str, why: str, mine: Path) -> None:
     with pytest.raises(UserError, match=why):
@@ -85,6 +92,10 @@ def test_two_packages_that_give_one_name_are_told_apart(mine: Path) -> None:
         load_policy('mine', ROBOT)
 
 
+def verdict_on(policy: Policy) -> Verdict:
+    return check_contract(FittedPolicy(policy, Embodiment.fit(policy.spec, ROBOT)), ROBOT)
+
+
 class _Faulty(ScriptedPolicy):
     def __init__(self, spoil: Callable[[ActionChunk, Observation], object]) -> None:
         super().__init__(ROBOT)
@@ -95,35 +106,29 @@ class _Faulty(ScriptedPolicy):
 
 
 def _confident(chunk: ActionChunk, _: Observation) -> ActionChunk:
-    return ActionChunk(chunk.channels, chunk.actions, chunk.dt_s, 1.5, chunk.progress)
-
-
-def _paint(chunk: ActionChunk, seen: Observation) -> ActionChunk:
-    next(iter(seen.images.values()))[0] = 0
-    return chunk
+    return ActionChunk(chunk.actions, chunk.progress, {CONFIDENCE: np.array(1.5)})
 
 
 @pytest.mark.parametrize(('spoil', 'why'), [
     (lambda chunk, _: None, 'NoneType instead of a chunk'),
-    (lambda chunk, _: ActionChunk(chunk.channels, chunk.actions[:1], chunk.dt_s, 0.5, 0.5),
-     'shape'),
-    (_confident, 'confidence 1.5, must lie in'), (_paint, 'read-only')])
+    (lambda chunk, _: ActionChunk(chunk.actions[:1]), 'shape'),
+    (_confident, 'confidence 1.5, must lie in')])
 def test_each_fault_is_named_once(spoil: Callable[[ActionChunk, Observation], object], why: str
                                   ) -> None:
-    verdict = check_contract(_Faulty(spoil), ROBOT)
+    verdict = verdict_on(_Faulty(spoil))
     assert sum(why in problem for problem in verdict.problems) in (1, 3)  # once, or an instruction
     assert len(verdict.problems) in (1, 3)
 
 
 def test_a_policy_that_reads_nothing_is_refused() -> None:
     class Mute(ScriptedPolicy):
-        def reset(self, instruction: str) -> None:
+        def reset(self, prompt: Prompt) -> None:
             raise UnreadableError('in French only')
-    assert 'reads none of' in check_contract(Mute(ROBOT), ROBOT).problems[0]
+    assert 'reads none of' in verdict_on(Mute(ROBOT)).problems[0]
 
 
 def test_a_good_one_has_no_problem_and_a_duration() -> None:
-    verdict = check_contract(ScriptedPolicy(ROBOT), ROBOT)
+    verdict = verdict_on(ScriptedPolicy(ROBOT))
     assert not verdict.problems and np.isfinite(verdict.slowest_s)
 
 

@@ -21,7 +21,7 @@ ROBOT = load_robot('humanoid')
 
 
 def test_a_name_gives_its_policy() -> None:
-    assert isinstance(load_policy('scripted', ROBOT), ScriptedPolicy)
+    assert isinstance(load_policy('scripted', ROBOT).policy, ScriptedPolicy)
 
 
 def test_an_unknown_name_is_refused_and_the_known_ones_are_listed() -> None:

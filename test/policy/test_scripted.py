@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from vla_humanoid_control.control.dead_reckoning import DeadReckoning
+from vla_humanoid_control.interfaces import Observation, Prompt
 from vla_humanoid_control.policy.scripted import ScriptedPolicy, understand
 from vla_humanoid_control.robot.reader import load_robot
-from vla_humanoid_control.types import BASE_CHANNELS, Observation
+from vla_humanoid_control.types import BASE_CHANNELS
 
 ROBOT = load_robot('humanoid')
 
@@ -22,20 +23,26 @@ def test_understands_whole_sentences_only(text: str, meaning: tuple[str, str] | 
     assert understand(text) == meaning
 
 
+def seen(elapsed_s: float, travelled: np.ndarray | None = None) -> Observation:
+    way = np.zeros(3) if travelled is None else travelled
+    return Observation(int(elapsed_s * 1e9), {}, {
+        'travelled': way[None], 'elapsed': np.array([[elapsed_s]])})
+
+
 def carry_out(text: str, limit_s: float = 20.0) -> tuple[np.ndarray, float, float]:
     """Travelled [3], last progress and time, following the first row at 10 Hz."""
     policy, odometer, now_s = ScriptedPolicy(ROBOT), DeadReckoning(ROBOT.command_timeout_s), 0.0
-    policy.reset(text)
+    policy.reset(Prompt(text))
     while now_s < limit_s:
-        chunk = policy.infer(Observation(int(now_s * 1e9), {}, ROBOT.home, now_s,
-                                         odometer.travelled(now_s)))
-        assert chunk.actions.shape == (policy.spec.horizon, len(policy.spec.channels))
+        chunk = policy.infer(seen(now_s, odometer.travelled(now_s)))
+        actions = policy.spec.actions
+        assert chunk.actions.shape == (actions.horizon, len(actions.channels))
         assert np.isfinite(chunk.actions).all()
         odometer.on_command(chunk.actions[0, :len(BASE_CHANNELS)].astype(float), now_s)
-        if chunk.progress >= 0.95:
+        if (chunk.progress or 0.0) >= 0.95:
             break
-        now_s += policy.spec.dt_s
-    return odometer.travelled(now_s), chunk.progress, now_s
+        now_s += actions.dt_s
+    return odometer.travelled(now_s), chunk.progress or 0.0, now_s
 
 
 @pytest.mark.parametrize(('text', 'axis', 'least', 'most'), [
@@ -60,9 +67,9 @@ def test_gestures_take_their_time_and_stand_still(text: str) -> None:
 
 def test_unknown_words_are_not_confident_and_move_nothing() -> None:
     policy = ScriptedPolicy(ROBOT)
-    policy.reset('file my taxes')
-    chunk = policy.infer(Observation(0, {}, ROBOT.home))
-    assert chunk.confidence < 0.2
+    policy.reset(Prompt('file my taxes'))
+    chunk = policy.infer(seen(0.0))
+    assert chunk.evidence['confidence'] < 0.2
     assert not chunk.actions[:, :3].any()
     assert chunk.progress == 0.0
 
@@ -70,9 +77,9 @@ def test_unknown_words_are_not_confident_and_move_nothing() -> None:
 def test_targets_are_within_the_limits_of_the_robot() -> None:
     policy = ScriptedPolicy(ROBOT)
     for text in ('wave', 'raise left hand', 'raise right hand', 'look up', 'look down'):
-        policy.reset(text)
+        policy.reset(Prompt(text))
         for elapsed_s in np.arange(0.0, 6.0, 0.1):
-            rows = policy.infer(Observation(0, {}, ROBOT.home, float(elapsed_s))).actions
+            rows = policy.infer(seen(float(elapsed_s))).actions
             for column, joint in enumerate(ROBOT.controlled, start=3):
                 assert (rows[:, column] >= joint.lower - 1e-6).all(), (text, joint.name)
                 assert (rows[:, column] <= joint.upper + 1e-6).all(), (text, joint.name)

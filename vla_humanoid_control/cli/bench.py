@@ -147,19 +147,15 @@ def _untrained(folder: Path, robot: Any) -> Path:
     import numpy as np
     import torch
 
-    from vla_humanoid_control.interfaces import (
-        CHUNK_DT_S,
-        CHUNK_HORIZON,
-        IMAGE_SIZE,
-        PolicySpec,
-    )
+    from vla_humanoid_control.interfaces import CHUNK_DT_S, CHUNK_HORIZON, IMAGE_SIZE
     from vla_humanoid_control.models.checkpoint import Checkpoint, build_model, save_checkpoint
     from vla_humanoid_control.models.config import load_model_config
+    from vla_humanoid_control.models.spec import ModelSpec
     from vla_humanoid_control.models.transforms import Statistics
     torch.manual_seed(0)
     config = load_model_config('default')
-    spec = PolicySpec(('head',), IMAGE_SIZE, robot.joint_names, robot.action_channels,
-                      CHUNK_HORIZON, CHUNK_DT_S)
+    spec = ModelSpec(('head',), IMAGE_SIZE, robot.joint_names, robot.action_channels,
+                     CHUNK_HORIZON, CHUNK_DT_S)
     joints, channels = len(spec.joint_names), len(spec.channels)
     home = np.array([0.0] * 3 + [j.home for j in robot.controlled], np.float32)
     statistics = Statistics(robot.home.astype(np.float32), np.ones(joints, np.float32), home,

@@ -1,7 +1,8 @@
 """`vla policies`: which policies there are; with `check`, whether one does what the graph needs.
 
-A policy is checked without a robot: it is loaded for each robot file, shown images of noise, and
-what it gives is looked at as the graph does. 0 if it fits a robot and fulfils the contract.
+A policy is checked without a robot: it is fitted to each robot file, shown images of nothing in
+particular, and what it gives is looked at as the graph does. 0 if it fits a robot and fulfils the
+contract.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from vla_humanoid_control.policy.registry import load_policy
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.tasks.phrasings import phrasings
-from vla_humanoid_control.types import Observation
+from vla_humanoid_control.types import BASE_CHANNELS, RobotObservation
 
 
 class PolicyDriver:
@@ -23,8 +23,9 @@ class PolicyDriver:
         self._rng = np.random.default_rng(seed)
         self._policy.reset(str(self._rng.choice(phrasings(key, 'train'))))
 
-    def act(self, observation: Observation) -> tuple[NDArray[np.float64], dict[str, float]]:
+    def act(self, observation: RobotObservation) -> tuple[NDArray[np.float64], dict[str, float]]:
         """The first action of the policy's chunk: base twist [3] and joint targets."""
         chunk = self._policy.infer(observation)
-        row = chunk.actions[0].astype(float)
-        return row[:3], dict(zip(chunk.channels[3:], row[3:].tolist()))
+        joints = dict(zip(chunk.channels, chunk.actions[0].astype(float).tolist()))
+        twist = np.array([joints.pop(channel, 0.0) for channel in BASE_CHANNELS])
+        return twist, joints

@@ -37,7 +37,7 @@ from vla_humanoid_control.tasks.vocabulary import (
     TASK_KEYS,
     TURNS,
 )
-from vla_humanoid_control.types import CONTROL_PERIOD_S, Observation
+from vla_humanoid_control.types import CONTROL_PERIOD_S, RobotObservation
 
 
 class Driver(Protocol):
@@ -46,7 +46,7 @@ class Driver(Protocol):
     def begin(self, key: str, seed: int) -> None:
         """Begin the task of that key."""
 
-    def act(self, observation: Observation) -> tuple[NDArray[np.float64], dict[str, float]]:
+    def act(self, observation: RobotObservation) -> tuple[NDArray[np.float64], dict[str, float]]:
         """Base twist [3] and joint targets for an observation."""
 
 
@@ -167,7 +167,7 @@ class Collector:
         if self._driver is None:
             action = self._expert.act(task, observe(self._world, task, elapsed, travelled))
             return action.twist, np.array([action.joints[n] for n in self._controlled])
-        twist, joints = self._driver.act(Observation(
+        twist, joints = self._driver.act(RobotObservation(
             self._world.stamp_ns, {'head': frame}, self._world.joint_positions(), elapsed,
             travelled))
         return twist, np.array([joints[n] for n in self._controlled])

@@ -1,6 +1,6 @@
 """The simulated humanoid as a Gymnasium environment: one episode is one task in a fresh scene.
 
-Observation (a dictionary):
+RobotObservation (a dictionary):
 
     image        uint8 [H, W, 3]   the head camera, RGB
     joints       float64 [J]       joint positions in the order of the robot file [rad; m]

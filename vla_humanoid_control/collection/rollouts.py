@@ -19,20 +19,21 @@ from numpy.typing import NDArray
 
 from vla_humanoid_control.collection.postures import starting_posture
 from vla_humanoid_control.confidence.gate import OPEN_GATE
+from vla_humanoid_control.control.robot_policy import RobotPolicy
 from vla_humanoid_control.control.task import TaskConfig
 from vla_humanoid_control.data.shards import write_shard
 from vla_humanoid_control.evaluation.impaired_view import KINDS
 from vla_humanoid_control.evaluation.rollout import Rollout
 from vla_humanoid_control.evaluation.suite import Episode
-from vla_humanoid_control.interfaces import Policy, reading_problem
+from vla_humanoid_control.interfaces import reading_problem
 from vla_humanoid_control.language.intake import Instruction, parse_command
-from vla_humanoid_control.models.transforms import resize_image
+from vla_humanoid_control.perception.resizing import resize_image
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.layout import sample_layout, scene_rng
 from vla_humanoid_control.tasks.phrasings import rehearsed
 from vla_humanoid_control.tasks.task import Task
 from vla_humanoid_control.tasks.vocabulary import COLOURS, SHAPES, TASK_KEYS, keys_of
-from vla_humanoid_control.types import ActionChunk, Observation
+from vla_humanoid_control.types import RobotChunk, RobotObservation
 
 IMPAIRED_SHARE = {'train': 0.35, 'val': 0.13}
 """Of the episodes, whose view is bad. To learn from they are where a policy fails at what it could
@@ -52,14 +53,14 @@ class RecordingPolicy:
         spec: The policy's.
     """
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: RobotPolicy) -> None:
         self.spec = policy.spec
         self._policy = policy
         self._instruction = ''
-        self._seen: list[tuple[str, Observation, ActionChunk]] = []
+        self._seen: list[tuple[str, RobotObservation, RobotChunk]] = []
 
     def reset(self, instruction: str) -> None:
-        """See `Policy`."""
+        """See `RobotPolicy`."""
         self._policy.reset(instruction)
         self._instruction = instruction
 
@@ -67,13 +68,17 @@ class RecordingPolicy:
         """See `interfaces.reading_problem`."""
         return reading_problem(self._policy)(text)
 
-    def infer(self, observation: Observation) -> ActionChunk:
-        """See `Policy`."""
+    def infer(self, observation: RobotObservation) -> RobotChunk:
+        """See `RobotPolicy`."""
         chunk = self._policy.infer(observation)
         self._seen.append((self._instruction, observation, chunk))
         return chunk
 
-    def take(self, instruction: str | None = None) -> list[tuple[Observation, ActionChunk]]:
+    def close(self) -> None:
+        """See `RobotPolicy`."""
+        self._policy.close()
+
+    def take(self, instruction: str | None = None) -> list[tuple[RobotObservation, RobotChunk]]:
         """Every observation with its answer since the last `take`; all of them are forgotten.
 
         Args:
@@ -94,7 +99,7 @@ class RolloutShard:
     texts: list[str] = field(default_factory=list)
 
     def add(self, key: str, text: str, success: bool,
-            seen: list[tuple[Observation, ActionChunk]], image_size: tuple[int, int]) -> None:
+            seen: list[tuple[RobotObservation, RobotChunk]], image_size: tuple[int, int]) -> None:
         """Append one episode."""
         episode = len(self.texts)
         self.texts.append(text)
@@ -110,7 +115,7 @@ class RolloutShard:
             self.frames.append(resize_image(next(iter(observation.images.values())), image_size))
             self.joints.append(observation.joint_positions)
 
-    def save(self, path: Path, policy: Policy, split: str, seed: int) -> None:
+    def save(self, path: Path, policy: RobotPolicy, split: str, seed: int) -> None:
         """Write the shard."""
         spec = policy.spec
         write_shard(path, self.frames, self.joints, self.columns, {
@@ -123,7 +128,8 @@ class RolloutShard:
 class RolloutRecorder:
     """Records episodes of one policy. One recorder a process."""
 
-    def __init__(self, robot: RobotSpec, policy: Policy, split: Literal['train', 'val']) -> None:
+    def __init__(self, robot: RobotSpec, policy: RobotPolicy, split: Literal['train', 'val']
+                 ) -> None:
         """Make one; the words are those of `phrasings.rehearsed`."""
         self._split: Literal['train', 'val'] = split
         self._robot = robot

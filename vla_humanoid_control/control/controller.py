@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from vla_humanoid_control.control.inference import Outcome, Request
 from vla_humanoid_control.control.playback import ChunkPlayback
 from vla_humanoid_control.control.rest import Stillness
+from vla_humanoid_control.control.robot_policy import ControlSpec
 from vla_humanoid_control.control.senses import Senses
 from vla_humanoid_control.control.task import TaskConfig, TaskManager
-from vla_humanoid_control.interfaces import CHUNK_DT_S, PolicySpec
+from vla_humanoid_control.interfaces import CHUNK_DT_S
 from vla_humanoid_control.language.intake import Instruction, Rejection, parse_command
 from vla_humanoid_control.perception.frames import FrameLimits
 from vla_humanoid_control.robot.spec import RobotSpec
@@ -33,11 +34,11 @@ from vla_humanoid_control.state_text import safety_line
 from vla_humanoid_control.support.bounds import bounded, check_bounds
 from vla_humanoid_control.types import (
     Action,
-    ActionChunk,
     Fault,
     JointReading,
     OdometryReading,
     Proposal,
+    RobotChunk,
     SafetyState,
 )
 
@@ -92,13 +93,13 @@ class Controller:
         is_due: Whether the next frame is inferred from.
     """
 
-    def __init__(self, spec: PolicySpec, robot: RobotSpec, config: ControllerConfig,
+    def __init__(self, spec: ControlSpec, robot: RobotSpec, config: ControllerConfig,
                  frames: FrameLimits, task: TaskConfig,
                  unreadable: Callable[[str], str] = lambda text: '') -> None:
         self.spec = spec
         self.task = TaskManager(task, Stillness.of(spec.channels, robot), unreadable)
         self.senses = Senses(spec, robot, frames)
-        self.chunk: ActionChunk | None = None
+        self.chunk: RobotChunk | None = None
         self.fault = self.command_problem = ''
         self.counts = dict.fromkeys(('commands', 'commands_rejected', 'joint_states_rejected',
                                      'inferences', 'results_discarded', 'hangs'), 0)

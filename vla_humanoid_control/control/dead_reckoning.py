@@ -11,7 +11,7 @@ _MOVING = 0.02  # a base that is told less is not being told to move [m/s; rad/s
 
 
 class DeadReckoning:
-    """Integrates base commands into `Observation.travelled`, each until the next one comes.
+    """Integrates base commands into `RobotObservation.travelled`, each until the next one comes.
 
     Args:
         command_timeout_s: No command counts for longer; see `RobotSpec.command_timeout_s` [s].

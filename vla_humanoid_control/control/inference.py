@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vla_humanoid_control.interfaces import Policy, UnreadableError
-from vla_humanoid_control.types import ActionChunk, Observation
+from vla_humanoid_control.control.robot_policy import RobotPolicy
+from vla_humanoid_control.interfaces import PolicyError
+from vla_humanoid_control.types import RobotChunk, RobotObservation
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Request:
 
     generation: int
     wording: str
-    observation: Observation
+    observation: RobotObservation
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Outcome:
     """
 
     request: Request
-    chunk: ActionChunk | None
+    chunk: RobotChunk | None
     error: str
     is_fatal: bool
     duration_s: float
@@ -53,7 +54,7 @@ class Inference:
         policy: Used by nothing else from now on.
     """
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: RobotPolicy) -> None:
         self._policy = policy
         self._generation: int | None = None
 
@@ -69,10 +70,16 @@ class Inference:
             error = 'the policy gave no chunk' if chunk is None else ''
         except (Exception, SystemExit) as caught:
             self._generation = None
-            error = str(caught) if isinstance(caught, UnreadableError) else \
+            error = str(caught) if isinstance(caught, PolicyError) else \
                 f'{type(caught).__name__}: {caught}'[:200]
             is_fatal = _is_hopeless(caught)
         return Outcome(request, chunk, error, is_fatal, time.monotonic() - began_s)
+
+    def close(self) -> None:
+        """Let go of the policy."""
+        self._policy.close()
+
+
 class InferenceWorker:
     """One request at a time; `take` gives its outcome.
 
@@ -81,7 +88,7 @@ class InferenceWorker:
         on_outcome: Called from that thread when `take` has something to give.
     """
 
-    def __init__(self, policy: Policy, on_outcome: Callable[[], None]) -> None:
+    def __init__(self, policy: RobotPolicy, on_outcome: Callable[[], None]) -> None:
         self._inference = Inference(policy)
         self._on_outcome = on_outcome
         self._condition = threading.Condition()
@@ -123,17 +130,18 @@ class InferenceWorker:
             with self._condition:
                 self._condition.wait_for(lambda: self._request is not None or self._closing)
                 if self._closing:
-                    return
+                    break
                 request, self._request = self._request, None
             assert request is not None
             outcome = self._inference.run(request)
             with self._condition:
                 self._outcome, self._is_busy = outcome, False
             self._on_outcome()
+        self._inference.close()
 
 
 def _is_hopeless(error: BaseException) -> bool:
-    """Whether trying again is pointless: no memory, or an instruction that cannot be read."""
+    """Whether trying again is pointless: no memory, or the policy says so."""
     # torch.cuda.OutOfMemoryError derives from RuntimeError; torch need not be here.
-    return isinstance(error, (MemoryError, UnreadableError)) \
-        or 'OutOfMemory' in type(error).__name__
+    return isinstance(error, MemoryError) or 'OutOfMemory' in type(error).__name__ \
+        or (isinstance(error, PolicyError) and error.fatal)

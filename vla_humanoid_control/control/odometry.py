@@ -14,7 +14,7 @@ much [m; rad], has not moved there: its odometry has begun anew, or it was carri
 
 
 class OdometryTrack:
-    """`Observation.travelled` from poses in a fixed frame, which jump when that begins anew.
+    """`RobotObservation.travelled` from poses in a fixed frame, which jump when that begins anew.
 
     Args:
         top_twist: float64 [3], the base's limits: forward, left [m/s], turning left [rad/s].

@@ -9,8 +9,8 @@ from numbers import Real
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.interfaces import PolicySpec
-from vla_humanoid_control.types import BASE_CHANNELS, Action, ActionChunk
+from vla_humanoid_control.control.robot_policy import ControlSpec
+from vla_humanoid_control.types import BASE_CHANNELS, Action, RobotChunk
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,12 @@ class ChunkPlayback:
         m: Weight decay from the oldest prediction to the newest.
     """
 
-    def __init__(self, spec: PolicySpec, m: float = 0.01) -> None:
+    def __init__(self, spec: ControlSpec, m: float = 0.01) -> None:
         self._spec = spec
         self._m = m
         self._chunks: list[_Stamped] = []  # oldest first
 
-    def add(self, chunk: ActionChunk, stamp_ns: int) -> None:
+    def add(self, chunk: RobotChunk, stamp_ns: int) -> None:
         """Take a new chunk, whose row 0 is meant for `stamp_ns`.
 
         Raises:
@@ -87,9 +87,9 @@ class ChunkPlayback:
         self._chunks = []
 
 
-def chunk_problem(chunk: object, spec: PolicySpec) -> str:
+def chunk_problem(chunk: object, spec: ControlSpec) -> str:
     """Why this is no chunk of that policy, whatever it is; empty if it is one."""
-    if not isinstance(chunk, ActionChunk):
+    if not isinstance(chunk, RobotChunk):
         return f'the policy gave {type(chunk).__name__} instead of a chunk'
     for name in ('dt_s', 'confidence', 'progress'):
         value = getattr(chunk, name)

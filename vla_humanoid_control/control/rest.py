@@ -81,7 +81,7 @@ class RestWatch:
 
         Args:
             progress: In [0, 1].
-            action: float32 [D], what it asks for now; see `ActionChunk`.
+            action: float32 [D], what it asks for now; see `RobotChunk`.
             now_s: Steady clock [s].
             threshold: Progress that it must have risen to, from below.
             rest_s: How long it must be at rest [s].

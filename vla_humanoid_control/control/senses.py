@@ -7,15 +7,15 @@ from numpy.typing import NDArray
 
 from vla_humanoid_control.control.dead_reckoning import DeadReckoning
 from vla_humanoid_control.control.odometry import OdometryTrack
-from vla_humanoid_control.interfaces import PolicySpec
+from vla_humanoid_control.control.robot_policy import ControlSpec
 from vla_humanoid_control.perception.frames import FrameLimits, FrameStore
 from vla_humanoid_control.perception.joints import JointStateMerger
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.types import (
     BASE_CHANNELS,
     JointReading,
-    Observation,
     OdometryReading,
+    RobotObservation,
 )
 
 
@@ -37,7 +37,7 @@ class Senses:
         clock_problem: Set from outside: what is wrong with the robot's clock; '' if nothing is.
     """
 
-    def __init__(self, spec: PolicySpec, robot: RobotSpec, limits: FrameLimits) -> None:
+    def __init__(self, spec: ControlSpec, robot: RobotSpec, limits: FrameLimits) -> None:
         self.frames = FrameStore(spec.cameras, limits)
         self.joints_max_age_s = self.odometry_max_age_s = np.inf
         self.base_problem = self.clock_problem = ''
@@ -84,12 +84,12 @@ class Senses:
         problem = blind or self._joints_problem(now_s) or self._way_problem(now_s)
         return problem and (self.clock_problem or problem)
 
-    def observe(self, elapsed_s: float, now_s: float) -> Observation | None:
+    def observe(self, elapsed_s: float, now_s: float) -> RobotObservation | None:
         """What is seen now, so long after the instruction began [s]; None where too little is."""
         if self.problem(now_s):
             return None
         frames, _ = self.frames.matching(now_s)
-        return Observation(
+        return RobotObservation(
             stamp_ns=min(f.stamp_ns for f in frames.values()),
             images={name: f.pixels for name, f in frames.items()},
             joint_positions=self._joints.positions.copy(),

@@ -169,7 +169,7 @@ class TaskManager:
 
         Args:
             progress: In [0, 1].
-            action: float32 [D], what the policy asks for now; see `ActionChunk`.
+            action: float32 [D], what the policy asks for now; see `RobotChunk`.
             now_s: Steady clock [s].
         """
         if not self.is_active:

@@ -7,10 +7,10 @@ import time
 
 import numpy as np
 
-from vla_humanoid_control.interfaces import Policy
+from vla_humanoid_control.control.robot_policy import RobotPolicy
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.types import Observation
+from vla_humanoid_control.types import RobotObservation
 
 INFERENCES = 40
 WARM_UP = 5
@@ -18,7 +18,7 @@ LONGEST_S = 10.0
 """A latency beyond this is refused: no task could be done in time."""
 
 
-def measure_latency_s(policy: Policy, robot: RobotSpec) -> float:
+def measure_latency_s(policy: RobotPolicy, robot: RobotSpec) -> float:
     """Median time of one inference, camera image to chunk, on an otherwise idle process [s].
 
     Args:
@@ -33,7 +33,8 @@ def measure_latency_s(policy: Policy, robot: RobotSpec) -> float:
         images = {camera: noise.integers(0, 256, (2 * height, 2 * width, 3), np.uint8)
                   for camera in policy.spec.cameras}
         positions = np.array([robot.joint(n).home for n in policy.spec.joint_names])
-        observation = Observation(int((index + 1) * policy.spec.dt_s * 1e9), images, positions)
+        stamp_ns = int((index + 1) * policy.spec.dt_s * 1e9)
+        observation = RobotObservation(stamp_ns, images, positions)
         began_s = time.perf_counter()
         policy.infer(observation)
         taken_s.append(time.perf_counter() - began_s)

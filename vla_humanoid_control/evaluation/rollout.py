@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig
 from vla_humanoid_control.control.controller import Controller, ControllerConfig
+from vla_humanoid_control.control.robot_policy import RobotPolicy
 from vla_humanoid_control.control.task import TaskConfig
 from vla_humanoid_control.evaluation.camera_faults import BrokenCamera
 from vla_humanoid_control.evaluation.held import BEYOND_IT, WATCH_S, HoldWatch
 from vla_humanoid_control.evaluation.impaired_view import ImpairedView
 from vla_humanoid_control.evaluation.suite import HELD_FAMILIES, Episode
 from vla_humanoid_control.evaluation.watching import InterventionCounter
-from vla_humanoid_control.interfaces import Policy, reading_problem
+from vla_humanoid_control.interfaces import reading_problem
 from vla_humanoid_control.language.intake import Rejection
 from vla_humanoid_control.perception.frames import FrameLimits
 from vla_humanoid_control.pipeline import Pipeline
@@ -108,7 +109,7 @@ class Rollout:
     """
 
     robot: RobotSpec
-    policy: Policy
+    policy: RobotPolicy
     gate: GateConfig = field(default_factory=GateConfig)
     task: TaskConfig = field(default_factory=TaskConfig)
     safety: SafetyConfig = field(default_factory=SafetyConfig)

@@ -24,7 +24,6 @@ import torch
 from numpy.typing import NDArray
 
 from vla_humanoid_control.data.shards import DataSpec, ShardSet, epoch_batches, find_shards
-from vla_humanoid_control.interfaces import PolicySpec
 from vla_humanoid_control.learning.behaviour_cloning import (
     BcConfig,
     measure,
@@ -42,6 +41,7 @@ from vla_humanoid_control.models.checkpoint import (
     write_atomically,
 )
 from vla_humanoid_control.models.config import load_model_config
+from vla_humanoid_control.models.spec import ModelSpec
 from vla_humanoid_control.models.vla import VlaModel
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.progress import JsonLog, ProgressLine
@@ -111,7 +111,7 @@ class BcRun:
         if self.validation is not None and self.validation.spec != self.train.spec:
             raise UserError('Training and validation shards differ in channels, joints, image '
                             'size or rate. Collect them again for one robot.')
-        self.spec = policy_spec(self.train.spec)
+        self.spec = model_spec(self.train.spec)
         self.bases = sum(c in BASE_CHANNELS for c in self.spec.channels)
         torch.manual_seed(options.seed)
         if options.init_from is None:
@@ -192,9 +192,9 @@ class BcRun:
         self.statistics = load_checkpoint(self.options.output / 'checkpoint').statistics
 
 
-def policy_spec(data: DataSpec) -> PolicySpec:
+def model_spec(data: DataSpec) -> ModelSpec:
     """What a policy trained on such data needs and gives; the camera is `head`."""
-    return PolicySpec(('head',), data.image_size, data.joint_names, data.channels, data.horizon,
+    return ModelSpec(('head',), data.image_size, data.joint_names, data.channels, data.horizon,
                       data.dt_s)
 
 

@@ -19,8 +19,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
-from vla_humanoid_control.interfaces import PolicySpec
 from vla_humanoid_control.models.config import ModelConfig
+from vla_humanoid_control.models.spec import ModelSpec
 from vla_humanoid_control.models.transforms import Statistics
 from vla_humanoid_control.models.vla import VlaModel
 from vla_humanoid_control.support.errors import UserError
@@ -34,11 +34,11 @@ class Checkpoint:
 
     model: VlaModel
     model_config: ModelConfig
-    spec: PolicySpec
+    spec: ModelSpec
     statistics: Statistics
 
 
-def build_model(config: ModelConfig, spec: PolicySpec) -> VlaModel:
+def build_model(config: ModelConfig, spec: ModelSpec) -> VlaModel:
     """A model of the right shape with random weights."""
     return VlaModel(config, spec.image_size, len(spec.joint_names), spec.horizon,
                     len(spec.channels))
@@ -108,7 +108,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     temporary.replace(path)
 
 
-def _description(folder: Path) -> tuple[ModelConfig, PolicySpec, Statistics]:
+def _description(folder: Path) -> tuple[ModelConfig, ModelSpec, Statistics]:
     where = folder / 'config.json'
     try:
         data = json.loads(where.read_text(encoding='utf-8'))
@@ -131,9 +131,9 @@ def _description(folder: Path) -> tuple[ModelConfig, PolicySpec, Statistics]:
     return config, spec, statistics
 
 
-def _spec(data: Any, where: Path) -> PolicySpec:
+def _spec(data: Any, where: Path) -> ModelSpec:
     try:
-        return PolicySpec(
+        return ModelSpec(
             cameras=tuple(data['cameras']),
             image_size=(int(data['image_size'][0]), int(data['image_size'][1])),
             joint_names=tuple(data['joint_names']), channels=tuple(data['channels']),

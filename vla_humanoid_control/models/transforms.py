@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -64,18 +63,6 @@ class Statistics:
             raise UserError(f'Checkpoint statistics {path} are damaged: values must be finite and '
                             'deviations positive. Train or copy the checkpoint again.')
         return result
-
-
-def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resize by area, which keeps small objects: uint8 [H, W, 3] to [height, width, 3].
-
-    Args:
-        image: RGB.
-        size: Width and height [px].
-    """
-    if (image.shape[1], image.shape[0]) == size:
-        return np.ascontiguousarray(image)
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def normalise_images(images: Tensor) -> Tensor:

@@ -7,19 +7,21 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from vla_humanoid_control.control.playback import chunk_problem
-from vla_humanoid_control.interfaces import Policy, UnreadableError
+from vla_humanoid_control.interfaces import UnreadableError
+from vla_humanoid_control.policy.embodiment import FittedPolicy
 from vla_humanoid_control.policy.registry import load_policy
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.support.errors import EXIT_USER_ERROR, UserError
-from vla_humanoid_control.types import ActionChunk, Observation
+from vla_humanoid_control.types import RobotChunk, RobotObservation
 
 INSTRUCTIONS = ('walk forward', 'turn left', 'go to the red box')
-IMAGE_SHAPE = (480, 640, 3)
-"""Of the images that it is shown."""
+IMAGE_SIZE = (640, 480)
+"""Width and height of the images that it is shown [px]."""
 TURNS = 3
 """How often it is asked on each instruction."""
 
@@ -37,11 +39,11 @@ class Verdict:
     slowest_s: float
 
 
-def check_contract(policy: Policy, robot: RobotSpec) -> Verdict:
-    """Ask a policy for actions as the controller would, on images of noise.
+def check_contract(policy: FittedPolicy, robot: RobotSpec) -> Verdict:
+    """Ask a policy for actions as the controller would, on images of blotches of colour.
 
     Args:
-        policy: Loaded for `robot`.
+        policy: Fitted to `robot`.
         robot: Whose cameras, joints and limits it is shown.
     """
     rng = np.random.default_rng(0)
@@ -72,20 +74,21 @@ def check_contract(policy: Policy, robot: RobotSpec) -> Verdict:
     return Verdict(tuple(dict.fromkeys(problems)), max(durations[1:], default=np.nan))
 
 
-def _observation(policy: Policy, robot: RobotSpec, rng: np.random.Generator, turn: int
-                 ) -> Observation:
+def _observation(policy: FittedPolicy, robot: RobotSpec, rng: np.random.Generator, turn: int
+                 ) -> RobotObservation:
     home = dict(zip(robot.joint_names, robot.home.tolist(), strict=True))
-    images = {name: rng.integers(0, 256, IMAGE_SHAPE, np.uint8) for name in policy.spec.cameras}
+    images = {name: np.asarray(cv2.resize(rng.integers(0, 256, (6, 8, 3), np.uint8), IMAGE_SIZE),
+                               np.uint8) for name in policy.spec.cameras}
     joints = np.array([home[name] for name in policy.spec.joint_names])
     for array in (*images.values(), joints):
         array.setflags(write=False)  # others are shown the same
-    return Observation(turn * 100_000_000, images, joints, elapsed_s=0.1 * turn)
+    return RobotObservation(turn * 100_000_000, images, joints, elapsed_s=0.1 * turn)
 
 
-def _chunk_problems(chunk: object, policy: Policy) -> list[str]:
+def _chunk_problems(chunk: object, policy: FittedPolicy) -> list[str]:
     if problem := chunk_problem(chunk, policy.spec):
         return [problem]
-    assert isinstance(chunk, ActionChunk)
+    assert isinstance(chunk, RobotChunk)
     return [f'chunk has {name} {value:g}, must lie in [0, 1]'
             for name in ('confidence', 'progress')
             if not 0 <= (value := float(getattr(chunk, name))) <= 1]

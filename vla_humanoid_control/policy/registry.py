@@ -24,23 +24,24 @@ from typing import Any
 from vla_humanoid_control.confidence.gate import GateConfig
 from vla_humanoid_control.confidence.score import ALPHA, SIGNALS
 from vla_humanoid_control.confidence.thresholds import calibrated_gate
-from vla_humanoid_control.interfaces import Policy, PolicySpec
-from vla_humanoid_control.policy.fit import check_fits, check_robot
+from vla_humanoid_control.interfaces import Policy
+from vla_humanoid_control.models.spec import ModelSpec, policy_spec
+from vla_humanoid_control.policy.embodiment import Embodiment, EmbodimentMap, FittedPolicy
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.support.errors import EXIT_USER_ERROR, UserError
 from vla_humanoid_control.support.resources import resource_path
 
 
-def _checkpoint(folder: Path, robot: RobotSpec, signals: Sequence[str]) -> Policy:
+def _checkpoint(folder: Path, signals: Sequence[str]) -> Policy:
     # Imported when needed: a robot that runs the scripted policy needs no torch.
     from vla_humanoid_control.policy.native import CheckpointPolicy
-    return CheckpointPolicy.load(folder, robot, signals)
+    return CheckpointPolicy.load(folder, signals)
 
 
 NAMED: dict[str, Callable[[RobotSpec, Sequence[str]], Policy]] = {
     'scripted': lambda robot, signals: ScriptedPolicy(robot),
-    'default': lambda robot, signals: _checkpoint(resource_path('checkpoints', 'default'), robot,
+    'default': lambda robot, signals: _checkpoint(resource_path('checkpoints', 'default'),
                                                   signals),
 }
 """Policy name to loader."""
@@ -49,13 +50,15 @@ ENTRY_POINTS = 'vla_humanoid_control.policies'
 """Group of the entry points by which installed packages give policies."""
 
 
-def load_policy(name_or_path: str, robot: RobotSpec, signals: Sequence[str] = SIGNALS) -> Policy:
-    """A policy, ready for `reset`.
+def load_policy(name_or_path: str, robot: RobotSpec, signals: Sequence[str] = SIGNALS,
+                names: EmbodimentMap | None = None) -> FittedPolicy:
+    """A policy, fitted to a robot, ready for `reset`.
 
     Args:
         name_or_path: See the head of this module.
-        robot: The robot that it is to move; its channels and joints must be those of the policy.
+        robot: The robot that it is to move.
         signals: What a checkpoint's confidence is made of, see `confidence/score.py`.
+        names: Which of the robot's names are which of the policy's.
 
     Raises:
         UserError: There is no such policy, it cannot be made, or it does not fit the robot.
@@ -63,11 +66,10 @@ def load_policy(name_or_path: str, robot: RobotSpec, signals: Sequence[str] = SI
     if name_or_path in NAMED:
         policy = NAMED[name_or_path](robot, signals)
     elif Path(name_or_path).is_dir():
-        policy = _checkpoint(Path(name_or_path), robot, signals)
+        policy = _checkpoint(Path(name_or_path), signals)
     else:
         policy = _foreign(name_or_path, robot)
-    check_fits(policy, name_or_path, robot)
-    return policy
+    return FittedPolicy(policy, Embodiment.fit(policy.spec, robot, names, _who(name_or_path)))
 
 
 def policy_names() -> dict[str, str]:
@@ -105,11 +107,11 @@ def check_policy(name_or_path: str, robot: RobotSpec) -> None:
         fields = json.loads(path.read_text(encoding='utf-8'))['policy']
         values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value
                                   for name, value in fields.items()}
-        spec = PolicySpec(**values)
+        spec = policy_spec(ModelSpec(**values))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f'{path} cannot be read ({error}). Give the folder of a checkpoint.') \
             from error
-    check_robot(spec, robot, folder)
+    Embodiment.fit(spec, robot, who=_who(name_or_path))
     _check_elsewhere(f'Checkpoint {folder}', 'vla_humanoid_control.models.checkpoint', str(folder))
 
 
@@ -137,6 +139,12 @@ def gate_config(name_or_path: str, signals: Sequence[str] = SIGNALS, alpha: floa
 
 def _is_ours(name_or_path: str) -> bool:
     return name_or_path in NAMED or Path(name_or_path).is_dir()
+
+
+def _who(name_or_path: str) -> str:
+    """What a policy is called in messages."""
+    return f'Policy {name_or_path!r}' if name_or_path in NAMED or not Path(
+        name_or_path).is_dir() else f'Checkpoint {name_or_path}'
 
 
 def _folder(name_or_path: str) -> Path:
@@ -172,7 +180,7 @@ def _foreign(name: str, robot: RobotSpec) -> Policy:
         place = traceback.extract_tb(error.__traceback__)[-1]
         raise UserError(f'Policy {name!r} ({point.value}) cannot be made: {type(error).__name__}: '
                         f'{error} ({place.filename}:{place.lineno}).') from error
-    missing = [n for n in ('spec', 'reset', 'infer') if not hasattr(made, n)]
+    missing = [n for n in ('spec', 'reset', 'infer', 'close') if not hasattr(made, n)]
     if missing:
         raise UserError(f'Policy {name!r} ({point.value}) gave a {type(made).__name__}, which has '
                         f'no {", ".join(missing)}: see Policy in interfaces.py.')

@@ -12,10 +12,24 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.interfaces import CHUNK_DT_S, CHUNK_HORIZON, PolicySpec
+from vla_humanoid_control.interfaces import (
+    CHUNK_DT_S,
+    CHUNK_HORIZON,
+    CONFIDENCE,
+    ELAPSED,
+    TRAVELLED,
+    ActionChunk,
+    ActionGroup,
+    ActionKind,
+    ActionSpace,
+    Observation,
+    PolicySpec,
+    Prompt,
+    StateFeature,
+)
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.tasks.vocabulary import MOVE_M, MOVES, TURN_RAD, WAVE_S
-from vla_humanoid_control.types import BASE_CHANNELS, ActionChunk, Observation
+from vla_humanoid_control.types import BASE_CHANNELS
 
 MOVE_MPS = 0.3
 TURN_RADPS = 0.6
@@ -55,43 +69,52 @@ class ScriptedPolicy:
     """
 
     def __init__(self, robot: RobotSpec) -> None:
-        self.spec = PolicySpec(
-            cameras=tuple(robot.cameras), image_size=(96, 96), joint_names=robot.joint_names,
-            channels=robot.action_channels, horizon=CHUNK_HORIZON, dt_s=CHUNK_DT_S)
         self._home = {j.name: j.home for j in robot.controlled}
+        groups = [ActionGroup('base', ActionKind.BASE_TWIST, BASE_CHANNELS)]
+        if self._home:
+            groups.append(ActionGroup('joints', ActionKind.JOINT_POSITION, tuple(self._home)))
+        self.spec = PolicySpec(
+            (), (StateFeature(TRAVELLED, ('x', 'y', 'yaw')), StateFeature(ELAPSED, ('seconds',))),
+            ActionSpace(tuple(groups), CHUNK_HORIZON, CHUNK_DT_S), gives=frozenset({CONFIDENCE}))
         self._task: tuple[str, str] | None = None
 
-    def reset(self, instruction: str) -> None:
+    def reset(self, prompt: Prompt) -> None:
         """Begin a new instruction."""
-        self._task = understand(instruction)
+        self._task = understand(prompt.text)
 
     def infer(self, observation: Observation) -> ActionChunk:
         """What the keywords ask for, given how far it went and for how long."""
         rows, progress, known = [], 0.0, self._task is not None
-        for step in range(self.spec.horizon):
-            twist, joints, done = self._act(observation, step * self.spec.dt_s)
+        travelled = observation.state[TRAVELLED][-1]
+        elapsed_s = float(observation.state[ELAPSED][-1, 0])
+        for step in range(self.spec.actions.horizon):
+            ahead_s = step * self.spec.actions.dt_s
+            twist, joints, done = self._act(travelled, elapsed_s, ahead_s)
             known = known and all(name in self._home for name in joints)
             progress = done if step == 0 else progress
             target = {**self._home, **joints}
-            rows.append([*twist, *(target[c] for c in self.spec.channels[len(BASE_CHANNELS):])])
-        return ActionChunk(self.spec.channels, np.array(rows, dtype=np.float32), self.spec.dt_s,
-                           confidence=0.9 if known else 0.05, progress=progress)
+            rows.append([*twist, *(target[c] for c in self._home)])
+        return ActionChunk(np.array(rows, dtype=np.float32), progress,
+                           {CONFIDENCE: np.array(0.9 if known else 0.05)})
 
-    def _act(self, seen: Observation, ahead_s: float
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _act(self, travelled: NDArray[np.float64], elapsed_s: float, ahead_s: float
              ) -> tuple[tuple[float, float, float], dict[str, float], float]:
         """Base twist, joint targets and progress, `ahead_s` after the observation."""
         verb, argument = self._task or ('', '')
-        elapsed_s = seen.elapsed_s + ahead_s
+        elapsed_s += ahead_s
         still = (0.0, 0.0, 0.0)
         if verb == 'move':
             x, y = MOVES[argument]
-            left_m = MOVE_M - (x * seen.travelled[0] + y * seen.travelled[1])
+            left_m = MOVE_M - (x * travelled[0] + y * travelled[1])
             speed = float(np.clip(1.5 * left_m - MOVE_MPS * ahead_s, 0.0, MOVE_MPS))
-            straight = float(np.clip(-seen.travelled[2], -0.3, 0.3))
+            straight = float(np.clip(-travelled[2], -0.3, 0.3))
             return (speed * x, speed * y, straight), {}, _progress(left_m < 0.06, left_m / MOVE_M)
         if verb == 'turn':
             goal = TURN_RAD[argument]
-            left_rad = (goal - seen.travelled[2]) * np.sign(goal)
+            left_rad = (goal - travelled[2]) * np.sign(goal)
             rate = float(np.clip(1.5 * left_rad - TURN_RADPS * ahead_s, 0.0, TURN_RADPS))
             return ((0.0, 0.0, rate * float(np.sign(goal))), {},
                     _progress(left_rad < 0.08, left_rad / abs(goal)))

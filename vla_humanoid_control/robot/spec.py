@@ -82,7 +82,7 @@ class RobotSpec:
     Attributes:
         name: The robot's name.
         mjcf: Path of the kinematic model below `resource/`; None where there is none.
-        joints: All joints, in the order of `Observation.joint_positions`.
+        joints: All joints, in the order of `RobotObservation.joint_positions`.
         base: Limits of the base twist, by channel of `BASE_CHANNELS`.
         footprint_radius_m: Circle around the base that holds the whole robot [m].
         max_tilt_rad: IMU tilt beyond which the robot counts as falling, below `MAX_TILT_RAD`

@@ -61,7 +61,7 @@ class ExpertState:
     Attributes:
         joints: float64 [J], in robot order [rad; m for grippers].
         elapsed_s: Time since the instruction began [s].
-        travelled: float64 [3], see `Observation.travelled`.
+        travelled: float64 [3], see `RobotObservation.travelled`.
         target: The task's object; None for tasks without one, or where it is not in the scene.
     """
 

@@ -1,0 +1,56 @@
+"""What a model was trained for; `config.json` of a checkpoint holds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vla_humanoid_control.confidence.score import SIGNALS
+from vla_humanoid_control.interfaces import (
+    CONFIDENCE,
+    ELAPSED,
+    JOINTS,
+    TRAVELLED,
+    ActionGroup,
+    ActionKind,
+    ActionSpace,
+    ImageFeature,
+    PolicySpec,
+    StateFeature,
+)
+from vla_humanoid_control.types import BASE_CHANNELS
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a model looks at, and what it gives.
+
+    Attributes:
+        cameras: Names of the cameras that it looks through.
+        image_size: Width and height of its images [px].
+        joint_names: The joints that it is told of, in order.
+        channels: Names of the D action channels that it gives: of the base, then joints.
+        horizon: Rows in a chunk, H.
+        dt_s: Time between two rows [s].
+    """
+
+    cameras: tuple[str, ...]
+    image_size: tuple[int, int]
+    joint_names: tuple[str, ...]
+    channels: tuple[str, ...]
+    horizon: int
+    dt_s: float
+
+
+def policy_spec(model: ModelSpec) -> PolicySpec:
+    """What a model needs and gives, as a policy says it."""
+    base = tuple(c for c in model.channels if c in BASE_CHANNELS)
+    joints = tuple(c for c in model.channels if c not in BASE_CHANNELS)
+    groups = [ActionGroup(name, kind, channels) for name, kind, channels in (
+        ('base', ActionKind.BASE_TWIST, base), (JOINTS, ActionKind.JOINT_POSITION, joints))
+        if channels]
+    return PolicySpec(
+        tuple(ImageFeature(camera, model.image_size) for camera in model.cameras),
+        (StateFeature(JOINTS, model.joint_names), StateFeature(TRAVELLED, ('x', 'y', 'yaw')),
+         StateFeature(ELAPSED, ('seconds',))),
+        ActionSpace(tuple(groups), model.horizon, model.dt_s),
+        rate_hz=1.0 / model.dt_s, gives=frozenset({CONFIDENCE, *SIGNALS}))
