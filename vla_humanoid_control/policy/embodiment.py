@@ -265,7 +265,11 @@ class FittedPolicy:
     def __init__(self, policy: Policy, embodiment: Embodiment) -> None:
         self.policy, self.embodiment = policy, embodiment
         self.spec = embodiment.control_spec
-        self.unreadable = reading_problem(policy)
+        self._unreadable = reading_problem(policy)
+
+    def unreadable(self, text: str) -> str:
+        """Why the policy cannot read a text to its end; empty where it can."""
+        return self._unreadable(text)
 
     def reset(self, instruction: str) -> None:
         """Begin a new instruction. Raises PolicyError where the policy cannot."""
