@@ -121,6 +121,29 @@ def test_one_request_at_a_time() -> None:
     assert bench.controller.take_request() is not None
 
 
+def test_a_policy_that_is_away_is_asked_again_when_it_says_so_and_loses_no_retry() -> None:
+    bench = Bench()
+    bench.wait(0.1)
+    bench.say('walk forward')
+    bench.see()
+    bench.controller.take_proposals()
+    outcome = Outcome(bench.request(), None, 'the server is away', False, 0.01, 0.5)
+    bench.controller.on_outcome(outcome, bench.now_s)
+    fault, = bench.controller.take_proposals()
+    assert isinstance(fault, Fault) and fault.reason == 'the server is away'
+    asked_s = bench.now_s
+    bench.wait(0.44)
+    assert bench.controller.take_request() is None
+    assert bench.task == 'HELD: walk forward (the server is away)'
+    assert all(isinstance(p, Fault) for p in bench.controller.take_proposals())
+    bench.wait(0.2)
+    request = bench.request()
+    assert request.wording == 'walk forward' and bench.now_s - asked_s < 0.7
+    bench.answer(request, bench.chunk())
+    assert isinstance(bench.controller.take_proposals()[-1], Proposal)
+    assert bench.controller.task.attempt == 0 and not bench.controller.fault
+
+
 def test_an_answer_to_an_older_command_is_discarded() -> None:
     bench = Bench()
     bench.say('walk forward')

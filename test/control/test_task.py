@@ -228,6 +228,36 @@ def test_policy_errors_retry_at_most_n_times() -> None:
     assert task.reason == 'inference failed: boom'
 
 
+def test_a_policy_that_is_away_holds_and_uses_up_no_retry_until_it_is_back() -> None:
+    task = running(TaskConfig(time_limit_s=30.0, hold_timeout_s=2.0))
+    wording, elapsed_s = task.wording, task.elapsed_s(11.0)
+    for now_s in np.arange(11.0, 21.0, 0.5):
+        task.on_policy_away('the server is away', now_s)
+        task.on_gate(True, '', now_s)  # said before the robot was held
+        task.tick(now_s)
+        assert task.state is TaskState.HELD and task.reason == 'the server is away'
+    assert (task.attempt, task.wording) == (0, wording)
+    task.on_gate(False, 'confidence is low', 21.0)
+    task.on_inference(0.1, STILL, 21.0)
+    assert task.elapsed_s(21.0) == elapsed_s
+    task.tick(22.9)  # the wait for the gate begins with the answer
+    assert task.attempt == 0 and task.reason == 'confidence is low'
+    task.on_gate(True, '', 22.9)
+    assert task.state is TaskState.RUNNING
+
+
+def test_a_policy_that_stays_away_fails_with_the_reason() -> None:
+    task = running(TaskConfig(time_limit_s=5.0))
+    task.on_policy_away('the server is away', 11.0)
+    task.tick(15.1)
+    assert task.state is TaskState.FAILED
+    assert task.reason == 'not done after 5 s: the server is away'
+    task.on_policy_away('the server is away', 16.0)
+    assert task.state is TaskState.FAILED
+    task.command(Instruction('turn left', False), 17.0)
+    assert task.state is TaskState.RUNNING and not task.reason
+
+
 def test_fatal_policy_error_fails_at_once() -> None:
     task = running()
     task.on_policy_error('out of memory', True, 11.0)

@@ -112,6 +112,7 @@ class Controller:
         self._request: Request | None = None
         self._proposals: list[Proposal | Fault] = []
         self._hangs_s = 0.0
+        self._not_before_s = 0.0  # until then the policy is away
         self._latched = ''  # what safety says while an emergency stop is latched
         self._asked_latched: tuple[Instruction, float] | None = None  # command meanwhile, and when
         self.configure(config=config)
@@ -282,6 +283,11 @@ class Controller:
 
     def _use(self, outcome: Outcome, now_s: float) -> None:
         self.counts['inferences'] += 1
+        if outcome.chunk is None and outcome.retry_after_s > 0.0 and not outcome.is_fatal:
+            self.fault = outcome.error
+            self._not_before_s = now_s + outcome.retry_after_s
+            self.task.on_policy_away(outcome.error, now_s)
+            return
         if outcome.chunk is None:
             self.task.on_policy_error(outcome.error, outcome.is_fatal, now_s)
             return
@@ -300,7 +306,7 @@ class Controller:
 
     def _ask(self, now_s: float) -> None:
         wording = self.task.wording
-        if wording is None or self._pending is not None:
+        if wording is None or self._pending is not None or now_s < self._not_before_s:
             return
         observation = self.senses.observe(self.task.elapsed_s(now_s), now_s)
         if observation is not None:

@@ -38,6 +38,7 @@ class Outcome:
         error: Why it failed.
         is_fatal: Whether trying again is pointless; see `_is_hopeless`.
         duration_s: Time it took [s].
+        retry_after_s: How long the policy is away; 0 where it is there, and failed [s].
     """
 
     request: Request
@@ -45,6 +46,7 @@ class Outcome:
     error: str
     is_fatal: bool
     duration_s: float
+    retry_after_s: float = 0.0
 
 
 class Inference:
@@ -61,7 +63,7 @@ class Inference:
     def run(self, request: Request) -> Outcome:
         """Infer. Whatever the policy raises, even `exit()`, becomes an outcome."""
         began_s = time.monotonic()
-        chunk, error, is_fatal = None, '', False
+        chunk, error, is_fatal, retry_after_s = None, '', False, 0.0
         try:
             if request.generation != self._generation:
                 self._policy.reset(request.wording)
@@ -73,7 +75,8 @@ class Inference:
             error = str(caught) if isinstance(caught, PolicyError) else \
                 f'{type(caught).__name__}: {caught}'[:200]
             is_fatal = _is_hopeless(caught)
-        return Outcome(request, chunk, error, is_fatal, time.monotonic() - began_s)
+            retry_after_s = caught.retry_after_s if isinstance(caught, PolicyError) else 0.0
+        return Outcome(request, chunk, error, is_fatal, time.monotonic() - began_s, retry_after_s)
 
     def close(self) -> None:
         """Let go of the policy."""

@@ -92,6 +92,7 @@ class TaskManager:
         self.instruction_id = 0
         self.blind = ''
         self._blocked = ''  # why safety lets no action through
+        self._away = ''  # why the policy does not answer, though it may again
         self._instruction: Instruction | None = None
         self._attempt = 0
         self._wording = ''
@@ -175,6 +176,8 @@ class TaskManager:
         if not self.is_active:
             return
         self._inferred = True
+        if self._away:
+            self._away, self._closed_s = '', now_s
         self._follow_gate(now_s)
         rests = self._rest.take(progress, action, now_s, threshold=self.config.rest_threshold,
                                 rest_s=self.config.rest_s)
@@ -213,12 +216,21 @@ class TaskManager:
         else:
             self._retry(reason, now_s)
 
+    def on_policy_away(self, reason: str, now_s: float) -> None:
+        """The policy does not answer, but may again: hold, and retry nothing until it does."""
+        if not self.is_active:
+            return
+        if self._acting_s is not None:
+            self._pause(now_s)
+        self._away = reason
+        self.state, self.reason = TaskState.HELD, self._held_reason()
+
     def tick(self, now_s: float) -> None:
         """Let time pass: time limit, hold timeout, and a start that does not get going."""
         if not self.is_active:
             return
         waited_s = 0.0 if self._acting_s is not None else now_s - self._closed_s
-        if self._blocked:  # by what no other wording could change
+        if self._blocked or self._away:  # what no other wording could change
             waited_s = min(waited_s, self.config.hold_timeout_s)
         if now_s - self._began_s > self.config.time_limit_s:
             why = f'not done after {self.config.time_limit_s:g} s'
@@ -236,7 +248,7 @@ class TaskManager:
 
     def _follow_gate(self, now_s: float) -> None:
         # A gate still open from the instruction before says nothing about this one.
-        if self._gate_open and self._inferred and not self._blocked:
+        if self._gate_open and self._inferred and not self._blocked and not self._away:
             if self._acting_s is None:
                 self._acting_s = now_s
             self.state, self.reason = TaskState.RUNNING, ''
@@ -247,8 +259,8 @@ class TaskManager:
             self.reason = self._held_reason()
 
     def _held_reason(self) -> str:
-        if self.blind or self._blocked:
-            return self.blind or self._blocked
+        if problem := self.blind or self._blocked or self._away:
+            return problem
         if not self._inferred:
             return 'the policy gave no result'
         return self._gate_reason or 'the confidence gate is closed'
@@ -268,6 +280,7 @@ class TaskManager:
         self.state, self.reason = state, reason
         self._closed_s = now_s
         self._inferred = False
+        self._away = ''
         self._done_count = 0
         self._rest.begin()
 
