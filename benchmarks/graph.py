@@ -60,6 +60,7 @@ class Setting:
     robot_name: str
     robot: RobotSpec
     policy: str
+    embodiment: str
     frames: Sequence[NDArray[np.uint8]]
     instructions: Sequence[str]
     ticks: int
@@ -72,7 +73,8 @@ def measure_graph(setting: Setting) -> GraphFigures:
     Raises:
         UserError: A process died, or the graph did not come up; says where the log is.
     """
-    deployment = Deployment(robot=setting.robot_name, policy=setting.policy, simulated=False,
+    deployment = Deployment(robot=setting.robot_name, policy=setting.policy,
+                            embodiment=setting.embodiment, simulated=False,
                             parameters=_OVERRIDES)
     entries = tuple(replace(e, module='benchmarks.traced_safety') if e.name == 'safety_monitor'
                     else e for e in graph(deployment))

@@ -285,14 +285,15 @@ def soak(given: argparse.Namespace) -> int:
     from vla_humanoid_control.robot.reader import load_robot
     check_folder(given.out, '--out')
     os.environ.update(environment())  # before torch is loaded, which reads from it
-    load_policy(given.policy, load_robot(given.robot))
+    load_policy(given.policy, load_robot(given.robot), embodiment=given.embodiment)
     from vla_humanoid_control.clients.director import Director
     from vla_humanoid_control.graph.domain import claimed_domain
     make_folder(given.out, '--out')
     log = given.out / 'graph.log'
     log.unlink(missing_ok=True)
     cores = os.cpu_count() or 1
-    entries = graph(Deployment(robot=given.robot, policy=given.policy))
+    entries = graph(Deployment(robot=given.robot, policy=given.policy,
+                               embodiment=given.embodiment))
     with claimed_domain() as domain_id:
         os.environ['ROS_DOMAIN_ID'] = str(domain_id)
         with ProcessGroup(entries, log, None) as group, Director(False, group.check) as director:

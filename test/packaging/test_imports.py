@@ -209,3 +209,10 @@ def test_every_declared_dependency_is_used() -> None:
     assert not [where for where, name, for_tests in asked
                 if module_of(name) not in (of_tests if for_tests else of_package)
                 and module_of(name) not in NOT_IMPORTED]
+
+
+def test_only_clients_of_policy_servers_speak_to_a_network() -> None:
+    network = {'aiohttp', 'grpc', 'httpx', 'requests', 'websockets', 'zmq'}
+    wrong = [str(path.relative_to(ROOT)) for path in SOURCES
+             if network & set(imports(path)) and path.parent.name != 'servers']
+    assert not wrong

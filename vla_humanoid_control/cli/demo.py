@@ -79,7 +79,7 @@ def _check(arguments: argparse.Namespace) -> None:
         load_suite(arguments.suite, through_nodes=True)
     check_drawing()
     robot = load_robot(arguments.robot)
-    load_policy(arguments.policy, robot)
+    load_policy(arguments.policy, robot, embodiment=arguments.embodiment)
     World(robot)  # refuses a robot that the simulator lacks
 
 
@@ -141,7 +141,8 @@ def _carry_out(arguments: argparse.Namespace, window: bool) -> int:
         with closing(evaluate(
                 episodes, arguments.robot, arguments.policy,
                 log=arguments.out / 'graph.log', outside_rate_hz=10.0, on_moment=recorder.take,
-                on_episode=announce, namespace=arguments.namespace)) as outcomes:
+                on_episode=announce, namespace=arguments.namespace,
+                embodiment=arguments.embodiment)) as outcomes:
             for episode, result in zip(episodes, outcomes):
                 results.append(result)
                 recorder.trace.spans.append(Span(began_s[0], recorder.now_s(),
@@ -186,6 +187,7 @@ def _interactive(arguments: argparse.Namespace, window: bool) -> int:
     log = arguments.out / 'graph.log'
     log.unlink(missing_ok=True)
     deployment = Deployment(robot=arguments.robot, policy=arguments.policy,
+                            embodiment=arguments.embodiment,
                             namespace=arguments.namespace, parameters={
         'humanoid_sim': {'outside_rate_hz': 10.0, 'scene_seed': arguments.seed}})
     gate = gate_config(arguments.policy)

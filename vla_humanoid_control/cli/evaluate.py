@@ -21,8 +21,8 @@ from vla_humanoid_control.support.outputs import check_file
 from vla_humanoid_control.support.workers import parallel_map
 
 Signals = tuple[str, ...]
-Setup = tuple[str, str, Signals, float]
-"""Robot, policy, confidence signals and alpha."""
+Setup = tuple[str, str, str, Signals, float]
+"""Robot, policy, mapping file, confidence signals and alpha."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,11 +83,11 @@ def run(arguments: argparse.Namespace) -> int:
     latency_s = read_latency(arguments.latency)
     if arguments.ros and latency_s is not None:
         raise UserError('--latency is for evaluation in process; leave out --ros.')
-    setup = (arguments.robot, arguments.policy, signals, arguments.alpha)
+    setup = (arguments.robot, arguments.policy, arguments.embodiment, signals, arguments.alpha)
     # Once here, so that bad input is refused before anything starts.
     check_drawing()
     robot = load_robot(arguments.robot)
-    policy = load_policy(arguments.policy, robot, signals)
+    policy = load_policy(arguments.policy, robot, signals, arguments.embodiment)
     World(robot)  # refuses a robot that the simulator lacks
     gate = gate_config(arguments.policy, signals, arguments.alpha)
     if arguments.ros:
@@ -117,18 +117,20 @@ def run(arguments: argparse.Namespace) -> int:
 def _through_nodes(episodes: Sequence[Any], setup: Setup) -> list[Any]:
     from vla_humanoid_control.clients.evaluation import LOG, evaluate
     check_file(LOG, 'The log')
-    with closing(evaluate(episodes, *setup)) as outcomes:
+    robot, policy, embodiment, signals, alpha = setup
+    with closing(evaluate(episodes, robot, policy, signals, alpha, embodiment=embodiment)
+                 ) as outcomes:
         return list(tqdm(outcomes, total=len(episodes), unit='episode'))
 
 
-def _run(job: tuple[str, str, Signals, float, bool, float, Any]) -> Any:
+def _run(job: tuple[str, str, str, Signals, float, bool, float, Any]) -> Any:
     *setup, episode = job
     return _rollout(*setup).run(episode)
 
 
 @cache  # one in each process
-def _rollout(robot_name: str, policy: str, signals: Signals, alpha: float, ungated: bool,
-             latency_s: float) -> Any:
+def _rollout(robot_name: str, policy: str, embodiment: str, signals: Signals, alpha: float,
+             ungated: bool, latency_s: float) -> Any:
     # Not in the pool's initialiser: an error there would start processes for ever.
     from vla_humanoid_control.confidence.gate import OPEN_GATE
     from vla_humanoid_control.evaluation.rollout import Rollout
@@ -136,7 +138,7 @@ def _rollout(robot_name: str, policy: str, signals: Signals, alpha: float, ungat
     from vla_humanoid_control.robot.reader import load_robot
     robot = load_robot(robot_name)
     gate = OPEN_GATE if ungated else gate_config(policy, signals, alpha)
-    loaded = load_policy(policy, robot, signals)
+    loaded = load_policy(policy, robot, signals, embodiment)
     if torch := sys.modules.get('torch'):  # each process has one core to itself
         torch.set_num_threads(1)
     return Rollout(robot, loaded, gate, latency_s=latency_s)

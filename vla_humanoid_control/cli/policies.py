@@ -19,6 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('what', nargs='*', metavar='check WHAT',
                         help='check a policy: its name, the folder of a checkpoint, or '
                              'module:name')
+    parser.add_argument('--embodiment', default='', metavar='FILE',
+                        help='mapping file, a name in config/embodiments/ or a path')
     parser.add_argument('--robot', action='append', default=[], metavar='ROBOT',
                         help='name or path of a robot file; may be repeated (default: all that '
                              'come with the package)')
@@ -40,15 +42,16 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError('Give nothing, or: vla policies check WHAT')
     from vla_humanoid_control.robot.reader import load_robot
     names = arguments.robot or sorted(p.stem for p in config_path('robots').glob('*.yaml'))
-    fits = [_check(arguments.what[1], load_robot(name)) for name in names]  # says it of each
+    # All of them, as each says what it finds.
+    fits = [_check(arguments.what[1], load_robot(name), arguments.embodiment) for name in names]
     return 0 if any(fits) else 1
 
 
-def _check(what: str, robot: Any) -> bool:
+def _check(what: str, robot: Any, embodiment: str) -> bool:
     from vla_humanoid_control.policy.contract import check_contract
     from vla_humanoid_control.policy.registry import load_policy
     try:
-        policy = load_policy(what, robot)
+        policy = load_policy(what, robot, embodiment=embodiment)
     except UserError as error:
         print(f'{robot.name}: does not fit: {error}')
         return False

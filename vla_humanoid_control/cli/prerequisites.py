@@ -148,7 +148,7 @@ def installed_problem() -> str | None:
 
 def main() -> int:
     """Check, say one sentence, exit with 2 where something is missing; or tell the Makefile."""
-    told = {'extras': 'sim,train,dev' if ros_is_here() else 'ros,sim,train,dev',
+    told = {'extras': 'sim,train,servers,dev' if ros_is_here() else 'ros,sim,train,servers,dev',
             'venv': '--system-site-packages' if ros_is_here() else ''}
     if sys.argv[1] in told:
         print(told[sys.argv[1]])

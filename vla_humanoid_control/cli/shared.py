@@ -12,8 +12,11 @@ def add_policy(parser: argparse.ArgumentParser, default: str = 'default') -> Non
     """Declare `--policy`, and the name that it had before."""
     parser.add_argument('--policy', default=default, metavar='WHAT',
                         help='its name (vla policies lists them), the folder of a checkpoint, or '
-                             'module:name of a class of your own (default: the one that comes '
-                             'with the package)')
+                             'module:name of a class of your own, or openpi://HOST:PORT of a '
+                             'policy server (default: the one that comes with the package)')
+    parser.add_argument('--embodiment', default='', metavar='FILE',
+                        help="mapping file: which of the robot's cameras and joints are which of "
+                             "the policy's, a name in config/embodiments/ or a path")
     parser.add_argument('--checkpoint', action=_FormerName, dest='policy', default=default,
                         help=argparse.SUPPRESS)
 

@@ -24,11 +24,11 @@ from vla_humanoid_control.robot.reader import load_robot
 LOG = Path('out', 'log', 'graph.log')
 
 
-def evaluate(episodes: Sequence[Episode], robot: str, checkpoint: str,
+def evaluate(episodes: Sequence[Episode], robot: str, policy: str,
              signals: Sequence[str] = SIGNALS, alpha: float = ALPHA, *, log: Path = LOG,
              outside_rate_hz: float = 0.0, on_moment: Callable[[Snapshot], None] | None = None,
-             on_episode: Callable[[Episode], None] | None = None, namespace: str = ''
-             ) -> Generator[EpisodeResult, None, None]:
+             on_episode: Callable[[Episode], None] | None = None, namespace: str = '',
+             embodiment: str = '') -> Generator[EpisodeResult, None, None]:
     """Bring the graph up, run the episodes one after the other, take it down.
 
     It has a ROS domain of its own, unless ROS_DOMAIN_ID names one.
@@ -36,7 +36,7 @@ def evaluate(episodes: Sequence[Episode], robot: str, checkpoint: str,
     Args:
         episodes: What to do; none whose camera breaks, because the camera is the graph's own.
         robot: Name or path of the robot file.
-        checkpoint: Policy name or checkpoint folder.
+        policy: As `load_policy` takes it.
         signals: What the confidence is made of.
         alpha: Share of successful episodes that the gate may stop.
         log: Where the output of all processes goes.
@@ -44,6 +44,7 @@ def evaluate(episodes: Sequence[Episode], robot: str, checkpoint: str,
         on_moment: Called ten times a second with what the topics say.
         on_episode: Called before each episode.
         namespace: The robot's, as `read_namespace` gives it.
+        embodiment: Mapping file of the policy.
 
     Yields:
         The result of each episode.
@@ -54,7 +55,8 @@ def evaluate(episodes: Sequence[Episode], robot: str, checkpoint: str,
     # This process is a client of the same graph, and must find it the same way.
     os.environ.update(environment())
     log.unlink(missing_ok=True)
-    deployment = Deployment(robot=robot, policy=checkpoint, namespace=namespace, parameters={
+    deployment = Deployment(robot=robot, policy=policy, embodiment=embodiment, namespace=namespace,
+                            parameters={
         'vla_controller': {'confidence_signals': list(signals)},
         'confidence_monitor': {'confidence_signals': list(signals), 'alpha': float(alpha)},
         'humanoid_sim': {'outside_rate_hz': float(outside_rate_hz)}})

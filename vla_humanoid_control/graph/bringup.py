@@ -35,7 +35,8 @@ class Deployment:
 
     Attributes:
         robot: Name of a robot file in config/robots/, or its path.
-        policy: Name of a policy or folder of a checkpoint; '' for the node's own default.
+        policy: Which policy, as `load_policy` takes it; '' for the node's own default.
+        embodiment: Mapping file of the policy; '' for none.
         simulated: Whether the built-in simulator stands in for the robot.
         parameter_file: Parameters of the nodes in YAML, which go before those of the shipped file
             in config/params/; '' for these alone.
@@ -47,6 +48,7 @@ class Deployment:
 
     robot: Any = 'humanoid'
     policy: Any = ''
+    embodiment: Any = ''
     simulated: bool = True
     parameter_file: Any = ''
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -90,7 +92,8 @@ def graph(deployment: Deployment) -> tuple[NodeEntry, ...]:
     """The nodes, in the order in which they are stopped: whoever moves the robot goes last."""
     robot = {'robot': deployment.robot}
     own: dict[str, dict[str, Any]] = {
-        'vla_controller': {**robot, 'policy': deployment.policy},
+        'vla_controller': {**robot, 'policy': deployment.policy,
+                           'embodiment': deployment.embodiment},
         'confidence_monitor': {**robot, 'policy': deployment.policy},
         'safety_monitor': robot,
         **({'humanoid_sim': robot} if deployment.simulated else {}),

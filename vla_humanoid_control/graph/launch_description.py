@@ -25,8 +25,10 @@ from vla_humanoid_control.support.names import read_namespace
 
 ARGUMENTS = {
     'robot': (Deployment.robot, 'Name of a robot file in config/robots/, or its path'),
-    'policy': (Deployment.policy, 'Name of a policy or folder of a checkpoint; empty for the '
-                                  'default'),
+    'policy': (Deployment.policy, 'Name of a policy, folder of a checkpoint, module:name, or '
+                                  'address of a policy server; empty for the default'),
+    'embodiment': (Deployment.embodiment, 'Mapping file of the policy: a name in '
+                                          'config/embodiments/, or its path'),
 }
 
 

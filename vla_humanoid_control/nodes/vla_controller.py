@@ -45,7 +45,10 @@ class ControllerParameters:
 
     Attributes:
         robot: Name of a robot file in config/robots/, or its path.
-        policy: Name of a policy, or the folder of a checkpoint; empty for the default one.
+        policy: Name of a policy, folder of a checkpoint, module:name, or address of a policy
+            server; empty for the default one.
+        embodiment: Mapping file of the policy, a name in config/embodiments/ or a path; empty
+            where robot and policy call everything the same.
         confidence_signals: What the confidence is made of; see `confidence/score.py`.
         compressed: Whether the cameras are read from their .../compressed topics.
         stamped_twist: Whether /cmd_vel is a TwistStamped.
@@ -53,6 +56,7 @@ class ControllerParameters:
 
     robot: str = fixed('humanoid')
     policy: str = fixed('')
+    embodiment: str = fixed('')
     confidence_signals: tuple[str, ...] = fixed(SIGNALS)
     compressed: bool = fixed(False)
     stamped_twist: bool = fixed(False)
@@ -82,7 +86,8 @@ class VlaController(ManagedNode):
     def configure(self) -> None:
         p = self._chosen.value
         robot = load_robot(p.robot)
-        policy = load_policy(p.policy or DEFAULT_POLICY, robot, p.confidence_signals)
+        policy = load_policy(p.policy or DEFAULT_POLICY, robot, p.confidence_signals,
+                             p.embodiment)
         self.controller = Controller(policy.spec, robot, **self._settings.values,
                                      unreadable=reading_problem(policy))
         self._joint_names = frozenset(j.name for j in robot.controlled)

@@ -99,11 +99,11 @@ def _say(error: Exception) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Check a policy for a robot: `python -m vla_humanoid_control.policy.contract WHAT ROBOT`."""
-    what, robot_name = sys.argv[1:] if arguments is None else arguments
+    """Check a policy: `python -m vla_humanoid_control.policy.contract WHAT ROBOT EMBODIMENT`."""
+    what, robot_name, embodiment = sys.argv[1:] if arguments is None else arguments
     try:
         robot = load_robot(robot_name)
-        verdict = check_contract(load_policy(what, robot), robot)
+        verdict = check_contract(load_policy(what, robot, embodiment=embodiment), robot)
         if verdict.problems:
             raise UserError(f'Policy {what!r} does not do what the graph needs: '
                             f'{"; ".join(verdict.problems)}. vla policies check tries it again.')

@@ -2,6 +2,7 @@
 
     default, scripted    those that come with the package
     a folder             a checkpoint
+    openpi://HOST:PORT   a policy behind an openpi server, with a mapping file
     another name         an entry point of the group `ENTRY_POINTS`, in any installed package
     module:name          a class or function of any module that can be imported
 
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from importlib import metadata
+from importlib import import_module, metadata
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,10 @@ from typing import Any
 from vla_humanoid_control.confidence.gate import GateConfig
 from vla_humanoid_control.confidence.score import ALPHA, SIGNALS
 from vla_humanoid_control.confidence.thresholds import calibrated_gate
-from vla_humanoid_control.interfaces import Policy
+from vla_humanoid_control.interfaces import Policy, PolicySpec
 from vla_humanoid_control.models.spec import ModelSpec, policy_spec
-from vla_humanoid_control.policy.embodiment import Embodiment, EmbodimentMap, FittedPolicy
+from vla_humanoid_control.policy.embodiment import Embodiment, FittedPolicy
+from vla_humanoid_control.policy.embodiment_file import load_embodiment
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.support.errors import EXIT_USER_ERROR, UserError
@@ -46,30 +48,46 @@ NAMED: dict[str, Callable[[RobotSpec, Sequence[str]], Policy]] = {
 }
 """Policy name to loader."""
 DEFAULT_POLICY = 'default'
+SERVERS = dict.fromkeys(('openpi', 'openpis'), (
+    'vla_humanoid_control.policy.servers.openpi', 'OpenpiPolicy'))
+"""Scheme of an address to module and class of the client, which needs the extra `servers`."""
 ENTRY_POINTS = 'vla_humanoid_control.policies'
 """Group of the entry points by which installed packages give policies."""
 
 
 def load_policy(name_or_path: str, robot: RobotSpec, signals: Sequence[str] = SIGNALS,
-                names: EmbodimentMap | None = None) -> FittedPolicy:
+                embodiment: str = '') -> FittedPolicy:
     """A policy, fitted to a robot, ready for `reset`.
 
     Args:
         name_or_path: See the head of this module.
         robot: The robot that it is to move.
         signals: What a checkpoint's confidence is made of, see `confidence/score.py`.
-        names: Which of the robot's names are which of the policy's.
+        embodiment: A mapping file, see `policy/embodiment_file.py`; '' where all is called the
+            same.
 
     Raises:
         UserError: There is no such policy, it cannot be made, or it does not fit the robot.
     """
-    if name_or_path in NAMED:
+    file = load_embodiment(embodiment) if embodiment else None
+    if (server := _server(name_or_path)) is not None:
+        if file is None or file.spec is None:
+            raise UserError(f'{name_or_path} does not say what its policy sees and gives. Give a '
+                            'mapping file that does: --embodiment FILE; config/embodiments/ has '
+                            'examples.')
+        policy: Policy = server(name_or_path, file.spec)
+    elif file is not None and file.spec is not None:
+        raise UserError(f'Mapping file {file.path} says what the policy sees and gives, but '
+                        f'{_who(name_or_path)} says so itself. Leave out all but images, channels '
+                        'and scale.')
+    elif name_or_path in NAMED:
         policy = NAMED[name_or_path](robot, signals)
     elif Path(name_or_path).is_dir():
         policy = _checkpoint(Path(name_or_path), signals)
     else:
         policy = _foreign(name_or_path, robot)
-    return FittedPolicy(policy, Embodiment.fit(policy.spec, robot, names, _who(name_or_path)))
+    return FittedPolicy(policy, Embodiment.fit(
+        policy.spec, robot, None if file is None else file.names, _who(name_or_path)))
 
 
 def policy_names() -> dict[str, str]:
@@ -80,7 +98,7 @@ def policy_names() -> dict[str, str]:
     return others | ours
 
 
-def check_policy(name_or_path: str, robot: RobotSpec) -> None:
+def check_policy(name_or_path: str, robot: RobotSpec, embodiment: str = '') -> None:
     """Refuse what `load_policy` would refuse, without loading it here.
 
     Nothing of it stays in this process, which may have a robot to look after for days: what needs
@@ -89,15 +107,19 @@ def check_policy(name_or_path: str, robot: RobotSpec) -> None:
     Args:
         name_or_path: As in `load_policy`.
         robot: The robot that it is to move.
+        embodiment: As in `load_policy`.
 
     Raises:
         UserError: There is no such policy, it cannot be read or made, does not fit the robot, or
             has other weights than its `config.json` says.
     """
+    if _server(name_or_path) is not None:  # it may come up after the robot
+        load_policy(name_or_path, robot, embodiment=embodiment)
+        return
     if not _is_ours(name_or_path):
         _find(name_or_path)
         _check_elsewhere(name_or_path, 'vla_humanoid_control.policy.contract', name_or_path,
-                         robot.file)
+                         robot.file, embodiment)
         return
     folder = _folder(name_or_path)
     path = folder / 'config.json'
@@ -111,7 +133,8 @@ def check_policy(name_or_path: str, robot: RobotSpec) -> None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f'{path} cannot be read ({error}). Give the folder of a checkpoint.') \
             from error
-    Embodiment.fit(spec, robot, who=_who(name_or_path))
+    Embodiment.fit(spec, robot, load_embodiment(embodiment).names if embodiment else None,
+                   _who(name_or_path))
     _check_elsewhere(f'Checkpoint {folder}', 'vla_humanoid_control.models.checkpoint', str(folder))
 
 
@@ -129,12 +152,30 @@ def gate_config(name_or_path: str, signals: Sequence[str] = SIGNALS, alpha: floa
         UserError: There is no such policy, or the checkpoint's `statistics.json` cannot be read.
     """
     if not _is_ours(name_or_path):
-        _find(name_or_path)
+        if _server(name_or_path) is None:
+            _find(name_or_path)
         return GateConfig()
     folder = _folder(name_or_path)
     if name_or_path in NAMED and not (folder / 'statistics.json').exists():
         return GateConfig()
     return calibrated_gate(folder, signals, alpha)
+
+
+def _server(address: str) -> Callable[[str, PolicySpec], Policy] | None:
+    """What makes the client of a policy server; None where that is no address of one."""
+    scheme, colon, _ = address.partition('://')
+    if not colon:
+        return None
+    if scheme not in SERVERS:
+        raise UserError(f'{address} is no address of a policy server. Give one that begins with '
+                        f'{", ".join(f"{s}://" for s in SERVERS)}.')
+    module, name = SERVERS[scheme]
+    try:
+        made: Callable[[str, PolicySpec], Policy] = getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        raise UserError(f'{address} needs {error.name}, which is not installed. Install it: pip '
+                        "install 'vla_humanoid_control[servers]'") from error
+    return made
 
 
 def _is_ours(name_or_path: str) -> bool:
