@@ -25,6 +25,7 @@ from benchmarks.report import GraphFigures, needed
 from benchmarks.robot_side import CAMERA_HZ as CAMERA_HZ
 from benchmarks.robot_side import RobotSide
 from benchmarks.tracing import TRACE
+from vla_humanoid_control.control.timing import NodeParameters
 from vla_humanoid_control.graph.bringup import Deployment, NodeEntry, graph
 from vla_humanoid_control.graph.domain import claimed_domain
 from vla_humanoid_control.graph.processes import ProcessGroup
@@ -61,6 +62,7 @@ class Setting:
     robot: RobotSpec
     policy: str
     embodiment: str
+    timing: NodeParameters
     frames: Sequence[NDArray[np.uint8]]
     instructions: Sequence[str]
     ticks: int
@@ -74,8 +76,8 @@ def measure_graph(setting: Setting) -> GraphFigures:
         UserError: A process died, or the graph did not come up; says where the log is.
     """
     deployment = Deployment(robot=setting.robot_name, policy=setting.policy,
-                            embodiment=setting.embodiment, simulated=False,
-                            parameters=_OVERRIDES)
+                            embodiment=setting.embodiment, timing=setting.timing,
+                            simulated=False, parameters=_OVERRIDES)
     entries = tuple(replace(e, module='benchmarks.traced_safety') if e.name == 'safety_monitor'
                     else e for e in graph(deployment))
     notes = setting.out / 'graph_trace.npz'

@@ -279,13 +279,14 @@ def soak(given: argparse.Namespace) -> int:
     Raises:
         UserError: Bad input, or the graph does not come up.
     """
+    from vla_humanoid_control.control.timing import Timing
     from vla_humanoid_control.graph.bringup import Deployment, environment, graph
     from vla_humanoid_control.graph.processes import ProcessGroup
     from vla_humanoid_control.policy.registry import load_policy
     from vla_humanoid_control.robot.reader import load_robot
     check_folder(given.out, '--out')
     os.environ.update(environment())  # before torch is loaded, which reads from it
-    load_policy(given.policy, load_robot(given.robot), embodiment=given.embodiment)
+    policy = load_policy(given.policy, load_robot(given.robot), embodiment=given.embodiment)
     from vla_humanoid_control.clients.director import Director
     from vla_humanoid_control.graph.domain import claimed_domain
     make_folder(given.out, '--out')
@@ -293,7 +294,8 @@ def soak(given: argparse.Namespace) -> int:
     log.unlink(missing_ok=True)
     cores = os.cpu_count() or 1
     entries = graph(Deployment(robot=given.robot, policy=given.policy,
-                               embodiment=given.embodiment))
+                               embodiment=given.embodiment,
+                               timing=Timing.of(policy.spec).parameters()))
     with claimed_domain() as domain_id:
         os.environ['ROS_DOMAIN_ID'] = str(domain_id)
         with ProcessGroup(entries, log, None) as group, Director(False, group.check) as director:

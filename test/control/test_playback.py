@@ -110,3 +110,15 @@ def test_any_real_numbers_will_do(kind: type) -> None:
                          progress=1), 0)
     action = playback.action_at(0)
     assert action is not None and action.joints == {'neck_yaw': 1.0}
+
+
+def test_a_chunk_that_ends_too_soon_holds_its_last_row_until_the_next_may_come() -> None:
+    """A policy that gives one action at a time would stand between two answers."""
+    slow = replace(SPEC, horizon=1, dt_s=0.3, rate_hz=3.0, latency_s=0.3)
+    playback = ChunkPlayback(slow)
+    playback.add(replace(chunk([[1, 1]]), dt_s=0.3), 0)
+    for stamp_ns, there in ((299, True), (500, True), (729, True), (740, False)):
+        assert (playback.action_at(stamp_ns * MS) is not None) == there, stamp_ns
+    playback.add(replace(chunk([[3, 1]]), dt_s=0.3), 330 * MS)
+    action = playback.action_at(700 * MS)
+    assert action is not None and action.twist[0] == 3.0  # the older one counts no more

@@ -73,6 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _measure(arguments: argparse.Namespace, robot: Any, policy: Any, checkpoint: str,
              note: str) -> None:
+    from vla_humanoid_control.control.timing import Timing
     local, report = _benchmark('local'), _benchmark('report')
     ticks, passes, checks, seconds = (30, 20, 200, 1.0) if arguments.quick \
         else (1000, 300, 5000, 5.0)
@@ -95,7 +96,8 @@ def _measure(arguments: argparse.Namespace, robot: Any, policy: Any, checkpoint:
     forward = local.forward_pass(policy, robot, frames, INSTRUCTIONS[0], passes)
     here = report.LocalFigures(forward, step, tick, crowded, check.moving, steps_per_s,
                                factor, frames_per_s)
-    graph, textbook, camera_hz = _through_processes(arguments, robot, checkpoint, frames, ticks)
+    graph, textbook, camera_hz = _through_processes(
+        arguments, robot, checkpoint, Timing.of(policy.spec).parameters(), frames, ticks)
     reached = report.goals(graph, here, camera_hz)
     report.save_json(arguments.out / 'bench.json', graph, textbook, here, reached, about)
     _say('\n' + report.table(graph, textbook, here, reached))
@@ -103,12 +105,12 @@ def _measure(arguments: argparse.Namespace, robot: Any, policy: Any, checkpoint:
          + (' (--quick: not to be quoted)' if arguments.quick else ''))
 
 
-def _through_processes(arguments: argparse.Namespace, robot: Any, checkpoint: str, frames: Any,
-                       ticks: int) -> tuple[Any, Any, float]:
+def _through_processes(arguments: argparse.Namespace, robot: Any, checkpoint: str, timing: Any,
+                       frames: Any, ticks: int) -> tuple[Any, Any, float]:
     processes = _benchmark('graph')
     (arguments.out / 'graph.log').unlink(missing_ok=True)
-    setting = processes.Setting(arguments.robot, robot, checkpoint, arguments.embodiment, frames,
-                                INSTRUCTIONS, ticks, arguments.out)
+    setting = processes.Setting(arguments.robot, robot, checkpoint, arguments.embodiment, timing,
+                                frames, INSTRUCTIONS, ticks, arguments.out)
     _say(f'The graph, {ticks} ticks of the policy ...')
     graph = processes.measure_graph(setting)
     _say('The textbook node, as many ...')

@@ -21,6 +21,7 @@ from vla_humanoid_control.support.resources import config_path
 if TYPE_CHECKING:
     from vla_humanoid_control.cli.terminal import Terminal
     from vla_humanoid_control.clients.director import Director, Snapshot
+    from vla_humanoid_control.control.timing import NodeParameters, Timing
     from vla_humanoid_control.evaluation.rollout import EpisodeResult
     from vla_humanoid_control.evaluation.suite import Episode
     from vla_humanoid_control.evaluation.video import Video
@@ -59,15 +60,20 @@ def run(arguments: argparse.Namespace) -> int:
     arguments.namespace = read_namespace(arguments.namespace)
     if arguments.out is None:
         arguments.out = folder_of(arguments.namespace, Path('out', 'demo'))
-    _check(arguments)
+    timing = _check(arguments).parameters()
     make_folder(arguments.out, '--out')
     window = not arguments.headless and bool(os.environ.get('DISPLAY'))
-    return _interactive(arguments, window) if arguments.interactive else _carry_out(arguments,
-                                                                                    window)
+    obey = _interactive if arguments.interactive else _carry_out
+    return obey(arguments, window, timing)
 
 
-def _check(arguments: argparse.Namespace) -> None:
-    """Load everything once, so that bad input is refused before anything starts."""
+def _check(arguments: argparse.Namespace) -> Timing:
+    """Load everything once, so that bad input is refused before anything starts.
+
+    Returns:
+        The time limits for the policy.
+    """
+    from vla_humanoid_control.control.timing import Timing
     from vla_humanoid_control.evaluation.suite import load_suite
     from vla_humanoid_control.policy.registry import load_policy
     from vla_humanoid_control.robot.reader import load_robot
@@ -79,8 +85,9 @@ def _check(arguments: argparse.Namespace) -> None:
         load_suite(arguments.suite, through_nodes=True)
     check_drawing()
     robot = load_robot(arguments.robot)
-    load_policy(arguments.policy, robot, embodiment=arguments.embodiment)
+    policy = load_policy(arguments.policy, robot, embodiment=arguments.embodiment)
     World(robot)  # refuses a robot that the simulator lacks
+    return Timing.of(policy.spec)
 
 
 class Recorder:
@@ -118,7 +125,7 @@ class Recorder:
             cv2.waitKey(1)
 
 
-def _carry_out(arguments: argparse.Namespace, window: bool) -> int:
+def _carry_out(arguments: argparse.Namespace, window: bool, timing: NodeParameters) -> int:
     from vla_humanoid_control.clients.evaluation import evaluate
     from vla_humanoid_control.evaluation.report import build_report, save_report
     from vla_humanoid_control.evaluation.suite import load_suite
@@ -142,7 +149,7 @@ def _carry_out(arguments: argparse.Namespace, window: bool) -> int:
                 episodes, arguments.robot, arguments.policy,
                 log=arguments.out / 'graph.log', outside_rate_hz=10.0, on_moment=recorder.take,
                 on_episode=announce, namespace=arguments.namespace,
-                embodiment=arguments.embodiment)) as outcomes:
+                embodiment=arguments.embodiment, timing=timing)) as outcomes:
             for episode, result in zip(episodes, outcomes):
                 results.append(result)
                 recorder.trace.spans.append(Span(began_s[0], recorder.now_s(),
@@ -173,7 +180,7 @@ def _print_progress(number: int, total: int, result: EpisodeResult) -> None:
           + ('' if result.success else f'  ({result.reason})'), flush=True)
 
 
-def _interactive(arguments: argparse.Namespace, window: bool) -> int:
+def _interactive(arguments: argparse.Namespace, window: bool, timing: NodeParameters) -> int:
     from vla_humanoid_control.cli.terminal import Terminal
     from vla_humanoid_control.clients.director import Director, camera_topic
     from vla_humanoid_control.evaluation.video import Video
@@ -187,7 +194,7 @@ def _interactive(arguments: argparse.Namespace, window: bool) -> int:
     log = arguments.out / 'graph.log'
     log.unlink(missing_ok=True)
     deployment = Deployment(robot=arguments.robot, policy=arguments.policy,
-                            embodiment=arguments.embodiment,
+                            embodiment=arguments.embodiment, timing=timing,
                             namespace=arguments.namespace, parameters={
         'humanoid_sim': {'outside_rate_hz': 10.0, 'scene_seed': arguments.seed}})
     gate = gate_config(arguments.policy)

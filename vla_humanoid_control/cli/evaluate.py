@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
@@ -19,6 +19,9 @@ from vla_humanoid_control.confidence.score import ALPHA, SIGNALS, read_signals
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.outputs import check_file
 from vla_humanoid_control.support.workers import parallel_map
+
+if TYPE_CHECKING:
+    from vla_humanoid_control.control.timing import NodeParameters
 
 Signals = tuple[str, ...]
 Setup = tuple[str, str, str, Signals, float]
@@ -57,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UserError: Suite, policy, robot or output make no sense; nothing was written then.
     """
+    from vla_humanoid_control.control.timing import Timing
     from vla_humanoid_control.evaluation.latency import measure_latency_s, read_latency
     from vla_humanoid_control.evaluation.report import build_report, failures, save_report, table
     from vla_humanoid_control.evaluation.suite import load_suite
@@ -91,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
     World(robot)  # refuses a robot that the simulator lacks
     gate = gate_config(arguments.policy, signals, arguments.alpha)
     if arguments.ros:
-        results = _through_nodes(episodes, setup)
+        results = _through_nodes(episodes, setup, Timing.of(policy.spec).parameters())
     else:
         if latency_s is None:  # before the workers take the cores
             latency_s = round(measure_latency_s(policy, robot), 3)
@@ -114,12 +118,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _through_nodes(episodes: Sequence[Any], setup: Setup) -> list[Any]:
+def _through_nodes(episodes: Sequence[Any], setup: Setup,
+                   timing: NodeParameters) -> list[Any]:
     from vla_humanoid_control.clients.evaluation import LOG, evaluate
     check_file(LOG, 'The log')
     robot, policy, embodiment, signals, alpha = setup
-    with closing(evaluate(episodes, robot, policy, signals, alpha, embodiment=embodiment)
-                 ) as outcomes:
+    with closing(evaluate(episodes, robot, policy, signals, alpha, embodiment=embodiment,
+                          timing=timing)) as outcomes:
         return list(tqdm(outcomes, total=len(episodes), unit='episode'))
 
 

@@ -50,14 +50,15 @@ def run(arguments: argparse.Namespace) -> int:
     log = arguments.log or folder_of(namespace, Path('out', 'run')) / 'graph.log'
     check_file(log, '--log')
     policy, robot = arguments.policy or DEFAULT_POLICY, load_robot(arguments.robot)
-    check_policy(policy, robot, arguments.embodiment)
+    timing = check_policy(policy, robot, arguments.embodiment)
     gate_config(policy)
     if arguments.params is not None:
         check_parameter_file(arguments.params, namespace)
     if problem := ros_problem():
         raise UserError(problem)
     run_graph(Deployment(robot=arguments.robot, policy=arguments.policy,
-                         embodiment=arguments.embodiment, simulated=False,
+                         embodiment=arguments.embodiment, timing=timing.parameters(),
+                         simulated=False,
                          parameter_file=arguments.params or '', namespace=namespace,
                          remappings=parse_remappings(arguments.remap)), log)
     print('vla run: stopped', flush=True)

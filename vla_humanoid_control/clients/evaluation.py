@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from vla_humanoid_control.clients.director import (
     Director,
@@ -13,6 +14,7 @@ from vla_humanoid_control.clients.director import (
     camera_topic,
 )
 from vla_humanoid_control.confidence.score import ALPHA, SIGNALS
+from vla_humanoid_control.control.timing import NodeParameters
 from vla_humanoid_control.evaluation.held import BEYOND_IT
 from vla_humanoid_control.evaluation.rollout import EpisodeResult
 from vla_humanoid_control.evaluation.suite import Episode
@@ -28,7 +30,8 @@ def evaluate(episodes: Sequence[Episode], robot: str, policy: str,
              signals: Sequence[str] = SIGNALS, alpha: float = ALPHA, *, log: Path = LOG,
              outside_rate_hz: float = 0.0, on_moment: Callable[[Snapshot], None] | None = None,
              on_episode: Callable[[Episode], None] | None = None, namespace: str = '',
-             embodiment: str = '') -> Generator[EpisodeResult, None, None]:
+             embodiment: str = '', timing: NodeParameters = MappingProxyType({})
+             ) -> Generator[EpisodeResult, None, None]:
     """Bring the graph up, run the episodes one after the other, take it down.
 
     It has a ROS domain of its own, unless ROS_DOMAIN_ID names one.
@@ -45,6 +48,7 @@ def evaluate(episodes: Sequence[Episode], robot: str, policy: str,
         on_episode: Called before each episode.
         namespace: The robot's, as `read_namespace` gives it.
         embodiment: Mapping file of the policy.
+        timing: Parameters that follow from the policy's pace, by node.
 
     Yields:
         The result of each episode.
@@ -55,7 +59,8 @@ def evaluate(episodes: Sequence[Episode], robot: str, policy: str,
     # This process is a client of the same graph, and must find it the same way.
     os.environ.update(environment())
     log.unlink(missing_ok=True)
-    deployment = Deployment(robot=robot, policy=policy, embodiment=embodiment, namespace=namespace,
+    deployment = Deployment(robot=robot, policy=policy, embodiment=embodiment, timing=timing,
+                            namespace=namespace,
                             parameters={
         'vla_controller': {'confidence_signals': list(signals)},
         'confidence_monitor': {'confidence_signals': list(signals), 'alpha': float(alpha)},

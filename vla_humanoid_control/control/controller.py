@@ -54,7 +54,7 @@ class ControllerConfig:
     """How often a controller proposes, and what it does not act on.
 
     Attributes:
-        rate_hz: Proposals per second [Hz].
+        rate_hz: Proposals per second; a policy may want to be asked less often [Hz].
         ensembling: Weight decay m of temporal ensembling; see `ChunkPlayback`.
         joints_max_age_s: Older joint states are not acted on [s].
         odometry_max_age_s: Older odometry, where the robot file lists it, is not acted on [s].
@@ -113,6 +113,7 @@ class Controller:
         self._proposals: list[Proposal | Fault] = []
         self._hangs_s = 0.0
         self._not_before_s = 0.0  # until then the policy is away
+        self._ask_s = 0.0  # when a policy that is slower than the ticks is to be asked next
         self._latched = ''  # what safety says while an emergency stop is latched
         self._asked_latched: tuple[Instruction, float] | None = None  # command meanwhile, and when
         self.configure(config=config)
@@ -263,10 +264,18 @@ class Controller:
         late = self.is_due
         if late and (problem := self.senses.frames.problem or self.senses.problem(now_s)):
             self.fault = problem  # known to be blind, and not only late
-        self.is_due = self.task.wording is not None
+        self.is_due = self.task.wording is not None and (late or self._is_time(now_s))
         # An inference that runs or is about to is proposed as soon as its result comes.
         if late or self.fault or not self.is_due or self._busy_s(now_s) > LATE_S:
             self._propose(now_s)
+
+    def _is_time(self, now_s: float) -> bool:
+        """Whether the policy wants to be asked again. One as quick as the ticks always does."""
+        wants_s = 1.0 / self.spec.rate_hz
+        if wants_s > self.period_s * (1 + 1e-6) and now_s < self._ask_s - 0.5 * self.period_s:
+            return False
+        self._ask_s = now_s + wants_s
+        return True
 
     def on_outcome(self, outcome: Outcome, now_s: float) -> None:
         """Take what became of the request that was taken last."""
@@ -340,6 +349,7 @@ class Controller:
             self.senses.begin(now_s)
         self._seen = (self.task.generation, self.task.instruction_id)
         self.is_due = self.task.is_active  # a new instruction waits for no tick
+        self._ask_s = now_s + 1.0 / self.spec.rate_hz
         if not self.task.is_active:
             self._propose(now_s)  # a stop waits for no tick, either
 

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from vla_humanoid_control.control.robot_policy import ControlSpec
 from vla_humanoid_control.types import BASE_CHANNELS, Action, RobotChunk
 
+MARGIN_S = 0.1
+"""By so much an answer may come late before the robot holds [s]."""
+
 
 @dataclass(frozen=True)
 class _Stamped:
@@ -54,6 +57,9 @@ class ChunkPlayback:
     def __init__(self, spec: ControlSpec, m: float = 0.01) -> None:
         self._spec = spec
         self._m = m
+        # A chunk that ends before the next one comes holds its last row: a robot that is told one
+        # action at a time does not stand in between.
+        self._until_ns = 1e9 * (spec.latency_s + spec.period_s + MARGIN_S)
         self._chunks: list[_Stamped] = []  # oldest first
 
     def add(self, chunk: RobotChunk, stamp_ns: int) -> None:
@@ -74,6 +80,9 @@ class ChunkPlayback:
     def action_at(self, stamp_ns: int) -> Action | None:
         """The smoothed action for that moment; None where no chunk covers it."""
         predictions = [a for a in (c.at(stamp_ns) for c in self._chunks) if a is not None]
+        if not predictions and self._chunks \
+                and 0 <= stamp_ns - self._chunks[-1].stamp_ns < self._until_ns:
+            predictions = [self._chunks[-1].actions[-1]]
         if not predictions:
             return None
         weights = np.exp(-self._m * np.arange(len(predictions)))

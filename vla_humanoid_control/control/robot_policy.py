@@ -37,6 +37,11 @@ class ControlSpec:
     rate_hz: float = 1.0 / CHUNK_DT_S
     latency_s: float = 0.1
 
+    @property
+    def period_s(self) -> float:
+        """Time between two answers, where all goes well [s]."""
+        return max(1.0 / self.rate_hz, self.latency_s)
+
 
 class RobotPolicy(Protocol):
     """`reset` with words, then `infer` on each observation."""

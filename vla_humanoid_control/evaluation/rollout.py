@@ -12,6 +12,7 @@ from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig
 from vla_humanoid_control.control.controller import Controller, ControllerConfig
 from vla_humanoid_control.control.robot_policy import RobotPolicy
 from vla_humanoid_control.control.task import TaskConfig
+from vla_humanoid_control.control.timing import Timing
 from vla_humanoid_control.evaluation.camera_faults import BrokenCamera
 from vla_humanoid_control.evaluation.held import BEYOND_IT, WATCH_S, HoldWatch
 from vla_humanoid_control.evaluation.impaired_view import ImpairedView
@@ -158,12 +159,19 @@ class Rollout:
 
     def new_pipeline(self) -> Pipeline:
         """A pipeline that begins now, with everything closed and nothing heard."""
-        controller = Controller(self.policy.spec, self.robot, ControllerConfig(),
-                                FrameLimits(frozen_at_rest=True), self.task,
-                                reading_problem(self.policy))
-        safety = SafetySupervisor(self.robot, self.safety, self.world.time_s)
-        return Pipeline(controller, self.policy, ConfidenceGate(self.gate), safety,
-                        self.latency_s)
+        timing = Timing.of(self.policy.spec)
+        controller = Controller(
+            self.policy.spec, self.robot,
+            ControllerConfig(rate_hz=timing.rate_hz, hang_timeout_s=timing.hang_timeout_s),
+            FrameLimits(frozen_at_rest=True), self.task, reading_problem(self.policy))
+        gate = replace(self.gate, stale_after_s=max(self.gate.stale_after_s,
+                                                    timing.stale_after_s))
+        safety = replace(
+            self.safety,
+            proposal_timeout_s=max(self.safety.proposal_timeout_s, timing.proposal_timeout_s),
+            max_stamp_age_s=max(self.safety.max_stamp_age_s, timing.max_stamp_age_s))
+        return Pipeline(controller, self.policy, ConfidenceGate(gate),
+                        SafetySupervisor(self.robot, safety, self.world.time_s), self.latency_s)
 
     def close(self) -> None:
         """Free the drawing contexts."""

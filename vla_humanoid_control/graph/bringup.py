@@ -37,6 +37,8 @@ class Deployment:
         robot: Name of a robot file in config/robots/, or its path.
         policy: Which policy, as `load_policy` takes it; '' for the node's own default.
         embodiment: Mapping file of the policy; '' for none.
+        timing: Node to parameters that follow from the policy's own pace, which hold where no file
+            says otherwise; see `control/timing.py`.
         simulated: Whether the built-in simulator stands in for the robot.
         parameter_file: Parameters of the nodes in YAML, which go before those of the shipped file
             in config/params/; '' for these alone.
@@ -49,6 +51,7 @@ class Deployment:
     robot: Any = 'humanoid'
     policy: Any = ''
     embodiment: Any = ''
+    timing: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     simulated: bool = True
     parameter_file: Any = ''
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -104,7 +107,8 @@ def graph(deployment: Deployment) -> tuple[NodeEntry, ...]:
     remappings = remapped(deployment.remappings, space, deployment.simulated)
     return tuple(NodeEntry(name, {**values, **deployment.parameters.get(name, {})},
                            deployment.parameter_file or default, remappings, namespace=space,
-                           shipped=parameters_of(document, full_name(name, space), default))
+                           shipped={**deployment.timing.get(name, {}), **parameters_of(
+                               document, full_name(name, space), default)})
                  for name, values in own.items())
 
 

@@ -11,6 +11,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node, SetRemap
 from launch_ros.parameter_descriptions import ParameterValue
 
+from vla_humanoid_control.control.timing import Timing
 from vla_humanoid_control.graph.bringup import (
     Deployment,
     check_parameter_file,
@@ -21,6 +22,8 @@ from vla_humanoid_control.graph.bringup import (
     remapped,
 )
 from vla_humanoid_control.graph.lifetime import PARENT_VARIABLE
+from vla_humanoid_control.policy.registry import DEFAULT_POLICY, check_policy
+from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.support.names import read_namespace
 
 ARGUMENTS = {
@@ -37,8 +40,12 @@ def describe(simulated: bool) -> LaunchDescription:
     # Typed, as launch would read a path or an empty name as YAML.
     chosen = {name: ParameterValue(LaunchConfiguration(name), value_type=str)
               for name in ARGUMENTS}
+    # Known once policy and robot are.
+    timing = {node: {name: ParameterValue(
+        LaunchConfiguration(f'{node}.{name}', default=str(value)), value_type=float)
+        for name, value in values.items()} for node, values in Timing().parameters().items()}
     entries = graph(Deployment(simulated=simulated, parameter_file=LaunchConfiguration('params'),
-                               **chosen))
+                               timing=timing, **chosen))
     return LaunchDescription([
         *(DeclareLaunchArgument(name, default_value=default, description=text)
           for name, (default, text) in ARGUMENTS.items()),
@@ -53,6 +60,7 @@ def describe(simulated: bool) -> LaunchDescription:
                                           'robots in one ROS domain'),
         OpaqueFunction(function=_settle_namespace),
         OpaqueFunction(function=_check),
+        OpaqueFunction(function=_settle_timing),
         OpaqueFunction(function=_remap, args=[simulated]),
         *(SetEnvironmentVariable(name, value) for name, value in environment().items()),
         # Where launch is killed, it leaves its nodes behind.
@@ -90,6 +98,15 @@ def _check(context: LaunchContext) -> None:
     """A file that names a node wrongly would be read, and change nothing."""
     check_parameter_file(context.launch_configurations['params'],
                          context.launch_configurations['namespace'])
+
+
+def _settle_timing(context: LaunchContext) -> None:
+    """Time limits that follow from the policy's pace; what does not fit is refused here."""
+    chosen = context.launch_configurations
+    timing = check_policy(chosen['policy'] or DEFAULT_POLICY, load_robot(chosen['robot']),
+                          chosen['embodiment'])
+    for node, values in timing.parameters().items():
+        chosen.update({f'{node}.{name}': str(value) for name, value in values.items()})
 
 
 def _remap(context: LaunchContext, simulated: bool) -> list[SetRemap]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import cv2
 import numpy as np
 
 from vla_humanoid_control.control.playback import chunk_problem
+from vla_humanoid_control.control.timing import Timing
 from vla_humanoid_control.interfaces import UnreadableError
 from vla_humanoid_control.policy.embodiment import FittedPolicy
 from vla_humanoid_control.policy.registry import load_policy
@@ -99,17 +101,22 @@ def _say(error: Exception) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Check a policy: `python -m vla_humanoid_control.policy.contract WHAT ROBOT EMBODIMENT`."""
+    """Check a policy, and print its time limits.
+
+    As a program: `python -m vla_humanoid_control.policy.contract WHAT ROBOT EMBODIMENT`.
+    """
     what, robot_name, embodiment = sys.argv[1:] if arguments is None else arguments
     try:
         robot = load_robot(robot_name)
-        verdict = check_contract(load_policy(what, robot, embodiment=embodiment), robot)
+        policy = load_policy(what, robot, embodiment=embodiment)
+        verdict = check_contract(policy, robot)
         if verdict.problems:
             raise UserError(f'Policy {what!r} does not do what the graph needs: '
                             f'{"; ".join(verdict.problems)}. vla policies check tries it again.')
     except UserError as error:
         print(error, file=sys.stderr)
         return EXIT_USER_ERROR
+    print(json.dumps(asdict(Timing.of(policy.spec))))
     return 0
 
 

@@ -25,6 +25,7 @@ from typing import Any
 from vla_humanoid_control.confidence.gate import GateConfig
 from vla_humanoid_control.confidence.score import ALPHA, SIGNALS
 from vla_humanoid_control.confidence.thresholds import calibrated_gate
+from vla_humanoid_control.control.timing import Timing
 from vla_humanoid_control.interfaces import Policy, PolicySpec
 from vla_humanoid_control.models.spec import ModelSpec, policy_spec
 from vla_humanoid_control.policy.embodiment import Embodiment, FittedPolicy
@@ -86,8 +87,10 @@ def load_policy(name_or_path: str, robot: RobotSpec, signals: Sequence[str] = SI
         policy = _checkpoint(Path(name_or_path), signals)
     else:
         policy = _foreign(name_or_path, robot)
-    return FittedPolicy(policy, Embodiment.fit(
-        policy.spec, robot, None if file is None else file.names, _who(name_or_path)))
+    fit = Embodiment.fit(policy.spec, robot, None if file is None else file.names,
+                         _who(name_or_path))
+    Timing.of(fit.control_spec, _who(name_or_path))  # refuses what is too slow
+    return FittedPolicy(policy, fit)
 
 
 def policy_names() -> dict[str, str]:
@@ -98,7 +101,7 @@ def policy_names() -> dict[str, str]:
     return others | ours
 
 
-def check_policy(name_or_path: str, robot: RobotSpec, embodiment: str = '') -> None:
+def check_policy(name_or_path: str, robot: RobotSpec, embodiment: str = '') -> Timing:
     """Refuse what `load_policy` would refuse, without loading it here.
 
     Nothing of it stays in this process, which may have a robot to look after for days: what needs
@@ -109,22 +112,23 @@ def check_policy(name_or_path: str, robot: RobotSpec, embodiment: str = '') -> N
         robot: The robot that it is to move.
         embodiment: As in `load_policy`.
 
+    Returns:
+        The time limits that follow from its pace.
+
     Raises:
         UserError: There is no such policy, it cannot be read or made, does not fit the robot, or
             has other weights than its `config.json` says.
     """
-    if _server(name_or_path) is not None:  # it may come up after the robot
-        load_policy(name_or_path, robot, embodiment=embodiment)
-        return
-    if not _is_ours(name_or_path):
-        _find(name_or_path)
-        _check_elsewhere(name_or_path, 'vla_humanoid_control.policy.contract', name_or_path,
-                         robot.file, embodiment)
-        return
     folder = _folder(name_or_path)
     path = folder / 'config.json'
-    if name_or_path in NAMED and not path.exists():
-        return
+    light = name_or_path in NAMED and not path.exists()
+    if light or _server(name_or_path) is not None:  # which may come up after the robot
+        return Timing.of(load_policy(name_or_path, robot, embodiment=embodiment).spec)
+    if not _is_ours(name_or_path):
+        _find(name_or_path)
+        said = _check_elsewhere(name_or_path, 'vla_humanoid_control.policy.contract',
+                                name_or_path, robot.file, embodiment)
+        return Timing(**json.loads(said.splitlines()[-1]))
     try:
         fields = json.loads(path.read_text(encoding='utf-8'))['policy']
         values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value
@@ -133,9 +137,11 @@ def check_policy(name_or_path: str, robot: RobotSpec, embodiment: str = '') -> N
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f'{path} cannot be read ({error}). Give the folder of a checkpoint.') \
             from error
-    Embodiment.fit(spec, robot, load_embodiment(embodiment).names if embodiment else None,
-                   _who(name_or_path))
+    fit = Embodiment.fit(spec, robot, load_embodiment(embodiment).names if embodiment else None,
+                         _who(name_or_path))
+    timing = Timing.of(fit.control_spec, _who(name_or_path))
     _check_elsewhere(f'Checkpoint {folder}', 'vla_humanoid_control.models.checkpoint', str(folder))
+    return timing
 
 
 def gate_config(name_or_path: str, signals: Sequence[str] = SIGNALS, alpha: float = ALPHA
@@ -228,8 +234,8 @@ def _foreign(name: str, robot: RobotSpec) -> Policy:
     return made
 
 
-def _check_elsewhere(what: str, module: str, *arguments: str) -> None:
-    """Run a module in a process of its own; what it says last is why a policy is refused."""
+def _check_elsewhere(what: str, module: str, *arguments: str) -> str:
+    """What a module prints in a process of its own; why it refuses a policy, it says last."""
     root = str(Path(__file__).resolve().parents[2])
     paths = os.pathsep.join(filter(None, (root, os.environ.get('PYTHONPATH', ''))))
     check = subprocess.run([sys.executable, '-m', module, *arguments],
@@ -240,3 +246,4 @@ def _check_elsewhere(what: str, module: str, *arguments: str) -> None:
         raise UserError(said[-1] if check.returncode == EXIT_USER_ERROR else
                         f'{what} cannot be checked ({said[-1]}). Run make setup, or train or copy '
                         'it again.')
+    return check.stdout
