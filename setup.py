@@ -43,6 +43,7 @@ TRAIN = [
 # Clients of policy servers.
 SERVERS = [
     'msgpack>=1.0.5,<2',
+    'pyzmq>=26,<28',
     'websockets>=15,<18',
 ]
 # colcon test runs pytest only where an extra of the name `test` asks for it. Without it there is

@@ -1,6 +1,7 @@
 """The confidence gate: hysteresis, dwell, staleness, and what is invalid."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig
+from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig, Standing
 from vla_humanoid_control.types import Action, Proposal
 
 CONFIG = GateConfig(open_threshold=0.6, close_threshold=0.4, min_dwell_s=0.5, stale_after_s=0.3)
@@ -138,3 +139,14 @@ def test_whatever_comes_a_closed_gate_holds_and_an_open_one_passes_a_valid_propo
 def test_nonsense_configuration_is_refused(fields: dict[str, float]) -> None:
     with pytest.raises(ValueError):
         GateConfig(**fields)
+
+
+def test_what_was_never_calibrated_passes_only_where_a_person_lets_it() -> None:
+    sure = proposal(0.99)
+    closed = ConfidenceGate(CONFIG, Standing.UNCALIBRATED).update(sure, 0.0)
+    assert not closed.is_open and 'not calibrated' in closed.reason
+    assert is_hold(closed.proposal.action)
+    gate = ConfidenceGate(CONFIG, Standing.ALLOWED)
+    assert gate.update(proposal(0.0), 0.0).is_open
+    broken = replace(sure, action=Action(np.full(3, np.nan), {}))
+    assert not gate.update(broken, 10.0).is_open  # what makes no sense still does not pass

@@ -183,17 +183,3 @@ def test_a_port_that_accepts_and_says_nothing_is_given_up(policy: OpenpiPolicy) 
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(UserError, match='address'):
         OpenpiPolicy(address, SPEC)
-
-
-@pytest.mark.parametrize('value', [
-    {'a': np.arange(6, dtype='<i8').reshape(2, 3)}, {'a': np.float32(1.5)}, [1, 'x', None, True],
-    {'a': np.zeros((0, 3), np.uint8)}, {'a': np.array(['up', 'down'])}])
-def test_messages_come_back_as_they_were(value: Any) -> None:
-    np.testing.assert_equal(unpack(pack(value)), value)
-
-
-@pytest.mark.parametrize('value', [{'a': object()}, {'a': np.array([object()])},
-                                   {'a': np.zeros(2, complex)}])
-def test_what_cannot_be_sent_is_refused(value: Any) -> None:
-    with pytest.raises((TypeError, ValueError), match='cannot be sent'):
-        pack(value)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from vla_humanoid_control.cli.main import main as vla
+from vla_humanoid_control.confidence.gate import Standing
 from vla_humanoid_control.evaluation.rollout import Rollout
 from vla_humanoid_control.evaluation.suite import Episode
 from vla_humanoid_control.policy.registry import load_policy
@@ -32,10 +33,14 @@ def test_it_is_found_fits_and_nods(page: Path, capsys: pytest.CaptureFixture[str
     assert vla(['policies', 'check', 'nod:Nod']) == 0
     assert 'humanoid: fits.' in capsys.readouterr().out
     robot = load_robot('humanoid')
-    rollout = Rollout(robot, load_policy('nod:Nod', robot))
-    try:
-        result = rollout.run(Episode('e', 'nod at me', Task.from_key('gesture:look_up'), 1))
-    finally:
-        rollout.close()
-    assert result.declared_done
-    assert result.seconds == pytest.approx(4.0, abs=0.7)
+    results = []
+    for standing in (Standing.UNCALIBRATED, Standing.ALLOWED):
+        rollout = Rollout(robot, load_policy('nod:Nod', robot), standing=standing)
+        try:
+            results.append(rollout.run(Episode('e', 'nod at me', Task.from_key('gesture:look_up'),
+                                               1)))
+        finally:
+            rollout.close()
+    assert not results[0].declared_done and 'not calibrated' in results[0].reason
+    assert results[1].declared_done
+    assert results[1].seconds == pytest.approx(4.0, abs=0.7)

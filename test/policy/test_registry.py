@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 
 from vla_humanoid_control.confidence.gate import LOWEST_THRESHOLD
-from vla_humanoid_control.policy.registry import check_policy, gate_config, load_policy
+from vla_humanoid_control.policy.registry import (
+    check_policy,
+    gate_config,
+    is_calibrated,
+    load_policy,
+)
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.robot.spec import RobotSpec
@@ -88,3 +93,16 @@ def test_no_checkpoint_asks_for_a_gate_that_is_open_to_everything() -> None:
     """Fewer false stops than its episodes can promise would mean a threshold of 0."""
     gate = gate_config('default', alpha=1e-6)
     assert gate.open_threshold == gate.close_threshold == LOWEST_THRESHOLD
+
+
+def test_only_what_was_measured_counts_as_calibrated(tmp_path: Path) -> None:
+    assert is_calibrated('default') and is_calibrated('scripted')
+    assert not is_calibrated('vla_humanoid_control.policy.scripted:ScriptedPolicy')
+    folder = tmp_path / 'checkpoint'
+    shutil.copytree(resource_path('checkpoints', 'default'), folder)
+    assert is_calibrated(str(folder))
+    data = json.loads((folder / 'statistics.json').read_text(encoding='utf-8'))
+    (folder / 'statistics.json').write_text(json.dumps({**data, 'confidence': []}))
+    assert not is_calibrated(str(folder))
+    with pytest.raises(UserError, match='no-such'):
+        is_calibrated('no-such')

@@ -149,7 +149,8 @@ def _carry_out(arguments: argparse.Namespace, window: bool, timing: NodeParamete
                 episodes, arguments.robot, arguments.policy,
                 log=arguments.out / 'graph.log', outside_rate_hz=10.0, on_moment=recorder.take,
                 on_episode=announce, namespace=arguments.namespace,
-                embodiment=arguments.embodiment, timing=timing)) as outcomes:
+                embodiment=arguments.embodiment, timing=timing,
+                allow_uncalibrated=arguments.allow_uncalibrated)) as outcomes:
             for episode, result in zip(episodes, outcomes):
                 results.append(result)
                 recorder.trace.spans.append(Span(began_s[0], recorder.now_s(),
@@ -196,6 +197,7 @@ def _interactive(arguments: argparse.Namespace, window: bool, timing: NodeParame
     deployment = Deployment(robot=arguments.robot, policy=arguments.policy,
                             embodiment=arguments.embodiment, timing=timing,
                             namespace=arguments.namespace, parameters={
+        'confidence_monitor': {'allow_uncalibrated': arguments.allow_uncalibrated},
         'humanoid_sim': {'outside_rate_hz': 10.0, 'scene_seed': arguments.seed}})
     gate = gate_config(arguments.policy)
     with own_domain() as domain, Video(arguments.out / 'interactive.mp4') as video, \

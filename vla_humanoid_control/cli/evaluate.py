@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,9 +24,19 @@ from vla_humanoid_control.support.workers import parallel_map
 if TYPE_CHECKING:
     from vla_humanoid_control.control.timing import NodeParameters
 
-Signals = tuple[str, ...]
-Setup = tuple[str, str, str, Signals, float]
-"""Robot, policy, mapping file, confidence signals and alpha."""
+
+@dataclass(frozen=True)
+class Setup:
+    """What all episodes have in common; see the arguments of the verb."""
+
+    robot: str
+    policy: str
+    embodiment: str
+    signals: tuple[str, ...]
+    alpha: float
+    ungated: bool
+    allow_uncalibrated: bool
+    latency_s: float = 0.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +98,8 @@ def run(arguments: argparse.Namespace) -> int:
     latency_s = read_latency(arguments.latency)
     if arguments.ros and latency_s is not None:
         raise UserError('--latency is for evaluation in process; leave out --ros.')
-    setup = (arguments.robot, arguments.policy, arguments.embodiment, signals, arguments.alpha)
+    setup = Setup(arguments.robot, arguments.policy, arguments.embodiment, signals,
+                  arguments.alpha, arguments.ungated, arguments.allow_uncalibrated)
     # Once here, so that bad input is refused before anything starts.
     check_drawing()
     robot = load_robot(arguments.robot)
@@ -99,7 +111,8 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         if latency_s is None:  # before the workers take the cores
             latency_s = round(measure_latency_s(policy, robot), 3)
-        jobs = [(*setup, arguments.ungated, latency_s, episode) for episode in episodes]
+        setup = replace(setup, latency_s=latency_s)
+        jobs = [(setup, episode) for episode in episodes]
         with closing(parallel_map(_run, jobs, arguments.workers)) as outcomes:
             results = list(tqdm(outcomes, total=len(jobs), unit='episode', smoothing=0.05))
         order = {episode.id: n for n, episode in enumerate(episodes)}
@@ -122,28 +135,30 @@ def _through_nodes(episodes: Sequence[Any], setup: Setup,
                    timing: NodeParameters) -> list[Any]:
     from vla_humanoid_control.clients.evaluation import LOG, evaluate
     check_file(LOG, 'The log')
-    robot, policy, embodiment, signals, alpha = setup
-    with closing(evaluate(episodes, robot, policy, signals, alpha, embodiment=embodiment,
-                          timing=timing)) as outcomes:
+    with closing(evaluate(episodes, setup.robot, setup.policy, setup.signals, setup.alpha,
+                          embodiment=setup.embodiment, timing=timing,
+                          allow_uncalibrated=setup.allow_uncalibrated)) as outcomes:
         return list(tqdm(outcomes, total=len(episodes), unit='episode'))
 
 
-def _run(job: tuple[str, str, str, Signals, float, bool, float, Any]) -> Any:
-    *setup, episode = job
-    return _rollout(*setup).run(episode)
+def _run(job: tuple[Setup, Any]) -> Any:
+    setup, episode = job
+    return _rollout(setup).run(episode)
 
 
 @cache  # one in each process
-def _rollout(robot_name: str, policy: str, embodiment: str, signals: Signals, alpha: float,
-             ungated: bool, latency_s: float) -> Any:
+def _rollout(setup: Setup) -> Any:
     # Not in the pool's initialiser: an error there would start processes for ever.
-    from vla_humanoid_control.confidence.gate import OPEN_GATE
+    from vla_humanoid_control.confidence.gate import OPEN_GATE, Standing
     from vla_humanoid_control.evaluation.rollout import Rollout
-    from vla_humanoid_control.policy.registry import gate_config, load_policy
+    from vla_humanoid_control.policy.registry import gate_config, is_calibrated, load_policy
     from vla_humanoid_control.robot.reader import load_robot
-    robot = load_robot(robot_name)
-    gate = OPEN_GATE if ungated else gate_config(policy, signals, alpha)
-    loaded = load_policy(policy, robot, signals, embodiment)
+    robot = load_robot(setup.robot)
+    gate = OPEN_GATE if setup.ungated \
+        else gate_config(setup.policy, setup.signals, setup.alpha)
+    standing = Standing.of(is_calibrated(setup.policy),
+                           setup.allow_uncalibrated or setup.ungated)
+    loaded = load_policy(setup.policy, robot, setup.signals, setup.embodiment)
     if torch := sys.modules.get('torch'):  # each process has one core to itself
         torch.set_num_threads(1)
-    return Rollout(robot, loaded, gate, latency_s=latency_s)
+    return Rollout(robot, loaded, gate, latency_s=setup.latency_s, standing=standing)

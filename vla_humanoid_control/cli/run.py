@@ -56,10 +56,13 @@ def run(arguments: argparse.Namespace) -> int:
         check_parameter_file(arguments.params, namespace)
     if problem := ros_problem():
         raise UserError(problem)
+    # Unasked it is left to the parameter file.
+    chosen = {'confidence_monitor': {'allow_uncalibrated': True}} \
+        if arguments.allow_uncalibrated else {}
     run_graph(Deployment(robot=arguments.robot, policy=arguments.policy,
                          embodiment=arguments.embodiment, timing=timing.parameters(),
-                         simulated=False,
-                         parameter_file=arguments.params or '', namespace=namespace,
+                         simulated=False, parameter_file=arguments.params or '',
+                         parameters=chosen, namespace=namespace,
                          remappings=parse_remappings(arguments.remap)), log)
     print('vla run: stopped', flush=True)
     return 0

@@ -17,6 +17,8 @@ def add_policy(parser: argparse.ArgumentParser, default: str = 'default') -> Non
     parser.add_argument('--embodiment', default='', metavar='FILE',
                         help="mapping file: which of the robot's cameras and joints are which of "
                              "the policy's, a name in config/embodiments/ or a path")
+    parser.add_argument('--allow-uncalibrated', action='store_true',
+                        help='let a policy act whose confidence was never calibrated')
     parser.add_argument('--checkpoint', action=_FormerName, dest='policy', default=default,
                         help=argparse.SUPPRESS)
 

@@ -30,8 +30,8 @@ def evaluate(episodes: Sequence[Episode], robot: str, policy: str,
              signals: Sequence[str] = SIGNALS, alpha: float = ALPHA, *, log: Path = LOG,
              outside_rate_hz: float = 0.0, on_moment: Callable[[Snapshot], None] | None = None,
              on_episode: Callable[[Episode], None] | None = None, namespace: str = '',
-             embodiment: str = '', timing: NodeParameters = MappingProxyType({})
-             ) -> Generator[EpisodeResult, None, None]:
+             embodiment: str = '', timing: NodeParameters = MappingProxyType({}),
+             allow_uncalibrated: bool = False) -> Generator[EpisodeResult, None, None]:
     """Bring the graph up, run the episodes one after the other, take it down.
 
     It has a ROS domain of its own, unless ROS_DOMAIN_ID names one.
@@ -49,6 +49,7 @@ def evaluate(episodes: Sequence[Episode], robot: str, policy: str,
         namespace: The robot's, as `read_namespace` gives it.
         embodiment: Mapping file of the policy.
         timing: Parameters that follow from the policy's pace, by node.
+        allow_uncalibrated: Let a policy act whose confidence was never calibrated.
 
     Yields:
         The result of each episode.
@@ -63,7 +64,8 @@ def evaluate(episodes: Sequence[Episode], robot: str, policy: str,
                             namespace=namespace,
                             parameters={
         'vla_controller': {'confidence_signals': list(signals)},
-        'confidence_monitor': {'confidence_signals': list(signals), 'alpha': float(alpha)},
+        'confidence_monitor': {'confidence_signals': list(signals), 'alpha': float(alpha),
+                               'allow_uncalibrated': allow_uncalibrated},
         'humanoid_sim': {'outside_rate_hz': float(outside_rate_hz)}})
     with own_domain(), ProcessGroup(graph(deployment), log, echo=None) as group, \
             Director(outside_rate_hz > 0, group.check, on_moment,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from enum import Enum
 
 import numpy as np
 
@@ -57,15 +58,45 @@ OPEN_GATE = GateConfig(open_threshold=1e-9, close_threshold=1e-9, min_dwell_s=0.
 """Lets every finite action pass, to see what a gate would withhold."""
 
 
+class Standing(Enum):
+    """What is known of the confidence of a policy.
+
+    Attributes:
+        CALIBRATED: It is a probability, and its threshold means something.
+        UNCALIBRATED: It is none, so that nothing passes, however high it is.
+        ALLOWED: The same, but a person lets the policy act all the same.
+    """
+
+    CALIBRATED = 'calibrated'
+    UNCALIBRATED = 'uncalibrated'
+    ALLOWED = 'uncalibrated, and allowed to act'
+
+    @staticmethod
+    def of(is_calibrated: bool, allow_uncalibrated: bool) -> Standing:
+        """What a policy is, and what a person allows."""
+        if is_calibrated:
+            return Standing.CALIBRATED
+        return Standing.ALLOWED if allow_uncalibrated else Standing.UNCALIBRATED
+
+
+UNCALIBRATED = ('the policy is not calibrated: nobody knows when it fails. allow_uncalibrated '
+                'lets it act all the same')
+
+
 class ConfidenceGate:
     """Threshold with hysteresis and a minimum dwell. Starts closed.
+
+    Args:
+        config: When it opens and closes.
+        standing: Whether there is a confidence to go by.
 
     Attributes:
         config: May be replaced while running.
     """
 
-    def __init__(self, config: GateConfig) -> None:
+    def __init__(self, config: GateConfig, standing: Standing = Standing.CALIBRATED) -> None:
         self.config = config
+        self._standing = standing
         self._is_open = False
         self._changed_s = -math.inf  # so that the first opening waits for nothing
         self._latest: Proposal | None = None
@@ -136,10 +167,14 @@ class ConfidenceGate:
     def _judge(self, proposal: Proposal, now_s: float) -> GatedProposal:
         threshold = self.config.close_threshold if self._is_open else self.config.open_threshold
         wanted = proposal.confidence >= threshold
+        if self._standing is not Standing.CALIBRATED:
+            wanted = self._standing is Standing.ALLOWED
         if wanted != self._is_open and now_s - self._changed_s >= self.config.min_dwell_s:
             self._move(wanted, now_s)
         if self._is_open:
             return GatedProposal(proposal, True, '')
+        if self._standing is Standing.UNCALIBRATED:
+            return _held(proposal, UNCALIBRATED)
         if wanted:
             return _held(proposal, 'confidence is back, waiting for the dwell time')
         return _held(proposal, f'confidence {proposal.confidence:.2f} below '

@@ -27,16 +27,25 @@ def calibrated_gate(folder: Path, signals: Sequence[str] = SIGNALS, alpha: float
     Raises:
         UserError: The checkpoint's `statistics.json` cannot be read.
     """
-    path = folder / 'statistics.json'
-    try:
-        confidence = json.loads(path.read_text(encoding='utf-8'))['confidence']
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f'{path} cannot be read ({error}). Give the folder of a checkpoint.') \
-            from error
-    combinations = Combinations.from_list(confidence, str(path))
+    combinations = read_combinations(folder)
     if not combinations.by_signals:
         return GateConfig()
     # The promise is about never falling below the threshold, so it opens there and closes below.
     value = max(LOWEST_THRESHOLD, combinations.choose(signals).threshold(alpha))
     return GateConfig(open_threshold=value,
                       close_threshold=max(LOWEST_THRESHOLD, value * (1 - HYSTERESIS)))
+
+
+def read_combinations(folder: Path) -> Combinations:
+    """What a checkpoint's confidence is made of; empty where it was never calibrated.
+
+    Raises:
+        UserError: The checkpoint's `statistics.json` cannot be read.
+    """
+    path = folder / 'statistics.json'
+    try:
+        confidence = json.loads(path.read_text(encoding='utf-8'))['confidence']
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f'{path} cannot be read ({error}). Give the folder of a checkpoint.') \
+            from error
+    return Combinations.from_list(confidence, str(path))

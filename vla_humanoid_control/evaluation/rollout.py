@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig
+from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig, Standing
 from vla_humanoid_control.control.controller import Controller, ControllerConfig
 from vla_humanoid_control.control.robot_policy import RobotPolicy
 from vla_humanoid_control.control.task import TaskConfig
@@ -104,6 +104,7 @@ class Rollout:
         latency_s: How long after a request the policy's answer is heard [s].
         camera_size: Width and height of the camera image [px]; None takes twice the policy's own,
             so that its resizing averages as it does with a real camera's image.
+        standing: Whether the policy's confidence is one to go by.
 
     Attributes:
         impair: Applied to every image of an episode; None leaves them alone.
@@ -116,6 +117,7 @@ class Rollout:
     safety: SafetyConfig = field(default_factory=SafetyConfig)
     latency_s: float = 0.0
     camera_size: tuple[int, int] | None = None
+    standing: Standing = Standing.CALIBRATED
 
     def __post_init__(self) -> None:
         self.world = World(self.robot)
@@ -170,7 +172,7 @@ class Rollout:
             self.safety,
             proposal_timeout_s=max(self.safety.proposal_timeout_s, timing.proposal_timeout_s),
             max_stamp_age_s=max(self.safety.max_stamp_age_s, timing.max_stamp_age_s))
-        return Pipeline(controller, self.policy, ConfidenceGate(gate),
+        return Pipeline(controller, self.policy, ConfidenceGate(gate, self.standing),
                         SafetySupervisor(self.robot, safety, self.world.time_s), self.latency_s)
 
     def close(self) -> None:

@@ -16,9 +16,9 @@ from vla_humanoid_control.channels import (
     encode_fault,
     encode_gated,
 )
-from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig
+from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig, Standing
 from vla_humanoid_control.confidence.score import ALPHA, SIGNALS, read_signals
-from vla_humanoid_control.policy.registry import DEFAULT_POLICY, gate_config
+from vla_humanoid_control.policy.registry import DEFAULT_POLICY, gate_config, is_calibrated
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.ros import qos
 from vla_humanoid_control.ros.managed import ERROR, OK, WARN, Health, ManagedNode, run
@@ -40,6 +40,8 @@ class MonitorParameters:
         alpha: Share of successful episodes that the gate may stop; its thresholds follow from it
             where the policy was calibrated.
         idle_rate_hz: How often a closed gate reports itself while no proposal comes [Hz].
+        allow_uncalibrated: Let a policy act whose confidence was never calibrated. Otherwise the
+            gate stays closed to it.
     """
 
     robot: str = fixed('humanoid')
@@ -47,6 +49,7 @@ class MonitorParameters:
     confidence_signals: tuple[str, ...] = fixed(SIGNALS)
     alpha: float = bounded(ALPHA, 0.001, 0.999, at_start=True)
     idle_rate_hz: float = bounded(10.0, 1.0, 100.0, at_start=True)
+    allow_uncalibrated: bool = fixed(False)
 
     def __post_init__(self) -> None:
         read_signals(self.confidence_signals)
@@ -89,7 +92,9 @@ class ConfidenceMonitor(ManagedNode):
         p = self._settings.value
         self._joint_names = frozenset(j.name for j in load_robot(p.robot).controlled)
         self._gate_config.renew(self._asked_by_policy())
-        self._gate = ConfidenceGate(self._gate_config.value)
+        self._standing = Standing.of(is_calibrated(p.policy or DEFAULT_POLICY),
+                                     p.allow_uncalibrated)
+        self._gate = ConfidenceGate(self._gate_config.value, self._standing)
         self._period_s = 1.0 / p.idle_rate_hz
         self._reason = ''
         self._fault = ''
@@ -100,7 +105,8 @@ class ConfidenceMonitor(ManagedNode):
         self.subscribe(JointState, 'vla/action_proposal', self._on_proposal, qos.STREAM)
 
     def activate(self) -> None:
-        self._gate = ConfidenceGate(self._gate_config.value)  # closed, whatever was before
+        # Closed, whatever was before.
+        self._gate = ConfidenceGate(self._gate_config.value, self._standing)
         self.every(self._period_s, self._on_silence)
 
     def deactivate(self) -> None:
@@ -149,9 +155,12 @@ class ConfidenceMonitor(ManagedNode):
             return Health(WARN, 'not active', {})
         state = 'open' if self._gate.is_open else 'closed'
         values = {**self._counts, 'gate': state, 'reason': self._reason,
-                  'confidence': self._confidence, **self._thresholds}
+                  'confidence': self._confidence, 'policy': self._standing.value,
+                  **self._thresholds}
         if self._fault:
             return Health(ERROR, f'proposal refused: {self._fault}', values)
+        if self._standing is not Standing.CALIBRATED:  # for as long as it lasts
+            return Health(WARN, f'gate {state}, the policy is {self._standing.value}', values)
         return Health(OK, f'gate {state}', values)
 
 

@@ -2,7 +2,7 @@
 
     default, scripted    those that come with the package
     a folder             a checkpoint
-    openpi://HOST:PORT   a policy behind an openpi server, with a mapping file
+    openpi://HOST:PORT   a policy behind a server of `SERVERS`, with a mapping file
     another name         an entry point of the group `ENTRY_POINTS`, in any installed package
     module:name          a class or function of any module that can be imported
 
@@ -24,7 +24,7 @@ from typing import Any
 
 from vla_humanoid_control.confidence.gate import GateConfig
 from vla_humanoid_control.confidence.score import ALPHA, SIGNALS
-from vla_humanoid_control.confidence.thresholds import calibrated_gate
+from vla_humanoid_control.confidence.thresholds import calibrated_gate, read_combinations
 from vla_humanoid_control.control.timing import Timing
 from vla_humanoid_control.interfaces import Policy, PolicySpec
 from vla_humanoid_control.models.spec import ModelSpec, policy_spec
@@ -49,8 +49,9 @@ NAMED: dict[str, Callable[[RobotSpec, Sequence[str]], Policy]] = {
 }
 """Policy name to loader."""
 DEFAULT_POLICY = 'default'
-SERVERS = dict.fromkeys(('openpi', 'openpis'), (
-    'vla_humanoid_control.policy.servers.openpi', 'OpenpiPolicy'))
+_CLIENTS = 'vla_humanoid_control.policy.servers'
+SERVERS = {**dict.fromkeys(('openpi', 'openpis'), (f'{_CLIENTS}.openpi', 'OpenpiPolicy')),
+           'gr00t': (f'{_CLIENTS}.gr00t', 'Gr00tPolicy')}
 """Scheme of an address to module and class of the client, which needs the extra `servers`."""
 ENTRY_POINTS = 'vla_humanoid_control.policies'
 """Group of the entry points by which installed packages give policies."""
@@ -165,6 +166,21 @@ def gate_config(name_or_path: str, signals: Sequence[str] = SIGNALS, alpha: floa
     if name_or_path in NAMED and not (folder / 'statistics.json').exists():
         return GateConfig()
     return calibrated_gate(folder, signals, alpha)
+
+
+def is_calibrated(name_or_path: str) -> bool:
+    """Whether the confidence of a policy is a probability that was measured.
+
+    Args:
+        name_or_path: As in `load_policy`.
+
+    Raises:
+        UserError: There is no such policy, or the checkpoint's `statistics.json` cannot be read.
+    """
+    gate_config(name_or_path)  # says what is wrong with it
+    if name_or_path == 'scripted':  # it knows its words, or it does not
+        return True
+    return _is_ours(name_or_path) and bool(read_combinations(_folder(name_or_path)).by_signals)
 
 
 def _server(address: str) -> Callable[[str, PolicySpec], Policy] | None:

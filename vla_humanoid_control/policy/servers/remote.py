@@ -1,0 +1,101 @@
+"""What all clients of policy servers have in common: checks, patience, and errors that pass."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_humanoid_control.interfaces import (
+    ActionChunk,
+    Observation,
+    PolicyError,
+    PolicySpec,
+    Prompt,
+)
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 2.0
+"""After a failure a server is asked again this long later, each time twice as long [s]."""
+LONGEST_REASON = 200
+"""Longer reasons are cut [characters]."""
+
+
+class ServerError(Exception):
+    """What is wrong with a server, as the end of a sentence that begins with it."""
+
+
+class RemotePolicy(ABC):
+    """A policy behind a server; whatever goes wrong on the way is a `PolicyError` that passes.
+
+    Args:
+        address: As the person gave it.
+        spec: What the policy sees and gives: roles, states and groups are the names in messages.
+
+    Attributes:
+        spec: The same.
+        timeout_s: An answer that takes longer is given up [s].
+        text: The instruction.
+    """
+
+    def __init__(self, address: str, spec: PolicySpec) -> None:
+        self.spec = spec
+        self.timeout_s = max(0.5, 3.0 * spec.latency_s)
+        self.text = ''
+        self._address = address
+        self._wait_s = FIRST_WAIT_S
+
+    def reset(self, prompt: Prompt) -> None:
+        """Begin a new instruction; the server hears of it with the next observation."""
+        self.text = prompt.text
+
+    def infer(self, observation: Observation) -> ActionChunk:
+        """Ask the server. Raises PolicyError where it does not answer, or answers nonsense."""
+        try:
+            actions = self._checked(self.ask(observation))
+        except ServerError as error:
+            self.close()  # what comes now would be taken for the answer to the next question
+            wait_s, self._wait_s = self._wait_s, min(LONGEST_WAIT_S, 2 * self._wait_s)
+            raise PolicyError(f'policy server {self._address} {error}'[:LONGEST_REASON],
+                              retry_after_s=wait_s) from error
+        self._wait_s = FIRST_WAIT_S
+        return ActionChunk(actions)
+
+    @abstractmethod
+    def ask(self, observation: Observation) -> Any:
+        """The server's actions [H, D], unchecked; connects where there is no connection.
+
+        Raises:
+            ServerError: It does not answer, or not in its own language.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the connection, if there is one."""
+
+    def _checked(self, actions: Any) -> NDArray[np.float32]:
+        shape = (self.spec.actions.horizon, len(self.spec.actions.channels))
+        if not isinstance(actions, np.ndarray) or actions.dtype.kind not in 'fiu':
+            raise ServerError('gave an answer without actions')
+        if actions.shape != shape:
+            raise ServerError(f'gave actions {list(actions.shape)}, the mapping file says '
+                              f'{list(shape)}')
+        if not np.isfinite(actions).all():
+            raise ServerError('gave an action that is not finite')
+        return actions.astype(np.float32)
+
+
+def late(timeout_s: float) -> ServerError:
+    """The server takes too long."""
+    return ServerError(f'did not answer within {timeout_s:g} s')
+
+
+def unreadable(error: Exception) -> ServerError:
+    """The server's answer is none."""
+    return ServerError(f'gave no answer that can be read ({error})')
+
+
+def unreachable(error: Exception) -> ServerError:
+    """There is no connection to the server."""
+    return ServerError(f'cannot be reached ({error or type(error).__name__})')
