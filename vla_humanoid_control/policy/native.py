@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,14 +104,39 @@ class CheckpointPolicy:
             RuntimeError: `reset` was not called.
             ValueError: The camera or a state is missing, or has another shape.
         """
-        if self._words is None:
-            raise RuntimeError('CheckpointPolicy.infer: call reset with an instruction first')
-        inputs = self._inputs(observation, *self._words)
+        inputs = self._checked_inputs(observation)
         with torch.inference_mode():
             return self._chunk(self._model(inputs), observation.stamp_ns)
 
     def close(self) -> None:
         """Nothing is held but memory."""
+
+    def fork(self) -> CheckpointPolicy:
+        """Another policy with the same weights, which knows nothing of this one's instruction."""
+        twin = copy.copy(self)
+        twin._score = Score(self._score.combination)
+        twin._alone = {name: Score(score.combination) for name, score in self._alone.items()}
+        twin._before = twin._words = None
+        return twin
+
+    @staticmethod
+    def infer_many(policies: Sequence[CheckpointPolicy], observations: Sequence[Observation]
+                   ) -> list[ActionChunk]:
+        """One forward pass for several forks of one policy, each with its own instruction.
+
+        Args:
+            policies: Forks of one policy; `reset` was called on each.
+            observations: One for each.
+
+        Raises:
+            RuntimeError, ValueError: As `infer`.
+        """
+        rows = [policy._checked_inputs(seen) for policy, seen in zip(policies, observations,
+                                                                     strict=True)]
+        with torch.inference_mode():
+            output = policies[0]._model(_joined(rows))
+            return [policy._chunk(_row(output, i), seen.stamp_ns)
+                    for i, (policy, seen) in enumerate(zip(policies, observations))]
 
     def _signals(self, output: ModelOutput, actions: NDArray[np.float32], stamp_ns: int
                  ) -> NDArray[np.float64]:
@@ -122,6 +149,11 @@ class CheckpointPolicy:
         self._before = stamp_ns, actions
         return np.array([float(self._model.confidence(output)[0]), float(image[0]),
                          float(instruction[0]), agreement])
+
+    def _checked_inputs(self, observation: Observation) -> ModelInput:
+        if self._words is None:
+            raise RuntimeError('CheckpointPolicy.infer: call reset with an instruction first')
+        return self._inputs(observation, *self._words)
 
     def _inputs(self, observation: Observation, words: torch.Tensor, mask: torch.Tensor
                 ) -> ModelInput:
@@ -148,6 +180,28 @@ class CheckpointPolicy:
                       **{n: score.update(values, time_s) for n, score in self._alone.items()}}
         return ActionChunk(actions, float(model.progress_head.predict(output.progress)[0]),
                            {name: np.array(value) for name, value in confidence.items()})
+
+
+def _joined(rows: Sequence[ModelInput]) -> ModelInput:
+    """Inputs of one row each as a batch; short instructions are padded with no tokens."""
+    longest = max(row.words.shape[1] for row in rows)
+
+    def padded(values: torch.Tensor) -> torch.Tensor:
+        missing = longest - values.shape[1]
+        return torch.cat([values, values.new_zeros(1, missing, *values.shape[2:])], dim=1)
+    return ModelInput(
+        torch.cat([row.images for row in rows]).contiguous(memory_format=torch.channels_last),
+        torch.arange(len(rows)), torch.cat([row.joints for row in rows]),
+        torch.cat([row.time for row in rows]), torch.cat([padded(row.words) for row in rows]),
+        torch.cat([padded(row.mask) for row in rows]))
+
+
+def _row(output: ModelOutput, place: int) -> ModelOutput:
+    """One row of a batch, as a batch; the grounding is for training, and stays as it is."""
+    one = slice(place, place + 1)
+    return replace(output, actions=output.actions[one], progress=output.progress[one],
+                   instruction=output.instruction[one], evidence=output.evidence[one],
+                   features=output.features[one])
 
 
 def _of(given: Mapping[str, NDArray[Any]], what: str, name: str, shape: tuple[int, ...],

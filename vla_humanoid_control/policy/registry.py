@@ -73,11 +73,13 @@ def load_policy(name_or_path: str, robot: RobotSpec, signals: Sequence[str] = SI
     """
     file = load_embodiment(embodiment) if embodiment else None
     if (server := _server(name_or_path)) is not None:
-        if file is None or file.spec is None:
+        spec = file.spec if file is not None else None
+        spec = spec or getattr(server, 'discover', lambda address: None)(name_or_path)
+        if spec is None:
             raise UserError(f'{name_or_path} does not say what its policy sees and gives. Give a '
                             'mapping file that does: --embodiment FILE; config/embodiments/ has '
                             'examples.')
-        policy: Policy = server(name_or_path, file.spec)
+        policy: Policy = server(name_or_path, spec)
     elif file is not None and file.spec is not None:
         raise UserError(f'Mapping file {file.path} says what the policy sees and gives, but '
                         f'{_who(name_or_path)} says so itself. Leave out all but images, channels '

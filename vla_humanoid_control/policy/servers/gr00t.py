@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from vla_humanoid_control.interfaces import Observation, PolicySpec
 from vla_humanoid_control.policy.servers.arrays import LARGEST, pack_npy, unpack
 from vla_humanoid_control.policy.servers.remote import (
+    Answer,
     RemotePolicy,
     ServerError,
     late,
@@ -59,7 +60,7 @@ class Gr00tPolicy(RemotePolicy):
         self._socket: zmq.Socket[bytes] | None = None
         self._language = ''  # the key under which the instruction travels
 
-    def ask(self, observation: Observation) -> Any:
+    def ask(self, observation: Observation) -> Answer:
         """See `RemotePolicy`."""
         if self._socket is None:
             self._connect()
@@ -71,8 +72,8 @@ class Gr00tPolicy(RemotePolicy):
         actions = answer[0] if isinstance(answer, list) and answer else None
         if not isinstance(actions, dict):
             raise ServerError('gave an answer without actions')
-        return np.concatenate([self._group(actions, group.name, len(group.channels))
-                               for group in self.spec.actions.groups], axis=1)
+        return Answer(np.concatenate([self._group(actions, group.name, len(group.channels))
+                                      for group in self.spec.actions.groups], axis=1))
 
     def close(self) -> None:
         """End the connection."""

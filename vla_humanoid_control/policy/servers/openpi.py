@@ -16,15 +16,17 @@ from numpy.typing import NDArray
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
-from vla_humanoid_control.interfaces import Observation, PolicySpec
+from vla_humanoid_control.interfaces import ActionSpace, Observation, PolicySpec, Prompt
 from vla_humanoid_control.policy.servers.arrays import LARGEST, pack, unpack
 from vla_humanoid_control.policy.servers.remote import (
+    Answer,
     RemotePolicy,
     ServerError,
     late,
     unreachable,
     unreadable,
 )
+from vla_humanoid_control.policy.servers.spec_message import KEY, spec_from_message
 from vla_humanoid_control.support.errors import UserError
 
 SCHEMES = {'openpi': 'ws', 'openpis': 'wss'}
@@ -35,6 +37,9 @@ CONNECT_S = 1.0
 """Longest wait for a connection [s]."""
 PROMPT = 'prompt'
 """Under which name the instruction travels."""
+BEGINS, STAMP = 'begins', 'stamp_ns'
+"""What our own server is told besides: whether the instruction begins anew, and the time of the
+observation [ns]."""
 
 
 class OpenpiPolicy(RemotePolicy):
@@ -56,10 +61,11 @@ class OpenpiPolicy(RemotePolicy):
                             'openpi://HOST:PORT.')
         self.metadata: dict[Any, Any] = {}
         self._url = parts._replace(scheme=SCHEMES[parts.scheme]).geturl()
+        self._begins = True
         self._connection: ClientConnection | None = None
         self._open = ExitStack()
 
-    def ask(self, observation: Observation) -> Any:
+    def ask(self, observation: Observation) -> Answer:
         """See `RemotePolicy`."""
         message: dict[str, Any] = {PROMPT: self.text}
         for images in self.spec.images:
@@ -70,6 +76,8 @@ class OpenpiPolicy(RemotePolicy):
         try:
             if self._connection is None:
                 self._connection = self._connect()
+            if KEY in self.metadata:  # one of ours
+                message |= {BEGINS: self._begins, STAMP: observation.stamp_ns}
             self._connection.send(pack(message))
             said = self._connection.recv(self.timeout_s)
             if isinstance(said, str):
@@ -81,7 +89,36 @@ class OpenpiPolicy(RemotePolicy):
             raise unreadable(error) from error
         except (OSError, WebSocketException) as error:
             raise unreachable(error) from error
-        return answer.get('actions') if isinstance(answer, dict) else None
+        if not isinstance(answer, dict):
+            raise ServerError('gave an answer without actions')
+        self._begins = False
+        if KEY not in self.metadata:
+            return Answer(answer.get('actions'))
+        return Answer(answer.get('actions'), answer.get('progress'), answer.get('evidence', {}))
+
+    def reset(self, prompt: Prompt) -> None:
+        """Begin a new instruction; the server hears of it with the next observation."""
+        super().reset(prompt)
+        self._begins = True
+
+    @staticmethod
+    def discover(address: str) -> PolicySpec | None:
+        """What the policy behind a server sees and gives; None where the server does not say.
+
+        Raises:
+            UserError: It is not there.
+        """
+        client = OpenpiPolicy(address, PolicySpec((), (), ActionSpace((), 1, 1.0)))
+        try:
+            client._connection = client._connect()
+            told = client.metadata.get(KEY)
+            return None if told is None else spec_from_message(told)
+        except (OSError, ValueError, WebSocketException) as error:
+            raise UserError(f'Policy server {address} cannot be asked what its policy sees and '
+                            f'gives ({error or type(error).__name__}). Start it first, or give a '
+                            'mapping file: --embodiment FILE.') from error
+        finally:
+            client.close()
 
     def close(self) -> None:
         """End the connection."""

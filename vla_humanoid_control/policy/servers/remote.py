@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,21 @@ LONGEST_REASON = 200
 
 class ServerError(Exception):
     """What is wrong with a server, as the end of a sentence that begins with it."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server says, unchecked.
+
+    Attributes:
+        actions: [H, D].
+        progress: None where it does not say.
+        evidence: Name to number.
+    """
+
+    actions: Any
+    progress: Any = None
+    evidence: Any = field(default_factory=dict)
 
 
 class RemotePolicy(ABC):
@@ -53,18 +69,20 @@ class RemotePolicy(ABC):
     def infer(self, observation: Observation) -> ActionChunk:
         """Ask the server. Raises PolicyError where it does not answer, or answers nonsense."""
         try:
-            actions = self._checked(self.ask(observation))
+            answer = self.ask(observation)
+            chunk = ActionChunk(self._checked(answer.actions), _progress(answer.progress),
+                                self._evidence(answer.evidence))
         except ServerError as error:
             self.close()  # what comes now would be taken for the answer to the next question
             wait_s, self._wait_s = self._wait_s, min(LONGEST_WAIT_S, 2 * self._wait_s)
             raise PolicyError(f'policy server {self._address} {error}'[:LONGEST_REASON],
                               retry_after_s=wait_s) from error
         self._wait_s = FIRST_WAIT_S
-        return ActionChunk(actions)
+        return chunk
 
     @abstractmethod
-    def ask(self, observation: Observation) -> Any:
-        """The server's actions [H, D], unchecked; connects where there is no connection.
+    def ask(self, observation: Observation) -> Answer:
+        """What the server answers, unchecked; connects where there is no connection.
 
         Raises:
             ServerError: It does not answer, or not in its own language.
@@ -84,6 +102,21 @@ class RemotePolicy(ABC):
         if not np.isfinite(actions).all():
             raise ServerError('gave an action that is not finite')
         return actions.astype(np.float32)
+
+    def _evidence(self, given: Any) -> dict[str, NDArray[np.float64]]:
+        if not isinstance(given, dict) or any(
+                not isinstance(v, (np.ndarray, float, int)) for v in given.values()):
+            raise ServerError('gave evidence that is none')
+        return {name: np.asarray(given[name], np.float64) for name in self.spec.gives
+                if name in given}
+
+
+def _progress(given: Any) -> float | None:
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given <= 1:
+        raise ServerError(f'gave a progress of {given!r:.40}, must lie in [0, 1]')
+    return float(given)
 
 
 def late(timeout_s: float) -> ServerError:

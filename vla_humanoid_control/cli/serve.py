@@ -1,0 +1,66 @@
+"""`vla serve`: a policy for several robots, behind the openpi protocol. Ctrl-C ends it.
+
+A robot uses it with `--policy openpi://HOST:PORT`, and is told what the policy sees and gives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from typing import Any
+
+from vla_humanoid_control.cli.shared import add_policy
+from vla_humanoid_control.support.errors import UserError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    add_policy(parser)
+    parser.add_argument('--robot', default='humanoid', help='name or path of the robot file')
+    parser.add_argument('--host', default='127.0.0.1',
+                        help='where it listens; anybody who reaches it there can use it (default: '
+                             '%(default)s, this machine alone)')
+    parser.add_argument('--port', type=int, default=8000, help='default: %(default)s')
+    parser.add_argument('--robots', type=int, default=8, metavar='COUNT',
+                        help='connections at once, and requests in one batch (default: '
+                             '%(default)s)')
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until Ctrl-C.
+
+    Raises:
+        UserError: There is no such policy, or it cannot listen there.
+    """
+    from vla_humanoid_control.policy.registry import load_policy
+    from vla_humanoid_control.robot.reader import load_robot
+    if not 0 <= arguments.port < 65536 or not 1 <= arguments.robots <= 64:
+        raise UserError('--port must be 0 to 65535, and --robots 1 to 64.')
+    robot = load_robot(arguments.robot)
+    policy = load_policy(arguments.policy, robot, embodiment=arguments.embodiment).policy
+    try:
+        asyncio.run(_serve(policy, arguments))
+    except OSError as error:
+        raise UserError(f'It cannot listen on {arguments.host}:{arguments.port} '
+                        f'({error.strerror or error}). Choose another --port or --host.'
+                        ) from error
+    print('vla serve: stopped', flush=True)
+    return 0
+
+
+async def _serve(policy: Any, arguments: argparse.Namespace) -> None:
+    try:
+        from vla_humanoid_control.policy.servers.serving import PolicyServer
+    except ModuleNotFoundError as error:
+        raise UserError(f'vla serve needs {error.name}, which is not installed. Install it: pip '
+                        "install 'vla_humanoid_control[servers]'") from error
+    ended = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    async with PolicyServer(policy, arguments.host, arguments.port, arguments.robots) as server:
+        print(f'{arguments.policy} at openpi://{arguments.host}:{server.port}', flush=True)
+        if arguments.host not in ('127.0.0.1', 'localhost', '::1'):
+            print('Anybody who reaches it there can use it.', file=sys.stderr, flush=True)
+        await ended.wait()
