@@ -239,8 +239,8 @@ def test_what_is_too_large_ends_the_connection(serve: Callable[..., Running]) ->
     server = serve(Echo())
     with connect(server.address.replace('openpi', 'ws')) as raw:
         raw.recv(5.0)
+        raw.send(bytes(largest_request(SPEC) + 1))
         with pytest.raises(ConnectionClosed):
-            raw.send(bytes(largest_request(SPEC) + 1))
             raw.recv(5.0)
 
 
