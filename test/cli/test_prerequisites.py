@@ -59,12 +59,12 @@ def ask(question: str, path: str = '') -> str:
 
 def test_a_sourced_ros_takes_the_place_of_the_wheels(tmp_path: Path) -> None:
     """Regression: two ROS 2 in one process."""
-    assert (ask('extras'), ask('venv')) == ('ros,sim,train,dev', '')
+    assert (ask('extras'), ask('venv')) == ('ros,sim,train,servers,dev', '')
     (tmp_path / 'rclpy').mkdir()
     (tmp_path / 'rclpy' / '__init__.py').touch()
     sourced = str(tmp_path)
     assert (ask('extras', sourced), ask('venv', sourced)) \
-        == ('sim,train,dev', '--system-site-packages')
+        == ('sim,train,servers,dev', '--system-site-packages')
     done = subprocess.run(['make', '--dry-run', '--always-make', 'setup'], cwd=ROOT, text=True,
                           capture_output=True, check=True)
     assert re.search(r'-m venv \$\(.*prerequisites.py venv\)', done.stdout)

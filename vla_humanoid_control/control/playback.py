@@ -59,7 +59,7 @@ class ChunkPlayback:
         self._m = m
         # A chunk that ends before the next one comes holds its last row: a robot that is told one
         # action at a time does not stand in between.
-        self._until_ns = 1e9 * (spec.latency_s + spec.period_s + MARGIN_S)
+        self._until_ns = round(1e9 * (spec.latency_s + spec.period_s + MARGIN_S))
         self._chunks: list[_Stamped] = []  # oldest first
 
     def add(self, chunk: RobotChunk, stamp_ns: int) -> None:
