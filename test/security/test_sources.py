@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from vla_humanoid_control.cli import serve
 from vla_humanoid_control.evaluation.suite import load_suite
 from vla_humanoid_control.graph.bringup import environment
 from vla_humanoid_control.robot.reader import load_robot
@@ -26,8 +28,13 @@ LISTENERS = {'socket', 'socketserver', 'ssl', 'http', 'xmlrpc', 'wsgiref', 'asyn
              'fastapi', 'flask', 'grpc', 'starlette', 'tornado', 'uvicorn', 'websockets', 'zmq'}
 LISTENING_CALLS = {'start_server', 'create_server', 'create_datagram_endpoint', 'Listener',
                    'BaseManager', 'SyncManager', 'init_process_group', 'init_rpc'}
-# graph/domain.py looks whether a port of this machine is taken, and never reads from one.
-MAY_LISTEN = frozenset({'vla_humanoid_control/graph/domain.py'})
+# graph/domain.py looks whether a port of this machine is taken, and never reads from one. `vla serve`
+# is asked for by a person.
+MAY_LISTEN = frozenset({'vla_humanoid_control/graph/domain.py',
+                        'vla_humanoid_control/policy/servers/serving.py'})
+# These call a server by its address, and wait for nobody.
+CLIENTS = frozenset({'vla_humanoid_control/policy/servers/openpi.py',
+                     'vla_humanoid_control/policy/servers/gr00t.py'})
 SAFE_YAML = {'safe_load', 'safe_load_all', 'safe_dump', 'safe_dump_all', 'dump', 'dump_all',
              'SafeLoader', 'CSafeLoader', 'SafeDumper', 'CSafeDumper', 'YAMLError', 'load',
              'compose'}  # which makes nodes of text, and no objects of nodes
@@ -124,7 +131,23 @@ def dangers(source: str, may_listen: bool = False) -> Iterator[str]:
 @pytest.mark.parametrize('path', SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_source_loads_only_data_and_does_not_listen(path: Path) -> None:
     relative = path.relative_to(ROOT).as_posix()
-    assert not list(dangers(path.read_text(encoding='utf-8'), relative in MAY_LISTEN))
+    assert not list(dangers(path.read_text(encoding='utf-8'),
+                            relative in MAY_LISTEN | CLIENTS))
+
+
+@pytest.mark.parametrize('path', sorted(CLIENTS))
+def test_clients_of_policy_servers_call_and_do_not_listen(path: str) -> None:
+    tree = ast.parse((ROOT / path).read_text(encoding='utf-8'))
+    called = {n.func.attr if isinstance(n.func, ast.Attribute) else ast.unparse(n.func)
+              for n in ast.walk(tree) if isinstance(n, ast.Call)}
+    assert 'connect' in called
+    assert not called & {'bind', 'bind_to_random_port', 'listen', 'serve', 'unix_serve'}
+
+
+def test_a_served_policy_is_for_this_machine_alone_unless_asked_otherwise() -> None:
+    parser = argparse.ArgumentParser()
+    serve.add_arguments(parser)
+    assert parser.parse_args([]).host == '127.0.0.1'
 
 
 @pytest.mark.parametrize('source', [
