@@ -28,8 +28,8 @@ LISTENERS = {'socket', 'socketserver', 'ssl', 'http', 'xmlrpc', 'wsgiref', 'asyn
              'fastapi', 'flask', 'grpc', 'starlette', 'tornado', 'uvicorn', 'websockets', 'zmq'}
 LISTENING_CALLS = {'start_server', 'create_server', 'create_datagram_endpoint', 'Listener',
                    'BaseManager', 'SyncManager', 'init_process_group', 'init_rpc'}
-# graph/domain.py looks whether a port of this machine is taken, and never reads from one. The other
-# is `vla serve`, which a person asks for.
+# graph/domain.py looks whether a port of this machine is taken, and never reads from one.
+# serving.py is `vla serve`, which a person asks for.
 MAY_LISTEN = frozenset({'vla_humanoid_control/graph/domain.py',
                         'vla_humanoid_control/policy/servers/serving.py'})
 # These call a server by its address, and wait for nobody.

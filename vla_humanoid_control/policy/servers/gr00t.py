@@ -83,7 +83,7 @@ class Gr00tPolicy(RemotePolicy):
 
     def _connect(self) -> None:
         """Learn what the server's policy sees and gives, and compare it with the mapping file."""
-        socket = zmq.Context.instance().socket(zmq.REQ)
+        socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.REQ)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.MAXMSGSIZE, LARGEST)
         socket.setsockopt(zmq.IPV6, 1)
