@@ -265,6 +265,10 @@ class UnreadableError(PolicyError):
         super().__init__(reason, fatal=True)
 
 
+class AnswerError(PolicyError):
+    """A policy has answered, and its answer makes no sense."""
+
+
 class Policy(Protocol):
     """A Vision-Language-Action policy: `reset` with a prompt, then `infer` on observations.
 

@@ -15,9 +15,9 @@ from vla_humanoid_control.interfaces import (
     ActionGroup,
     ActionKind,
     ActionSpace,
+    AnswerError,
     ImageFeature,
     Observation,
-    PolicyError,
     PolicySpec,
     Prompt,
     StateFeature,
@@ -168,7 +168,7 @@ def test_a_policy_that_moves_nothing_here_is_refused() -> None:
     ([[0.0, 0.0]] * 3, 'type list'), (np.full((3, 2), 'x'), 'type <U1')])
 def test_what_is_no_answer_is_refused(actions: object, why: str) -> None:
     embodiment = Embodiment.fit(spec(ActionGroup('arm', ActionKind.JOINT_POSITION, ARM)), ROBOT)
-    with pytest.raises(PolicyError, match=why):
+    with pytest.raises(AnswerError, match=why):
         embodiment.act(ActionChunk(actions), seen())  # type: ignore[arg-type]
 
 

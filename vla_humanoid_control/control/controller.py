@@ -297,6 +297,9 @@ class Controller:
             self._not_before_s = now_s + outcome.retry_after_s
             self.task.on_policy_away(outcome.error, now_s)
             return
+        if outcome.is_nonsense:
+            self._refuse_answer(outcome.error, now_s)
+            return
         if outcome.chunk is None:
             self.task.on_policy_error(outcome.error, outcome.is_fatal, now_s)
             return
@@ -304,14 +307,18 @@ class Controller:
         try:
             self._playback.add(outcome.chunk, stamp_ns)
         except ValueError as error:
-            self._playback.clear()
-            self.task.on_policy_error(str(error), False, now_s)
-            self._seen = (self.task.generation, self.task.instruction_id)
-            self.fault = f'policy: {error}'
+            self._refuse_answer(str(error), now_s)
             return
         self.fault = ''
         self.chunk, self._acted_ns = outcome.chunk, stamp_ns
         self.task.on_inference(outcome.chunk.progress, outcome.chunk.actions[0], now_s)
+
+    def _refuse_answer(self, why: str, now_s: float) -> None:
+        """An answer that makes no sense: safety stops for that reason, and words are changed."""
+        self._playback.clear()
+        self.task.on_policy_error(why, False, now_s)
+        self._seen = (self.task.generation, self.task.instruction_id)
+        self.fault = f'policy: {why}'
 
     def _ask(self, now_s: float) -> None:
         wording = self.task.wording

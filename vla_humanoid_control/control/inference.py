@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vla_humanoid_control.control.robot_policy import RobotPolicy
-from vla_humanoid_control.interfaces import PolicyError
+from vla_humanoid_control.interfaces import AnswerError, PolicyError
 from vla_humanoid_control.types import RobotChunk, RobotObservation
 
 
@@ -39,6 +39,7 @@ class Outcome:
         is_fatal: Whether trying again is pointless; see `_is_hopeless`.
         duration_s: Time it took [s].
         retry_after_s: How long the policy is away; 0 where it is there, and failed [s].
+        is_nonsense: Whether there was an answer, which makes no sense.
     """
 
     request: Request
@@ -47,6 +48,7 @@ class Outcome:
     is_fatal: bool
     duration_s: float
     retry_after_s: float = 0.0
+    is_nonsense: bool = False
 
 
 class Inference:
@@ -63,7 +65,7 @@ class Inference:
     def run(self, request: Request) -> Outcome:
         """Infer. Whatever the policy raises, even `exit()`, becomes an outcome."""
         began_s = time.monotonic()
-        chunk, error, is_fatal, retry_after_s = None, '', False, 0.0
+        chunk, error, is_fatal, retry_after_s, is_nonsense = None, '', False, 0.0, False
         try:
             if request.generation != self._generation:
                 self._policy.reset(request.wording)
@@ -76,7 +78,9 @@ class Inference:
                 f'{type(caught).__name__}: {caught}'[:200]
             is_fatal = _is_hopeless(caught)
             retry_after_s = caught.retry_after_s if isinstance(caught, PolicyError) else 0.0
-        return Outcome(request, chunk, error, is_fatal, time.monotonic() - began_s, retry_after_s)
+            is_nonsense = isinstance(caught, AnswerError)
+        return Outcome(request, chunk, error, is_fatal, time.monotonic() - began_s, retry_after_s,
+                       is_nonsense)
 
     def close(self) -> None:
         """Let go of the policy."""

@@ -26,9 +26,9 @@ from vla_humanoid_control.interfaces import (
     ActionChunk,
     ActionGroup,
     ActionKind,
+    AnswerError,
     Observation,
     Policy,
-    PolicyError,
     PolicySpec,
     Prompt,
     StateFeature,
@@ -178,18 +178,18 @@ class Embodiment:
             seen: What it was asked about.
 
         Raises:
-            PolicyError: The answer is none.
+            AnswerError: The answer is none.
         """
         shape = (self.spec.actions.horizon, len(self.spec.actions.channels))
         if not isinstance(chunk, ActionChunk):
-            raise PolicyError(f'the policy gave {type(chunk).__name__} instead of a chunk')
+            raise AnswerError(f'the policy gave {type(chunk).__name__} instead of a chunk')
         actions = chunk.actions
         if not isinstance(actions, np.ndarray) or actions.dtype.kind not in 'fiu':
             kind = getattr(actions, 'dtype', type(actions).__name__)
-            raise PolicyError(f'chunk has actions of type {kind}, must be an array of real '
+            raise AnswerError(f'chunk has actions of type {kind}, must be an array of real '
                               'numbers')
         if actions.shape != shape:
-            raise PolicyError(f'chunk has shape {actions.shape}, the policy announced {shape}')
+            raise AnswerError(f'chunk has shape {actions.shape}, the policy announced {shape}')
         columns = [self._column(channel, actions[:, channel.column], seen)
                    for channel in self._channels]
         progress = chunk.progress
