@@ -21,7 +21,8 @@ ROS = frozenset({
     'launch', 'launch_ros', 'lifecycle_msgs', 'nav_msgs', 'rcl_interfaces', 'rclpy',
     'rosgraph_msgs', 'sensor_msgs', 'std_msgs', 'std_srvs', 'tf2_ros', 'trajectory_msgs'})
 # Module name to the name under which package.xml or setup.py declares it, where they differ.
-DECLARED_AS = {'yaml': 'PyYAML', 'cv2': 'opencv-python', 'sklearn': 'scikit-learn'}
+DECLARED_AS = {'yaml': 'PyYAML', 'cv2': 'opencv-python', 'sklearn': 'scikit-learn',
+               'zmq': 'pyzmq'}
 # Declared though no file imports it, and where it is needed.
 NOT_IMPORTED = {
     'mypy': 'Makefile', 'ruff': 'Makefile', 'types_pyyaml': 'mypy reads it',
