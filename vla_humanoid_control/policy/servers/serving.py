@@ -217,7 +217,8 @@ def _array(data: Mapping[Any, Any], name: str, shape: tuple[int, ...], kinds: st
         raise ValueError(f'{name} must be an array {list(shape)}, got {there}')
     if values.dtype.kind == 'f' and not np.isfinite(values).all():
         raise ValueError(f'{name} is not finite')
-    return values.reshape(shape).copy()  # a message is not to be written to, an observation may be
+    # A message is not to be written to; an observation may be.
+    return np.array(values).reshape(shape)
 
 
 def _reply(chunk: ActionChunk, seconds: float) -> bytes:
