@@ -58,7 +58,7 @@ def forward_pass(policy: RobotPolicy, robot: RobotSpec, frames: Sequence[NDArray
     durations = []
     for number in range(count + 10):
         seen = RobotObservation(number, {camera: frames[number % len(frames)]}, robot.home,
-                           CHUNK_DT_S * number)
+                                CHUNK_DT_S * number)
         began_ns = time.perf_counter_ns()
         policy.infer(seen)
         durations.append((time.perf_counter_ns() - began_ns) / 1e6)

@@ -75,7 +75,7 @@ class TextbookNode(Node):  # type: ignore[misc]  # rclpy has no types
         if self.image is None or self.joints is None or not self.instruction:
             return
         observation = RobotObservation(self.image_stamp_ns, {'head': self.image}, self.joints,
-                                  time.monotonic() - self.began_s, self.travelled)
+                                       time.monotonic() - self.began_s, self.travelled)
         action = self.policy.infer(observation).actions[0]
         twist = Twist()
         twist.linear.x, twist.linear.y, twist.angular.z = (float(v) for v in action[:3])

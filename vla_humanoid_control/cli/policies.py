@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from vla_humanoid_control.cli.shared import add_embodiment
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.resources import config_path
 
@@ -19,8 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('what', nargs='*', metavar='check WHAT',
                         help='check a policy: its name, the folder of a checkpoint, or '
                              'module:name')
-    parser.add_argument('--embodiment', default='', metavar='FILE',
-                        help='mapping file, a name in config/embodiments/ or a path')
+    add_embodiment(parser)
     parser.add_argument('--robot', action='append', default=[], metavar='ROBOT',
                         help='name or path of a robot file; may be repeated (default: all that '
                              'come with the package)')

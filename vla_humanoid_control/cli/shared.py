@@ -14,13 +14,18 @@ def add_policy(parser: argparse.ArgumentParser, default: str = 'default') -> Non
                         help='its name (vla policies lists them), the folder of a checkpoint, or '
                              'module:name of a class of your own, or openpi://HOST:PORT of a '
                              'policy server (default: the one that comes with the package)')
-    parser.add_argument('--embodiment', default='', metavar='FILE',
-                        help="mapping file: which of the robot's cameras and joints are which of "
-                             "the policy's, a name in config/embodiments/ or a path")
+    add_embodiment(parser)
     parser.add_argument('--allow-uncalibrated', action='store_true',
                         help='let a policy act whose confidence was never calibrated')
     parser.add_argument('--checkpoint', action=_FormerName, dest='policy', default=default,
                         help=argparse.SUPPRESS)
+
+
+def add_embodiment(parser: argparse.ArgumentParser) -> None:
+    """Declare `--embodiment`."""
+    parser.add_argument('--embodiment', default='', metavar='FILE',
+                        help="mapping file: which of the robot's cameras and joints are which of "
+                             "the policy's, a name in config/embodiments/ or a path")
 
 
 class _FormerName(argparse.Action):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -283,17 +283,12 @@ class FittedPolicy:
         # A blind policy may well succeed in walking a metre, and says so: it must not try.
         if any(implausible(observation.images[camera])
                for camera in self.embodiment.looks_through):
-            acted = _without_confidence(acted)
+            return replace(acted, confidence=0.0)
         return acted
 
     def close(self) -> None:
         """Let go of the policy."""
         self.policy.close()
-
-
-def _without_confidence(chunk: RobotChunk) -> RobotChunk:
-    return RobotChunk(chunk.channels, chunk.actions, chunk.dt_s, 0.0, chunk.progress,
-                      chunk.signals)
 
 
 def _unknown(spec: PolicySpec, names: EmbodimentMap) -> list[str]:
