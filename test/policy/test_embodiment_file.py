@@ -91,6 +91,8 @@ def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
 def test_a_policy_that_says_itself_what_it_needs_is_told_names_alone(tmp_path: Path) -> None:
     with pytest.raises(UserError, match='says so itself'):
         load_policy('scripted', ROBOT, embodiment=write(tmp_path, WHOLE))
+    with pytest.raises(UserError, match='says so itself'):
+        check_policy('default', ROBOT, write(tmp_path, WHOLE))
     with pytest.raises(UserError, match='without neck, which it does not have'):
         load_policy('scripted', ROBOT, embodiment=write(tmp_path, 'channels: {neck: neck_yaw}'))
     quiet = load_policy('scripted', ROBOT, embodiment=write(

@@ -106,12 +106,9 @@ def chunk_problem(chunk: object, spec: ControlSpec) -> str:
             return f'chunk has {name} of type {type(value).__name__}, must be a number'
     if not isinstance(chunk.channels, tuple) or chunk.channels != spec.channels:
         return f'chunk has channels {chunk.channels}, the policy announced {spec.channels}'
-    actions, shape = chunk.actions, (spec.horizon, len(spec.channels))
-    if not isinstance(actions, np.ndarray) or actions.dtype.kind not in 'fiu':
-        kind = getattr(actions, 'dtype', type(actions).__name__)
-        return f'chunk has actions of type {kind}, must be an array of real numbers'
-    if actions.shape != shape:
-        return f'chunk has shape {actions.shape}, the policy announced {shape}'
+    actions = chunk.actions
+    if problem := actions_problem(actions, (spec.horizon, len(spec.channels))):
+        return problem
     if not 0.0 < chunk.dt_s < math.inf:
         return f'chunk has dt_s {chunk.dt_s}, must be greater than 0 and finite'
     if not math.isclose(chunk.dt_s, spec.dt_s, rel_tol=1e-6):  # a float32 of the same is the same
@@ -119,3 +116,12 @@ def chunk_problem(chunk: object, spec: ControlSpec) -> str:
     with np.errstate(over='ignore'):
         is_finite = np.isfinite(actions.astype(np.float64)).all()
     return '' if is_finite else 'chunk holds an action that is not finite'
+
+
+def actions_problem(actions: object, shape: tuple[int, int]) -> str:
+    """Why these are no actions [H, D] of that shape, whatever they are; empty if they are."""
+    if not isinstance(actions, np.ndarray) or actions.dtype.kind not in 'fiu':
+        kind = getattr(actions, 'dtype', type(actions).__name__)
+        return f'chunk has actions of type {kind}, must be an array of real numbers'
+    return '' if actions.shape == shape else \
+        f'chunk has shape {actions.shape}, the policy announced {shape}'

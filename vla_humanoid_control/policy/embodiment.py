@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_humanoid_control.control.playback import actions_problem
 from vla_humanoid_control.control.robot_policy import ControlSpec
 from vla_humanoid_control.interfaces import (
     CONFIDENCE,
@@ -27,6 +28,7 @@ from vla_humanoid_control.interfaces import (
     ActionGroup,
     ActionKind,
     AnswerError,
+    ImageFeature,
     Observation,
     Policy,
     PolicySpec,
@@ -162,7 +164,7 @@ class Embodiment:
                               and seen.stamp_ns - self._past[1].stamp_ns >= self._span_ns)):
             self._past.popleft()
         self._past.append(seen)
-        images = {feature.role: np.stack([self._image(feature.role, at, feature.size, feature.fit)
+        images = {feature.role: np.stack([self._image(feature, at)
                                           for at in self._at(seen, feature.times_s)])
                   for feature in self.spec.images}
         state = {feature.name: np.stack([self._state(feature, at)
@@ -184,12 +186,8 @@ class Embodiment:
         if not isinstance(chunk, ActionChunk):
             raise AnswerError(f'the policy gave {type(chunk).__name__} instead of a chunk')
         actions = chunk.actions
-        if not isinstance(actions, np.ndarray) or actions.dtype.kind not in 'fiu':
-            kind = getattr(actions, 'dtype', type(actions).__name__)
-            raise AnswerError(f'chunk has actions of type {kind}, must be an array of real '
-                              'numbers')
-        if actions.shape != shape:
-            raise AnswerError(f'chunk has shape {actions.shape}, the policy announced {shape}')
+        if problem := actions_problem(actions, shape):
+            raise AnswerError(problem)
         columns = [self._column(channel, actions[:, channel.column], seen)
                    for channel in self._channels]
         progress = chunk.progress
@@ -208,12 +206,11 @@ class Embodiment:
         return [min(self._past, key=lambda past: abs(past.stamp_ns - seen.stamp_ns - 1e9 * t))
                 for t in times_s]
 
-    def _image(self, role: str, seen: RobotObservation, size: tuple[int, int], fit: object
-               ) -> NDArray[np.uint8]:
-        camera = self._cameras[role]
+    def _image(self, feature: ImageFeature, seen: RobotObservation) -> NDArray[np.uint8]:
+        camera = self._cameras[feature.role]
         if camera is None:
-            return np.zeros((size[1], size[0], 3), np.uint8)
-        return resize_image(seen.images[camera], size, fit)  # type: ignore[arg-type]
+            return np.zeros((feature.size[1], feature.size[0], 3), np.uint8)
+        return resize_image(seen.images[camera], feature.size, feature.fit)
 
     def _state(self, feature: StateFeature, seen: RobotObservation) -> NDArray[np.float64]:
         if feature.name == TRAVELLED:

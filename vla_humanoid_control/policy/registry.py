@@ -29,7 +29,7 @@ from vla_humanoid_control.control.timing import Timing
 from vla_humanoid_control.interfaces import Policy, PolicySpec
 from vla_humanoid_control.models.spec import ModelSpec, policy_spec
 from vla_humanoid_control.policy.embodiment import Embodiment, FittedPolicy
-from vla_humanoid_control.policy.embodiment_file import load_embodiment
+from vla_humanoid_control.policy.embodiment_file import EmbodimentFile, load_embodiment
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.support.errors import EXIT_USER_ERROR, UserError
@@ -80,19 +80,13 @@ def load_policy(name_or_path: str, robot: RobotSpec, signals: Sequence[str] = SI
                             'mapping file that does: --embodiment FILE; config/embodiments/ has '
                             'examples.')
         policy: Policy = server(name_or_path, spec)
-    elif file is not None and file.spec is not None:
-        raise UserError(f'Mapping file {file.path} says what the policy sees and gives, but '
-                        f'{_who(name_or_path)} says so itself. Leave out all but images, channels '
-                        'and scale.')
     elif name_or_path in NAMED:
         policy = NAMED[name_or_path](robot, signals)
     elif Path(name_or_path).is_dir():
         policy = _checkpoint(Path(name_or_path), signals)
     else:
         policy = _foreign(name_or_path, robot)
-    fit = Embodiment.fit(policy.spec, robot, None if file is None else file.names,
-                         _who(name_or_path))
-    Timing.of(fit.control_spec, _who(name_or_path))  # refuses what is too slow
+    fit, _ = _fit(name_or_path, policy.spec, robot, file)
     return FittedPolicy(policy, fit)
 
 
@@ -140,9 +134,8 @@ def check_policy(name_or_path: str, robot: RobotSpec, embodiment: str = '') -> T
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f'{path} cannot be read ({error}). Give the folder of a checkpoint.') \
             from error
-    fit = Embodiment.fit(spec, robot, load_embodiment(embodiment).names if embodiment else None,
-                         _who(name_or_path))
-    timing = Timing.of(fit.control_spec, _who(name_or_path))
+    file = load_embodiment(embodiment) if embodiment else None
+    _, timing = _fit(name_or_path, spec, robot, file)
     _check_elsewhere(f'Checkpoint {folder}', 'vla_humanoid_control.models.checkpoint', str(folder))
     return timing
 
@@ -206,10 +199,16 @@ def _is_ours(name_or_path: str) -> bool:
     return name_or_path in NAMED or Path(name_or_path).is_dir()
 
 
-def _who(name_or_path: str) -> str:
-    """What a policy is called in messages."""
-    return f'Policy {name_or_path!r}' if name_or_path in NAMED or not Path(
-        name_or_path).is_dir() else f'Checkpoint {name_or_path}'
+def _fit(name_or_path: str, spec: PolicySpec, robot: RobotSpec, file: EmbodimentFile | None
+         ) -> tuple[Embodiment, Timing]:
+    """A policy on a robot, and its time limits; UserError where it does not fit or is too slow."""
+    who = f'Policy {name_or_path!r}' if name_or_path in NAMED or not _is_ours(name_or_path) \
+        else f'Checkpoint {name_or_path}'
+    if file is not None and file.spec is not None and file.spec != spec:
+        raise UserError(f'Mapping file {file.path} says what the policy sees and gives, but {who} '
+                        'says so itself. Leave out all but images, channels and scale.')
+    fit = Embodiment.fit(spec, robot, None if file is None else file.names, who)
+    return fit, Timing.of(fit.control_spec, who)
 
 
 def _folder(name_or_path: str) -> Path:
