@@ -75,7 +75,7 @@ setup(
     packages=find_packages(include=[NAME, f'{NAME}.*']),
     python_requires='>=3.10',
     install_requires=['setuptools', 'numpy>=1.26', 'PyYAML>=6', 'tqdm>=4.60',
-                      'opencv-python>=4.8'],
+                      'opencv-python>=4.8', 'scipy>=1.11'],
     extras_require={'ros': ROS, 'sim': SIM, 'train': TRAIN, 'servers': SERVERS,
                     'test': TEST, 'dev': DEV},
     data_files=[

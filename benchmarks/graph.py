@@ -62,6 +62,7 @@ class Setting:
     robot: RobotSpec
     policy: str
     embodiment: str
+    trust: str
     timing: NodeParameters
     frames: Sequence[NDArray[np.uint8]]
     instructions: Sequence[str]
@@ -76,8 +77,8 @@ def measure_graph(setting: Setting) -> GraphFigures:
         UserError: A process died, or the graph did not come up; says where the log is.
     """
     deployment = Deployment(robot=setting.robot_name, policy=setting.policy,
-                            embodiment=setting.embodiment, timing=setting.timing,
-                            simulated=False, parameters=_OVERRIDES)
+                            embodiment=setting.embodiment, trust=setting.trust,
+                            timing=setting.timing, simulated=False, parameters=_OVERRIDES)
     entries = tuple(replace(e, module='benchmarks.traced_safety') if e.name == 'safety_monitor'
                     else e for e in graph(deployment))
     notes = setting.out / 'graph_trace.npz'

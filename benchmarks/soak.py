@@ -286,7 +286,7 @@ def soak(given: argparse.Namespace) -> int:
     from vla_humanoid_control.robot.reader import load_robot
     check_folder(given.out, '--out')
     os.environ.update(environment())  # before torch is loaded, which reads from it
-    policy = load_policy(given.policy, load_robot(given.robot), embodiment=given.embodiment)
+    policy = load_policy(given.policy, load_robot(given.robot), given.embodiment, given.trust)
     from vla_humanoid_control.clients.director import Director
     from vla_humanoid_control.graph.domain import claimed_domain
     make_folder(given.out, '--out')
@@ -294,7 +294,7 @@ def soak(given: argparse.Namespace) -> int:
     log.unlink(missing_ok=True)
     cores = os.cpu_count() or 1
     entries = graph(Deployment(robot=given.robot, policy=given.policy,
-                               embodiment=given.embodiment,
+                               embodiment=given.embodiment, trust=given.trust,
                                timing=Timing.of(policy.spec).parameters()))
     with claimed_domain() as domain_id:
         os.environ['ROS_DOMAIN_ID'] = str(domain_id)

@@ -5,7 +5,8 @@ Base channels carry `velocity`; joints and the policy's channels carry `position
 the other vector is 0. A message that is not understood to the last entry is refused as a whole.
 
     proposal   base/linear_x base/linear_y base/angular_z  <joint>...  policy/confidence
-               policy/progress
+               policy/progress, and where the policy's answer was measured policy/attempt and
+               signal/<name>..., NaN where unknown
     gated      the same, and policy/gate (1 open, 0 closed), with the reason in `note`
     fault      policy/fault alone, with the reason in `note`: tells the next stage that there is
                no usable action, so that it stops now and need not wait for its watchdog
@@ -14,6 +15,7 @@ the other vector is 0. A message that is not understood to the last entry is ref
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -25,6 +27,12 @@ CONFIDENCE = 'policy/confidence'
 PROGRESS = 'policy/progress'
 GATE = 'policy/gate'
 FAULT = 'policy/fault'
+ATTEMPT = 'policy/attempt'
+SIGNAL = 'signal/'
+"""Before the name of a signal."""
+_SIGNAL_NAME = re.compile(f'{SIGNAL}[a-z][a-z0-9_]{{0,39}}')
+MOST_SIGNALS = 32
+"""A proposal with more is refused."""
 
 MAX_NOTE_LENGTH = 200
 """Longer reasons are cut [characters]."""
@@ -125,6 +133,9 @@ def _encode(proposal: Proposal, extra: Mapping[str, float], note: str) -> Channe
     }
     for name, value in (*base.items(), *scalars.items()):
         _finite(name, value)
+    if proposal.signals:
+        scalars |= {ATTEMPT: float(proposal.attempt),
+                    **{SIGNAL + name: float(v) for name, v in proposal.signals.items()}}
     return ChannelMessage(
         stamp_ns=proposal.stamp_ns,
         names=(*base, *scalars),
@@ -140,7 +151,7 @@ def _decode(message: ChannelMessage, joint_names: Collection[str],
     if FAULT in names:
         raise ChannelError(message.note[:MAX_NOTE_LENGTH] or 'the sender reports a fault')
     # Counted before anything is looked at, so that a huge message costs nothing.
-    most = len(BASE_CHANNELS) + len(joint_names) + len(required)
+    most = len(BASE_CHANNELS) + len(joint_names) + len(required) + 1 + MOST_SIGNALS
     if len(names) > most:
         raise ChannelError(f'{len(names)} channels, at most {most} are known')
     if not len(names) == len(message.position) == len(message.velocity):
@@ -152,22 +163,29 @@ def _decode(message: ChannelMessage, joint_names: Collection[str],
             raise ChannelError(f'channel {name!r:.60} twice')
         if name in BASE_CHANNELS:
             value, unused = velocity, position
-        elif name in joint_names or name in required:
+        elif name in joint_names or name in required or name == ATTEMPT \
+                or _SIGNAL_NAME.fullmatch(name):
             value, unused = position, velocity
         else:
             raise ChannelError(f'unknown channel {name!r:.60}')
         if unused != 0.0:
             raise ChannelError(f'{name} has {unused} where 0 belongs')
-        values[name] = _confidence(value) if name == CONFIDENCE else _finite(name, value)
+        values[name] = _confidence(value) if name == CONFIDENCE else \
+            value if name.startswith(SIGNAL) else _finite(name, value)
     for name in (*BASE_CHANNELS, *required):
         if name not in values:
             raise ChannelError(f'channel {name} is missing')
     progress = values[PROGRESS]
     if not 0.0 <= progress <= 1.0:
         raise ChannelError(f'{PROGRESS} is {progress}, not in [0, 1]')
+    attempt = values.get(ATTEMPT, 0.0)
+    if attempt < 0 or attempt != int(attempt):
+        raise ChannelError(f'{ATTEMPT} is {attempt}, no whole number')
     action = Action(twist=np.array([values[c] for c in BASE_CHANNELS]),
                     joints={n: values[n] for n in names if n in joint_names})
-    return Proposal(message.stamp_ns, action, values[CONFIDENCE], progress), values
+    signals = {n.removeprefix(SIGNAL): v for n, v in values.items() if n.startswith(SIGNAL)}
+    return Proposal(message.stamp_ns, action, values[CONFIDENCE], progress, signals,
+                    int(attempt)), values
 
 
 def _finite(name: str, value: float) -> float:

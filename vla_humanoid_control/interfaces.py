@@ -11,6 +11,7 @@ policy gives actions, not trust: what may be known of its success comes from sig
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -31,6 +32,9 @@ come since the instruction began, x, y [m], yaw [rad, unwrapped], in the frame o
 moment; and for how long the instruction has been acted on [s]."""
 CONFIDENCE = 'confidence'
 """Evidence of a policy that knows by itself how likely it is to succeed, a number in [0, 1]."""
+MOST_EVIDENCE = 16
+"""A policy gives no more kinds of evidence."""
+_EVIDENCE_NAME = re.compile('[a-z][a-z0-9_]{0,39}')
 
 
 class ActionKind(Enum):
@@ -179,7 +183,8 @@ class PolicySpec:
         actions: What it gives.
         rate_hz: How often it wants to be asked [Hz].
         latency_s: How long it takes to answer, at most but for rare cases [s].
-        gives: Names of the evidence beside its actions.
+        gives: Names of the evidence beside its actions: `CONFIDENCE`, or what its authors call it.
+            A single number is a signal for the confidence monitor, larger where it is worse.
 
     Raises:
         ValueError: It makes no sense.
@@ -195,6 +200,11 @@ class PolicySpec:
     def __post_init__(self) -> None:
         _check_unique('image', [i.role for i in self.images])
         _check_unique('state', [s.name for s in self.states])
+        if wrong := [n for n in self.gives if not _EVIDENCE_NAME.fullmatch(n)]:
+            raise ValueError(f'evidence {wrong[0]!r:.60}: names are of at most 40 small letters, '
+                             'digits and _')
+        if len(self.gives) > MOST_EVIDENCE:
+            raise ValueError(f'{len(self.gives)} kinds of evidence, at most {MOST_EVIDENCE}')
         for name in ('rate_hz', 'latency_s'):
             if not 0.0 < getattr(self, name) < math.inf:
                 raise ValueError(f'{name} must be greater than 0, got {getattr(self, name)}')

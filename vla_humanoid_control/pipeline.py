@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control import types as t
+from vla_humanoid_control.confidence.combine import Confidence
 from vla_humanoid_control.confidence.gate import ConfidenceGate
 from vla_humanoid_control.control.controller import Controller
 from vla_humanoid_control.control.inference import Inference, Outcome
@@ -34,6 +35,7 @@ class Pipeline:
     gate: ConfidenceGate
     safety: SafetySupervisor
     latency_s: float = 0.0
+    confidence: Confidence = field(default_factory=Confidence)
     gated: t.GatedProposal | None = None
     _outcome: tuple[Outcome, float] | None = None  # and when it is heard
     _due_s: float = -np.inf
@@ -93,7 +95,7 @@ class Pipeline:
                 self.safety.on_rejected('gated', proposal.reason, now_s)
                 self.controller.on_gated(False, proposal.reason, now_s)
             elif gated := (self.gate.silence(now_s) if proposal is None
-                           else self.gate.update(proposal, now_s)):
+                           else self.gate.update(self.confidence.judge(proposal), now_s)):
                 self.gated = gated
                 self.safety.on_gated(gated, now_s)
                 self.controller.on_gated(gated.is_open, gated.reason, now_s)

@@ -121,10 +121,11 @@ class RobotChunk:
         actions: float32 [H, D]; base channels are velocities [m/s, rad/s], joints position targets
             [rad; m for grippers]. Row h is meant for `stamp_ns + h * dt_s`.
         dt_s: Time between two rows [s].
-        confidence: Probability in [0, 1] that acting on this leads to success.
+        confidence: How likely it is to succeed by the policy's own account, in [0, 1]; 0 where it
+            says nothing.
         progress: How far the task has come, in [0, 1]; near 1 means that it is done.
-        signals: What the confidence is made of: name to the confidence that this signal alone
-            would give; empty where a policy does not say.
+        signals: Name to a number that tells how it will end, larger where it is worse, NaN where
+            unknown (`confidence/signals.py`).
     """
 
     channels: tuple[str, ...]
@@ -155,19 +156,24 @@ class Action:
 
 @dataclass(frozen=True)
 class Proposal:
-    """One action as the policy proposes it, with what the policy thinks of it.
+    """One action as the policy proposes it, with what is to be known of it.
 
     Attributes:
         stamp_ns: Stamp of the camera frame that it was computed from [ns].
         action: The action.
-        confidence: Calibrated probability in [0, 1] that it leads to success.
+        confidence: Probability in [0, 1] that it leads to success: before the confidence monitor
+            by the policy's own account, behind it as measured.
         progress: Task progress in [0, 1].
+        signals: Of the policy's answer that it was taken from; see `RobotChunk`.
+        attempt: Which attempt at an instruction it belongs to; another number, another attempt.
     """
 
     stamp_ns: int
     action: Action
     confidence: float
     progress: float
+    signals: Mapping[str, float] = field(default_factory=dict)
+    attempt: int = 0
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,7 @@ def test_an_answer_to_an_older_command_is_discarded() -> None:
     bench.say('turn left')
     bench.answer(request, bench.chunk())
     assert bench.controller.counts['results_discarded'] == 1
-    assert bench.controller.chunk is None
+    assert bench.controller.answered is None
 
 
 def test_a_command_during_an_emergency_stop_is_refused_with_the_reason() -> None:

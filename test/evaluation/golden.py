@@ -15,7 +15,7 @@ import torch
 
 from vla_humanoid_control.evaluation.rollout import Rollout
 from vla_humanoid_control.evaluation.suite import load_suite
-from vla_humanoid_control.policy.registry import gate_config, load_policy
+from vla_humanoid_control.policy.registry import load_policy, monitoring
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.support.resources import config_path
 
@@ -37,7 +37,7 @@ def measure() -> dict[str, Any]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the order of sums depends on it
     robot = load_robot('humanoid')
-    rollout = Rollout(robot, load_policy('default', robot), gate_config('default'),
+    rollout = Rollout(robot, load_policy('default', robot), monitoring('default'),
                       latency_s=LATENCY_S)
     try:
         rollout.world.reset(1, None)

@@ -18,7 +18,7 @@ pytest.importorskip('mujoco', reason='needs the simulator: pip install .[sim]')
 
 from vla_humanoid_control.evaluation.camera_faults import UNKNOWN, BrokenCamera, Image
 from vla_humanoid_control.evaluation.rollout import SETTLE_S, Rollout
-from vla_humanoid_control.policy.registry import DEFAULT_POLICY, gate_config, load_policy
+from vla_humanoid_control.policy.registry import DEFAULT_POLICY, load_policy, monitoring
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.tasks.task import Task
 from vla_humanoid_control.types import Command, TaskState
@@ -60,7 +60,7 @@ class Watched(Rollout):
 @pytest.fixture(scope='module')
 def learned() -> Iterator[Watched]:
     robot = load_robot('humanoid')
-    watched = Watched(robot, load_policy(DEFAULT_POLICY, robot), gate_config(DEFAULT_POLICY))
+    watched = Watched(robot, load_policy(DEFAULT_POLICY, robot), monitoring(DEFAULT_POLICY))
     yield watched
     watched.close()
 

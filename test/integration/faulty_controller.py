@@ -70,7 +70,7 @@ class FaultyPolicy(ScriptedPolicy):
             'alternate': np.full_like(actions, sign * 100.0)}[self._fault])
 
 
-registry.NAMED['scripted'] = lambda robot, signals: FaultyPolicy(robot)
+registry.NAMED['scripted'] = FaultyPolicy
 
 if __name__ == '__main__':
     vla_controller.main()

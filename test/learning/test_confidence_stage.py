@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from vla_humanoid_control.cli.main import main as vla
-from vla_humanoid_control.confidence.score import subsets
+from vla_humanoid_control.confidence.artifact import TrustArtifact
 from vla_humanoid_control.data.shards import ShardSet, find_shards
 from vla_humanoid_control.learning import confidence_stage
 from vla_humanoid_control.learning.augment import AugmentConfig
@@ -73,16 +73,16 @@ def test_calibration_sees_validation_rollouts_alone_and_changes_no_weight(
     assert run_stage('calibrate', checkpoint, tmp_path / 'both', short_confidence,
                      tmp_path / 'train', val_data) == 0
     alone, both = tmp_path / 'alone', tmp_path / 'both'
-    for name in ('log.jsonl', 'checkpoint/statistics.json', 'checkpoint/model.safetensors'):
+    for name in ('log.jsonl', 'trust/trust.json', 'checkpoint/model.safetensors'):
         assert (alone / name).read_bytes() == (both / name).read_bytes(), name
-    for name in ('model.safetensors', 'config.json'):
+    for name in ('model.safetensors', 'config.json', 'statistics.json'):
         assert (alone / 'checkpoint' / name).read_bytes() == (checkpoint / name).read_bytes()
     figures = [json.loads(line) for line in (alone / 'log.jsonl').open()]
-    assert [f['signals'] for f in figures] == ['+'.join(s) for s in subsets()]
+    signals = TrustArtifact.load(alone / 'trust').combination.signals
+    assert [f['signals'] for f in figures] == [*signals, '+'.join(signals)]
     for row in figures:
         assert {'auroc', 'ece', 'threshold', 'false_stops', 'held_corrupted',
                 'held_out_of_scope'} <= set(row)
-    assert len(load_checkpoint(alone / 'checkpoint').statistics.confidence) == len(subsets())
 
 
 @pytest.mark.parametrize('words', ['kept', 'anew'])

@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import load_file
 
 from vla_humanoid_control.cli.main import main as vla
+from vla_humanoid_control.confidence.combine import Confidence
 from vla_humanoid_control.confidence.gate import LOWEST_THRESHOLD
-from vla_humanoid_control.confidence.score import SIGNALS, subsets
 from vla_humanoid_control.learning import train
 from vla_humanoid_control.models.checkpoint import load_checkpoint
-from vla_humanoid_control.policy.registry import gate_config, load_policy
+from vla_humanoid_control.policy.registry import load_policy, monitoring
 from vla_humanoid_control.robot.reader import load_robot
-from vla_humanoid_control.types import RobotObservation
+from vla_humanoid_control.types import Action, Proposal, RobotObservation
 
 ROBOT = load_robot('humanoid')
 
@@ -50,7 +50,7 @@ def test_the_checkpoint_runs_as_a_policy(trained: Path) -> None:
     chunk = policy.infer(RobotObservation(5, {'head': image}, ROBOT.home))
     assert chunk.actions.shape == (8, 22) and chunk.actions.dtype == np.float32
     assert np.isfinite(chunk.actions).all()
-    assert 0 <= chunk.confidence <= 1 and 0 <= chunk.progress <= 1
+    assert 0 <= chunk.progress <= 1
 
 
 def test_an_interrupted_run_goes_on_exactly(demo_data: Path, small_model: Path, tmp_path: Path,
@@ -138,8 +138,9 @@ def test_the_confidence_head_learns_which_rollouts_succeed(
                        '1', '--config', str(short_confidence)])
     assert code == 0
     reports = {r['signals']: r for r in map(json.loads, (tmp_path / 'log.jsonl').open())}
-    assert set(reports) == {'+'.join(s) for s in subsets()}
-    together = reports['+'.join(SIGNALS)]
+    signals = 'head', 'image', 'instruction', 'agreement'
+    assert set(reports) == {*signals, '+'.join(signals)}
+    together = reports['+'.join(signals)]
     assert together['auroc'] > 0.8
     assert together['ece'] < 0.15
     assert together['auroc'] > reports['agreement']['auroc']
@@ -147,15 +148,18 @@ def test_the_confidence_head_learns_which_rollouts_succeed(
     changed = {n.split('.')[0] for n in before if not torch.equal(before[n], after[n])}
     assert changed == {'confidence_head', 'image_novelty', 'instruction_novelty', 'scope',
                        'scope_head'}
-    gate = gate_config(str(tmp_path / 'checkpoint'))
+    asked = monitoring(str(tmp_path / 'checkpoint'))
+    gate = asked.gate
     assert gate.open_threshold == pytest.approx(
         max(LOWEST_THRESHOLD, together['threshold']), abs=1e-6)
     policy = load_policy(str(tmp_path / 'checkpoint'), ROBOT)
     policy.reset('turn left')
     image = np.full((96, 128, 3), 200, np.uint8)
     chunk = policy.infer(RobotObservation(0, {'head': image}, ROBOT.home))
-    assert set(chunk.signals) == set(SIGNALS)
-    assert all(0 <= v <= 1 for v in (chunk.confidence, *chunk.signals.values()))
+    assert set(chunk.signals) == {*signals, 'implausible'}
+    judged = Confidence(asked.combination).judge(Proposal(0, Action.hold(), 0.0, 0.0,
+                                                          chunk.signals))
+    assert 0 <= judged.confidence <= 1
 
 
 def test_demonstrations_are_no_rollouts(trained: Path, demo_data: Path, tmp_path: Path,

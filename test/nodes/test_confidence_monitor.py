@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +16,12 @@ pytest.importorskip('rclpy')
 import rclpy
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from sensor_msgs.msg import JointState
 
 from vla_humanoid_control.channels import encode_proposal
-from vla_humanoid_control.confidence.score import Combination, Combinations, subsets
+from vla_humanoid_control.confidence.combine import Combination
 from vla_humanoid_control.nodes.confidence_monitor import ConfidenceMonitor
+from vla_humanoid_control.policy.registry import fingerprint
 from vla_humanoid_control.ros.messages import channels_to_msg
 from vla_humanoid_control.types import Action, Proposal
 
@@ -44,13 +47,16 @@ def test_the_gate_starts_closed_each_time_that_the_node_is_activated(
 
 
 def calibrate(folder: Path, lowest: float) -> str:
-    """Leave a checkpoint's statistics in a folder, whose gate is to open at this confidence."""
-    combinations = Combinations({names: Combination(
-        names, (0.0,) * len(names), (1.0,) * len(names), (3.0,) * len(names),
-        (1.0,) * 2 * len(names), 2.0, lowest=(lowest,) * 100) for names in subsets()})
-    (folder / 'statistics.json').write_text(json.dumps({'confidence': combinations.to_list()}),
-                                            encoding='utf-8')
-    return str(folder)
+    """Leave a checkpoint and its trust artifact, whose gate is to open at this confidence."""
+    checkpoint = folder / 'checkpoint'
+    checkpoint.mkdir(exist_ok=True)
+    (checkpoint / 'model.safetensors').write_bytes(b'weights')
+    data = {'format': 1, 'fingerprint': fingerprint(str(checkpoint)), 'scale': {},
+            'combination': Combination(('head',), (0.0,), (1.0,), (3.0,), (1.0, 1.0), 2.0,
+                                       lowest=(lowest,) * 100).to_dict()}
+    (folder / 'trust').mkdir(exist_ok=True)
+    (folder / 'trust' / 'trust.json').write_text(json.dumps(data), encoding='utf-8')
+    return str(checkpoint)
 
 
 @contextmanager
@@ -87,14 +93,14 @@ def test_the_thresholds_are_those_of_the_checkpoint_as_it_is_when_configured(
         said = begin(node)
         assert said['open_threshold'] == pytest.approx(0.3)
         assert said['close_threshold'] == pytest.approx(0.27)
-        assert said['open_threshold/set_by'] == f'policy {tmp_path}'
+        assert said['open_threshold/set_by'] == f'policy {tmp_path / "checkpoint"}'
         end(node)
         calibrate(tmp_path, 0.8)
         said = begin(node)
         assert said['open_threshold'] == pytest.approx(0.8)
         assert said['close_threshold'] == pytest.approx(0.72)
         end(node)
-        (tmp_path / 'statistics.json').unlink()
+        (tmp_path / 'trust' / 'trust.json').unlink()
         assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
 
 
@@ -116,3 +122,21 @@ def test_a_threshold_that_a_person_set_stays(domain_id: int, tmp_path: Path, whe
             end(node)
         calibrate(tmp_path, 0.05)  # opens below where the person had it close
         assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+
+
+def test_the_confidence_is_made_of_the_signals_which_are_published(domain_id: int, tmp_path: Path
+                                                                   ) -> None:
+    with monitor(domain_id, calibrate(tmp_path, 0.5)) as node:
+        begin(node)
+        published: list[JointState] = []
+        node._signals.publish = published.append  # type: ignore[method-assign]
+        action = Action(np.array([0.2, 0.0, 0.0]), {})
+        for stamp, head in ((1, -3.0), (2_000_000_000, 9.0)):
+            signals = {'head': head, 'agreement': math.nan}
+            node._on_proposal(channels_to_msg(encode_proposal(
+                Proposal(stamp, action, 0.0, 0.0, signals, attempt=7))))
+            assert node._gate.is_open == (head < 0) or stamp == 1
+            assert list(published[-1].name) == list(signals)
+            np.testing.assert_array_equal(published[-1].position, list(signals.values()))
+        assert node.health().values['confidence'] == pytest.approx(1 / (1 + math.exp(-2 + 9 + 6)),
+                                                                   rel=0.2)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from vla_humanoid_control.cli.main import main as vla
+from vla_humanoid_control.confidence.artifact import Monitoring
 from vla_humanoid_control.confidence.gate import Standing
 from vla_humanoid_control.evaluation.rollout import Rollout
 from vla_humanoid_control.evaluation.suite import Episode
@@ -35,7 +36,7 @@ def test_it_is_found_fits_and_nods(page: Path, capsys: pytest.CaptureFixture[str
     robot = load_robot('humanoid')
     results = []
     for standing in (Standing.UNCALIBRATED, Standing.ALLOWED):
-        rollout = Rollout(robot, load_policy('nod:Nod', robot), standing=standing)
+        rollout = Rollout(robot, load_policy('nod:Nod', robot), Monitoring(standing=standing))
         try:
             results.append(rollout.run(Episode('e', 'nod at me', Task.from_key('gesture:look_up'),
                                                1)))

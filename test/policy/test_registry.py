@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from vla_humanoid_control.confidence.gate import LOWEST_THRESHOLD
+from vla_humanoid_control.confidence.gate import LOWEST_THRESHOLD, Standing
 from vla_humanoid_control.policy.registry import (
     check_policy,
-    gate_config,
-    is_calibrated,
+    fingerprint,
     load_policy,
+    monitoring,
+    trust_of,
 )
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
 from vla_humanoid_control.robot.reader import load_robot
@@ -41,7 +42,7 @@ def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
 
 def test_a_policy_for_another_robot_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     from vla_humanoid_control.policy import registry
-    monkeypatch.setitem(registry.NAMED, 'foreign', lambda robot, signals: ScriptedPolicy(ROBOT))
+    monkeypatch.setitem(registry.NAMED, 'foreign', lambda robot: ScriptedPolicy(ROBOT))
     armless = replace(ROBOT, joints=tuple(j for j in ROBOT.joints if 'elbow' not in j.name))
     with pytest.raises(UserError, match='left_elbow'):
         load_policy('foreign', armless)
@@ -91,18 +92,40 @@ def test_weights_of_another_shape_are_refused_without_loading_them(tmp_path: Pat
 
 def test_no_checkpoint_asks_for_a_gate_that_is_open_to_everything() -> None:
     """Fewer false stops than its episodes can promise would mean a threshold of 0."""
-    gate = gate_config('default', alpha=1e-6)
+    gate = monitoring('default', alpha=1e-6).gate
     assert gate.open_threshold == gate.close_threshold == LOWEST_THRESHOLD
 
 
 def test_only_what_was_measured_counts_as_calibrated(tmp_path: Path) -> None:
-    assert is_calibrated('default') and is_calibrated('scripted')
-    assert not is_calibrated('vla_humanoid_control.policy.scripted:ScriptedPolicy')
+    assert monitoring('default').standing is Standing.CALIBRATED
+    assert monitoring('scripted').standing is Standing.CALIBRATED
+    stranger = 'vla_humanoid_control.policy.scripted:ScriptedPolicy'
+    assert monitoring(stranger).standing is Standing.UNCALIBRATED
+    assert monitoring(stranger, allow_uncalibrated=True).standing is Standing.ALLOWED
+    with pytest.raises(UserError, match='no-such'):
+        monitoring('no-such')
+
+
+def test_of_a_copy_the_same_is_known_and_of_other_weights_nothing(tmp_path: Path) -> None:
     folder = tmp_path / 'checkpoint'
     shutil.copytree(resource_path('checkpoints', 'default'), folder)
-    assert is_calibrated(str(folder))
-    data = json.loads((folder / 'statistics.json').read_text(encoding='utf-8'))
-    (folder / 'statistics.json').write_text(json.dumps({**data, 'confidence': []}))
-    assert not is_calibrated(str(folder))
-    with pytest.raises(UserError, match='no-such'):
-        is_calibrated('no-such')
+    shipped = trust_of('default')
+    assert shipped is not None
+    copied = trust_of(str(folder))
+    assert copied is not None and copied.folder == shipped.folder
+    with (folder / 'model.safetensors').open('ab') as file:
+        file.write(b' ')
+    assert trust_of(str(folder)) is None
+    # Its own lies beside it.
+    own = replace(shipped, folder=tmp_path / 'trust', fingerprint=fingerprint(str(folder)))
+    own.save(shipped.held_out)
+    assert trust_of(str(folder)) == own
+
+
+def test_the_artifact_of_another_policy_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match='another policy'):
+        load_policy('scripted', ROBOT, trust=str(resource_path('trust', 'default')))
+    with pytest.raises(UserError, match='cannot be read'):
+        load_policy('scripted', ROBOT, trust=str(tmp_path))
+    with pytest.raises(UserError, match='cannot be read'):
+        monitoring('scripted', str(tmp_path))

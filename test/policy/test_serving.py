@@ -265,9 +265,8 @@ def test_the_default_policy_answers_the_same_through_a_server(serve: Callable[..
             mine, _ = pool.map(lambda p, s=seen: p.infer(s), (there, other))
             same = here.infer(seen)
             np.testing.assert_allclose(mine.actions, same.actions, atol=1e-4)
-            assert mine.confidence == pytest.approx(same.confidence, abs=1e-3)
             assert mine.progress == pytest.approx(same.progress, abs=1e-4)
-            assert mine.signals.keys() == same.signals.keys()
+            assert mine.signals == pytest.approx(same.signals, abs=1e-3, nan_ok=True)
     there.close()
     other.close()
 

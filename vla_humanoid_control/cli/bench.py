@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             note = 'random weights: there is no default checkpoint here'
             checkpoint = str(_untrained(folder, robot))
-        policy = load_policy(checkpoint, robot, embodiment=arguments.embodiment)
+        policy = load_policy(checkpoint, robot, arguments.embodiment, arguments.trust)
         make_folder(arguments.out, '--out')
         _measure(arguments, robot, policy, checkpoint, note)
     return 0
@@ -109,8 +109,9 @@ def _through_processes(arguments: argparse.Namespace, robot: Any, checkpoint: st
                        frames: Any, ticks: int) -> tuple[Any, Any, float]:
     processes = _benchmark('graph')
     (arguments.out / 'graph.log').unlink(missing_ok=True)
-    setting = processes.Setting(arguments.robot, robot, checkpoint, arguments.embodiment, timing,
-                                frames, INSTRUCTIONS, ticks, arguments.out)
+    setting = processes.Setting(
+        arguments.robot, robot, checkpoint, arguments.embodiment, arguments.trust, timing, frames,
+        INSTRUCTIONS, ticks, arguments.out)
     _say(f'The graph, {ticks} ticks of the policy ...')
     graph = processes.measure_graph(setting)
     _say('The textbook node, as many ...')

@@ -85,7 +85,7 @@ def _check(arguments: argparse.Namespace) -> Timing:
         load_suite(arguments.suite, through_nodes=True)
     check_drawing()
     robot = load_robot(arguments.robot)
-    policy = load_policy(arguments.policy, robot, embodiment=arguments.embodiment)
+    policy = load_policy(arguments.policy, robot, arguments.embodiment, arguments.trust)
     World(robot)  # refuses a robot that the simulator lacks
     return Timing.of(policy.spec)
 
@@ -131,11 +131,11 @@ def _carry_out(arguments: argparse.Namespace, window: bool, timing: NodeParamete
     from vla_humanoid_control.evaluation.suite import load_suite
     from vla_humanoid_control.evaluation.timeline import Span, draw_timeline
     from vla_humanoid_control.evaluation.video import Video
-    from vla_humanoid_control.policy.registry import gate_config
+    from vla_humanoid_control.policy.registry import monitoring
 
     suite = arguments.suite or config_path('suites', 'demo.yaml')
     episodes = load_suite(suite)
-    gate = gate_config(arguments.policy)
+    gate = monitoring(arguments.policy, arguments.trust).gate
     print(f'Bringing up the graph for {len(episodes)} commands ...', flush=True)
     results: list[EpisodeResult] = []
     with Video(arguments.out / 'demo.mp4') as video:
@@ -149,7 +149,7 @@ def _carry_out(arguments: argparse.Namespace, window: bool, timing: NodeParamete
                 episodes, arguments.robot, arguments.policy,
                 log=arguments.out / 'graph.log', outside_rate_hz=10.0, on_moment=recorder.take,
                 on_episode=announce, namespace=arguments.namespace,
-                embodiment=arguments.embodiment, timing=timing,
+                embodiment=arguments.embodiment, trust=arguments.trust, timing=timing,
                 allow_uncalibrated=arguments.allow_uncalibrated)) as outcomes:
             for episode, result in zip(episodes, outcomes):
                 results.append(result)
@@ -188,18 +188,18 @@ def _interactive(arguments: argparse.Namespace, window: bool, timing: NodeParame
     from vla_humanoid_control.graph.bringup import Deployment, environment, graph
     from vla_humanoid_control.graph.domain import own_domain
     from vla_humanoid_control.graph.processes import ProcessGroup
-    from vla_humanoid_control.policy.registry import gate_config
+    from vla_humanoid_control.policy.registry import monitoring
     from vla_humanoid_control.robot.reader import load_robot
 
     os.environ.update(environment())
     log = arguments.out / 'graph.log'
     log.unlink(missing_ok=True)
     deployment = Deployment(robot=arguments.robot, policy=arguments.policy,
-                            embodiment=arguments.embodiment, timing=timing,
-                            namespace=arguments.namespace, parameters={
+                            embodiment=arguments.embodiment, trust=arguments.trust,
+                            timing=timing, namespace=arguments.namespace, parameters={
         'confidence_monitor': {'allow_uncalibrated': arguments.allow_uncalibrated},
         'humanoid_sim': {'outside_rate_hz': 10.0, 'scene_seed': arguments.seed}})
-    gate = gate_config(arguments.policy)
+    gate = monitoring(arguments.policy, arguments.trust).gate
     with own_domain() as domain, Video(arguments.out / 'interactive.mp4') as video, \
             ProcessGroup(graph(deployment), log, echo=None) as group:
         recorder = Recorder(video, gate.open_threshold, window)

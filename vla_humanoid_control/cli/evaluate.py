@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from vla_humanoid_control.cli.prerequisites import rendering_problem, ros_problem
 from vla_humanoid_control.cli.shared import add_policy
-from vla_humanoid_control.confidence.score import ALPHA, SIGNALS, read_signals
+from vla_humanoid_control.confidence.artifact import ALL
+from vla_humanoid_control.confidence.combine import ALPHA
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.outputs import check_file
 from vla_humanoid_control.support.workers import parallel_map
@@ -32,6 +33,7 @@ class Setup:
     robot: str
     policy: str
     embodiment: str
+    trust: str
     signals: tuple[str, ...]
     alpha: float
     ungated: bool
@@ -50,9 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--ungated', action='store_true',
                         help='let every finite action pass the confidence gate, to see what it '
                              'withholds; not with --ros')
-    parser.add_argument('--signals', default=','.join(SIGNALS), metavar='NAMES',
-                        help='what the confidence is made of, separated by commas (default: all: '
-                             '%(default)s)')
+    parser.add_argument('--signals', default=','.join(ALL), metavar='NAMES',
+                        help='what the confidence is made of, separated by commas: some signals '
+                             "of the policy's trust artifact, or %(default)s (default)")
     parser.add_argument('--alpha', type=float, default=ALPHA,
                         help='share of successful episodes that the gate may stop; its threshold '
                              'follows from it (default: %(default)s)')
@@ -75,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     from vla_humanoid_control.evaluation.latency import measure_latency_s, read_latency
     from vla_humanoid_control.evaluation.report import build_report, failures, save_report, table
     from vla_humanoid_control.evaluation.suite import load_suite
-    from vla_humanoid_control.policy.registry import gate_config, load_policy
+    from vla_humanoid_control.policy.registry import load_policy, monitoring
     from vla_humanoid_control.robot.reader import load_robot
     from vla_humanoid_control.simulation.world import World, check_drawing
     if arguments.workers < 1:
@@ -92,20 +94,20 @@ def run(arguments: argparse.Namespace) -> int:
     episodes = load_suite(arguments.suite, through_nodes=arguments.ros)
     if problem := rendering_problem() or (ros_problem() if arguments.ros else None):
         raise UserError(problem)
-    signals = read_signals([n for n in arguments.signals.split(',') if n])
+    signals = tuple(n for n in arguments.signals.split(',') if n)
     if not 0 < arguments.alpha < 1:
         raise UserError(f'--alpha must lie between 0 and 1, got {arguments.alpha:g}.')
     latency_s = read_latency(arguments.latency)
     if arguments.ros and latency_s is not None:
         raise UserError('--latency is for evaluation in process; leave out --ros.')
-    setup = Setup(arguments.robot, arguments.policy, arguments.embodiment, signals,
-                  arguments.alpha, arguments.ungated, arguments.allow_uncalibrated)
+    setup = Setup(arguments.robot, arguments.policy, arguments.embodiment, arguments.trust,
+                  signals, arguments.alpha, arguments.ungated, arguments.allow_uncalibrated)
     # Once here, so that bad input is refused before anything starts.
     check_drawing()
     robot = load_robot(arguments.robot)
-    policy = load_policy(arguments.policy, robot, signals, arguments.embodiment)
+    policy = load_policy(arguments.policy, robot, arguments.embodiment, arguments.trust)
     World(robot)  # refuses a robot that the simulator lacks
-    gate = gate_config(arguments.policy, signals, arguments.alpha)
+    gate = monitoring(arguments.policy, arguments.trust, signals, arguments.alpha).gate
     if arguments.ros:
         results = _through_nodes(episodes, setup, Timing.of(policy.spec).parameters())
     else:
@@ -136,7 +138,7 @@ def _through_nodes(episodes: Sequence[Any], setup: Setup,
     from vla_humanoid_control.clients.evaluation import LOG, evaluate
     check_file(LOG, 'The log')
     with closing(evaluate(episodes, setup.robot, setup.policy, setup.signals, setup.alpha,
-                          embodiment=setup.embodiment, timing=timing,
+                          embodiment=setup.embodiment, trust=setup.trust, timing=timing,
                           allow_uncalibrated=setup.allow_uncalibrated)) as outcomes:
         return list(tqdm(outcomes, total=len(episodes), unit='episode'))
 
@@ -149,16 +151,16 @@ def _run(job: tuple[Setup, Any]) -> Any:
 @cache  # one in each process
 def _rollout(setup: Setup) -> Any:
     # Not in the pool's initialiser: an error there would start processes for ever.
-    from vla_humanoid_control.confidence.gate import OPEN_GATE, Standing
+    from vla_humanoid_control.confidence.gate import OPEN_GATE
     from vla_humanoid_control.evaluation.rollout import Rollout
-    from vla_humanoid_control.policy.registry import gate_config, is_calibrated, load_policy
+    from vla_humanoid_control.policy.registry import load_policy, monitoring
     from vla_humanoid_control.robot.reader import load_robot
     robot = load_robot(setup.robot)
-    gate = OPEN_GATE if setup.ungated \
-        else gate_config(setup.policy, setup.signals, setup.alpha)
-    standing = Standing.of(is_calibrated(setup.policy),
-                           setup.allow_uncalibrated or setup.ungated)
-    loaded = load_policy(setup.policy, robot, setup.signals, setup.embodiment)
+    asked = monitoring(setup.policy, setup.trust, setup.signals, setup.alpha,
+                       setup.allow_uncalibrated or setup.ungated, with_each=True)
+    if setup.ungated:
+        asked = replace(asked, gate=OPEN_GATE)
+    loaded = load_policy(setup.policy, robot, setup.embodiment, setup.trust)
     if torch := sys.modules.get('torch'):  # each process has one core to itself
         torch.set_num_threads(1)
-    return Rollout(robot, loaded, gate, latency_s=setup.latency_s, standing=standing)
+    return Rollout(robot, loaded, asked, latency_s=setup.latency_s)

@@ -44,14 +44,14 @@ def run(arguments: argparse.Namespace) -> int:
         parse_remappings,
     )
     from vla_humanoid_control.graph.processes import run_graph
-    from vla_humanoid_control.policy.registry import DEFAULT_POLICY, check_policy, gate_config
+    from vla_humanoid_control.policy.registry import DEFAULT_POLICY, check_policy, monitoring
     from vla_humanoid_control.robot.reader import load_robot
     namespace = read_namespace(arguments.namespace)
     log = arguments.log or folder_of(namespace, Path('out', 'run')) / 'graph.log'
     check_file(log, '--log')
     policy, robot = arguments.policy or DEFAULT_POLICY, load_robot(arguments.robot)
     timing = check_policy(policy, robot, arguments.embodiment)
-    gate_config(policy)
+    monitoring(policy, arguments.trust)
     if arguments.params is not None:
         check_parameter_file(arguments.params, namespace)
     if problem := ros_problem():
@@ -60,7 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = {'confidence_monitor': {'allow_uncalibrated': True}} \
         if arguments.allow_uncalibrated else {}
     run_graph(Deployment(robot=arguments.robot, policy=arguments.policy,
-                         embodiment=arguments.embodiment, timing=timing.parameters(),
+                         embodiment=arguments.embodiment, trust=arguments.trust,
+                         timing=timing.parameters(),
                          simulated=False, parameter_file=arguments.params or '',
                          parameters=chosen, namespace=namespace,
                          remappings=parse_remappings(arguments.remap)), log)

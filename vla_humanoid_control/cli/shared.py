@@ -15,8 +15,11 @@ def add_policy(parser: argparse.ArgumentParser, default: str = 'default') -> Non
                              'module:name of a class of your own, or openpi://HOST:PORT of a '
                              'policy server (default: the one that comes with the package)')
     add_embodiment(parser)
+    parser.add_argument('--trust', default='', metavar='DIR',
+                        help="the policy's trust artifact, as vla trust writes it (default: that "
+                             'which belongs to it)')
     parser.add_argument('--allow-uncalibrated', action='store_true',
-                        help='let a policy act whose confidence was never calibrated')
+                        help='let a policy act that has no trust artifact')
     parser.add_argument('--checkpoint', action=_FormerName, dest='policy', default=default,
                         help=argparse.SUPPRESS)
 

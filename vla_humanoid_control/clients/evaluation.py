@@ -13,7 +13,8 @@ from vla_humanoid_control.clients.director import (
     Snapshot,
     camera_topic,
 )
-from vla_humanoid_control.confidence.score import ALPHA, SIGNALS
+from vla_humanoid_control.confidence.artifact import ALL
+from vla_humanoid_control.confidence.combine import ALPHA
 from vla_humanoid_control.control.timing import NodeParameters
 from vla_humanoid_control.evaluation.held import BEYOND_IT
 from vla_humanoid_control.evaluation.rollout import EpisodeResult
@@ -27,11 +28,12 @@ LOG = Path('out', 'log', 'graph.log')
 
 
 def evaluate(episodes: Sequence[Episode], robot: str, policy: str,
-             signals: Sequence[str] = SIGNALS, alpha: float = ALPHA, *, log: Path = LOG,
+             signals: Sequence[str] = ALL, alpha: float = ALPHA, *, log: Path = LOG,
              outside_rate_hz: float = 0.0, on_moment: Callable[[Snapshot], None] | None = None,
              on_episode: Callable[[Episode], None] | None = None, namespace: str = '',
-             embodiment: str = '', timing: NodeParameters = MappingProxyType({}),
-             allow_uncalibrated: bool = False) -> Generator[EpisodeResult, None, None]:
+             embodiment: str = '', trust: str = '', timing: NodeParameters
+             = MappingProxyType({}), allow_uncalibrated: bool = False
+             ) -> Generator[EpisodeResult, None, None]:
     """Bring the graph up, run the episodes one after the other, take it down.
 
     It has a ROS domain of its own, unless ROS_DOMAIN_ID names one.
@@ -48,8 +50,9 @@ def evaluate(episodes: Sequence[Episode], robot: str, policy: str,
         on_episode: Called before each episode.
         namespace: The robot's, as `read_namespace` gives it.
         embodiment: Mapping file of the policy.
+        trust: Folder of its trust artifact; '' for that which belongs to it.
         timing: Parameters that follow from the policy's pace, by node.
-        allow_uncalibrated: Let a policy act whose confidence was never calibrated.
+        allow_uncalibrated: Let a policy act that has no trust artifact.
 
     Yields:
         The result of each episode.
@@ -60,10 +63,8 @@ def evaluate(episodes: Sequence[Episode], robot: str, policy: str,
     # This process is a client of the same graph, and must find it the same way.
     os.environ.update(environment())
     log.unlink(missing_ok=True)
-    deployment = Deployment(robot=robot, policy=policy, embodiment=embodiment, timing=timing,
-                            namespace=namespace,
-                            parameters={
-        'vla_controller': {'confidence_signals': list(signals)},
+    deployment = Deployment(robot=robot, policy=policy, embodiment=embodiment, trust=trust,
+                            timing=timing, namespace=namespace, parameters={
         'confidence_monitor': {'confidence_signals': list(signals), 'alpha': float(alpha),
                                'allow_uncalibrated': allow_uncalibrated},
         'humanoid_sim': {'outside_rate_hz': float(outside_rate_hz)}})

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.collection.postures import starting_posture
+from vla_humanoid_control.confidence.artifact import Monitoring
 from vla_humanoid_control.confidence.gate import OPEN_GATE
 from vla_humanoid_control.control.robot_policy import RobotPolicy
 from vla_humanoid_control.control.task import TaskConfig
@@ -134,9 +135,9 @@ class RolloutRecorder:
         self._split: Literal['train', 'val'] = split
         self._robot = robot
         self._policy = RecordingPolicy(policy)
-        self._fair = Rollout(robot, self._policy, OPEN_GATE, TaskConfig(max_retries=0),
+        self._fair = Rollout(robot, self._policy, Monitoring(OPEN_GATE), TaskConfig(max_retries=0),
                              latency_s=LATENCY_S)
-        self._hopeless = Rollout(robot, self._policy, OPEN_GATE,
+        self._hopeless = Rollout(robot, self._policy, Monitoring(OPEN_GATE),
                                  TaskConfig(max_retries=0, time_limit_s=HOPELESS_S),
                                  latency_s=LATENCY_S)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,6 @@ from vla_humanoid_control.types import (
     JointReading,
     OdometryReading,
     Proposal,
-    RobotChunk,
     SafetyState,
 )
 
@@ -85,7 +84,8 @@ class Controller:
     Attributes:
         task: Where the present instruction stands.
         senses: What the policy is shown.
-        chunk: The newest chunk that is acted on; None before the first.
+        answered: The newest answer that is acted on, as a proposal of no action yet; None before
+            the first.
         fault: Why there is no usable action though a task runs; '' where there is none.
         command_problem: Why the newest command was refused; '' where it was not.
         counts: What happened how often, for diagnostics.
@@ -99,7 +99,7 @@ class Controller:
         self.spec = spec
         self.task = TaskManager(task, Stillness.of(spec.channels, robot), unreadable)
         self.senses = Senses(spec, robot, frames)
-        self.chunk: RobotChunk | None = None
+        self.answered: Proposal | None = None
         self.fault = self.command_problem = ''
         self.counts = dict.fromkeys(('commands', 'commands_rejected', 'joint_states_rejected',
                                      'inferences', 'results_discarded', 'hangs'), 0)
@@ -310,7 +310,10 @@ class Controller:
             self._refuse_answer(str(error), now_s)
             return
         self.fault = ''
-        self.chunk, self._acted_ns = outcome.chunk, stamp_ns
+        self._acted_ns = stamp_ns
+        self.answered = Proposal(stamp_ns, Action.hold(), outcome.chunk.confidence,
+                                 outcome.chunk.progress, outcome.chunk.signals,
+                                 outcome.request.generation)
         self.task.on_inference(outcome.chunk.progress, outcome.chunk.actions[0], now_s)
 
     def _refuse_answer(self, why: str, now_s: float) -> None:
@@ -374,11 +377,10 @@ class Controller:
                 action = self._playback.action_at(moment_ns)
             else:
                 stamp_ns = newest.stamp_ns
-        if action is None or self.chunk is None:
+        if action is None or self.answered is None:
             self._proposals.append(Proposal(stamp_ns, Action.hold(), 0.0, 0.0))
         else:
-            self._proposals.append(Proposal(stamp_ns, action, self.chunk.confidence,
-                                            self.chunk.progress))
+            self._proposals.append(replace(self.answered, action=action))
 
     def _tell_blindness(self, now_s: float) -> None:
         """The task's reason for being held is the true one; other figures in it are no news."""

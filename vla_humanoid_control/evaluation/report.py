@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from vla_humanoid_control.confidence import metrics
+from vla_humanoid_control.confidence.combine import EARLY_S
 from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig
-from vla_humanoid_control.confidence.score import EARLY_S
 from vla_humanoid_control.evaluation.camera_faults import KNOWN, UNKNOWN
 from vla_humanoid_control.evaluation.rollout import EpisodeResult
 from vla_humanoid_control.evaluation.suite import BROKEN_CAMERA, HELD_FAMILIES

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig, Standing
+from vla_humanoid_control.confidence.artifact import Monitoring
+from vla_humanoid_control.confidence.combine import Confidence
+from vla_humanoid_control.confidence.gate import ConfidenceGate
 from vla_humanoid_control.control.controller import Controller, ControllerConfig
 from vla_humanoid_control.control.robot_policy import RobotPolicy
 from vla_humanoid_control.control.task import TaskConfig
@@ -34,6 +36,7 @@ from vla_humanoid_control.types import (
     CONTROL_PERIOD_S,
     Command,
     OdometryReading,
+    Proposal,
     SafetyState,
     TaskState,
 )
@@ -100,11 +103,10 @@ class Rollout:
     Args:
         robot: The robot.
         policy: What controls it.
-        gate, task, safety: Configuration of the parts around the policy.
+        monitoring, task, safety: Configuration of the parts around the policy.
         latency_s: How long after a request the policy's answer is heard [s].
         camera_size: Width and height of the camera image [px]; None takes twice the policy's own,
             so that its resizing averages as it does with a real camera's image.
-        standing: Whether the policy's confidence is one to go by.
 
     Attributes:
         impair: Applied to every image of an episode; None leaves them alone.
@@ -112,12 +114,11 @@ class Rollout:
 
     robot: RobotSpec
     policy: RobotPolicy
-    gate: GateConfig = field(default_factory=GateConfig)
+    monitoring: Monitoring = field(default_factory=Monitoring)
     task: TaskConfig = field(default_factory=TaskConfig)
     safety: SafetyConfig = field(default_factory=SafetyConfig)
     latency_s: float = 0.0
     camera_size: tuple[int, int] | None = None
-    standing: Standing = Standing.CALIBRATED
 
     def __post_init__(self) -> None:
         self.world = World(self.robot)
@@ -166,14 +167,16 @@ class Rollout:
             self.policy.spec, self.robot,
             ControllerConfig(rate_hz=timing.rate_hz, hang_timeout_s=timing.hang_timeout_s),
             FrameLimits(frozen_at_rest=True), self.task, reading_problem(self.policy))
-        gate = replace(self.gate, stale_after_s=max(self.gate.stale_after_s,
-                                                    timing.stale_after_s))
+        asked = self.monitoring
+        gate = replace(asked.gate, stale_after_s=max(asked.gate.stale_after_s,
+                                                     timing.stale_after_s))
         safety = replace(
             self.safety,
             proposal_timeout_s=max(self.safety.proposal_timeout_s, timing.proposal_timeout_s),
             max_stamp_age_s=max(self.safety.max_stamp_age_s, timing.max_stamp_age_s))
-        return Pipeline(controller, self.policy, ConfidenceGate(gate, self.standing),
-                        SafetySupervisor(self.robot, safety, self.world.time_s), self.latency_s)
+        return Pipeline(controller, self.policy, ConfidenceGate(gate, asked.standing),
+                        SafetySupervisor(self.robot, safety, self.world.time_s), self.latency_s,
+                        Confidence(asked.combination))
 
     def close(self) -> None:
         """Free the drawing contexts."""
@@ -232,7 +235,9 @@ class Rollout:
 
     def _trace(self) -> _Trace:
         now_s = self.world.time_s
-        return _Trace(InterventionCounter(self._state), now_s, now_s)
+        return _Trace(InterventionCounter(self._state), now_s, now_s,
+                      Confidence(self.monitoring.combination),
+                      {name: Confidence(one) for name, one in self.monitoring.alone.items()})
 
     def _result(self, episode: Episode, trace: _Trace, success: bool, declared: bool,
                 reason: str) -> EpisodeResult:
@@ -289,18 +294,25 @@ class _Trace:
     interventions: InterventionCounter
     began_s: float
     ended_s: float
+    judge: Confidence
+    alone: Mapping[str, Confidence]
     retries: int = 0
     confidences: list[tuple[float, float]] = field(default_factory=list)
     signals: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
-    _chunk: object = None
+    _answered: Proposal | None = None
 
     def take(self, pipeline: Pipeline, command: Command, now_s: float | None) -> None:
         """Note a control step; `now_s` is None once the task has ended."""
         self.interventions.take(command.state)
-        chunk = pipeline.controller.chunk
-        if now_s is not None and chunk is not None and chunk is not self._chunk:
+        answered = pipeline.controller.answered
+        if now_s is not None and answered is not None and answered is not self._answered:
             since_s = round(now_s - self.began_s, 3)
-            self.confidences.append((since_s, float(np.clip(chunk.confidence, 0, 1))))
-            for name, confidence in chunk.signals.items():
-                self.signals.setdefault(name, []).append((since_s, confidence))
-        self._chunk = chunk
+            self.confidences.append((since_s, _confidence(self.judge, answered)))
+            for name, judge in self.alone.items():
+                self.signals.setdefault(name, []).append((since_s, _confidence(judge, answered)))
+        self._answered = answered
+
+
+def _confidence(judge: Confidence, answered: Proposal) -> float:
+    """What the monitor makes of an answer, in [0, 1]; not a number counts as none."""
+    return float(np.clip(np.nan_to_num(judge.judge(answered).confidence), 0, 1))

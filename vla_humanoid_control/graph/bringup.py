@@ -37,6 +37,7 @@ class Deployment:
         robot: Name of a robot file in config/robots/, or its path.
         policy: Which policy, as `load_policy` takes it; '' for the node's own default.
         embodiment: Mapping file of the policy; '' for none.
+        trust: Folder of its trust artifact; '' for that which belongs to it.
         timing: Node to parameters that follow from the policy's own pace, which hold where no file
             says otherwise; see `control/timing.py`.
         simulated: Whether the built-in simulator stands in for the robot.
@@ -51,6 +52,7 @@ class Deployment:
     robot: Any = 'humanoid'
     policy: Any = ''
     embodiment: Any = ''
+    trust: Any = ''
     timing: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     simulated: bool = True
     parameter_file: Any = ''
@@ -94,10 +96,10 @@ class NodeEntry:
 def graph(deployment: Deployment) -> tuple[NodeEntry, ...]:
     """The nodes, in the order in which they are stopped: whoever moves the robot goes last."""
     robot = {'robot': deployment.robot}
+    policy = {'policy': deployment.policy, 'trust': deployment.trust}
     own: dict[str, dict[str, Any]] = {
-        'vla_controller': {**robot, 'policy': deployment.policy,
-                           'embodiment': deployment.embodiment},
-        'confidence_monitor': {**robot, 'policy': deployment.policy},
+        'vla_controller': {**robot, **policy, 'embodiment': deployment.embodiment},
+        'confidence_monitor': {**robot, **policy},
         'safety_monitor': robot,
         **({'humanoid_sim': robot} if deployment.simulated else {}),
     }

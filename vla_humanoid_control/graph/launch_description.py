@@ -32,6 +32,8 @@ ARGUMENTS = {
                                   'address of a policy server; empty for the default'),
     'embodiment': (Deployment.embodiment, 'Mapping file of the policy: a name in '
                                           'config/embodiments/, or its path'),
+    'trust': (Deployment.trust, "Folder of the policy's trust artifact; empty for that which "
+                                'belongs to it'),
 }
 
 

@@ -9,7 +9,6 @@ are combined and calibrated (`learning/held_out.py`).
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import sys
 import time
@@ -21,26 +20,27 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vla_humanoid_control.confidence.artifact import TrustArtifact
 from vla_humanoid_control.confidence.calibration import cross_entropy
-from vla_humanoid_control.confidence.score import Combinations, disagreement, subsets
-from vla_humanoid_control.data.shards import find_shards
-from vla_humanoid_control.learning.augment import AugmentConfig, noisy_words
-from vla_humanoid_control.learning.evidence import PLAIN, Evidence, EvidenceMaker, Rollouts
-from vla_humanoid_control.learning.held_out import (
+from vla_humanoid_control.confidence.fitting import (
     FIT,
     JUDGE,
     HeldOut,
+    Signals,
     check_parts,
     sigmoid,
 )
-from vla_humanoid_control.learning.parts import parts_of
+from vla_humanoid_control.confidence.signals import disagreement, log_distance
+from vla_humanoid_control.data.parts import parts_of
+from vla_humanoid_control.data.shards import find_shards
+from vla_humanoid_control.learning.augment import AugmentConfig, noisy_words
+from vla_humanoid_control.learning.evidence import PLAIN, Evidence, EvidenceMaker, Rollouts
 from vla_humanoid_control.learning.texts import TaskTexts
 from vla_humanoid_control.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from vla_humanoid_control.models.heads import INSTRUCTION_LABELS, ConfidenceHead
-from vla_humanoid_control.models.transforms import (
-    Statistics,
-)
+from vla_humanoid_control.models.transforms import Statistics
 from vla_humanoid_control.models.vla import VlaModel
+from vla_humanoid_control.policy.registry import fingerprint
 from vla_humanoid_control.support.bounds import check_bounds, required
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.progress import JsonLog, ProgressLine
@@ -122,7 +122,7 @@ def run_calibrate(checkpoint_path: Path, data: Sequence[Path], output: Path,
                   config: ConfidenceConfig, seed: int, threads: int) -> Path:
     """Calibrate a trained confidence head anew, on the validation rollouts among the data.
 
-    Every weight stays as it is: only `statistics.json` of the checkpoint changes.
+    Every weight stays as it is: only the trust artifact beside the checkpoint is new.
 
     Returns:
         The checkpoint folder.
@@ -231,8 +231,8 @@ def logits_of(head: ConfidenceHead, values: NDArray[np.float32]) -> NDArray[np.f
 
 def signals_of(rollouts: Rollouts, rows: NDArray[np.int64], evidence: Evidence,
                head: ConfidenceHead, statistics: Statistics,
-               in_order: bool) -> NDArray[np.float64]:
-    """The four signals of samples, [M, 4]; see `confidence/score.py`.
+               in_order: bool) -> dict[str, NDArray[np.float64]]:
+    """The signals of samples, [M] each; see `confidence/signals.py` and `policy/native.py`.
 
     Args:
         rollouts: Where the samples are from.
@@ -248,29 +248,30 @@ def signals_of(rollouts: Rollouts, rows: NDArray[np.int64], evidence: Evidence,
     agreement = np.full(len(rows), np.nan)
     for i in range(1, len(rows) if in_order else 0):
         if evidence.episode[i] == evidence.episode[i - 1]:
-            agreement[i] = disagreement(actions[i - 1], actions[i],
-                                        float(time_s[i] - time_s[i - 1]),
-                                        rollouts.shards.spec.dt_s, statistics.action_std)
-    return np.column_stack([logits_of(head, evidence.values), evidence.distances, agreement])
+            agreement[i] = log_distance(disagreement(
+                actions[i - 1], actions[i], float(time_s[i] - time_s[i - 1]),
+                rollouts.shards.spec.dt_s, statistics.action_std))
+    image, instruction = (np.array([log_distance(float(d)) for d in column])
+                          for column in evidence.distances.T)
+    return {'head': -logits_of(head, evidence.values), 'image': image,
+            'instruction': instruction, 'agreement': agreement}
 
 
 def _calibrate(maker: EvidenceMaker, checkpoint: Checkpoint, rollouts: Rollouts,
                config: ConfidenceConfig, seed: int, output: Path) -> None:
-    """Combine and calibrate every choice of signals, and write the checkpoint."""
+    """Write the checkpoint, and its trust artifact beside it."""
+    save_checkpoint(output / 'checkpoint', checkpoint)
     held_out = _held_out(maker, checkpoint, rollouts, config, seed)
-    combinations = {}
-    log = JsonLog(output / 'log.jsonl')
-    for signals in subsets():
-        combinations[signals], figures = held_out.combine(signals)
+    log, names = JsonLog(output / 'log.jsonl'), tuple(held_out.values)
+    for signals in (*((name,) for name in names), names):
+        combination, figures = held_out.combine(signals)
         name = '+'.join(signals)
         log.write({'stage': 'calibrate', 'signals': name, **figures})
         print(f'{name:36s}' + ' '.join(f'{n} {v:.3f}' if isinstance(v, float) else f'{n} {v}'
                                        for n, v in figures.items()), file=sys.stderr)
-    result = Combinations(combinations)
-    # What is written must be readable: the same check as at loading.
-    assert Combinations.from_list(result.to_list(), 'new') == result
-    statistics = dataclasses.replace(checkpoint.statistics, confidence=tuple(result.to_list()))
-    save_checkpoint(output / 'checkpoint', dataclasses.replace(checkpoint, statistics=statistics))
+    scale = dict(zip(checkpoint.spec.channels, checkpoint.statistics.action_std.tolist()))
+    own = fingerprint(str(output / 'checkpoint'))
+    TrustArtifact(output / 'trust', own, scale, combination).save(held_out)
 
 
 def _held_out(maker: EvidenceMaker, checkpoint: Checkpoint, rollouts: Rollouts,
@@ -282,7 +283,7 @@ def _held_out(maker: EvidenceMaker, checkpoint: Checkpoint, rollouts: Rollouts,
     part = rollouts.part_of_episodes()[rollout['episode']]
     check_parts(part, rollout['success'] > 0.5, rollout['episode'])
     evidence = maker.make(rollouts, rows, 'rollout', PLAIN, 'validation rollouts')
-    broken: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+    broken: dict[str, tuple[Signals, Signals]] = {}
     rng = np.random.default_rng((seed, 9))
     for kind in ('corrupted', 'out_of_scope'):
         values = []

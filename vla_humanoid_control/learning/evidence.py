@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vla_humanoid_control.confidence.fitting import (
+    PART_SHARES,
+)
+from vla_humanoid_control.data.parts import parts_of
 from vla_humanoid_control.data.shards import ShardSet, iterate, make_batch
 from vla_humanoid_control.learning.augment import AugmentConfig, augment_images, noisy_words
 from vla_humanoid_control.learning.corruptions import corrupt
-from vla_humanoid_control.learning.held_out import (
-    PART_SHARES,
-)
-from vla_humanoid_control.learning.parts import parts_of
 from vla_humanoid_control.learning.texts import TaskTexts, TextBank
 from vla_humanoid_control.models.checkpoint import Checkpoint
 from vla_humanoid_control.models.transforms import (

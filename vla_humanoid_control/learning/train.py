@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import ctypes
-import dataclasses
 import io
 import math
 import os
@@ -38,12 +37,12 @@ from vla_humanoid_control.models.checkpoint import (
     build_model,
     load_checkpoint,
     save_checkpoint,
-    write_atomically,
 )
 from vla_humanoid_control.models.config import load_model_config
 from vla_humanoid_control.models.spec import ModelSpec
 from vla_humanoid_control.models.vla import VlaModel
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.outputs import write_atomically
 from vla_humanoid_control.support.progress import JsonLog, ProgressLine
 from vla_humanoid_control.tasks.vocabulary import TASK_KEYS
 from vla_humanoid_control.types import BASE_CHANNELS
@@ -124,7 +123,7 @@ class BcRun:
                 raise UserError(f'Checkpoint {options.init_from} was trained for other channels, '
                                 'joints, image size or rate than the data has.')
             self.model_config, self.model = start.model_config, start.model
-            self.statistics = dataclasses.replace(start.statistics, confidence=())
+            self.statistics = start.statistics
         self.model = self.model.channels_last().train()
         trained = [p for n, p in self.model.named_parameters()
                    if not n.startswith(('confidence_head.', 'scope'))]

@@ -2,13 +2,12 @@
 
     model.safetensors   weights, float32
     config.json         model configuration, policy specification, robot
-    statistics.json     normalisation, calibration, thresholds
+    statistics.json     normalisation
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ from vla_humanoid_control.models.spec import ModelSpec
 from vla_humanoid_control.models.transforms import Statistics
 from vla_humanoid_control.models.vla import VlaModel
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.outputs import write_atomically
 
 FORMAT = 1
 
@@ -96,16 +96,6 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     return 0
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file in one step, so that an interruption leaves the old one."""
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
-    with temporary.open('wb') as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def _description(folder: Path) -> tuple[ModelConfig, ModelSpec, Statistics]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vla_humanoid_control.confidence.score import SIGNALS
 from vla_humanoid_control.interfaces import (
-    CONFIDENCE,
     ELAPSED,
     JOINTS,
     TRAVELLED,
@@ -53,4 +51,4 @@ def policy_spec(model: ModelSpec) -> PolicySpec:
         (StateFeature(JOINTS, model.joint_names), StateFeature(TRAVELLED, ('x', 'y', 'yaw')),
          StateFeature(ELAPSED, ('seconds',))),
         ActionSpace(tuple(groups), model.horizon, model.dt_s),
-        rate_hz=1.0 / model.dt_s, gives=frozenset({CONFIDENCE, *SIGNALS}))
+        rate_hz=1.0 / model.dt_s, gives=frozenset({'head', 'image', 'instruction'}))

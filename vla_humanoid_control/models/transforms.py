@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,25 +20,21 @@ _CLIP = 5.0
 
 @dataclass(frozen=True)
 class Statistics:
-    """Normalisation, and what was measured after training.
+    """Normalisation.
 
     Attributes:
         joint_mean, joint_std: float32 [J] [rad; m].
         action_mean, action_std: float32 [A] [m/s, rad/s, rad, m].
-        confidence: How signals become a probability, and below which an episode counts as failing
-            (see `confidence/score.py: Combinations`); empty before the confidence stage.
     """
 
     joint_mean: NDArray[np.float32]
     joint_std: NDArray[np.float32]
     action_mean: NDArray[np.float32]
     action_std: NDArray[np.float32]
-    confidence: Sequence[Mapping[str, Any]] = ()
 
     def to_json(self) -> str:
         """As text."""
-        data = {key: value.tolist() if isinstance(value, np.ndarray) else value
-                for key, value in asdict(self).items()}
+        data = {key: value.tolist() for key, value in asdict(self).items()}
         return json.dumps(data, indent=1)
 
     @staticmethod
@@ -50,7 +44,7 @@ class Statistics:
             data = json.loads(path.read_text(encoding='utf-8'))
             arrays = {key: np.asarray(data[key], np.float32) for key in
                       ('joint_mean', 'joint_std', 'action_mean', 'action_std')}
-            result = Statistics(**arrays, confidence=tuple(data['confidence']))
+            result = Statistics(**arrays)
         except OSError as error:
             raise UserError(f'Checkpoint statistics {path}: {error.strerror}. A checkpoint is a '
                             'folder with model.safetensors, config.json and statistics.json.'

@@ -16,9 +16,10 @@ from vla_humanoid_control.channels import (
     encode_fault,
     encode_gated,
 )
+from vla_humanoid_control.confidence.artifact import ALL, Monitoring
+from vla_humanoid_control.confidence.combine import ALPHA, Confidence
 from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig, Standing
-from vla_humanoid_control.confidence.score import ALPHA, SIGNALS, read_signals
-from vla_humanoid_control.policy.registry import DEFAULT_POLICY, gate_config, is_calibrated
+from vla_humanoid_control.policy.registry import DEFAULT_POLICY, monitoring
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.ros import qos
 from vla_humanoid_control.ros.managed import ERROR, OK, WARN, Health, ManagedNode, run
@@ -33,26 +34,27 @@ class MonitorParameters:
 
     Attributes:
         robot: Name of a robot file in config/robots/, or its path.
-        policy: Name of a policy, or the folder of a checkpoint, whose conformal threshold the
-            gate takes; parameters below `gate.` go before it. Empty for the default one.
-        confidence_signals: What the controller's confidence is made of, for each choice has a
-            threshold of its own; see `confidence/score.py`.
+        policy: As in `vla_controller`. The gate takes the threshold of its trust artifact;
+            parameters below `gate.` go before it.
+        trust: Folder of the policy's trust artifact; empty for that which belongs to it.
+        confidence_signals: What the confidence is made of, some of the artifact's signals or all;
+            each choice has a threshold of its own.
         alpha: Share of successful episodes that the gate may stop; its thresholds follow from it
-            where the policy was calibrated.
+            where the policy was measured.
         idle_rate_hz: How often a closed gate reports itself while no proposal comes [Hz].
-        allow_uncalibrated: Let a policy act whose confidence was never calibrated. Otherwise the
-            gate stays closed to it.
+        allow_uncalibrated: Let a policy act that has no trust artifact. Otherwise the gate stays
+            closed to it.
     """
 
     robot: str = fixed('humanoid')
     policy: str = fixed('')
-    confidence_signals: tuple[str, ...] = fixed(SIGNALS)
+    trust: str = fixed('')
+    confidence_signals: tuple[str, ...] = fixed(ALL)
     alpha: float = bounded(ALPHA, 0.001, 0.999, at_start=True)
     idle_rate_hz: float = bounded(10.0, 1.0, 100.0, at_start=True)
     allow_uncalibrated: bool = fixed(False)
 
     def __post_init__(self) -> None:
-        read_signals(self.confidence_signals)
         check_bounds(self)
 
 
@@ -69,6 +71,8 @@ class ConfidenceMonitor(ManagedNode):
     Publishers:
         vla/action_gated (sensor_msgs/JointState): the same with `policy/gate`, or a hold
         vla_confidence (std_msgs/Float32): probability that the present action leads to success
+        vla/signals (sensor_msgs/JointState): what it is made of: names, and values as positions,
+            larger where it is worse, NaN where unknown
 
     Parameters: `MonitorParameters`, `GateConfig` below `gate.`.
     """
@@ -77,12 +81,13 @@ class ConfidenceMonitor(ManagedNode):
         super().__init__('confidence_monitor')
         self._settings = Parameters(self, MonitorParameters)
         # Now for what is set beside them at the start; `configure` reads them again.
-        self._gate_config = Parameters(self, GateConfig, defaults=self._asked_by_policy(),
+        self._gate_config = Parameters(self, GateConfig, defaults=self._asked_by_policy().gate,
                                        prefix='gate.', apply=self._set_gate)
 
-    def _asked_by_policy(self) -> GateConfig:
+    def _asked_by_policy(self) -> Monitoring:
         p = self._settings.value
-        return gate_config(p.policy or DEFAULT_POLICY, p.confidence_signals, p.alpha)
+        return monitoring(p.policy or DEFAULT_POLICY, p.trust, p.confidence_signals, p.alpha,
+                          p.allow_uncalibrated)
 
     def _set_gate(self, config: GateConfig, _names: frozenset[str]) -> None:
         if hasattr(self, '_gate'):
@@ -91,10 +96,11 @@ class ConfidenceMonitor(ManagedNode):
     def configure(self) -> None:
         p = self._settings.value
         self._joint_names = frozenset(j.name for j in load_robot(p.robot).controlled)
-        self._gate_config.renew(self._asked_by_policy())
-        self._standing = Standing.of(is_calibrated(p.policy or DEFAULT_POLICY),
-                                     p.allow_uncalibrated)
+        asked = self._asked_by_policy()
+        self._gate_config.renew(asked.gate)
+        self._standing, self._combination = asked.standing, asked.combination
         self._gate = ConfidenceGate(self._gate_config.value, self._standing)
+        self._judge = Confidence(self._combination)
         self._period_s = 1.0 / p.idle_rate_hz
         self._reason = ''
         self._fault = ''
@@ -102,11 +108,13 @@ class ConfidenceMonitor(ManagedNode):
         self._confidence = 0.0
         self._gated = self.advertise(JointState, 'vla/action_gated', qos.STREAM)
         self._confidences = self.advertise(Float32, 'vla_confidence', qos.STREAM)
+        self._signals = self.advertise(JointState, 'vla/signals', qos.STREAM)
         self.subscribe(JointState, 'vla/action_proposal', self._on_proposal, qos.STREAM)
 
     def activate(self) -> None:
         # Closed, whatever was before.
         self._gate = ConfidenceGate(self._gate_config.value, self._standing)
+        self._judge = Confidence(self._combination)
         self.every(self._period_s, self._on_silence)
 
     def deactivate(self) -> None:
@@ -125,10 +133,14 @@ class ConfidenceMonitor(ManagedNode):
         self._fault = ''
         self._counts['proposals'] += 1
         was_open = self._gate.is_open
-        gated = self._gate.update(proposal, now)
+        gated = self._gate.update(self._judge.judge(proposal), now)
         self._counts['transitions'] += self._gate.is_open != was_open
         self._reason = gated.reason
         self._publish(encode_gated(gated), gated.proposal.confidence)
+        if proposal.signals:
+            self._signals.publish(JointState(
+                header=msg.header, name=list(proposal.signals),
+                position=list(proposal.signals.values())))
 
     def _refuse(self, stamp_ns: int, reason: str) -> None:
         self._counts['rejected'] += 1

@@ -14,7 +14,6 @@ from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import String
 
 from vla_humanoid_control.channels import encode_proposal, read_gated
-from vla_humanoid_control.confidence.score import SIGNALS, read_signals
 from vla_humanoid_control.control.controller import Controller, ControllerConfig
 from vla_humanoid_control.control.inference import InferenceWorker
 from vla_humanoid_control.control.task import TaskConfig
@@ -49,7 +48,7 @@ class ControllerParameters:
             server; empty for the default one.
         embodiment: Mapping file of the policy, a name in config/embodiments/ or a path; empty
             where robot and policy call everything the same.
-        confidence_signals: What the confidence is made of; see `confidence/score.py`.
+        trust: Folder of the policy's trust artifact; empty for that which belongs to it.
         compressed: Whether the cameras are read from their .../compressed topics.
         stamped_twist: Whether /cmd_vel is a TwistStamped.
     """
@@ -57,12 +56,9 @@ class ControllerParameters:
     robot: str = fixed('humanoid')
     policy: str = fixed('')
     embodiment: str = fixed('')
-    confidence_signals: tuple[str, ...] = fixed(SIGNALS)
+    trust: str = fixed('')
     compressed: bool = fixed(False)
     stamped_twist: bool = fixed(False)
-
-    def __post_init__(self) -> None:
-        read_signals(self.confidence_signals)
 
 
 class VlaController(ManagedNode):
@@ -86,8 +82,7 @@ class VlaController(ManagedNode):
     def configure(self) -> None:
         p = self._chosen.value
         robot = load_robot(p.robot)
-        policy = load_policy(p.policy or DEFAULT_POLICY, robot, p.confidence_signals,
-                             p.embodiment)
+        policy = load_policy(p.policy or DEFAULT_POLICY, robot, p.embodiment, p.trust)
         self.controller = Controller(policy.spec, robot, **self._settings.values,
                                      unreadable=reading_problem(policy))
         self._joint_names = frozenset(j.name for j in robot.controlled)

@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_humanoid_control.confidence.signals import SignalMeter, own_signals
 from vla_humanoid_control.control.playback import actions_problem
 from vla_humanoid_control.control.robot_policy import ControlSpec
 from vla_humanoid_control.interfaces import (
@@ -36,7 +38,6 @@ from vla_humanoid_control.interfaces import (
     StateFeature,
     reading_problem,
 )
-from vla_humanoid_control.perception.plausibility import implausible
 from vla_humanoid_control.perception.resizing import resize_image
 from vla_humanoid_control.robot.spec import JointSpec, RobotSpec
 from vla_humanoid_control.support.errors import UserError
@@ -193,11 +194,10 @@ class Embodiment:
         progress = chunk.progress
         if progress is None:  # then only a mode says when it is done
             progress = 0.0 if self._mode is None else float(np.clip(actions[0, self._mode], 0, 1))
-        evidence = {name: float(value) for name, value in chunk.evidence.items()
-                    if np.ndim(value) == 0}
         return RobotChunk(
             self.control_spec.channels, np.stack(columns, axis=1).astype(np.float32),
-            self.spec.actions.dt_s, evidence.pop(CONFIDENCE, 0.0), progress, evidence)
+            self.spec.actions.dt_s, float(chunk.evidence.get(CONFIDENCE, 0.0)), progress,
+            own_signals(chunk, self.spec.gives))
 
     # --- what it sees ------------------------------------------------------------------------
 
@@ -259,9 +259,12 @@ class FittedPolicy:
         spec: What it needs of the robot, and gives for it.
     """
 
-    def __init__(self, policy: Policy, embodiment: Embodiment) -> None:
+    def __init__(self, policy: Policy, embodiment: Embodiment,
+                 scale: Mapping[str, float] = MappingProxyType({})) -> None:
+        """Make one; `scale` is that of its trust artifact, see `confidence/artifact.py`."""
         self.policy, self.embodiment = policy, embodiment
         self.spec = embodiment.control_spec
+        self._meter = SignalMeter(embodiment.looks_through, scale)
         self._unreadable = reading_problem(policy)
 
     def unreadable(self, text: str) -> str:
@@ -272,16 +275,13 @@ class FittedPolicy:
         """Begin a new instruction. Raises PolicyError where the policy cannot."""
         self.policy.reset(Prompt(instruction))
         self.embodiment.begin()
+        self._meter.begin()
 
     def infer(self, observation: RobotObservation) -> RobotChunk:
-        """Ask the policy. The confidence is 0 where an image cannot be a view of anything."""
+        """Ask the policy, and measure the signals of its answer."""
         chunk = self.policy.infer(self.embodiment.observe(observation))
         acted = self.embodiment.act(chunk, observation)
-        # A blind policy may well succeed in walking a metre, and says so: it must not try.
-        if any(implausible(observation.images[camera])
-               for camera in self.embodiment.looks_through):
-            return replace(acted, confidence=0.0)
-        return acted
+        return replace(acted, signals=self._meter.measure(observation, acted))
 
     def close(self) -> None:
         """Let go of the policy."""

@@ -1,4 +1,9 @@
-"""A trained checkpoint as a policy."""
+"""A trained checkpoint as a policy, and what it says itself of its answers.
+
+    head         its prediction of failure, a logit
+    image        how far the image lies from what training saw, log of a Mahalanobis distance
+    instruction  how far the instruction lies from training's, likewise
+"""
 
 from __future__ import annotations
 
@@ -12,9 +17,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vla_humanoid_control.confidence.score import SIGNALS, Combinations, Score, disagreement
+from vla_humanoid_control.confidence.signals import log_distance
 from vla_humanoid_control.interfaces import (
-    CONFIDENCE,
     ActionChunk,
     Observation,
     Prompt,
@@ -39,34 +43,25 @@ class CheckpointPolicy:
         spec: What it needs and gives.
     """
 
-    def __init__(self, checkpoint: Checkpoint, encoder: SentenceEncoder, where: str,
-                 signals: Sequence[str] = SIGNALS) -> None:
+    def __init__(self, checkpoint: Checkpoint, encoder: SentenceEncoder) -> None:
         self.spec = policy_spec(checkpoint.spec)
         self._model = checkpoint.model.channels_last().eval()
         self._statistics = checkpoint.statistics
         self._encoder = encoder
-        combinations = Combinations.from_list(list(checkpoint.statistics.confidence), where)
-        self._score = Score(combinations.choose(signals))
-        self._alone = {name: Score(combinations.choose([name])) for name in SIGNALS} \
-            if combinations.by_signals else {}
-        self._before: tuple[int, NDArray[np.float32]] | None = None
         self._words: tuple[torch.Tensor, torch.Tensor] | None = None
 
     @staticmethod
-    def load(path: Path | str, signals: Sequence[str] = SIGNALS) -> CheckpointPolicy:
+    def load(path: Path | str) -> CheckpointPolicy:
         """Load a checkpoint, and answer once, so that the first answer is no slower.
 
         Args:
             path: Its folder.
-            signals: What the confidence is made of, see `confidence/score.py`.
 
         Raises:
             UserError: The checkpoint is missing or damaged; or the sentence encoder is not
                 installed.
         """
-        folder = Path(path)
-        policy = CheckpointPolicy(load_checkpoint(folder), default_encoder(),
-                                  str(folder / 'statistics.json'), signals)
+        policy = CheckpointPolicy(load_checkpoint(Path(path)), default_encoder())
         policy.reset(Prompt('stop'))
         blank = {f.role: np.zeros((1, f.size[1], f.size[0], 3), np.uint8)
                  for f in policy.spec.images}
@@ -90,9 +85,6 @@ class CheckpointPolicy:
         tokens, mask = self._encoder.encode([prompt.text])
         length = max(1, int(mask.sum()))
         self._words = (torch.from_numpy(tokens[:, :length]), torch.from_numpy(mask[:, :length]))
-        self._before = None
-        for score in (self._score, *self._alone.values()):
-            score.reset()
 
     def infer(self, observation: Observation) -> ActionChunk:
         """One forward pass.
@@ -106,7 +98,7 @@ class CheckpointPolicy:
         """
         inputs = self._checked_inputs(observation)
         with torch.inference_mode():
-            return self._chunk(self._model(inputs), observation.stamp_ns)
+            return self._chunk(self._model(inputs))
 
     def close(self) -> None:
         """Nothing is held but memory."""
@@ -114,9 +106,7 @@ class CheckpointPolicy:
     def fork(self) -> CheckpointPolicy:
         """Another policy with the same weights, which knows nothing of this one's instruction."""
         twin = copy.copy(self)
-        twin._score = Score(self._score.combination)
-        twin._alone = {name: Score(score.combination) for name, score in self._alone.items()}
-        twin._before = twin._words = None
+        twin._words = None
         return twin
 
     @staticmethod
@@ -135,20 +125,7 @@ class CheckpointPolicy:
                                                                      strict=True)]
         with torch.inference_mode():
             output = policies[0]._model(_joined(rows))
-            return [policy._chunk(_row(output, i), seen.stamp_ns)
-                    for i, (policy, seen) in enumerate(zip(policies, observations))]
-
-    def _signals(self, output: ModelOutput, actions: NDArray[np.float32], stamp_ns: int
-                 ) -> NDArray[np.float64]:
-        """Values of `SIGNALS`, float64 [4]."""
-        image, instruction = self._model.novelty(output.features)
-        agreement = np.nan
-        if self._before is not None:
-            agreement = disagreement(self._before[1], actions, (stamp_ns - self._before[0]) / 1e9,
-                                     self.spec.actions.dt_s, self._statistics.action_std)
-        self._before = stamp_ns, actions
-        return np.array([float(self._model.confidence(output)[0]), float(image[0]),
-                         float(instruction[0]), agreement])
+            return [policy._chunk(_row(output, i)) for i, policy in enumerate(policies)]
 
     def _checked_inputs(self, observation: Observation) -> ModelInput:
         if self._words is None:
@@ -171,15 +148,16 @@ class CheckpointPolicy:
                           normalise_joints(joints, self._statistics),
                           normalise_time(elapsed[0], travelled), words, mask)
 
-    def _chunk(self, output: ModelOutput, stamp_ns: int) -> ActionChunk:
+    def _chunk(self, output: ModelOutput) -> ActionChunk:
         model = self._model
         actions = restore_actions(model.action_head.predict(output.actions),
                                   self._statistics)[0].numpy()
-        values, time_s = self._signals(output, actions, stamp_ns), stamp_ns / 1e9
-        confidence = {CONFIDENCE: self._score.update(values, time_s),
-                      **{n: score.update(values, time_s) for n, score in self._alone.items()}}
+        image, instruction = model.novelty(output.features)
+        signals = {'head': -float(model.confidence(output)[0]),
+                   'image': log_distance(float(image[0])),
+                   'instruction': log_distance(float(instruction[0]))}
         return ActionChunk(actions, float(model.progress_head.predict(output.progress)[0]),
-                           {name: np.array(value) for name, value in confidence.items()})
+                           {name: np.array(value) for name, value in signals.items()})
 
 
 def _joined(rows: Sequence[ModelInput]) -> ModelInput:

@@ -11,20 +11,21 @@ An entry point and a `module:name` are called with the robot, and give a policy.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import import_module, metadata
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
-from vla_humanoid_control.confidence.gate import GateConfig
-from vla_humanoid_control.confidence.score import ALPHA, SIGNALS
-from vla_humanoid_control.confidence.thresholds import calibrated_gate, read_combinations
+from vla_humanoid_control.confidence.artifact import ALL, Monitoring, TrustArtifact
+from vla_humanoid_control.confidence.combine import ALPHA
 from vla_humanoid_control.control.timing import Timing
 from vla_humanoid_control.interfaces import Policy, PolicySpec
 from vla_humanoid_control.models.spec import ModelSpec, policy_spec
@@ -36,16 +37,15 @@ from vla_humanoid_control.support.errors import EXIT_USER_ERROR, UserError
 from vla_humanoid_control.support.resources import resource_path
 
 
-def _checkpoint(folder: Path, signals: Sequence[str]) -> Policy:
+def _checkpoint(folder: Path) -> Policy:
     # Imported when needed: a robot that runs the scripted policy needs no torch.
     from vla_humanoid_control.policy.native import CheckpointPolicy
-    return CheckpointPolicy.load(folder, signals)
+    return CheckpointPolicy.load(folder)
 
 
-NAMED: dict[str, Callable[[RobotSpec, Sequence[str]], Policy]] = {
-    'scripted': lambda robot, signals: ScriptedPolicy(robot),
-    'default': lambda robot, signals: _checkpoint(resource_path('checkpoints', 'default'),
-                                                  signals),
+NAMED: dict[str, Callable[[RobotSpec], Policy]] = {
+    'scripted': ScriptedPolicy,
+    'default': lambda robot: _checkpoint(resource_path('checkpoints', 'default')),
 }
 """Policy name to loader."""
 DEFAULT_POLICY = 'default'
@@ -53,23 +53,25 @@ _CLIENTS = 'vla_humanoid_control.policy.servers'
 SERVERS = {**dict.fromkeys(('openpi', 'openpis'), (f'{_CLIENTS}.openpi', 'OpenpiPolicy')),
            'gr00t': (f'{_CLIENTS}.gr00t', 'Gr00tPolicy')}
 """Scheme of an address to module and class of the client, which needs the extra `servers`."""
+_WEIGHTS = 'model.safetensors'
 ENTRY_POINTS = 'vla_humanoid_control.policies'
 """Group of the entry points by which installed packages give policies."""
 
 
-def load_policy(name_or_path: str, robot: RobotSpec, signals: Sequence[str] = SIGNALS,
-                embodiment: str = '') -> FittedPolicy:
+def load_policy(name_or_path: str, robot: RobotSpec, embodiment: str = '', trust: str = ''
+                ) -> FittedPolicy:
     """A policy, fitted to a robot, ready for `reset`.
 
     Args:
         name_or_path: See the head of this module.
         robot: The robot that it is to move.
-        signals: What a checkpoint's confidence is made of, see `confidence/score.py`.
         embodiment: A mapping file, see `policy/embodiment_file.py`; '' where all is called the
             same.
+        trust: Its trust artifact, see `trust_of`.
 
     Raises:
-        UserError: There is no such policy, it cannot be made, or it does not fit the robot.
+        UserError: There is no such policy, it cannot be made, or it does not fit the robot; or the
+            artifact is another policy's.
     """
     file = load_embodiment(embodiment) if embodiment else None
     if (server := _server(name_or_path)) is not None:
@@ -81,13 +83,19 @@ def load_policy(name_or_path: str, robot: RobotSpec, signals: Sequence[str] = SI
                             'examples.')
         policy: Policy = server(name_or_path, spec)
     elif name_or_path in NAMED:
-        policy = NAMED[name_or_path](robot, signals)
+        policy = NAMED[name_or_path](robot)
     elif Path(name_or_path).is_dir():
-        policy = _checkpoint(Path(name_or_path), signals)
+        policy = _checkpoint(Path(name_or_path))
     else:
         policy = _foreign(name_or_path, robot)
     fit, _ = _fit(name_or_path, policy.spec, robot, file)
-    return FittedPolicy(policy, fit)
+    artifact = trust_of(name_or_path, trust)
+    if artifact is not None and trust and artifact.fingerprint != (
+            own := fingerprint(name_or_path, policy.spec)):
+        raise UserError(f'Trust artifact {trust} was measured on another policy, or on this one '
+                        f'before it changed ({artifact.fingerprint:.8}, not {own:.8}). Measure '
+                        f'again: vla trust --policy {name_or_path}')
+    return FittedPolicy(policy, fit, {} if artifact is None else artifact.scale)
 
 
 def policy_names() -> dict[str, str]:
@@ -140,42 +148,57 @@ def check_policy(name_or_path: str, robot: RobotSpec, embodiment: str = '') -> T
     return timing
 
 
-def gate_config(name_or_path: str, signals: Sequence[str] = SIGNALS, alpha: float = ALPHA
-                ) -> GateConfig:
-    """The gate that a policy asks for: `calibrated_gate` of its checkpoint.
-
-    Args:
-        name_or_path: As in `load_policy`. Policies without a calibration, such as 'scripted', get
-            the defaults of `GateConfig`.
-        signals: What the policy's confidence is made of.
-        alpha: Share of successful episodes that the gate may stop, in (0, 1).
-
-    Raises:
-        UserError: There is no such policy, or the checkpoint's `statistics.json` cannot be read.
-    """
-    if not _is_ours(name_or_path):
-        if _server(name_or_path) is None:
-            _find(name_or_path)
-        return GateConfig()
-    folder = _folder(name_or_path)
-    if name_or_path in NAMED and not (folder / 'statistics.json').exists():
-        return GateConfig()
-    return calibrated_gate(folder, signals, alpha)
-
-
-def is_calibrated(name_or_path: str) -> bool:
-    """Whether the confidence of a policy is a probability that was measured.
+def trust_of(name_or_path: str, trust: str = '') -> TrustArtifact | None:
+    """What was measured of a policy; None where nothing was.
 
     Args:
         name_or_path: As in `load_policy`.
+        trust: The folder of its trust artifact. By default that which comes with the package for
+            this policy, or the folder `trust` beside a checkpoint.
 
     Raises:
-        UserError: There is no such policy, or the checkpoint's `statistics.json` cannot be read.
+        UserError: There is no such policy, or the artifact cannot be read.
     """
-    gate_config(name_or_path)  # says what is wrong with it
-    if name_or_path == 'scripted':  # it knows its words, or it does not
-        return True
-    return _is_ours(name_or_path) and bool(read_combinations(_folder(name_or_path)).by_signals)
+    if not _is_ours(name_or_path) and _server(name_or_path) is None:
+        _find(name_or_path)
+    if trust:
+        return TrustArtifact.load(Path(trust))
+    shipped = resource_path('trust', name_or_path) if name_or_path in NAMED else None
+    if shipped is not None and shipped.is_dir():
+        return TrustArtifact.load(shipped)
+    if (_folder(name_or_path) / _WEIGHTS).is_file():
+        # Of a copy of the shipped checkpoint the same is known as of the checkpoint itself.
+        own = fingerprint(name_or_path)
+        for folder in (Path(name_or_path).resolve().parent / 'trust',
+                       *sorted(resource_path('trust').glob('*'))):
+            if folder.is_dir() and (found := TrustArtifact.load(folder)).fingerprint == own:
+                return found
+    return None
+
+
+def monitoring(name_or_path: str, trust: str = '', signals: Sequence[str] = ALL,
+               alpha: float = ALPHA, allow_uncalibrated: bool = False, with_each: bool = False
+               ) -> Monitoring:
+    """What a confidence monitor goes by with a policy: see `trust_of` and `Monitoring.of`."""
+    artifact = trust_of(name_or_path, trust)
+    if artifact is None and name_or_path == 'scripted':  # it knows its words, or it does not
+        return Monitoring()
+    return Monitoring.of(artifact, signals, alpha, allow_uncalibrated, with_each)
+
+
+def fingerprint(name_or_path: str, spec: PolicySpec | None = None) -> str:
+    """What tells a policy from another, or from itself before it was trained anew.
+
+    Args:
+        name_or_path: As in `load_policy`. Of a checkpoint its weights count.
+        spec: Of any other policy: what it sees and gives, which is all that is known of it.
+    """
+    weights = _folder(name_or_path) / _WEIGHTS
+    if _is_ours(name_or_path) and weights.is_file():
+        return hashlib.sha256(weights.read_bytes()).hexdigest()
+    told = repr((name_or_path.partition('://')[0], spec and sorted(spec.gives),
+                 spec and replace(spec, gives=frozenset())))
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def _server(address: str) -> Callable[[str, PolicySpec], Policy] | None:

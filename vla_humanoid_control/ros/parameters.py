@@ -141,7 +141,7 @@ class Parameters(Generic[T]):
         return dataclasses.replace(self.value, **values)  # type: ignore[type-var]
 
 
-SHARED = frozenset({'robot', 'policy', 'confidence_signals', 'compressed', 'stamped_twist',
+SHARED = frozenset({'robot', 'policy', 'trust', 'compressed', 'stamped_twist',
                     'array_commands'})
 """Parameters of several nodes: given to all of them, below `/**`, whoever has none ignores it."""
 

@@ -19,6 +19,16 @@ from typing import Any, TextIO
 from vla_humanoid_control.support.errors import UserError
 
 
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file in one step, so that an interruption leaves the old one."""
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+    with temporary.open('wb') as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
 def check_folder(path: Path, option: str) -> None:
     """Refuse a folder in which nothing can be written. Makes nothing, and leaves nothing behind.
 

@@ -1,6 +1,6 @@
-"""Fits the confidence on held-out rollouts, and says how good it is on others of them.
+"""Fits the confidence on rollouts that were held out, and says how good it is on others of them.
 
-A hash of their names parts the episodes (`learning/parts.py`):
+A hash of their names parts the episodes (`data/parts.py`):
 
     FIT         regression and calibration
     THRESHOLD   conformal threshold
@@ -15,10 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
+from scipy.optimize import minimize
 
 from vla_humanoid_control.confidence import metrics
 from vla_humanoid_control.confidence.calibration import (
@@ -27,13 +25,11 @@ from vla_humanoid_control.confidence.calibration import (
     fit_isotonic,
     fit_platt_scaling,
 )
-from vla_humanoid_control.confidence.score import (
+from vla_humanoid_control.confidence.combine import (
     ALPHA,
     EARLY_S,
-    SIGNALS,
     Combination,
     columns,
-    nonconformity,
     smooth,
 )
 from vla_humanoid_control.support.errors import UserError
@@ -41,9 +37,13 @@ from vla_humanoid_control.support.errors import UserError
 FIT, THRESHOLD, JUDGE = range(3)
 """Parts of the validation rollouts."""
 PART_SHARES = (0.4, 0.4, 0.2)
-_VETO = 4.0
-"""Least slope, in logits per standard deviation, beyond the 99th percentile of successful
-instructions. Without it a clear image outweighs an unknown instruction."""
+VETOES = {'instruction': 4.0}
+"""Least slopes, in logits per standard deviation, beyond the 99th percentile of successes. Without
+it a clear image outweighs an unknown instruction."""
+_RIDGE = 1e-4  # on the slopes, so that what tells nothing weighs nothing
+
+Signals = Mapping[str, NDArray[np.float64]]
+"""Name to values, one for each sample; NaN where unknown."""
 
 
 @dataclass(frozen=True)
@@ -51,23 +51,24 @@ class HeldOut:
     """M samples of validation rollouts, whole episodes in order, and samples that are broken.
 
     Attributes:
-        values: [M, 4], signals. labels: [M], 1 in episodes that succeeded, else 0.
+        values: Signals, [M] each. labels: [M], 1 in episodes that succeeded, else 0.
         episode: int64 [M]. time_s: [M], since the instruction [s].
         able: bool [M], whether the robot was asked for what it can do; the others it should hold
             whatever they are.
         part: int64 [M], `FIT`, `THRESHOLD` or `JUDGE`. folds: int64 [M], of the calibration.
-        broken: Kind to signals [N, 4] of broken samples to fit with, and of others to judge by.
+        broken: Kind to signals, [N] each, of broken samples to fit with, and of others to judge
+            by.
         shares: How much the broken ones of a kind weigh beside the rollouts.
     """
 
-    values: NDArray[np.float64]
+    values: Signals
     labels: NDArray[np.float64]
     episode: NDArray[np.int64]
     time_s: NDArray[np.float32]
     able: NDArray[np.bool_]
     part: NDArray[np.int64]
     folds: NDArray[np.int64]
-    broken: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
+    broken: Mapping[str, tuple[Signals, Signals]]
     shares: Mapping[str, float]
 
     def combine(self, signals: tuple[str, ...]) -> tuple[Combination, dict[str, Any]]:
@@ -77,14 +78,14 @@ class HeldOut:
             The combination, and figures of the part that nothing of it was fitted on.
         """
         fit = self.part == FIT
-        others = {kind: values for kind, (values, _) in self.broken.items()}
+        counts = {kind: count(values) for kind, (values, _) in self.broken.items()}
         weight = np.concatenate([np.ones(fit.sum()), *(
-            np.full(len(values), self.shares[kind] * fit.sum() / max(1, len(values)))
-            for kind, values in others.items())])
-        broken = np.concatenate(list(others.values()))
+            np.full(n, self.shares[kind] * fit.sum() / max(1, n)) for kind, n in counts.items())])
+        together = {name: np.concatenate([self.values[name][fit], *(
+            values[name] for values, _ in self.broken.values())]) for name in signals}
         combination = fit_combination(
-            signals, np.concatenate([self.values[fit], broken]),
-            np.concatenate([self.labels[fit], np.zeros(len(broken))]), weight)
+            signals, together, np.concatenate([self.labels[fit], np.zeros(sum(counts.values()))]),
+            weight)
         logits = smooth(combination.logits(self.values), self.episode,
                         self.time_s.astype(np.float64))
         # A probability of success is one among tasks that can succeed, and a prediction: failures
@@ -162,41 +163,42 @@ def choose_calibration(logits: NDArray[np.float64], labels: NDArray[np.float64],
     return fit_platt_scaling(logits, labels)
 
 
-def fit_combination(signals: tuple[str, ...], values: NDArray[np.float64],
-                    success: NDArray[np.float64], weight: NDArray[np.float64]) -> Combination:
-    """Weights of some signals by logistic regression: nonconformity never raises the logit.
+def fit_combination(signals: tuple[str, ...], values: Signals, success: NDArray[np.float64],
+                    weight: NDArray[np.float64]) -> Combination:
+    """Weights of some signals by logistic regression: a larger signal never raises the logit.
 
     Args:
         signals: Which.
-        values: [N, 4].
+        values: [N] each.
         success: [N], 0 or 1.
         weight: [N].
     """
-    bad = nonconformity(values)[:, [SIGNALS.index(s) for s in signals]]
-    mean, std = np.nanmean(bad[success > 0.5], axis=0), np.nanstd(bad[success > 0.5], axis=0)
-    std = np.maximum(std, 1e-3)
-    hinge = (np.nanquantile(bad[success > 0.5], 1 - ALPHA / 2, axis=0) - mean) / std
-    x = torch.from_numpy(columns(signals, values, mean, std, hinge))
-    y, w = torch.from_numpy(success), torch.from_numpy(weight / weight.sum())
-    least = torch.tensor([0.0] * len(signals) + [_VETO * (s == 'instruction') for s in signals])
-    free = torch.zeros(x.shape[1] + 1, dtype=torch.double, requires_grad=True)
-    optimizer = torch.optim.LBFGS([free], max_iter=200, line_search_fn='strong_wolfe')
+    won = success > 0.5
+    bad = np.stack([values[s] for s in signals], axis=1)
+    mean = np.nanmean(bad[won], axis=0)
+    std = np.maximum(np.nanstd(bad[won], axis=0), 1e-3)
+    hinge = (np.nanquantile(bad[won], 1 - ALPHA / 2, axis=0) - mean) / std
+    x = columns(signals, values, mean, std, hinge)
+    share = weight / weight.sum()
+    sign = np.where(won, 1.0, -1.0)
 
-    def weights() -> Tensor:
-        return functional.softplus(free[:-1]) + least
+    def loss(free: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        logits = free[-1] - x @ free[:-1]
+        slope = -share * sign * sigmoid(-sign * logits)  # of the cross-entropy by the logit
+        value = share @ np.logaddexp(0.0, -sign * logits) + _RIDGE * (free[:-1] ** 2).sum()
+        return float(value), np.append(2 * _RIDGE * free[:-1] - slope @ x, slope.sum())
 
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        slopes = weights()
-        logits = free[-1] - x @ slopes
-        value = (w * functional.binary_cross_entropy_with_logits(logits, y, reduction='none')
-                 ).sum() + 1e-4 * (slopes ** 2).sum()
-        value.backward()  # type: ignore[no-untyped-call]
-        return value
-
-    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    least = [0.0] * len(signals) + [VETOES.get(s, 0.0) for s in signals]
+    found = minimize(loss, np.append(np.maximum(least, 0.7), 0.0), jac=True, method='L-BFGS-B',
+                     bounds=[*((low, None) for low in least), (None, None)])
+    *weights, offset = found.x.tolist()
     return Combination(signals, tuple(mean.tolist()), tuple(std.tolist()), tuple(hinge.tolist()),
-                       tuple(weights().tolist()), float(free[-1].detach()))
+                       tuple(weights), offset)
+
+
+def count(values: Signals) -> int:
+    """How many samples they are of."""
+    return len(next(iter(values.values())))
 
 
 def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,18 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vla_humanoid_control.confidence.score import ALPHA, SIGNALS, Combination, subsets
-from vla_humanoid_control.learning.held_out import (
+from vla_humanoid_control.confidence.combine import ALPHA, Combination
+from vla_humanoid_control.confidence.fitting import (
     FIT,
     JUDGE,
     PART_SHARES,
     THRESHOLD,
     HeldOut,
+    Signals,
     check_parts,
 )
-from vla_humanoid_control.learning.parts import parts_of
+from vla_humanoid_control.data.parts import parts_of
 from vla_humanoid_control.support.errors import UserError
 
+SIGNALS = ('head', 'image', 'instruction', 'agreement')
 NAMES = [f'val/{10_000_000 + number // 50}/{number % 50}' for number in range(5000)]
 
 
@@ -61,18 +63,18 @@ def held_out(seed: int = 0, episodes: int = 300, length: int = 6) -> HeldOut:
                    {'corrupted': 0.25, 'out_of_scope': 0.3})
 
 
-def signals(rng: np.random.Generator, won: np.ndarray) -> np.ndarray:
-    bad = np.where(won, 0.0, 0.7)[:, None] + rng.normal(0, 0.5, (len(won), 4))
-    return np.concatenate([-2 * bad[:, :1], np.exp(bad[:, 1:])], axis=1)
+def signals(rng: np.random.Generator, won: np.ndarray) -> Signals:
+    return {name: np.where(won, 0.0, 0.7) + rng.normal(0, 0.5, len(won)) for name in SIGNALS}
 
 
 def with_other_part(data: HeldOut, part: int) -> HeldOut:
     """The same, but everything in one part turned upside down."""
     own = data.part == part
-    values, labels = data.values.copy(), data.labels.copy()
-    values[own] = values[own][::-1] * 1.7
-    labels[own] = 1 - labels[own]
-    broken = {kind: (fit, judge[:20] * 0.2 if part == JUDGE else judge)
+    values = {name: v.copy() for name, v in data.values.items()}
+    for v in values.values():
+        v[own] = v[own][::-1] * 1.7
+    labels = np.where(own, 1 - data.labels, data.labels)
+    broken = {kind: (fit, {n: v[:20] * 0.2 for n, v in judge.items()} if part == JUDGE else judge)
               for kind, (fit, judge) in data.broken.items()}
     return dataclasses.replace(data, values=values, labels=labels, broken=broken)
 
@@ -99,7 +101,7 @@ def test_nothing_is_judged_by_what_it_was_fitted_on(choice: tuple[str, ...]) -> 
 
 def test_the_figures_are_those_of_the_episodes_that_judge() -> None:
     data = held_out(3, 1500)
-    for choice in subsets():
+    for choice in [SIGNALS, *((name,) for name in SIGNALS), ('image', 'agreement')]:
         combination, figures = data.combine(choice)
         judged = data.part == JUDGE
         assert figures['samples'] == judged.sum()
