@@ -54,6 +54,7 @@ TEST = [
     'hypothesis>=6.100',
     'psutil>=5.9',
     'scikit-learn>=1.5',
+    'scikit-image>=0.22',  # whose pictures the confidence is judged by
 ]
 DEV = [
     *TEST,

@@ -10,9 +10,16 @@ import numpy as np
 import pytest
 import yaml
 
+from vla_humanoid_control.data.rollouts import (
+    RecordedEpisode,
+    RolloutsFolder,
+    RolloutsHeader,
+    Step,
+)
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.support.resources import config_path
 from vla_humanoid_control.tasks.vocabulary import COLOURS, TASK_KEYS
+from vla_humanoid_control.types import RobotChunk, RobotObservation
 
 COLOUR_RGB = {'red': (200, 30, 30), 'green': (30, 180, 30), 'blue': (40, 40, 220),
               'yellow': (220, 210, 30)}
@@ -21,48 +28,72 @@ ROBOT = load_robot('humanoid')
 WriteShard = Callable[..., Path]
 
 
-def make_shard(path: Path, seed: int, frames: int = 24, split: str = 'train',
-               rollouts: bool = False) -> Path:
-    """Write a shard; in rollouts an episode succeeds when its image is bright."""
+def make_shard(path: Path, seed: int, frames: int = 24, split: str = 'train') -> Path:
+    """Write a shard."""
     rng = np.random.default_rng(seed)
-    images = rng.integers(90, 130, (frames, 96, 128, 3)).astype(np.uint8)
-    joints = (ROBOT.home + rng.normal(0, 0.05, (frames, len(ROBOT.joints)))).astype(np.float32)
-    rows = []
-    texts = [*(f'go to the {colour} box' for colour in COLOURS), 'sing me a song']
-    for frame in range(frames):
-        places = rng.permutation(8)[:2] * 16 + 2
-        colours = rng.permutation(4)[:2]
-        for place, colour in zip(places, colours, strict=True):
-            images[frame, 40:52, place:place + 12] = COLOUR_RGB[COLOURS[colour]]
-        if rollouts:
-            images[frame] = (images[frame] * (0.5 if frame // 4 % 2 else 1.0)).astype(np.uint8)
-        for place, colour in zip(places[:1 if rollouts else 2], colours, strict=False):
-            u = (place + 6) / 64 - 1
-            action = np.tile([0.0, 0.0, -u] + [0.1] * 19, (8, 1))
-            out_of_scope = rollouts and frame // 4 % 4 == 2
-            rows.append((frame, TASK_KEYS.index(f'go_to:{COLOURS[colour]}:box'),
-                         rng.uniform(0, 5), rng.normal(0, 1, 3), action, 0.5,
-                         (1.0, u, 46 / 48 - 1, 1.5), frame // 4 % 2 == 0 and not out_of_scope,
-                         len(COLOURS) if out_of_scope else int(colour), frame // 4))
+    images, joints, squares = _draw(rng, frames)
+    rows = [(frame, TASK_KEYS.index(f'go_to:{COLOURS[colour]}:box'), rng.uniform(0, 5),
+             rng.normal(0, 1, 3), _turn_to(u), 0.5, (1.0, u, 46 / 48 - 1, 1.5))
+            for frame in range(frames) for u, colour in squares[frame]]
     columns = [np.array(c) for c in zip(*rows, strict=True)]
     names = ('frame', 'task', 'elapsed_s', 'travelled', 'actions', 'progress', 'target')
     kinds = (np.int32, np.int32) + (np.float32,) * 5
-    arrays = {n: c.astype(k) for n, c, k in zip(names, columns, kinds, strict=False)}
-    if rollouts:
-        arrays |= {'success': columns[7].astype(np.float32), 'text': columns[8].astype(np.int32),
-                   'episode': columns[9].astype(np.int32),
-                   'time_s': arrays['elapsed_s']}
     path.mkdir(parents=True)
     np.save(path / 'frames.npy', images)
     np.save(path / 'joints.npy', joints)
-    np.savez(path / 'samples.npz', **arrays)
-    meta = {'tasks': list(TASK_KEYS), 'channels': list(ROBOT.action_channels),
-            'joint_names': list(ROBOT.joint_names), 'dt_s': 0.1, 'image_size': [128, 96],
-            'split': split, 'seed': seed}
-    if rollouts:
-        meta['texts'] = texts
-    (path / 'meta.json').write_text(json.dumps(meta), encoding='utf-8')
+    np.savez(path / 'samples.npz', **{n: c.astype(k) for n, c, k in zip(names, columns, kinds)})
+    (path / 'meta.json').write_text(json.dumps({
+        'tasks': list(TASK_KEYS), 'channels': list(ROBOT.action_channels),
+        'joint_names': list(ROBOT.joint_names), 'dt_s': 0.1, 'image_size': [128, 96],
+        'split': split, 'seed': seed}), encoding='utf-8')
     return path
+
+
+def make_rollouts(path: Path, seed: int, frames: int = 64, fingerprint: str = 'of a policy',
+                  evidence: bool = False) -> Path:
+    """Write episodes of four answers: bright ones succeed, dark ones and songs do not."""
+    rng = np.random.default_rng(seed)
+    images, joints, squares = _draw(rng, frames)
+    folder = RolloutsFolder.create(path, RolloutsHeader(
+        'a policy', fingerprint, ROBOT.name, ('head',), ROBOT.joint_names, ROBOT.action_channels,
+        8, 0.1, (128, 96), 0.02))
+    for number in range(frames // 4):
+        dark, song = bool(number % 2), number % 4 == 2
+        u, colour = squares[number][0]
+        steps = []
+        for i in range(4):
+            frame = images[4 * number + i]
+            seen = RobotObservation(
+                10**9 + i * 10**8, {'head': (frame * (0.5 if dark else 1.0)).astype(np.uint8)},
+                joints[4 * number + i].astype(np.float64), 0.1 * i, rng.normal(0, 1, 3))
+            signals = {'implausible': 0.0}
+            own = {'head': np.array((2.0 if dark else -2.0) + rng.normal())} if evidence else {}
+            steps.append(Step(seen, RobotChunk(ROBOT.action_channels, _turn_to(u).astype(
+                np.float32), 0.1, 0.0, 0.5, signals, own), 0.01))
+        prompt = f'sing me song number {number}' if song else f'go to the {COLOURS[colour]} box'
+        folder.write(RecordedEpisode(
+            f'{seed}-{number:04d}', prompt, not dark and not song, not song,
+            tags={'task': f'go_to:{COLOURS[colour]}:box', 'seconds': '0.4'}, steps=steps))
+    return path
+
+
+def _draw(rng: np.random.Generator, frames: int
+          ) -> tuple[np.ndarray, np.ndarray, list[list[tuple[float, int]]]]:
+    """Grey images with two coloured squares, joints, and where the squares are, with colours."""
+    images = rng.integers(90, 130, (frames, 96, 128, 3)).astype(np.uint8)
+    joints = (ROBOT.home + rng.normal(0, 0.05, (frames, len(ROBOT.joints)))).astype(np.float32)
+    squares = []
+    for frame in range(frames):
+        places, colours = rng.permutation(8)[:2] * 16 + 2, rng.permutation(4)[:2]
+        for place, colour in zip(places, colours, strict=True):
+            images[frame, 40:52, place:place + 12] = COLOUR_RGB[COLOURS[colour]]
+        squares.append([((place + 6) / 64 - 1, int(colour))
+                        for place, colour in zip(places, colours, strict=True)])
+    return images, joints, squares
+
+
+def _turn_to(u: float) -> np.ndarray:
+    return np.tile([0.0, 0.0, -u] + [0.1] * 19, (8, 1))
 
 
 @pytest.fixture
@@ -128,8 +159,4 @@ def demo_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope='session')
 def rollout_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Rollouts: bright episodes succeed, dark ones and songs do not."""
-    root = tmp_path_factory.mktemp('rollouts')
-    for i in range(4):
-        make_shard(root / f'shard_{i:05d}', 10 + i, frames=64, rollouts=True)
-    make_shard(root / 'shard_10000', 199, frames=160, split='val', rollouts=True)
-    return root
+    return make_rollouts(tmp_path_factory.mktemp('rollouts'), 10, frames=256)

@@ -32,6 +32,9 @@ come since the instruction began, x, y [m], yaw [rad, unwrapped], in the frame o
 moment; and for how long the instruction has been acted on [s]."""
 CONFIDENCE = 'confidence'
 """Evidence of a policy that knows by itself how likely it is to succeed, a number in [0, 1]."""
+SAMPLES, TOKEN_ENTROPY, EMBEDDING = 'samples', 'token_entropy', 'embedding'
+"""Evidence that is more than a number: K whole answers to the same question [K, H, D]; the entropy
+of each token that it chose [N]; a vector that stands for what it saw and was told [V]."""
 MOST_EVIDENCE = 16
 """A policy gives no more kinds of evidence."""
 _EVIDENCE_NAME = re.compile('[a-z][a-z0-9_]{0,39}')

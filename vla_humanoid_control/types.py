@@ -125,7 +125,8 @@ class RobotChunk:
             says nothing.
         progress: How far the task has come, in [0, 1]; near 1 means that it is done.
         signals: Name to a number that tells how it will end, larger where it is worse, NaN where
-            unknown (`confidence/signals.py`).
+            unknown (`confidence/signals/meter.py`).
+        evidence: What the policy says of it in its own terms; see `interfaces.ActionChunk`.
     """
 
     channels: tuple[str, ...]
@@ -134,6 +135,7 @@ class RobotChunk:
     confidence: float
     progress: float
     signals: Mapping[str, float] = field(default_factory=dict)
+    evidence: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -131,8 +131,8 @@ def test_eval_in_several_processes_gives_the_same(suite: Path, tmp_path: Path) -
     for workers in ('1', '2'):
         out = tmp_path / f'{workers}.json'
         subprocess.run([sys.executable, '-m', 'vla_humanoid_control.cli.main', 'eval', '--suite',
-                        str(suite), '--policy', 'scripted', '--workers', workers, '--json',
-                        str(out)], check=True, capture_output=True, timeout=100,
+                        str(suite), '--policy', 'scripted', '--latency', '0.02', '--workers',
+                        workers, '--json', str(out)], check=True, capture_output=True, timeout=100,
                        env={**os.environ, 'PYTHONPATH': str(ROOT)})
         reports.append(json.loads(out.read_text(encoding='utf-8')))
     assert reports[0] == reports[1]

@@ -1,57 +1,71 @@
-"""Rollouts with their outcome: what the confidence learns from."""
+"""Rollouts with their outcome: what trust is measured on."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scripted_robot import ScriptedRobot
 
-from vla_humanoid_control.collection import rollouts as recording
 from vla_humanoid_control.collection.rollouts import (
+    Plan,
     RecordingPolicy,
     RolloutRecorder,
-    RolloutShard,
+    drawn,
+    of_suite,
 )
-from vla_humanoid_control.data.shards import ShardSet, find_shards
+from vla_humanoid_control.evaluation.suite import Episode
+from vla_humanoid_control.policy.registry import load_policy
 from vla_humanoid_control.robot.reader import load_robot
+from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.tasks.phrasings import rehearsed
 from vla_humanoid_control.tasks.task import Task
 from vla_humanoid_control.types import RobotChunk, RobotObservation
 
 ROBOT = load_robot('humanoid')
 
 
-@pytest.fixture(scope='module')
-def recorded(tmp_path_factory):
-    """Three episodes of the scripted policy, saved and read again as training does."""
-    folder = tmp_path_factory.mktemp('rollouts')
-    policy = ScriptedRobot(ROBOT)
-    *_, (count, shard) = RolloutRecorder(ROBOT, policy, 'train').shard(1, 3)
-    assert count == 3
-    shard.save(folder / 'shard_00000', policy, 'train', 1)
-    return shard, ShardSet(find_shards([folder])['train'], rollouts=True)
+def test_every_answer_is_kept_with_the_outcome_of_its_episode(tmp_path: Path) -> None:
+    """As measuring trust reads it again."""
+    policy = load_policy('scripted', ROBOT)
+    recorder = RolloutRecorder(ROBOT, policy, 0.02)
+    plan = Plan(Episode('one', 'turn left', Task.from_key('turn:left'), 5))
+    hopeless = Plan(Episode('two', 'turn left', Task.from_key('turn:left'), 5), able=False)
+    try:
+        recorded, denied = recorder.record(plan), recorder.record(hopeless)
+    finally:
+        recorder.close()
+    assert recorded.success and recorded.prompt == 'turn left' and not recorded.reason
+    assert not denied.success and denied.reason
+    assert recorded.tags['task'] == 'turn:left'
+    stamps = [s.seen.stamp_ns for s in recorded.steps]
+    assert len(stamps) > 10 and np.all(np.diff(stamps) > 0)
+    assert all(s.seen.images['head'].shape == (192, 256, 3) for s in recorded.steps)
+    assert 'claim' in recorded.steps[0].chunk.signals
 
 
-def test_every_frame_is_kept_with_the_outcome_of_its_episode(recorded):
-    shard, read = recorded
-    assert read.frame_count() == len(shard.frames) == len(read.samples)
-    outcome = read.samples.rollout
-    for episode in np.unique(outcome['episode']):
-        of = outcome['episode'] == episode
-        assert len(np.unique(outcome['success'][of])) == 1
-        assert outcome['time_s'][of][0] == 0.0
-        assert (np.diff(outcome['time_s'][of]) > 0).all()
+def test_plans_are_the_same_each_time_and_of_three_kinds() -> None:
+    plans = [drawn(ROBOT, 'val', n) for n in range(150)]
+    assert plans[:20] == [drawn(ROBOT, 'val', n) for n in range(20)]
+    assert len({p.episode.id for p in plans}) == 150
+    absent = [p for p in plans if p.absent]
+    beyond = [p for p in plans if not p.able and not p.absent]
+    assert 5 < len(absent) < 30 and 8 < len(beyond) < 40
+    known = set(rehearsed(None, 'val'))
+    assert all(p.episode.instruction in known for p in beyond)
+    assert 5 < sum(p.episode.view is not None for p in plans) < 50
+    assert drawn(ROBOT, 'train', 3) != drawn(ROBOT, 'val', 3)
 
 
-def test_success_is_kept_as_it_came(tmp_path):
-    policy = ScriptedRobot(ROBOT)
-    policy.reset('turn left')
-    seen = RobotObservation(5, {'head': np.zeros((96, 128, 3), np.uint8)}, ROBOT.home)
-    shard = RolloutShard()
-    for success in (True, False):
-        shard.add('turn:left', 'turn left', success, [(seen, policy.infer(seen))] * 2,
-                  policy.spec.image_size)
-    shard.save(tmp_path / 'shard_00000', policy, 'val', 2)
-    read = ShardSet(find_shards([tmp_path])['val'], rollouts=True)
-    assert read.samples.rollout['success'].tolist() == [1.0, 1.0, 0.0, 0.0]
-    assert read.texts == ['turn left'] * 2
+def test_of_a_suite_what_shows_nothing_real_is_left_out() -> None:
+    walk = Task.from_key('move:forward')
+    kept = Episode('a', 'walk forward', walk, 1)
+    song = Episode('b', 'sing', Task('out_of_scope'), 1)
+    plans = of_suite([kept, song, Episode('c', 'walk forward', walk, 1, camera='black')])
+    assert [(p.episode, p.able) for p in plans] == [(kept, True), (song, False)]
+    with pytest.raises(UserError, match='no camera shows anything real'):
+        of_suite([Episode('c', 'walk forward', walk, 1, camera='black')])
+    with pytest.raises(UserError, match='letters'):
+        of_suite([Episode('../c', 'walk forward', walk, 1)])
 
 
 def test_recording_changes_nothing_and_takes_once():
@@ -60,31 +74,30 @@ def test_recording_changes_nothing_and_takes_once():
     plain.reset('turn left')
     watched.reset('turn left')
     np.testing.assert_array_equal(plain.infer(seen).actions, watched.infer(seen).actions)
-    assert [o for o, _ in watched.take()] == [seen]
-    assert watched.take() == []
+    assert [step.seen for step in watched.take()] == [seen]
+    assert watched.take() == ()
     watched.infer(seen)
-    assert watched.take('turn right') == []
-    assert watched.take('turn left') == []
+    assert watched.take('turn right') == ()
+    assert watched.take('turn left') == ()
 
 
 @pytest.mark.parametrize(('words', 'asked'), [('stop', False), ('  Please   stop  NOW ', False),
                                               ('have done with this strolling about', True)])
-def test_what_is_recorded_belongs_to_the_words_that_it_was_inferred_under(
-        monkeypatch: pytest.MonkeyPatch, words: str, asked: bool) -> None:
+def test_what_is_recorded_belongs_to_the_words_that_it_was_inferred_under(words: str, asked: bool
+                                                                         ) -> None:
     """Regression: the walk before a stop was kept under the words of the stop, as a success."""
-    monkeypatch.setattr(recording, '_draw_task', lambda rng: Task('stop'))
-    monkeypatch.setattr(recording, 'rehearsed', lambda key, split: [words])
     policy = Listening(ScriptedRobot(ROBOT))
-    *_, (_, shard) = RolloutRecorder(ROBOT, policy, 'val').shard(3, 2)
+    recorder = RolloutRecorder(ROBOT, policy, 0.02)
+    try:
+        episode = recorder.record(Plan(Episode('e', words, Task('stop'), 3)))
+    finally:
+        recorder.close()
     own = [o for heard, o in policy.heard if heard != 'walk forward']
     assert any(heard == 'walk forward' for heard, _ in policy.heard)
     assert bool(own) == asked
-    assert len(shard.frames) == len(own)
-    assert len(shard.texts) == (2 if asked else 0)
-    for number in range(len(shard.texts)):
-        first = shard.columns['episode'].index(number)
-        # Dead reckoning begins with the words: the walk is not in it.
-        assert np.abs(shard.columns['travelled'][first]).max() < 0.02
+    assert len(episode.steps) == len(own)
+    if asked:  # dead reckoning begins with the words: the walk is not in it
+        assert np.abs(episode.steps[0].seen.travelled).max() < 0.02
 
 
 class Listening:

@@ -16,7 +16,7 @@ from vla_humanoid_control.confidence.combine import (
     Confidence,
     smooth,
 )
-from vla_humanoid_control.confidence.signals import disagreement
+from vla_humanoid_control.confidence.signals.answers import disagreement
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.types import Action, Proposal
 

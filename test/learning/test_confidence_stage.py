@@ -1,20 +1,19 @@
-"""What the stages confidence and calibrate learn from, and what they leave as it is."""
+"""What the stage confidence learns from, and what it leaves as it is."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from training_data import make_rollouts
 
 from vla_humanoid_control.cli.main import main as vla
-from vla_humanoid_control.confidence.artifact import TrustArtifact
-from vla_humanoid_control.data.shards import ShardSet, find_shards
+from vla_humanoid_control.data.rollouts import RolloutsFolder
 from vla_humanoid_control.learning import confidence_stage
 from vla_humanoid_control.learning.augment import AugmentConfig
 from vla_humanoid_control.learning.confidence_stage import (
@@ -32,7 +31,6 @@ from vla_humanoid_control.models.config import load_model_config
 from vla_humanoid_control.models.spec import ModelSpec
 from vla_humanoid_control.models.transforms import Statistics
 from vla_humanoid_control.robot.reader import load_robot
-from vla_humanoid_control.tasks.phrasings import rehearsed
 
 ROBOT = load_robot('humanoid')
 SPEC = ModelSpec(('head',), (128, 96), ROBOT.joint_names, ROBOT.action_channels, 8, 0.1)
@@ -51,52 +49,18 @@ def checkpoint(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return folder
 
 
-def run_stage(stage: str, checkpoint: Path, output: Path, config: Path, *data: Path) -> int:
-    return vla(['train', '--stage', stage, '--data', *map(str, data), '--output',
-                str(output), '--checkpoint', str(checkpoint), '--threads', '1', '--config',
-                str(config)])
-
-
-@pytest.fixture
-def val_data(write_shard: Callable[..., Path], tmp_path: Path) -> Path:
-    """Rollouts of the validation split alone."""
-    write_shard(tmp_path / 'val' / 'shard_00000', 199, frames=200, split='val', rollouts=True)
-    return tmp_path / 'val'
-
-
-def test_calibration_sees_validation_rollouts_alone_and_changes_no_weight(
-        checkpoint: Path, val_data: Path, short_confidence: Path, tmp_path: Path,
-        write_shard: Callable[..., Path]) -> None:
-    """Regression: rollouts that the head had learnt from calibrated it, too."""
-    assert run_stage('calibrate', checkpoint, tmp_path / 'alone', short_confidence, val_data) == 0
-    write_shard(tmp_path / 'train' / 'shard_00000', 3, frames=64, rollouts=True)
-    assert run_stage('calibrate', checkpoint, tmp_path / 'both', short_confidence,
-                     tmp_path / 'train', val_data) == 0
-    alone, both = tmp_path / 'alone', tmp_path / 'both'
-    for name in ('log.jsonl', 'trust/trust.json', 'checkpoint/model.safetensors'):
-        assert (alone / name).read_bytes() == (both / name).read_bytes(), name
-    for name in ('model.safetensors', 'config.json', 'statistics.json'):
-        assert (alone / 'checkpoint' / name).read_bytes() == (checkpoint / name).read_bytes()
-    figures = [json.loads(line) for line in (alone / 'log.jsonl').open()]
-    signals = TrustArtifact.load(alone / 'trust').combination.signals
-    assert [f['signals'] for f in figures] == [*signals, '+'.join(signals)]
-    for row in figures:
-        assert {'auroc', 'ece', 'threshold', 'false_stops', 'held_corrupted',
-                'held_out_of_scope'} <= set(row)
-
-
 @pytest.mark.parametrize('words', ['kept', 'anew'])
 def test_the_confidence_leaves_what_acts_as_it_is(
-        words: str, checkpoint: Path, val_data: Path, short_confidence: Path, tmp_path: Path,
-        write_shard: Callable[..., Path]) -> None:
-    write_shard(tmp_path / 'train' / 'shard_00000', 3, frames=200, rollouts=True)
+        words: str, checkpoint: Path, rollout_data: Path, short_confidence: Path, tmp_path: Path
+        ) -> None:
     settings = yaml.safe_load(short_confidence.read_text(encoding='utf-8')) | {'epochs': 2}
     if words == 'kept':
         settings |= {'known_phrasings': 0, 'scope_steps': 0}
     config = tmp_path / 'config.yaml'
     config.write_text(yaml.safe_dump(settings), encoding='utf-8')
-    assert run_stage('confidence', checkpoint, tmp_path / 'run', config, tmp_path / 'train',
-                     val_data) == 0
+    assert vla(['train', '--stage', 'confidence', '--data', str(rollout_data), '--output',
+                str(tmp_path / 'run'), '--checkpoint', str(checkpoint), '--threads', '1',
+                '--config', str(config)]) == 0
     before = load_checkpoint(checkpoint).model.state_dict()
     after = load_checkpoint(tmp_path / 'run' / 'checkpoint').model.state_dict()
     changed = {name.split('.')[0] for name, value in before.items()
@@ -105,15 +69,15 @@ def test_the_confidence_leaves_what_acts_as_it_is(
     assert changed == {'confidence_head', 'image_novelty'} | of_words
 
 
-@pytest.mark.parametrize('stage', ['calibrate', 'confidence'])
-def test_without_validation_rollouts_it_says_what_to_collect(
-        stage: str, checkpoint: Path, short_confidence: Path, tmp_path: Path,
-        write_shard: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
-    write_shard(tmp_path / 'train' / 'shard_00000', 3, frames=64, rollouts=True)
-    assert vla(['train', '--stage', stage, '--data', str(tmp_path / 'train'), '--output',
-                str(tmp_path / 'run'), '--checkpoint', str(checkpoint), '--config',
-                str(short_confidence)]) == 2
-    assert 'no rollouts of split val to calibrate on' in capsys.readouterr().err
+def test_rollouts_of_another_robot_are_refused(checkpoint: Path, tmp_path: Path,
+                                               capsys: pytest.CaptureFixture[str]) -> None:
+    make_rollouts(tmp_path / 'rollouts', 1, frames=8)
+    header = json.loads((tmp_path / 'rollouts' / 'rollouts.json').read_text())
+    header['channels'][3] = 'tail'
+    (tmp_path / 'rollouts' / 'rollouts.json').write_text(json.dumps(header))
+    assert vla(['train', '--stage', 'confidence', '--data', str(tmp_path / 'rollouts'),
+                '--output', str(tmp_path / 'run'), '--checkpoint', str(checkpoint)]) == 2
+    assert 'other channels' in capsys.readouterr().err
     assert not (tmp_path / 'run').exists()
 
 
@@ -146,30 +110,9 @@ def test_every_pass_varies_the_rollouts_in_its_own_way(
     np.testing.assert_array_equal(learnt[0].values, learnt[1].values)
 
 
-def test_a_request_that_was_fitted_on_judges_nothing(write_shard: Callable[..., Path],
-                                                     tmp_path: Path) -> None:
-    path = write_shard(tmp_path / 'shard_00000', 1, frames=400, split='val', rollouts=True)
-    requests = rehearsed(None, 'val')
-    meta = json.loads((path / 'meta.json').read_text())
-    with np.load(path / 'samples.npz') as archive:
-        arrays = dict(archive)
-    # Every other episode says one of ten requests; the others have four sentences among them.
-    episode = arrays['episode']
-    arrays['text'] = np.where(episode % 2, 4 + episode % 10, 0).astype(np.int32)
-    np.savez(path / 'samples.npz', **arrays)
-    meta['texts'] = [*meta['texts'][:4], *requests[:10]]
-    (path / 'meta.json').write_text(json.dumps(meta))
-    rollouts = Rollouts.open([path], 'val', 0)
-    parts, of_requests = rollouts.part_of_episodes(), rollouts.part_of_requests()
-    assert len(parts) == 100 and len(of_requests) == len(requests)
-    for episode in range(1, 100, 2):
-        assert parts[episode] == of_requests[episode % 10]
-    assert len(set(parts[::2].tolist())) == 3
-
-
 def test_requests_beyond_the_robot_are_those_that_were_asked_for(
         checkpoint: Path, rollout_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rollouts = Rollouts.open(find_shards([rollout_data])['val'], 'val', 0)
+    rollouts = Rollouts.read([RolloutsFolder.open(rollout_data)], SPEC, 30)
     spoken: list[int] = []
     gather = rollouts.bank.gather
 
@@ -180,17 +123,17 @@ def test_requests_beyond_the_robot_are_those_that_were_asked_for(
     monkeypatch.setattr(rollouts.bank, 'gather', listen)
     plain = AugmentConfig(*[0] * 11)
     EvidenceMaker(load_checkpoint(checkpoint), 0).make(
-        rollouts, np.arange(60), 'out_of_scope', plain, 'x', 1, np.array([3, 7]))
-    known = len(rollouts.shards.texts)
-    assert set(spoken) == {known + 3, known + 7}
+        rollouts, np.arange(60), 'out_of_scope', plain, 'x', 1)
+    assert set(spoken) <= set(rollouts.requests.tolist()) and len(set(spoken)) > 10
 
 
-def test_an_episode_keeps_its_name_whatever_is_read_beside_it(
-        write_shard: Callable[..., Path], tmp_path: Path) -> None:
-    paths = [write_shard(tmp_path / f'shard_{i:05d}', 7 + i, split='val', rollouts=True)
-             for i in range(3)]
-    every = ShardSet(paths, rollouts=True)
-    last = ShardSet(paths[2:], rollouts=True)
-    assert len(set(every.episodes)) == len(every.episodes) == 18
-    assert every.episodes[12:] == last.episodes
-    assert every.samples.rollout['episode'].max() == 17
+def test_rollouts_are_read_as_the_checkpoint_sees_them(rollout_data: Path) -> None:
+    folder = RolloutsFolder.open(rollout_data)
+    rollouts = Rollouts.read([folder], SPEC, 5)
+    assert len(rollouts) == 256 and len(rollouts.episodes) == 64 and len(rollouts.requests) == 5
+    episode = folder.read(folder.ids[3])
+    own = rollouts.episode == 3
+    assert rollouts.success[own].tolist() == [episode.success] * 4
+    np.testing.assert_array_equal(rollouts.frames[own][1], episode.steps[1].seen.images['head'])
+    np.testing.assert_allclose(rollouts.travelled[own][2], episode.steps[2].seen.travelled,
+                               rtol=1e-6)

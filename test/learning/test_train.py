@@ -11,13 +11,11 @@ import torch
 from safetensors.torch import load_file
 
 from vla_humanoid_control.cli.main import main as vla
-from vla_humanoid_control.confidence.combine import Confidence
-from vla_humanoid_control.confidence.gate import LOWEST_THRESHOLD
 from vla_humanoid_control.learning import train
 from vla_humanoid_control.models.checkpoint import load_checkpoint
-from vla_humanoid_control.policy.registry import load_policy, monitoring
+from vla_humanoid_control.policy.registry import load_policy
 from vla_humanoid_control.robot.reader import load_robot
-from vla_humanoid_control.types import Action, Proposal, RobotObservation
+from vla_humanoid_control.types import RobotObservation
 
 ROBOT = load_robot('humanoid')
 
@@ -137,34 +135,25 @@ def test_the_confidence_head_learns_which_rollouts_succeed(
                        str(tmp_path), '--checkpoint', str(trained / 'checkpoint'), '--threads',
                        '1', '--config', str(short_confidence)])
     assert code == 0
-    reports = {r['signals']: r for r in map(json.loads, (tmp_path / 'log.jsonl').open())}
-    signals = 'head', 'image', 'instruction', 'agreement'
-    assert set(reports) == {*signals, '+'.join(signals)}
-    together = reports['+'.join(signals)]
-    assert together['auroc'] > 0.8
-    assert together['ece'] < 0.15
-    assert together['auroc'] > reports['agreement']['auroc']
+    (report,) = map(json.loads, (tmp_path / 'log.jsonl').open())
+    assert report['cross_entropy'] < 0.5  # a coin has 0.69
     after = load_file(tmp_path / 'checkpoint' / 'model.safetensors')
     changed = {n.split('.')[0] for n in before if not torch.equal(before[n], after[n])}
     assert changed == {'confidence_head', 'image_novelty', 'instruction_novelty', 'scope',
                        'scope_head'}
-    asked = monitoring(str(tmp_path / 'checkpoint'))
-    gate = asked.gate
-    assert gate.open_threshold == pytest.approx(
-        max(LOWEST_THRESHOLD, together['threshold']), abs=1e-6)
     policy = load_policy(str(tmp_path / 'checkpoint'), ROBOT)
-    policy.reset('turn left')
-    image = np.full((96, 128, 3), 200, np.uint8)
-    chunk = policy.infer(RobotObservation(0, {'head': image}, ROBOT.home))
-    assert set(chunk.signals) == {*signals, 'implausible'}
-    judged = Confidence(asked.combination).judge(Proposal(0, Action.hold(), 0.0, 0.0,
-                                                          chunk.signals))
-    assert 0 <= judged.confidence <= 1
+    heads = []
+    for brightness in (110, 55):
+        policy.reset('go to the red box')
+        image = np.full((96, 128, 3), brightness, np.uint8)
+        heads.append(policy.infer(RobotObservation(0, {'head': image}, ROBOT.home)
+                                  ).signals['head'])
+    assert heads[0] < heads[1]
 
 
 def test_demonstrations_are_no_rollouts(trained: Path, demo_data: Path, tmp_path: Path,
                                         capsys: pytest.CaptureFixture[str]) -> None:
     assert vla(['train', '--stage', 'confidence', '--data', str(demo_data), '--output',
                        str(tmp_path), '--checkpoint', str(trained / 'checkpoint')]) == 2
-    assert 'success' in capsys.readouterr().err
+    assert 'rollouts.json' in capsys.readouterr().err
     assert not (tmp_path / 'checkpoint').exists()

@@ -20,6 +20,11 @@ from vla_humanoid_control.support.workers import reports
 
 SHARD_FRAMES = 3000
 SHARD_EPISODES = 50
+"""Rollouts that a seed stands for."""
+LATENCY_S = 0.02
+"""In rollouts to learn from, answers are heard one control step after they were asked for, as on a
+robot whose policy takes no longer; not what this machine takes, so that collecting anew gives the
+same [s]."""
 _SPLIT_SEEDS = {'train': 0, 'val': 10_000_000}
 
 
@@ -28,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', type=Path, required=True, help='directory for the shards')
     parser.add_argument('--frames', type=int, default=120_000, help='how many camera frames')
     parser.add_argument('--rollouts', type=int, metavar='EPISODES',
-                        help='instead: that many episodes of --policy with their outcome, for the '
-                             'confidence stage of training')
+                        help='instead: that many episodes of --policy, any policy, with their '
+                             'outcome, for the confidence stage of training')
     parser.add_argument('--split', choices=sorted(_SPLIT_SEEDS), default='train')
     parser.add_argument('--seed', type=int, default=0, help="first shard's seed")
     parser.add_argument('--workers', type=int, default=2, help='processes')
@@ -47,15 +52,17 @@ def run(arguments: argparse.Namespace) -> int:
         UserError: Arguments that make no sense, or a worker that failed.
     """
     _check(arguments)
-    size, unit, total = _plan(arguments)
+    if arguments.rollouts is not None:
+        return _rollouts(arguments)
+    size, total = min(SHARD_FRAMES, arguments.frames), arguments.frames
     shards = -(-total // size)
     make_folder(arguments.out, '--out')
     for partial in arguments.out.glob('shard_*.partial'):
         if partial.is_dir() and not partial.is_symlink():
             shutil.rmtree(partial)
-    todo = [i for i in range(shards) if not _is_there(_shard(arguments.out, i), size, unit)]
+    todo = [i for i in range(shards) if not _is_there(_shard(arguments.out, i), size)]
     shares = [todo[k::arguments.workers] for k in range(min(arguments.workers, len(todo)))]
-    with tqdm(total=shards * size, unit=unit, smoothing=.05) as bar, \
+    with tqdm(total=shards * size, unit='frame', smoothing=.05) as bar, \
             closing(reports(_work, [(arguments, share) for share in shares])) as counts:
         bar.update((shards - len(todo)) * size)
         for count in counts:
@@ -76,8 +83,9 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.rollouts is not None and arguments.tasks:
         raise UserError('--tasks is for demonstrations; --rollouts are of all tasks. Leave out '
                         'one of them.')
-    size, _, total = _plan(arguments)
-    last = _SPLIT_SEEDS['val'] - -(-total // size)
+    count = -(-arguments.frames // SHARD_FRAMES) if arguments.rollouts is None else \
+        -(-arguments.rollouts // SHARD_EPISODES)
+    last = _SPLIT_SEEDS['val'] - count
     if not 0 <= arguments.seed <= last:
         raise UserError(f'--seed must lie between 0 and {last}, beyond which the seeds of the '
                         f'other split begin; got {arguments.seed}.')
@@ -86,7 +94,8 @@ def _check(arguments: argparse.Namespace) -> None:
         if key not in TASK_KEYS:
             raise UserError(f'--tasks {key}: the expert has nothing to show for it. Give tasks '
                             'such as gesture:wave.')
-    if arguments.policy is not None and not Path(arguments.policy).is_dir():
+    if arguments.rollouts is None and arguments.policy is not None \
+            and not Path(arguments.policy).is_dir():
         raise UserError(f'--policy {arguments.policy} is not a checkpoint directory.')
     problem = rendering_problem()
     if problem is not None:
@@ -99,24 +108,17 @@ def _check(arguments: argparse.Namespace) -> None:
         check_policy(arguments.policy, robot)
 
 
-def _plan(arguments: argparse.Namespace) -> tuple[int, str, int]:
-    """Size of a shard, in what unit, and how many of them in all."""
-    if arguments.rollouts is None:
-        return min(SHARD_FRAMES, arguments.frames), 'frame', arguments.frames
-    return SHARD_EPISODES, 'episode', arguments.rollouts
-
-
 def _shard(out: Path, index: int) -> Path:
     return out / f'shard_{index:05d}'
 
 
-def _is_there(shard: Path, size: int, unit: str) -> bool:
+def _is_there(shard: Path, size: int) -> bool:
     """Whether a shard was collected already.
 
     Raises:
         UserError: It was, for fewer frames in all than are asked for now.
     """
-    if unit == 'frame' and (frames := shard / 'frames.npy').is_file():
+    if (frames := shard / 'frames.npy').is_file():
         count = len(np.load(frames, mmap_mode='r'))
         if count < size:
             raise UserError(f'{shard} is of a smaller collection, with {count} frames in place of '
@@ -126,9 +128,8 @@ def _is_there(shard: Path, size: int, unit: str) -> bool:
 
 def _work(arguments: argparse.Namespace, indices: list[int], report: Callable[[int], None]
           ) -> None:
-    """Write some shards; reports new frames or episodes."""
-    make = _demonstrations if arguments.rollouts is None else _rollouts
-    for count in make(arguments, indices):
+    """Write some shards; reports new frames."""
+    for count in _demonstrations(arguments, indices):
         report(count)
 
 
@@ -144,25 +145,22 @@ def _demonstrations(arguments: argparse.Namespace, indices: list[int]) -> Iterat
     for index in indices:
         seed = _SPLIT_SEEDS[arguments.split] + arguments.seed + index
         reported = 0
-        for frames, shard in collector.shard(seed, _plan(arguments)[0]):  # noqa: B007 - the last
+        for frames, shard in collector.shard(seed, min(SHARD_FRAMES, arguments.frames)):  # noqa: B007 - the last
             yield frames - reported
             reported = frames
         shard.save(_shard(arguments.out, index), robot, arguments.split, seed)
 
 
-def _rollouts(arguments: argparse.Namespace, indices: list[int]) -> Iterator[int]:
-    from vla_humanoid_control.collection.rollouts import RolloutRecorder
-    from vla_humanoid_control.policy.registry import load_policy
+def _rollouts(arguments: argparse.Namespace) -> int:
+    from vla_humanoid_control.collection.recording import Recording, record
+    from vla_humanoid_control.collection.rollouts import drawn
 
-    _one_core()
     robot = load_robot(arguments.robot)
-    policy = load_policy(arguments.policy, robot)
-    recorder = RolloutRecorder(robot, policy, arguments.split)
-    for index in indices:
-        seed = _SPLIT_SEEDS[arguments.split] + arguments.seed + index
-        for _, shard in recorder.shard(seed, SHARD_EPISODES):  # noqa: B007 - the last one
-            yield 1
-        shard.save(_shard(arguments.out, index), policy, arguments.split, seed)
+    plans = [drawn(robot, arguments.split, arguments.seed * SHARD_EPISODES + number)
+             for number in range(arguments.rollouts)]
+    record(Recording(arguments.policy, '', arguments.robot, LATENCY_S, arguments.out), plans,
+           arguments.workers)
+    return 0
 
 
 def _one_core() -> None:

@@ -1,8 +1,8 @@
-"""`vla train`: a policy from demonstrations, and its confidence from rollouts.
+"""`vla train`: a policy from demonstrations, and what it says of itself from rollouts.
 
-Stages: bc trains the policy; confidence trains the confidence head on rollouts of that policy and
-calibrates it; calibrate only does the latter. An interrupted bc goes on where it was saved: give
-the same command again.
+Stages: bc trains the policy; confidence trains its confidence head on rollouts of it. What its
+confidence is worth then is measured by vla trust. An interrupted bc goes on where it was saved:
+give the same command again.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from vla_humanoid_control.support.outputs import check_folder
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument('--data', type=Path, nargs='+', required=True, metavar='DIR',
-                        help='directories with shards, of either split')
+                        help='directories with shards, of either split; confidence: of rollouts')
     parser.add_argument('--output', type=Path, required=True, metavar='DIR',
                         help='folder of the run; the checkpoint goes to DIR/checkpoint')
-    parser.add_argument('--stage', choices=('bc', 'confidence', 'calibrate'), default='bc')
+    parser.add_argument('--stage', choices=('bc', 'confidence'), default='bc')
     parser.add_argument('--checkpoint', type=Path, metavar='DIR',
-                        help='confidence, calibrate: the checkpoint to complete')
+                        help='confidence: the checkpoint to complete')
     parser.add_argument('--config', metavar='FILE',
                         help='training configuration: a name in config/train/, or a YAML file')
     parser.add_argument('--model', default='default',
@@ -72,7 +72,6 @@ def _run_bc(arguments: argparse.Namespace) -> Path:
 def _run_confidence(arguments: argparse.Namespace) -> Path:
     from vla_humanoid_control.learning.confidence_stage import (
         ConfidenceConfig,
-        run_calibrate,
         run_confidence,
     )
     from vla_humanoid_control.learning.config import load_training_config
@@ -82,9 +81,8 @@ def _run_confidence(arguments: argparse.Namespace) -> Path:
         ConfidenceConfig, arguments.config or 'confidence', epochs=arguments.epochs,
         batch_size=arguments.batch_size, learning_rate=arguments.learning_rate)
     keep_freed_memory()
-    stage = run_confidence if arguments.stage == 'confidence' else run_calibrate
-    return stage(arguments.checkpoint, arguments.data, arguments.output, config, arguments.seed,
-                 arguments.threads)
+    return run_confidence(arguments.checkpoint, arguments.data, arguments.output, config,
+                          arguments.seed, arguments.threads)
 
 
 def _check(arguments: argparse.Namespace) -> None:

@@ -1,47 +1,51 @@
-"""Rollouts of a policy in closed loop, kept with their outcome: what the confidence learns from.
+"""Rollouts of a policy in closed loop, kept with their outcome: what trust is measured on.
 
 Three kinds of episode, all drawn from a seed: tasks that the robot can do, in scenes of varying
 difficulty; instructions outside its abilities; and objects that are not in the scene. The last two
 count as failures whatever the robot does. They begin as commands do that follow on others,
-at times with the head down or an arm up. The gate stays open throughout, so that what would have
-been held is seen to its end.
+at times with the head down or an arm up. Or they are the episodes of a suite. The gate stays open
+throughout, so that what would have been held is seen to its end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vla_humanoid_control.collection.postures import starting_posture
 from vla_humanoid_control.confidence.artifact import Monitoring
-from vla_humanoid_control.confidence.gate import OPEN_GATE
+from vla_humanoid_control.confidence.gate import OPEN_GATE, Standing
 from vla_humanoid_control.control.robot_policy import RobotPolicy
 from vla_humanoid_control.control.task import TaskConfig
-from vla_humanoid_control.data.shards import write_shard
+from vla_humanoid_control.data.rollouts import RecordedEpisode, Step
 from vla_humanoid_control.evaluation.impaired_view import KINDS
 from vla_humanoid_control.evaluation.rollout import Rollout
 from vla_humanoid_control.evaluation.suite import Episode
 from vla_humanoid_control.interfaces import reading_problem
 from vla_humanoid_control.language.intake import Instruction, parse_command
-from vla_humanoid_control.perception.resizing import resize_image
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.layout import sample_layout, scene_rng
+from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.tasks.phrasings import rehearsed
 from vla_humanoid_control.tasks.task import Task
-from vla_humanoid_control.tasks.vocabulary import COLOURS, SHAPES, TASK_KEYS, keys_of
+from vla_humanoid_control.tasks.vocabulary import (
+    COLOURS,
+    FAMILIES,
+    OUT_OF_SCOPE,
+    SHAPES,
+    keys_of,
+)
 from vla_humanoid_control.types import RobotChunk, RobotObservation
 
 IMPAIRED_SHARE = {'train': 0.35, 'val': 0.13}
 """Of the episodes, whose view is bad. To learn from they are where a policy fails at what it could
 do; calibration needs them no more often than a robot might meet them."""
-LATENCY_S = 0.02
-"""Answers are heard one control step after they were asked for, as on a robot whose policy takes
-no longer; not what this machine takes, so that recording anew gives the same [s]."""
+_SPLIT_SEEDS = {'train': 0, 'val': 10_000_000}
 HOPELESS_S = 6.0
 """How long an episode without a chance of success is watched [s]."""
 _WEIGHTS = {'move': .13, 'turn': .11, 'stop': .04, 'go_to': .28, 'reach': .24, 'gesture': .20}
@@ -58,7 +62,7 @@ class RecordingPolicy:
         self.spec = policy.spec
         self._policy = policy
         self._instruction = ''
-        self._seen: list[tuple[str, RobotObservation, RobotChunk]] = []
+        self._seen: list[tuple[str, Step]] = []
 
     def reset(self, instruction: str) -> None:
         """See `RobotPolicy`."""
@@ -71,104 +75,112 @@ class RecordingPolicy:
 
     def infer(self, observation: RobotObservation) -> RobotChunk:
         """See `RobotPolicy`."""
+        began_s = time.monotonic()
         chunk = self._policy.infer(observation)
-        self._seen.append((self._instruction, observation, chunk))
+        self._seen.append((self._instruction, Step(observation, chunk,
+                                                   time.monotonic() - began_s)))
         return chunk
 
     def close(self) -> None:
         """See `RobotPolicy`."""
         self._policy.close()
 
-    def take(self, instruction: str | None = None) -> list[tuple[RobotObservation, RobotChunk]]:
-        """Every observation with its answer since the last `take`; all of them are forgotten.
+    def take(self, instruction: str | None = None) -> tuple[Step, ...]:
+        """Every answer since the last `take`; all of them are forgotten.
 
         Args:
             instruction: Only those inferred under these words; None takes those under any.
         """
         seen, self._seen = self._seen, []
-        return [(observation, chunk) for words, observation, chunk in seen
-                if instruction is None or words == instruction]
+        return tuple(step for words, step in seen if instruction in (None, words))
 
 
-@dataclass
-class RolloutShard:
-    """Rollouts in the making; the arrays are those of `data/shards.py`."""
+@dataclass(frozen=True)
+class Plan:
+    """An episode to be recorded.
 
-    frames: list[NDArray[np.uint8]] = field(default_factory=list)
-    joints: list[NDArray[np.float64]] = field(default_factory=list)
-    columns: dict[str, list[Any]] = field(default_factory=dict)
-    texts: list[str] = field(default_factory=list)
+    Attributes:
+        episode: What is said, and where.
+        able: Whether the robot can do it at all.
+        posture: Joint name to starting position [rad].
+        absent: Whether it is about an object that is not there.
+    """
 
-    def add(self, key: str, text: str, success: bool,
-            seen: list[tuple[RobotObservation, RobotChunk]], image_size: tuple[int, int]) -> None:
-        """Append one episode."""
-        episode = len(self.texts)
-        self.texts.append(text)
-        for observation, chunk in seen:
-            row = {'frame': len(self.frames), 'task': TASK_KEYS.index(key),
-                   'elapsed_s': observation.elapsed_s, 'travelled': observation.travelled,
-                   'actions': chunk.actions, 'progress': chunk.progress,
-                   'target': (np.nan,) * 4, 'success': float(success), 'text': episode,
-                   'episode': episode,
-                   'time_s': (observation.stamp_ns - seen[0][0].stamp_ns) / 1e9}
-            for name, value in row.items():
-                self.columns.setdefault(name, []).append(value)
-            self.frames.append(resize_image(next(iter(observation.images.values())), image_size))
-            self.joints.append(observation.joint_positions)
-
-    def save(self, path: Path, policy: RobotPolicy, split: str, seed: int) -> None:
-        """Write the shard."""
-        spec = policy.spec
-        write_shard(path, self.frames, self.joints, self.columns, {
-            'tasks': list(TASK_KEYS), 'channels': list(spec.channels),
-            'joint_names': list(spec.joint_names), 'dt_s': spec.dt_s,
-            'image_size': list(spec.image_size), 'split': split, 'seed': seed,
-            'texts': self.texts})
+    episode: Episode
+    able: bool = True
+    posture: Mapping[str, float] = field(default_factory=dict)
+    absent: bool = False
 
 
 class RolloutRecorder:
-    """Records episodes of one policy. One recorder a process."""
+    """Records episodes of one policy. One recorder a process.
 
-    def __init__(self, robot: RobotSpec, policy: RobotPolicy, split: Literal['train', 'val']
-                 ) -> None:
-        """Make one; the words are those of `phrasings.rehearsed`."""
-        self._split: Literal['train', 'val'] = split
-        self._robot = robot
+    Args:
+        robot: The robot.
+        policy: The policy.
+        latency_s: How long after a request its answer is heard [s].
+    """
+
+    def __init__(self, robot: RobotSpec, policy: RobotPolicy, latency_s: float) -> None:
         self._policy = RecordingPolicy(policy)
-        self._fair = Rollout(robot, self._policy, Monitoring(OPEN_GATE), TaskConfig(max_retries=0),
-                             latency_s=LATENCY_S)
-        self._hopeless = Rollout(robot, self._policy, Monitoring(OPEN_GATE),
+        monitoring = Monitoring(OPEN_GATE, Standing.ALLOWED)
+        self._fair = Rollout(robot, self._policy, monitoring, TaskConfig(max_retries=0),
+                             latency_s=latency_s)
+        self._hopeless = Rollout(robot, self._policy, monitoring,
                                  TaskConfig(max_retries=0, time_limit_s=HOPELESS_S),
-                                 latency_s=LATENCY_S)
+                                 latency_s=latency_s)
 
-    def shard(self, seed: int, episodes: int) -> Iterator[tuple[int, RolloutShard]]:
-        """Yield the episodes so far and the shard, until it has that many."""
-        shard = RolloutShard()
-        for number in range(episodes):
-            rng = np.random.default_rng([seed, number, 13])
-            self._episode(shard, rng)
-            yield number + 1, shard
-
-    def _episode(self, shard: RolloutShard, rng: np.random.Generator) -> None:
-        task, kind = _draw_task(rng), rng.random()
-        words = str(rng.choice(rehearsed(task.key, self._split)))
-        rollout = self._fair
-        if kind < 0.14:
-            words, rollout = str(rng.choice(rehearsed(None, self._split))), self._hopeless
-        seed = int(rng.integers(2 ** 31))
-        if 0.14 <= kind < 0.24:
-            task, words = _absent(rng, self._split, seed)
-            rollout = self._hopeless
-        share = IMPAIRED_SHARE[self._split]
-        view = str(rng.choice(KINDS)) if rng.random() < share else None
-        result = rollout.run(Episode('recorded', words, task, seed, view=view),
-                             starting_posture(self._robot, task, rng))
+    def record(self, plan: Plan) -> RecordedEpisode:
+        """Run an episode to its end. It has no answers where a stop word ended it."""
+        episode = plan.episode
+        rollout = self._fair if plan.able else self._hopeless
+        result = rollout.run(episode, plan.posture)
         # The walk before a stop belongs to other words. A stop word that is recognised ends the
         # task without an inference: such an episode says nothing about the policy.
-        seen = self._policy.take(_as_given(words))
-        if seen:
-            shard.add(task.key, words, result.success and kind >= 0.24, seen,
-                      self._policy.spec.image_size)
+        prompt = _as_given(episode.instruction)
+        tags = {'task': episode.task.key, 'seed': str(episode.seed),
+                'seconds': f'{result.seconds:g}', 'view': episode.view or '',
+                'absent': 'yes' if plan.absent else ''}
+        return RecordedEpisode(
+            episode.id, prompt, result.success and plan.able, plan.able,
+            result.reason or ('' if plan.able else 'beyond the robot'), tags,
+            self._policy.take(prompt))
+
+    def close(self) -> None:
+        """Free the drawing contexts."""
+        self._fair.close()
+        self._hopeless.close()
+
+
+def drawn(robot: RobotSpec, split: Literal['train', 'val'], number: int) -> Plan:
+    """The episode of a number: the words are those of `phrasings.rehearsed`."""
+    rng = np.random.default_rng([_SPLIT_SEEDS[split] + number // 50, number % 50, 13])
+    task, kind = _draw_task(rng), rng.random()
+    words = str(rng.choice(rehearsed(task.key, split)))
+    if kind < 0.14:
+        words = str(rng.choice(rehearsed(None, split)))
+    seed = int(rng.integers(2 ** 31))
+    if 0.14 <= kind < 0.24:
+        task, words = _absent(rng, split, seed)
+    view = str(rng.choice(KINDS)) if rng.random() < IMPAIRED_SHARE[split] else None
+    return Plan(Episode(f'{split}-{number:06d}', words, task, seed, view=view), kind >= 0.24,
+                starting_posture(robot, task, rng), absent=0.14 <= kind < 0.24)
+
+
+def of_suite(episodes: Sequence[Episode]) -> list[Plan]:
+    """The episodes of a suite but those in which a camera shows nothing real.
+
+    Raises:
+        UserError: An id cannot be the name of a file, or none is left.
+    """
+    plans = [Plan(e, e.family in FAMILIES) for e in episodes
+             if e.family in (*FAMILIES, OUT_OF_SCOPE)]
+    for plan in plans:
+        if not re.fullmatch('[A-Za-z0-9_-]+', plan.episode.id):
+            raise UserError(f'Episode id {plan.episode.id!r} must be of letters, digits, - and _.')
+    if not plans:
+        raise UserError('The suite has no episode to learn from: no camera shows anything real.')
+    return plans
 
 
 def _as_given(words: str) -> str:

@@ -1,6 +1,7 @@
 """The trust artifact: what was measured of one policy, in a folder of its own.
 
     trust.json    whose it is, its signals, and how they make a confidence
+    signals.npz   what signals have learnt
     held_out.npz  signals of the rollouts that it was fitted on, for other choices of signals
 
 It lies beside a policy, not inside: any policy can have one.
@@ -27,6 +28,7 @@ from vla_humanoid_control.support.outputs import write_atomically
 
 if TYPE_CHECKING:
     from vla_humanoid_control.confidence.fitting import HeldOut
+    from vla_humanoid_control.confidence.signals.learnt import LearntSignals
 
 FORMAT = 1
 ALL = ('all',)
@@ -44,7 +46,7 @@ class TrustArtifact:
     Attributes:
         folder: Where it is.
         fingerprint: Of the policy; see `policy/registry.py`.
-        scale: Channel of its actions to their usual deviation; see `confidence/signals.py`.
+        scale: Channel of its actions to their usual deviation; see `confidence/signals/meter.py`.
         combination: How all of its signals make a confidence.
     """
 
@@ -71,9 +73,12 @@ class TrustArtifact:
         return TrustArtifact(folder, fingerprint, scale,
                              Combination.from_dict(combination, str(path)))
 
-    def save(self, held_out: HeldOut) -> None:
+    def save(self, held_out: HeldOut, learnt: LearntSignals | None = None) -> None:
         """Write it with what it was fitted on; each file appears whole or not at all."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / 'signals.npz').unlink(missing_ok=True)
+        if learnt is not None:
+            learnt.save(self.folder / 'signals.npz')
         arrays = {name: getattr(held_out, name) for name in _ARRAYS}
         arrays |= {f'{_SIGNAL}/{name}': values.astype(np.float32)
                    for name, values in held_out.values.items()}
@@ -87,6 +92,14 @@ class TrustArtifact:
         data = {'format': FORMAT, 'fingerprint': self.fingerprint, 'scale': dict(self.scale),
                 'combination': self.combination.to_dict()}
         write_atomically(self.folder / 'trust.json', json.dumps(data, indent=1).encode())
+
+    @cached_property
+    def learnt(self) -> LearntSignals:
+        """What its signals have learnt; UserError where that is damaged."""
+        path = self.folder / 'signals.npz'
+        # Imported when needed: a monitor measures nothing.
+        from vla_humanoid_control.confidence.signals.learnt import LearntSignals
+        return LearntSignals.load(path) if path.exists() else LearntSignals()
 
     @cached_property
     def held_out(self) -> HeldOut:

@@ -89,7 +89,7 @@ def calibration_from_dict(data: Mapping[str, Any], where: str) -> Calibration:
         raise ValueError(f'unknown kind {data["kind"]!r}')
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f'Calibration in {where} is damaged: {error!r}. Calibrate again: '
-                        'vla train --stage calibrate') from error
+                        'vla trust') from error
 
 
 def fit_platt_scaling(logits: Floats, labels: Floats, weights: Floats | None = None

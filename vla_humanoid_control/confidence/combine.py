@@ -2,7 +2,7 @@
 
     signals ─► standardise ─► non-negative logistic regression ─► smooth over time ─► calibrate
 
-A signal is a number that is larger where an answer is worse (`confidence/signals.py`). The
+A signal is a number that is larger where an answer is worse (`confidence/signals/meter.py`). The
 weights, the calibration and a conformal threshold are fitted on rollouts that were held out
 (`confidence/fitting.py`), for every choice of signals anew: with a signal switched off the
 confidence is calibrated still. The threshold follows from the share of false stops that a person

@@ -1,4 +1,4 @@
-"""Shards of demonstrations and rollouts.
+"""Shards of demonstrations.
 
 A shard is a folder:
 
@@ -6,10 +6,8 @@ A shard is a folder:
     joints.npy    float32 [N, J]
     samples.npz   M samples, several a frame: frame int32 [M], task int32 [M], elapsed_s float32
                   [M], travelled float32 [M, 3], actions float32 [M, 8, A], progress float32 [M],
-                  target float32 [M, 4] (visible, u, v, distance; NaN without a target object);
-                  rollouts also: success float32 [M], text int32 [M], episode int32 [M],
-                  time_s float32 [M]
-    meta.json     tasks, channels, joint_names, dt_s, image_size, split, seed; rollouts also texts
+                  target float32 [M, 4] (visible, u, v, distance; NaN without a target object)
+    meta.json     tasks, channels, joint_names, dt_s, image_size, split, seed
 
 Frames are read where they fit into half of the free memory, else mapped.
 """
@@ -32,9 +30,7 @@ from vla_humanoid_control.tasks.vocabulary import TASK_KEYS
 _COLUMNS: Mapping[str, tuple[int, ...]] = {
     'frame': (), 'task': (), 'elapsed_s': (), 'travelled': (3,), 'actions': (-1, -1),
     'progress': (), 'target': (4,)}
-_ROLLOUT_COLUMNS: Mapping[str, tuple[int, ...]] = {
-    'success': (), 'text': (), 'episode': (), 'time_s': ()}
-_WHOLE = frozenset(('frame', 'task', 'text', 'episode'))
+_WHOLE = frozenset(('frame', 'task'))
 
 
 @dataclass(frozen=True)
@@ -63,8 +59,7 @@ class Samples:
     Attributes:
         frame: int64 [M]. task: int64 [M], index into `TASK_KEYS`. elapsed_s: float32 [M] [s].
         travelled: float32 [M, 3] [m, m, rad]. actions: float32 [M, H, A]. progress: float32 [M].
-        target: float32 [M, 4]. rollout: further columns, empty for demonstrations: success
-            float32 [M], text int64 [M], episode int64 [M], time_s float32 [M].
+        target: float32 [M, 4].
     """
 
     frame: NDArray[np.int64]
@@ -74,7 +69,6 @@ class Samples:
     actions: NDArray[np.float32]
     progress: NDArray[np.float32]
     target: NDArray[np.float32]
-    rollout: Mapping[str, NDArray[Any]]
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -86,12 +80,9 @@ class ShardSet:
     Attributes:
         frames: Of each shard, uint8 [N, H, W, 3]. joints: float32 [F, J], of all shards.
         samples: Of all shards. spec: What the shards have in common.
-        texts: Of rollouts, the instructions that `text` counts.
-        episodes: Of rollouts, a name for each number in `episode`, which stays the same whatever
-            other shards are read beside it.
     """
 
-    def __init__(self, shards: Sequence[Path], rollouts: bool = False) -> None:
+    def __init__(self, shards: Sequence[Path]) -> None:
         """Open shards.
 
         Raises:
@@ -102,12 +93,10 @@ class ShardSet:
         self.frames: list[NDArray[np.uint8]] = []
         joints, columns = [], []
         self.spec: DataSpec | None = None
-        self.texts: list[str] = []
-        self.episodes: list[str] = []
         starts = [0]
         for path in shards:
             meta = read_meta(path)
-            frames, own_joints, own = _read_shard(path, rollouts)
+            frames, own_joints, own = _read_shard(path)
             spec = _spec(meta, own)
             _check(path, spec, frames, own_joints, own, meta)
             if self.spec not in (None, spec):
@@ -116,13 +105,6 @@ class ShardSet:
             self.spec = spec
             own['frame'] = own['frame'].astype(np.int64) + starts[-1]
             own['task'] = np.array([TASK_KEYS.index(t) for t in meta['tasks']])[own['task']]
-            if rollouts:
-                own['text'] = own['text'].astype(np.int64) + len(self.texts)
-                count = int(own['episode'].max(initial=-1)) + 1
-                own['episode'] = own['episode'].astype(np.int64) + len(self.episodes)
-                self.episodes += [f'{meta["split"]}/{meta.get("seed", path.name)}/{number}'
-                                  for number in range(count)]
-                self.texts += meta['texts']
             self.frames.append(frames)
             joints.append(own_joints)
             columns.append(own)
@@ -133,9 +115,7 @@ class ShardSet:
         self._starts = np.array(starts)
         self.joints: NDArray[np.float32] = np.concatenate(joints).astype(np.float32)
         merged = {key: np.concatenate([c[key] for c in columns]) for key in columns[0]}
-        self.samples = Samples(**{key: merged[key] for key in _COLUMNS},
-                               rollout={key: merged[key] for key in _ROLLOUT_COLUMNS
-                                        if rollouts})
+        self.samples = Samples(**{key: merged[key] for key in _COLUMNS})
 
     def frame_count(self) -> int:
         """Frames in all shards."""
@@ -269,18 +249,16 @@ def iterate(total: int, batch_size: int) -> Iterator[NDArray[np.int64]]:
         yield np.arange(start, min(start + batch_size, total))
 
 
-def _read_shard(path: Path, rollouts: bool
+def _read_shard(path: Path
                 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], dict[str, NDArray[Any]]]:
-    wanted = [*_COLUMNS, *(_ROLLOUT_COLUMNS if rollouts else ())]
     try:
         frames = np.load(path / 'frames.npy', mmap_mode='r')
         joints = np.load(path / 'joints.npy')
         with np.load(path / 'samples.npz') as archive:
-            missing = [c for c in wanted if c not in archive]
+            missing = [c for c in _COLUMNS if c not in archive]
             if missing:
-                raise UserError(f'Shard {path}: samples.npz lacks {", ".join(missing)}.'
-                                + (' The confidence stage needs rollouts.' if rollouts else ''))
-            columns = {c: archive[c] for c in wanted}
+                raise UserError(f'Shard {path}: samples.npz lacks {", ".join(missing)}.')
+            columns = {c: archive[c] for c in _COLUMNS}
     except (OSError, ValueError) as error:
         raise UserError(f'Shard {path} cannot be read: {error}. Collect it again.') from error
     return frames, joints, columns
@@ -318,16 +296,13 @@ def _check(path: Path, spec: DataSpec, frames: NDArray[np.uint8], joints: NDArra
     if columns['actions'].shape[1:] != (spec.horizon, len(spec.channels)):
         problems.append(f'actions are {columns["actions"].shape} '
                         f'for {len(spec.channels)} channels')
-    shapes = {**_COLUMNS, **_ROLLOUT_COLUMNS}
     problems += [f'{name} is {value.shape}' for name, value in columns.items()
-                 if name != 'actions' and value.shape != (count, *shapes[name])]
+                 if name != 'actions' and value.shape != (count, *_COLUMNS[name])]
     if not problems and count:
         if columns['frame'].min() < 0 or columns['frame'].max() >= len(frames):
             problems.append('frame numbers lie outside frames.npy')
         if columns['task'].min() < 0 or columns['task'].max() >= len(meta['tasks']):
             problems.append('task numbers lie outside the list of tasks')
-        if 'text' in columns and columns['text'].max() >= len(meta.get('texts', ())):
-            problems.append('text numbers lie outside the list of texts')
         bad = [n for n in ('elapsed_s', 'travelled', 'actions', 'progress')
                if not np.isfinite(columns[n]).all()]
         problems += [f'{n} is not finite' for n in bad]

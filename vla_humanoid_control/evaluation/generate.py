@@ -4,7 +4,10 @@ python -m vla_humanoid_control.evaluation.generate --kind KIND --out config/suit
 
 `unseen` has scenes and phrasings that training never saw. `impaired` has the same, seen badly: it
 tells whether the confidence knows when the policy fails. `held` has what the robot must not do:
-requests outside its abilities, and cameras that break. `--split val` draws the phrasings of the
+requests outside its abilities, and cameras that break. `pictures` has cameras that show pictures
+of anything but a robot's world, of packages that are installed here.
+
+`--split val` draws the phrasings of the
 validation split: to choose between checkpoints without looking at what they are measured by.
 """
 
@@ -19,7 +22,8 @@ import yaml
 
 from vla_humanoid_control.evaluation import impaired_view
 from vla_humanoid_control.evaluation.camera_faults import FIRST_KINDS, FURTHER_KINDS
-from vla_humanoid_control.evaluation.suite import BROKEN_CAMERA
+from vla_humanoid_control.evaluation.pictures import load_pictures
+from vla_humanoid_control.evaluation.suite import BROKEN_CAMERA, OTHER_PICTURE
 from vla_humanoid_control.tasks.phrasings import Split, out_of_scope, phrasings
 from vla_humanoid_control.tasks.task import Task
 from vla_humanoid_control.tasks.vocabulary import FAMILIES, OUT_OF_SCOPE, keys_of
@@ -30,6 +34,8 @@ HELD_FIRST = 500_000
 """Seeds of the suite `held` begin so far above those of `unseen`."""
 IMPAIRED_FIRST = 600_000
 """Likewise those of `impaired`."""
+PICTURES_FIRST = 700_000
+"""Likewise those of `pictures`."""
 SEEING = ('move', 'turn', 'go_to', 'reach', 'gesture')
 """The families whose camera breaks; nobody needs one to stop."""
 
@@ -107,6 +113,29 @@ def generate_held(per_family: int, seed: int,
     return episodes
 
 
+def generate_pictures(per_family: int, seed: int, split: Split = 'test') -> list[dict[str, Any]]:
+    """Episodes in which the cameras show a picture instead of the world.
+
+    Args:
+        per_family: Episodes for each family that needs to see, spread evenly over its arguments
+            and over the pictures.
+        seed: Decides the scenes, and which phrasings are drawn.
+        split: Whose phrasings.
+    """
+    draw = _Phrasings(random.Random(f'pictures/{seed}'), split)
+    first = FIRST_SEED + seed * 10**6 + PICTURES_FIRST
+    names = list(load_pictures())
+    episodes: list[dict[str, Any]] = []
+    for family in SEEING:
+        for number in range(per_family):
+            key = _key(family, number)
+            episodes.append({'id': f'{OTHER_PICTURE}-{len(episodes):03d}',
+                             'instruction': draw.one(key), **Task.from_key(key).to_mapping(),
+                             'seed': first + len(episodes),
+                             'picture': names[len(episodes) % len(names)]})
+    return episodes
+
+
 def _key(family: str, number: int) -> str:
     """The task whose turn it is, through a family's arguments in order."""
     keys = keys_of(family)
@@ -127,10 +156,12 @@ class _Phrasings:
         return self._unused[key].pop()
 
 
-GENERATORS = {'unseen': generate, 'impaired': generate_impaired, 'held': generate_held}
+GENERATORS = {'unseen': generate, 'impaired': generate_impaired, 'held': generate_held,
+              'pictures': generate_pictures}
 _TITLES = {'unseen': 'Scenes and phrasings that training never saw',
            'impaired': 'Scenes and phrasings that training never saw, seen badly',
-           'held': 'What the robot must not do: requests outside its abilities, broken cameras'}
+           'held': 'What the robot must not do: requests outside its abilities, broken cameras',
+           'pictures': 'Pictures of other things, from packages that training never imports'}
 
 
 def main() -> None:

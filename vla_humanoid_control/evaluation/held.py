@@ -7,11 +7,13 @@ nothing but the deceleration.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from vla_humanoid_control.types import Command, SafetyState
+from vla_humanoid_control.confidence.gate import ConfidenceGate
+from vla_humanoid_control.types import Action, Command, Proposal, SafetyState
 
 HELD_WITHIN_S = 1.0
 WATCH_S = 3.0
@@ -68,3 +70,25 @@ class HoldWatch:
         return bool(np.abs(command.twist).max() > _MOTION
                     or any(abs(target - before.get(name, target)) > _MOTION
                            for name, target in command.joints.items()))
+
+
+def watch_gate(trace: Sequence[tuple[float, float]], gate: ConfidenceGate
+               ) -> tuple[bool, float | None]:
+    """What a gate would have made of a confidence.
+
+    Args:
+        trace: Seconds since the instruction and confidence, of every answer.
+        gate: A new one.
+
+    Returns:
+        Whether it was open at any time, and from when on it was closed for good [s]; None where it
+        was open at the end.
+    """
+    acted, held_s = False, None
+    for time_s, confidence in trace:
+        proposal = Proposal(1 + round(time_s * 1e9), Action.hold(), confidence, 0.0)
+        if gate.update(proposal, time_s).is_open:
+            acted, held_s = True, None
+        elif held_s is None:
+            held_s = time_s
+    return acted, held_s

@@ -35,14 +35,15 @@ def build_report(results: Sequence[EpisodeResult], gate: GateConfig) -> dict[str
         `balanced_accuracy`, `reliability`; `by_time` with the AUROC and
         AUPRC of the confidence at fixed times since the instruction;
         `false_stop_rate`, the share of successes on the way to which the gate closes again or
-        never opens (which only an ungated run can show); and `detected_rate` and `detection_s`,
+        never opens (which only an ungated run can show); `false_stops_per_h`, how often it does so
+        in an hour of successful operation; and `detected_rate` and `detection_s`,
         the share of failures at which it is closed before the end, and how soon; `signals` with
         the AUROC, AUPRC, calibration error and Brier score of each signal alone, as if the others
         were switched off, or None where they were not measured, as through the node graph. None
         where a measure is not defined, as without any failure. All of them leave out
         `HELD_FAMILIES`, which have a measure of their own in `families`.
     """
-    own = [r for r in results if r.task in FAMILIES]
+    own = [r for r in results if r.task not in HELD_FAMILIES]
     stops = {outcome: [_closed_s(r, gate) for r in own if r.success is outcome and r.confidences]
              for outcome in (True, False)}
     scores, labels = _judged(own)
@@ -57,6 +58,7 @@ def build_report(results: Sequence[EpisodeResult], gate: GateConfig) -> dict[str
         'balanced_accuracy': metrics.balanced_accuracy(scores, labels, gate.open_threshold),
         'gate': {'open_threshold': gate.open_threshold, 'close_threshold': gate.close_threshold},
         'false_stop_rate': _share(stops[True]),
+        'false_stops_per_h': _per_hour(own, gate),
         'detected_rate': _share(stops[False]),
         'detection_s': _spread([t for t in stops[False] if t is not None]),
         'early_s': EARLY_S,
@@ -93,6 +95,24 @@ def _quality(results: Sequence[EpisodeResult]) -> dict[str, float | None]:
 def _telling_apart(scores: Sequence[float], labels: Sequence[bool]) -> dict[str, float | None]:
     return {'auroc': metrics.auroc(scores, labels),
             'auprc_failure': metrics.auprc([1 - s for s in scores], [not y for y in labels])}
+
+
+def _per_hour(results: Sequence[EpisodeResult], config: GateConfig) -> float | None:
+    """Closings of the gate in an hour of episodes that succeeded; one that never opens is one."""
+    good = [r for r in results if r.success and r.confidences]
+    hours = sum(r.seconds for r in good) / 3600
+    return sum(_closings(r, config) for r in good) / hours if hours else None
+
+
+def _closings(result: EpisodeResult, config: GateConfig) -> int:
+    gate, count, was_open = ConfidenceGate(config), 0, False
+    opened = False
+    for time_s, confidence in result.confidences:
+        proposal = Proposal(round(time_s * 1e9), Action.hold(), confidence, 0.0)
+        is_open = gate.update(proposal, time_s).is_open
+        count += was_open and not is_open
+        opened, was_open = opened or is_open, is_open
+    return count if opened else 1
 
 
 def _closed_s(result: EpisodeResult, config: GateConfig) -> float | None:
@@ -139,7 +159,8 @@ def families(results: Sequence[EpisodeResult]) -> dict[str, dict[str, Any]]:
     same for each of its `kinds`, and for those that are `known` and `unknown` to training.
     """
     rows: dict[str, dict[str, Any]] = {}
-    for family in (*FAMILIES, *HELD_FAMILIES):
+    others = sorted({r.task for r in results} - {*FAMILIES, *HELD_FAMILIES})
+    for family in (*FAMILIES, *others, *HELD_FAMILIES):
         own = [r for r in results if r.task == family]
         if own:
             rows[family] = _proportion(own)
@@ -176,7 +197,7 @@ def table(report: dict[str, Any]) -> str:
     """The report for people."""
     every = report['families']
     lines = []
-    if done := {name: row for name, row in every.items() if name in FAMILIES}:
+    if done := {name: row for name, row in every.items() if name not in HELD_FAMILIES}:
         lines = [f'{"family":14} {"n":>4} {"success":>8}   95 % interval',
                  *(_line(name, row) for name, row in done.items()), '', *_calibration(report)]
     if held := {name: row for name, row in every.items() if name in HELD_FAMILIES}:
@@ -209,6 +230,7 @@ def _calibration(report: dict[str, Any]) -> list[str]:
                        ('ece', 'calibration error'), ('brier', 'Brier score'),
                        ('balanced_accuracy', 'balanced accuracy'),
                        ('false_stop_rate', 'false stops'),
+                       ('false_stops_per_h', 'of these, an hour'),
                        ('detected_rate', 'failures detected')):
         between = f' (95 % interval {report["auroc_low"]:.3f} to {report["auroc_high"]:.3f})' \
             if key == 'auroc' and report[key] is not None else ''

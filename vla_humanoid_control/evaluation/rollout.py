@@ -18,11 +18,13 @@ from vla_humanoid_control.control.timing import Timing
 from vla_humanoid_control.evaluation.camera_faults import BrokenCamera
 from vla_humanoid_control.evaluation.held import BEYOND_IT, WATCH_S, HoldWatch
 from vla_humanoid_control.evaluation.impaired_view import ImpairedView
+from vla_humanoid_control.evaluation.pictures import read_picture
 from vla_humanoid_control.evaluation.suite import HELD_FAMILIES, Episode
 from vla_humanoid_control.evaluation.watching import InterventionCounter
 from vla_humanoid_control.interfaces import reading_problem
 from vla_humanoid_control.language.intake import Rejection
 from vla_humanoid_control.perception.frames import FrameLimits
+from vla_humanoid_control.perception.resizing import resize_image
 from vla_humanoid_control.pipeline import Pipeline
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.safety.config import SafetyConfig
@@ -71,6 +73,7 @@ class EpisodeResult:
         retries: How often the instruction was reworded.
         camera: How the camera broke; None where it stayed whole.
         view: How the view was impaired; None where it was clear.
+        picture: What was shown instead of the world; None where the world was.
         acted: In `HELD_FAMILIES`, whether the gate was open at any time from when the camera broke
             or the instruction came: whether there was something to hold.
         held_s: In `HELD_FAMILIES`, from then on until the gate was closed for good [s]; None where
@@ -92,6 +95,7 @@ class EpisodeResult:
     retries: int = 0
     camera: str | None = None
     view: str | None = None
+    picture: str | None = None
     acted: bool | None = None
     held_s: float | None = None
 
@@ -127,6 +131,7 @@ class Rollout:
         self._steps = 0
         self.impair: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
         self._breaking: Mapping[str, BrokenCamera] = {}
+        self._picture: NDArray[np.uint8] | None = None
         self._said_s = 0.0
         self._noise = CameraNoise(0)
         self._state = SafetyState.STOP
@@ -147,6 +152,8 @@ class Rollout:
         self._state = SafetyState.STOP
         self._noise = CameraNoise(episode.seed)
         self.impair = None if episode.view is None else ImpairedView(episode.view, episode.seed)
+        self._picture = None if episode.picture is None else resize_image(
+            read_picture(episode.picture), self._size, 'stretch')
         pipeline = self.new_pipeline()
         self._idle(pipeline, SETTLE_S)
         if task.preamble is not None:
@@ -248,7 +255,7 @@ class Rollout:
             float(np.mean(values)) if values else 0.0, trace.interventions.count, reason,
             tuple(trace.confidences),
             {name: tuple(values) for name, values in trace.signals.items()}, trace.retries,
-            episode.camera, episode.view)
+            episode.camera, episode.view, episode.picture)
 
     def _say(self, pipeline: Pipeline, words: str) -> None:
         self._said_s = self.world.time_s
@@ -282,7 +289,8 @@ class Rollout:
                 if name in self._breaking else image for name, image in self._look().items()}
 
     def _look(self) -> Mapping[str, NDArray[np.uint8]]:
-        images = {name: self._noise.on(self.world.render(name, *self._size))
+        images = {name: self._noise.on(self.world.render(name, *self._size)
+                                       if self._picture is None else self._picture)
                   for name in self.policy.spec.cameras}
         return images if self.impair is None else {n: self.impair(i) for n, i in images.items()}
 

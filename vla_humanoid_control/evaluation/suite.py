@@ -3,8 +3,8 @@
     - {id: a, instruction: walk over to the crate, task: go_to, colour: red, shape: box, seed: 7}
 
 `task` and its arguments say what counts as success; `instruction` is what the robot is told. Where
-the robot must not act, because the task is `out_of_scope` or the `camera` breaks, success means
-that it is held.
+the robot must not act, because the task is `out_of_scope`, the `camera` breaks or it shows a
+`picture` instead of the world, success means that it is held.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vla_humanoid_control.evaluation import camera_faults, impaired_view
+from vla_humanoid_control.evaluation import camera_faults, impaired_view, pictures
 from vla_humanoid_control.language.intake import Rejection, parse_command
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.resources import read_yaml
 from vla_humanoid_control.tasks.task import Task
 from vla_humanoid_control.tasks.vocabulary import ARGUMENTS, FAMILIES, OUT_OF_SCOPE
 
-BROKEN_CAMERA = 'broken_camera'
-HELD_FAMILIES = (OUT_OF_SCOPE, BROKEN_CAMERA)
+BROKEN_CAMERA, OTHER_PICTURE = 'broken_camera', 'other_picture'
+HELD_FAMILIES = (OUT_OF_SCOPE, BROKEN_CAMERA, OTHER_PICTURE)
 """What the robot must not do, counted apart from what it shall do."""
 MAX_BYTES = 10_000_000
-_COMMON = ('id', 'instruction', 'task', 'seed', 'distractors', 'camera', 'view')
+_COMMON = ('id', 'instruction', 'task', 'seed', 'distractors', 'camera', 'view', 'picture')
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Episode:
         camera: How the camera breaks, one of `camera_faults.KINDS`; None where it stays whole.
         view: How the view is impaired all the time, one of `impaired_view.KINDS`; None where it
             is clear.
+        picture: What the cameras show instead of the world, see `pictures.read_picture`; None
+            where they show the world.
     """
 
     id: str
@@ -48,10 +50,13 @@ class Episode:
     seed: int
     camera: str | None = None
     view: str | None = None
+    picture: str | None = None
 
     @property
     def family(self) -> str:
         """The family that it is counted in: its task's, or one of `HELD_FAMILIES`."""
+        if self.picture is not None:
+            return OTHER_PICTURE
         return self.task.family if self.camera is None else BROKEN_CAMERA
 
 
@@ -81,9 +86,10 @@ def load_suite(path: Path, through_nodes: bool = False) -> list[Episode]:
             name = f' ({entry["id"]})' if isinstance(entry, dict) and 'id' in entry else ''
             raise UserError(f'Suite {path}, episode {number}{name}: {error}') from None
         episodes[episode.id] = episode
-    if through_nodes and any(e.camera or e.view for e in episodes.values()):
-        raise UserError(f'Suite {path} has cameras that break or a view that is impaired, which '
-                        'is for evaluation in process: use vla eval, and leave out --ros.')
+    if through_nodes and any(e.camera or e.view or e.picture for e in episodes.values()):
+        raise UserError(f'Suite {path} has cameras that break, a view that is impaired or '
+                        'pictures, which is for evaluation in process: use vla eval, and leave '
+                        'out --ros.')
     return list(episodes.values())
 
 
@@ -106,7 +112,7 @@ def _episode(entry: Any) -> Episode:
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise UserError(f'seed must be a whole number, 0 or more, got {seed!r}.')
     return Episode(str(identity), instruction, task, seed,
-                   _camera(entry, task), _view(entry, task))
+                   _camera(entry, task), _view(entry, task), _picture(entry, task))
 
 
 def _camera(entry: Mapping[str, Any], task: Task) -> str | None:
@@ -122,6 +128,16 @@ def _view(entry: Mapping[str, Any], task: Task) -> str | None:
         raise UserError('a view is impaired only where the task needs to see, and the camera does '
                         'not break.')
     return kind
+
+
+def _picture(entry: Mapping[str, Any], task: Task) -> str | None:
+    if 'picture' not in entry:
+        return None
+    if 'camera' in entry or 'view' in entry or not _needs_to_see(task):
+        raise UserError('a picture is shown only where the task needs to see, and nothing else is '
+                        'wrong with the camera.')
+    pictures.read_picture(str(entry['picture']))  # says what is wrong with it
+    return str(entry['picture'])
 
 
 def _kind(entry: Mapping[str, Any], key: str, kinds: Sequence[str]) -> str | None:

@@ -1,16 +1,15 @@
-"""The confidence learns success from rollouts, with the rest of the network frozen.
+"""A checkpoint's confidence head learns success from rollouts, with all else frozen.
 
 First what is known: mean and covariance of image and instruction features, and a network that
-reads nothing but whether the robot can do what is asked. Then the confidence head: because the
-rest is frozen, what it sees (`ModelOutput.evidence`) is computed once, and the head itself trains
-in seconds. Then, on rollouts of the validation split, which no stage ever saw, the four signals
-are combined and calibrated (`learning/held_out.py`).
+reads nothing but whether the robot can do what is asked. Then the head: because the rest is
+frozen, what it sees (`ModelOutput.evidence`) is computed once, and the head itself trains in
+seconds. What it says is one signal among several; what they are worth together is measured
+afterwards, on other rollouts (`learning/trust.py`).
 """
 
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,36 +19,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vla_humanoid_control.confidence.artifact import TrustArtifact
 from vla_humanoid_control.confidence.calibration import cross_entropy
-from vla_humanoid_control.confidence.fitting import (
-    FIT,
-    JUDGE,
-    HeldOut,
-    Signals,
-    check_parts,
-    sigmoid,
-)
-from vla_humanoid_control.confidence.signals import disagreement, log_distance
+from vla_humanoid_control.confidence.fitting import sigmoid
 from vla_humanoid_control.data.parts import parts_of
-from vla_humanoid_control.data.shards import find_shards
+from vla_humanoid_control.data.rollouts import RolloutsFolder
 from vla_humanoid_control.learning.augment import AugmentConfig, noisy_words
 from vla_humanoid_control.learning.evidence import PLAIN, Evidence, EvidenceMaker, Rollouts
 from vla_humanoid_control.learning.texts import TaskTexts
-from vla_humanoid_control.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from vla_humanoid_control.models.checkpoint import load_checkpoint, save_checkpoint
 from vla_humanoid_control.models.heads import INSTRUCTION_LABELS, ConfidenceHead
-from vla_humanoid_control.models.transforms import Statistics
 from vla_humanoid_control.models.vla import VlaModel
-from vla_humanoid_control.policy.registry import fingerprint
 from vla_humanoid_control.support.bounds import check_bounds, required
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.progress import JsonLog, ProgressLine
-from vla_humanoid_control.tasks.phrasings import Split, out_of_scope, phrasings
 from vla_humanoid_control.tasks.vocabulary import TASK_KEYS
 
 _SCOPE_BATCH, _SCOPE_RATE = 512, 1e-3
-_BROKEN_SAMPLES = 4000
-"""Broken samples beside the rollouts of a part, of each kind, at most."""
 
 
 @dataclass(frozen=True)
@@ -78,63 +63,44 @@ class ConfidenceConfig:
 
 def run_confidence(checkpoint_path: Path, data: Sequence[Path], output: Path,
                    config: ConfidenceConfig, seed: int, threads: int) -> Path:
-    """Train the confidence head, calibrate it, and write the completed checkpoint to `output`.
+    """Train the confidence head, and write the completed checkpoint to `output`.
 
     Returns:
         The checkpoint folder.
 
     Raises:
-        UserError: The data are no rollouts, do not fit, lack one of both splits, or hold no
-            success or no failure.
+        UserError: The data are no rollouts, do not fit, or hold no success or no failure.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     checkpoint = load_checkpoint(checkpoint_path)
-    train = _open(data, 'train', config, checkpoint)
-    held_out = _open(data, 'val', config, checkpoint)
-    train_rows = np.arange(len(train.shards.samples))
+    rollouts = Rollouts.read([RolloutsFolder.open(path) for path in data], checkpoint.spec,
+                             config.out_of_scope_texts)
+    rows = np.arange(len(rollouts))
     maker = EvidenceMaker(checkpoint, seed)
-    maker.learn_known_images(train, _spread(train_rows, config.max_samples // 2, 0))
+    maker.learn_known_images(rollouts, _spread(rows, config.max_samples // 2, 0))
     if config.known_phrasings:
         maker.learn_known_instructions(config.known_phrasings)
     if config.scope_steps:
         fit_scope_classifier(checkpoint.model, config, seed)
     parts = []
     for i in range(config.passes):
-        rows = _spread(train_rows, config.max_samples, i)
         augment = PLAIN if i == 0 else config.augment
-        parts.append(maker.make(train, rows, 'rollout', augment, f'rollouts, pass {i + 1}', i))
+        parts.append(maker.make(rollouts, _spread(rows, config.max_samples, i), 'rollout', augment,
+                                f'rollouts, pass {i + 1}', i))
     total = sum(len(p.success) for p in parts)
     rng = np.random.default_rng(seed)
     for kind, share in (('corrupted', config.corrupted_share),
                         ('out_of_scope', config.out_of_scope_share)):
-        rows = rng.choice(train_rows, int(share * total))
-        if len(rows):
-            parts.append(maker.make(train, rows, kind, config.augment, kind))
+        some = rng.choice(rows, int(share * total))
+        if len(some):
+            parts.append(maker.make(rollouts, some, kind, config.augment, kind))
     evidence = Evidence(*(np.concatenate([getattr(p, n) for p in parts])
-                          for n in ('values', 'success', 'episode', 'distances')))
-    fit_head(checkpoint.model.confidence_head, evidence, train.shards.episodes, config, seed)
-    _calibrate(maker, checkpoint, held_out, config, seed, output)
-    return output / 'checkpoint'
-
-
-def run_calibrate(checkpoint_path: Path, data: Sequence[Path], output: Path,
-                  config: ConfidenceConfig, seed: int, threads: int) -> Path:
-    """Calibrate a trained confidence head anew, on the validation rollouts among the data.
-
-    Every weight stays as it is: only the trust artifact beside the checkpoint is new.
-
-    Returns:
-        The checkpoint folder.
-
-    Raises:
-        UserError: The data are no rollouts, do not fit, hold none of the validation split, or too
-            few of them.
-    """
-    torch.set_num_threads(threads)
-    checkpoint = load_checkpoint(checkpoint_path)
-    rollouts = _open(data, 'val', config, checkpoint)
-    _calibrate(EvidenceMaker(checkpoint, seed), checkpoint, rollouts, config, seed, output)
+                          for n in ('values', 'success', 'episode')))
+    loss = fit_head(checkpoint.model.confidence_head, evidence, rollouts.episodes, config, seed)
+    JsonLog(output / 'log.jsonl').write({'stage': 'confidence', 'samples': len(evidence.success),
+                                         'cross_entropy': loss})
+    save_checkpoint(output / 'checkpoint', checkpoint)
     return output / 'checkpoint'
 
 
@@ -227,119 +193,6 @@ def logits_of(head: ConfidenceHead, values: NDArray[np.float32]) -> NDArray[np.f
     """Logits [M] of evidence [M, E]."""
     return np.concatenate([head(torch.from_numpy(part)).double().numpy()
                            for part in np.array_split(values, max(1, len(values) // 8192))])
-
-
-def signals_of(rollouts: Rollouts, rows: NDArray[np.int64], evidence: Evidence,
-               head: ConfidenceHead, statistics: Statistics,
-               in_order: bool) -> dict[str, NDArray[np.float64]]:
-    """The signals of samples, [M] each; see `confidence/signals.py` and `policy/native.py`.
-
-    Args:
-        rollouts: Where the samples are from.
-        rows: int64 [M], sample numbers.
-        evidence: Theirs.
-        head: The confidence head.
-        statistics: For the channels' deviations.
-        in_order: Whether they are whole episodes in order; else no agreement is known.
-    """
-    samples = rollouts.shards.samples
-    actions, time_s = samples.actions[rows], samples.rollout['time_s'][rows]
-    assert rollouts.shards.spec is not None
-    agreement = np.full(len(rows), np.nan)
-    for i in range(1, len(rows) if in_order else 0):
-        if evidence.episode[i] == evidence.episode[i - 1]:
-            agreement[i] = log_distance(disagreement(
-                actions[i - 1], actions[i], float(time_s[i] - time_s[i - 1]),
-                rollouts.shards.spec.dt_s, statistics.action_std))
-    image, instruction = (np.array([log_distance(float(d)) for d in column])
-                          for column in evidence.distances.T)
-    return {'head': -logits_of(head, evidence.values), 'image': image,
-            'instruction': instruction, 'agreement': agreement}
-
-
-def _calibrate(maker: EvidenceMaker, checkpoint: Checkpoint, rollouts: Rollouts,
-               config: ConfidenceConfig, seed: int, output: Path) -> None:
-    """Write the checkpoint, and its trust artifact beside it."""
-    save_checkpoint(output / 'checkpoint', checkpoint)
-    held_out = _held_out(maker, checkpoint, rollouts, config, seed)
-    log, names = JsonLog(output / 'log.jsonl'), tuple(held_out.values)
-    for signals in (*((name,) for name in names), names):
-        combination, figures = held_out.combine(signals)
-        name = '+'.join(signals)
-        log.write({'stage': 'calibrate', 'signals': name, **figures})
-        print(f'{name:36s}' + ' '.join(f'{n} {v:.3f}' if isinstance(v, float) else f'{n} {v}'
-                                       for n, v in figures.items()), file=sys.stderr)
-    scale = dict(zip(checkpoint.spec.channels, checkpoint.statistics.action_std.tolist()))
-    own = fingerprint(str(output / 'checkpoint'))
-    TrustArtifact(output / 'trust', own, scale, combination).save(held_out)
-
-
-def _held_out(maker: EvidenceMaker, checkpoint: Checkpoint, rollouts: Rollouts,
-              config: ConfidenceConfig, seed: int) -> HeldOut:
-    """Signals of all validation rollouts, and of broken samples to fit with and to judge by."""
-    head, statistics = checkpoint.model.confidence_head, checkpoint.statistics
-    shards, rollout = rollouts.shards, rollouts.shards.samples.rollout
-    rows = np.arange(len(shards.samples))
-    part = rollouts.part_of_episodes()[rollout['episode']]
-    check_parts(part, rollout['success'] > 0.5, rollout['episode'])
-    evidence = maker.make(rollouts, rows, 'rollout', PLAIN, 'validation rollouts')
-    broken: dict[str, tuple[Signals, Signals]] = {}
-    rng = np.random.default_rng((seed, 9))
-    for kind in ('corrupted', 'out_of_scope'):
-        values = []
-        for of in (FIT, JUDGE):
-            own = np.flatnonzero(part == of)
-            some = rng.choice(own, min(_BROKEN_SAMPLES, len(own)), replace=False)
-            made = maker.make(rollouts, some, kind, PLAIN, f'validation, {kind}', 1 + of,
-                              np.flatnonzero(rollouts.part_of_requests() == of))
-            values.append(signals_of(rollouts, some, made, head, statistics, False))
-        broken[kind] = (values[0], values[1])
-    folds = parts_of(shards.episodes, (1,) * 5, 'choice of a calibration')[rollout['episode']]
-    return HeldOut(
-        signals_of(rollouts, rows, evidence, head, statistics, True),
-        evidence.success.astype(np.float64), evidence.episode, rollout['time_s'],
-        _within_abilities(rollouts, rows), part, folds, broken,
-        {'corrupted': config.corrupted_share, 'out_of_scope': config.out_of_scope_share})
-
-
-def _within_abilities(rollouts: Rollouts, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether the robot was asked for the task of its scene, bool [M].
-
-    A text that is known as another task's, or as beyond the robot, was something else.
-    """
-    meant: dict[str, set[str]] = {}
-    splits: tuple[Split, ...] = ('train', 'val')
-    for split in splits:
-        for key in TASK_KEYS:
-            for text in phrasings(key, split):
-                meant.setdefault(text, set()).add(key)
-        meant.update((text, set()) for text in out_of_scope(split))
-    samples = rollouts.shards.samples
-    return np.array([TASK_KEYS[task] in meant.get(rollouts.shards.texts[text], TASK_KEYS)
-                     for text, task in zip(samples.rollout['text'][rows].tolist(),
-                                           samples.task[rows].tolist(), strict=True)])
-
-
-def _open(data: Sequence[Path], split: Split, config: ConfidenceConfig, checkpoint: Checkpoint
-          ) -> Rollouts:
-    """The rollouts of a split among the data; UserError where there are none that fit."""
-    paths = find_shards(data)[split]
-    if not paths:
-        use = 'learn from' if split == 'train' else 'calibrate on'
-        raise UserError(f'There are no rollouts of split {split} to {use}. Collect some and name '
-                        f'their directory with --data, too: vla collect --rollouts 800 --split '
-                        f'{split} --policy CHECKPOINT --out DIR')
-    rollouts = Rollouts.open(paths, split, config.out_of_scope_texts)
-    _check_fits(rollouts, checkpoint)
-    return rollouts
-
-
-def _check_fits(rollouts: Rollouts, checkpoint: Checkpoint) -> None:
-    spec, own = rollouts.shards.spec, checkpoint.spec
-    if spec is None or (spec.channels, spec.joint_names, spec.image_size) != (
-            own.channels, own.joint_names, own.image_size):
-        raise UserError('The rollouts have other channels, joints or image size than the '
-                        'checkpoint. Collect them with this checkpoint.')
 
 
 def _spread(rows: NDArray[np.int64], limit: int, turn: int) -> NDArray[np.int64]:

@@ -5,29 +5,29 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vla_humanoid_control.confidence.fitting import (
-    PART_SHARES,
-)
-from vla_humanoid_control.data.parts import parts_of
-from vla_humanoid_control.data.shards import ShardSet, iterate, make_batch
+from vla_humanoid_control.data.rollouts import RolloutsFolder
+from vla_humanoid_control.data.shards import iterate
 from vla_humanoid_control.learning.augment import AugmentConfig, augment_images, noisy_words
 from vla_humanoid_control.learning.corruptions import corrupt
 from vla_humanoid_control.learning.texts import TaskTexts, TextBank
 from vla_humanoid_control.models.checkpoint import Checkpoint
+from vla_humanoid_control.models.spec import ModelSpec
 from vla_humanoid_control.models.transforms import (
     normalise_images,
     normalise_joints,
     normalise_time,
 )
 from vla_humanoid_control.models.vla import ModelInput
+from vla_humanoid_control.perception.resizing import resize_image
+from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.progress import ProgressLine
-from vla_humanoid_control.tasks.phrasings import out_of_scope, rehearsed
+from vla_humanoid_control.tasks.phrasings import out_of_scope
 from vla_humanoid_control.tasks.vocabulary import TASK_KEYS
 
 PLAIN = AugmentConfig(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
@@ -40,58 +40,81 @@ class Evidence:
 
     Attributes:
         values: float32 [M, E]. success: float32 [M]. episode: int64 [M], that each comes from.
-            distances: float32 [M, 2], of image and instruction.
     """
 
     values: NDArray[np.float32]
     success: NDArray[np.float32]
     episode: NDArray[np.int64]
-    distances: NDArray[np.float32]
 
     def select(self, mask: NDArray[np.bool_]) -> Evidence:
         """The samples where mask, bool [M], is true."""
-        return Evidence(self.values[mask], self.success[mask], self.episode[mask],
-                        self.distances[mask])
+        return Evidence(self.values[mask], self.success[mask], self.episode[mask])
 
 
 @dataclass(frozen=True)
 class Rollouts:
-    """Rollouts of one split, with the features of the instructions that were used.
+    """Answers of a checkpoint in rollouts, with the features of the instructions.
 
     Attributes:
-        shards: The rollouts.
-        requests: Further instructions, outside the robot's abilities.
-        bank: Features of `shards.texts`, then of `requests`.
+        frames: uint8 [M, H, W, 3], as the checkpoint sees them. joints: float32 [M, J].
+        elapsed_s: float32 [M]. travelled: float32 [M, 3]. success: bool [M].
+        episode: int64 [M]. episodes: Their names.
+        text: int64 [M], of each answer in `bank`.
+        requests: int64 [R], those in `bank` that are outside the robot's abilities.
+        bank: Features of the texts.
     """
 
-    shards: ShardSet
-    requests: tuple[str, ...]
+    frames: NDArray[np.uint8]
+    joints: NDArray[np.float32]
+    elapsed_s: NDArray[np.float32]
+    travelled: NDArray[np.float32]
+    success: NDArray[np.bool_]
+    episode: NDArray[np.int64]
+    episodes: tuple[str, ...]
+    text: NDArray[np.int64]
+    requests: NDArray[np.int64]
     bank: TextBank
 
+    def __len__(self) -> int:
+        return len(self.frames)
+
     @staticmethod
-    def open(paths: Sequence[Path], split: str, others: int) -> Rollouts:
-        """Open shards with rollout columns; `others` requests out of scope join the texts."""
-        shards = ShardSet(paths, rollouts=True)
-        requests = rehearsed(None, 'val') if split == 'val' else out_of_scope('train')[:others]
-        return Rollouts(shards, tuple(requests), TextBank([*shards.texts, *requests]))
+    def read(folders: Sequence[RolloutsFolder], spec: ModelSpec, others: int) -> Rollouts:
+        """Read folders of rollouts; `others` requests out of scope join their texts.
 
-    def part_of_episodes(self) -> NDArray[np.int64]:
-        """`FIT`, `THRESHOLD` or `JUDGE` for each number of an episode.
-
-        Episodes of one request outside the robot's abilities go together, and to the part of
-        `part_of_requests`: a request that was fitted on judges nothing.
+        Raises:
+            UserError: They do not fit the model, are damaged, or hold no answer.
         """
-        names, requests = list(self.shards.episodes), frozenset(self.requests)
-        rollout = self.shards.samples.rollout
-        numbers, first = np.unique(rollout['episode'], return_index=True)
-        for number, text in zip(numbers.tolist(), rollout['text'][first].tolist()):
-            if (words := self.shards.texts[text]) in requests:
-                names[number] = words
-        return parts_of(names, PART_SHARES, 'calibration')
-
-    def part_of_requests(self) -> NDArray[np.int64]:
-        """The same for each of `requests`."""
-        return parts_of(self.requests, PART_SHARES, 'calibration')
+        (camera,) = spec.cameras
+        texts: list[str] = []
+        names: list[str] = []
+        parts: list[tuple[Any, ...]] = []
+        for folder in folders:
+            header = folder.header
+            if (header.channels, header.joint_names) != (spec.channels, spec.joint_names) \
+                    or camera not in header.cameras:
+                raise UserError(f'The rollouts in {folder.path} have other channels, joints or '
+                                'cameras than the checkpoint. Collect them with this checkpoint.')
+            for episode in folder:
+                for step in episode.steps:
+                    seen = step.seen
+                    parts.append((
+                        resize_image(seen.images[camera], spec.image_size, 'stretch'),
+                        seen.joint_positions, seen.elapsed_s, seen.travelled,
+                        bool(episode.success), len(names), len(texts)))
+                names.append(f'{folder.path.name}/{episode.id}')
+                texts.append(episode.prompt)
+        if not parts:
+            raise UserError(f'{", ".join(str(f.path) for f in folders)}: no answers to learn '
+                            'from. Collect rollouts: vla collect --rollouts 1400 --policy '
+                            'CHECKPOINT --out DIR')
+        frames, joints, elapsed, travelled, success, episode_of, text = zip(*parts, strict=True)
+        requests = out_of_scope('train')[:others]
+        return Rollouts(
+            np.stack(frames), np.stack(joints).astype(np.float32), np.array(elapsed, np.float32),
+            np.stack(travelled).astype(np.float32), np.array(success), np.array(episode_of),
+            tuple(names), np.array(text), len(texts) + np.arange(len(requests)),
+            TextBank([*texts, *requests]))
 
 
 class EvidenceMaker:
@@ -103,8 +126,7 @@ class EvidenceMaker:
         self._seed = seed
 
     def make(self, rollouts: Rollouts, rows: NDArray[np.int64], kind: str,
-             augment: AugmentConfig, title: str, turn: int = 0,
-             requests: NDArray[np.int64] | None = None) -> Evidence:
+             augment: AugmentConfig, title: str, turn: int = 0) -> Evidence:
         """Evidence of some samples.
 
         Args:
@@ -115,23 +137,14 @@ class EvidenceMaker:
             augment: Strength of variation.
             title: For the progress line.
             turn: How often such evidence was made before: every turn is varied in its own way.
-            requests: For 'out_of_scope', which of `rollouts.requests`; None takes any of them.
         """
-        parts, distances = [], []
+        parts = []
         for block in _blocks(len(rows), title):
-            inputs = self._inputs(rollouts, rows[block], kind, augment, (turn, int(block[0])),
-                                  requests)
+            inputs = self._inputs(rollouts, rows[block], kind, augment, (turn, int(block[0])))
             with torch.inference_mode():
-                output = self._model(inputs)
-                parts.append(output.evidence.numpy())
-                distances.append(torch.stack(self._model.novelty(output.features), 1).numpy())
-        columns = rollouts.shards.samples.rollout
-        plain = kind == 'rollout'
-        return Evidence(
-            np.concatenate(parts),
-            columns['success'][rows].astype(np.float32) if plain else np.zeros(len(rows),
-                                                                               np.float32),
-            columns['episode'][rows], np.concatenate(distances))
+                parts.append(self._model(inputs).evidence.numpy())
+        success = rollouts.success[rows] if kind == 'rollout' else np.zeros(len(rows))
+        return Evidence(np.concatenate(parts), success.astype(np.float32), rollouts.episode[rows])
 
     def learn_known_images(self, rollouts: Rollouts, rows: NDArray[np.int64]) -> None:
         """Fit the distance of images, to those of some samples: `rows`, int64 [M]."""
@@ -156,33 +169,27 @@ class EvidenceMaker:
         self._model.instruction_novelty.fit(torch.cat(vectors), torch.tensor(kinds))
 
     def _inputs(self, rollouts: Rollouts, rows: NDArray[np.int64], kind: str,
-                augment: AugmentConfig, place: tuple[int, int],
-                requests: NDArray[np.int64] | None = None) -> ModelInput:
-        shards, samples = rollouts.shards, rollouts.shards.samples
+                augment: AugmentConfig, place: tuple[int, int]) -> ModelInput:
         kinds = ('rollout', 'corrupted', 'out_of_scope')
         rng = np.random.default_rng((self._seed, kinds.index(kind), *place))
-        batch = make_batch(samples, rows)
-        frames = shards.gather_frames(batch.frames)
-        frame_of_row = batch.frame_of_row
+        frames = rollouts.frames[rows]
         if kind == 'corrupted':
-            frames = np.stack([corrupt(frames[i], rng) for i in frame_of_row])
-            frame_of_row = np.arange(len(rows))
+            frames = np.stack([corrupt(frame, rng) for frame in frames])
         images = normalise_images(torch.from_numpy(frames))
         generator = torch.Generator().manual_seed(int(rng.integers(2 ** 62)))
         if augment != PLAIN and kind != 'corrupted':
             images, _ = augment_images(images, augment, generator)
-        text = samples.rollout['text'][rows]
+        text = rollouts.text[rows]
         if kind == 'out_of_scope':
-            some = np.arange(len(rollouts.requests)) if requests is None else requests
-            text = len(shards.texts) + rng.choice(some, len(rows))
+            text = rng.choice(rollouts.requests, len(rows))
         words, mask = rollouts.bank.gather(text)
         words = noisy_words(words, mask, augment.word_noise, rng)
         statistics = self._checkpoint.statistics
         return ModelInput(
-            images.contiguous(memory_format=torch.channels_last), torch.from_numpy(frame_of_row),
-            normalise_joints(torch.from_numpy(shards.joints[samples.frame[rows]]), statistics),
-            normalise_time(torch.from_numpy(samples.elapsed_s[rows]),
-                           torch.from_numpy(samples.travelled[rows])),
+            images.contiguous(memory_format=torch.channels_last), torch.arange(len(rows)),
+            normalise_joints(torch.from_numpy(rollouts.joints[rows]), statistics),
+            normalise_time(torch.from_numpy(rollouts.elapsed_s[rows]),
+                           torch.from_numpy(rollouts.travelled[rows])),
             torch.from_numpy(words), torch.from_numpy(mask))
 
 

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.confidence.signals import SignalMeter, own_signals
+from vla_humanoid_control.confidence.signals.learnt import LearntSignals
+from vla_humanoid_control.confidence.signals.meter import SignalMeter
 from vla_humanoid_control.control.playback import actions_problem
 from vla_humanoid_control.control.robot_policy import ControlSpec
 from vla_humanoid_control.interfaces import (
@@ -83,6 +84,7 @@ class Embodiment:
         spec: The policy's.
         control_spec: What is left of it for the controller, in the robot's terms.
         looks_through: The robot's cameras whose images it is shown.
+        robot: The robot.
     """
 
     def __init__(self, spec: PolicySpec, robot: RobotSpec, names: EmbodimentMap,
@@ -91,7 +93,7 @@ class Embodiment:
         self._cameras = cameras  # role to camera
         self._joints = {name: place for place, name in enumerate(robot.joint_names)}
         self._names = names
-        self._robot = robot
+        self.robot = robot
         order = {name: place for place, name in enumerate(robot.action_channels)}
         self._channels = sorted(channels, key=lambda c: order[c.target])
         self._mode = next((spec.actions.columns(g.name).start for g in spec.actions.groups
@@ -197,7 +199,9 @@ class Embodiment:
         return RobotChunk(
             self.control_spec.channels, np.stack(columns, axis=1).astype(np.float32),
             self.spec.actions.dt_s, float(chunk.evidence.get(CONFIDENCE, 0.0)), progress,
-            own_signals(chunk, self.spec.gives))
+            evidence={name: np.asarray(value, np.float64)
+                      for name, value in chunk.evidence.items()
+                      if name in self.spec.gives or name == CONFIDENCE})
 
     # --- what it sees ------------------------------------------------------------------------
 
@@ -229,7 +233,7 @@ class Embodiment:
         grippers = {c for g in self.spec.actions.groups if g.kind is ActionKind.GRIPPER
                     for c in g.channels}
         scales = [(0.0, 1.0) if t is None else _scale(
-            c, self._robot.joint(t), self._names,
+            c, self.robot.joint(t), self._names,
             ActionKind.GRIPPER if c in grippers else ActionKind.JOINT_POSITION)
             for c, t in zip(feature.channels, targets)]
         return (np.array([self._joints.get(t or '', 0) for t in targets], np.intp),
@@ -260,11 +264,13 @@ class FittedPolicy:
     """
 
     def __init__(self, policy: Policy, embodiment: Embodiment,
-                 scale: Mapping[str, float] = MappingProxyType({})) -> None:
-        """Make one; `scale` is that of its trust artifact, see `confidence/artifact.py`."""
+                 scale: Mapping[str, float] = MappingProxyType({}),
+                 learnt: LearntSignals | None = None) -> None:
+        """Make one; the last two are of its trust artifact, see `confidence/artifact.py`."""
         self.policy, self.embodiment = policy, embodiment
         self.spec = embodiment.control_spec
-        self._meter = SignalMeter(embodiment.looks_through, scale)
+        self._meter = SignalMeter(embodiment.looks_through, policy.spec.gives, scale,
+                                  learnt or LearntSignals())
         self._unreadable = reading_problem(policy)
 
     def unreadable(self, text: str) -> str:
@@ -275,13 +281,17 @@ class FittedPolicy:
         """Begin a new instruction. Raises PolicyError where the policy cannot."""
         self.policy.reset(Prompt(instruction))
         self.embodiment.begin()
-        self._meter.begin()
+        self._meter.begin(instruction)
 
     def infer(self, observation: RobotObservation) -> RobotChunk:
         """Ask the policy, and measure the signals of its answer."""
-        chunk = self.policy.infer(self.embodiment.observe(observation))
-        acted = self.embodiment.act(chunk, observation)
+        acted = self.ask(observation)
         return replace(acted, signals=self._meter.measure(observation, acted))
+
+    def ask(self, observation: RobotObservation) -> RobotChunk:
+        """Ask the policy, and measure nothing."""
+        chunk = self.policy.infer(self.embodiment.observe(observation))
+        return self.embodiment.act(chunk, observation)
 
     def close(self) -> None:
         """Let go of the policy."""

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vla_humanoid_control.confidence.signals import log_distance
+from vla_humanoid_control.confidence.signals.answers import log_distance
 from vla_humanoid_control.interfaces import (
     ActionChunk,
     Observation,

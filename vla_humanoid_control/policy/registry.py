@@ -95,7 +95,9 @@ def load_policy(name_or_path: str, robot: RobotSpec, embodiment: str = '', trust
         raise UserError(f'Trust artifact {trust} was measured on another policy, or on this one '
                         f'before it changed ({artifact.fingerprint:.8}, not {own:.8}). Measure '
                         f'again: vla trust --policy {name_or_path}')
-    return FittedPolicy(policy, fit, {} if artifact is None else artifact.scale)
+    if artifact is None:
+        return FittedPolicy(policy, fit)
+    return FittedPolicy(policy, fit, artifact.scale, artifact.learnt)
 
 
 def policy_names() -> dict[str, str]:

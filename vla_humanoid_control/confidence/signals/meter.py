@@ -1,0 +1,112 @@
+"""Measures the signals of a policy beside it. They travel with its actions.
+
+    implausible   1 where an image can be a view of nothing (`perception/plausibility.py`): a veto
+    agreement     how far an answer contradicts the one before it      (`answers.py`)
+    reversals     how often its motion turns round                     (`answers.py`)
+    claim         the policy's own confidence, as log odds of failure
+    spread        of the samples that a policy draws, log
+    entropy       of the tokens that it chooses, mean
+    embedding     distance in its own embedding, log of a distance     (`density.py`)
+    view, picture whether an image is one of this world                (`views.py`)
+    words, scope  whether an instruction is one that it knows          (`words.py`)
+    outcome       a network's log odds of failure, learnt from recorded outcomes
+    another name  what else the policy says itself, a single number in its evidence
+
+What needs to be learnt comes from the policy's trust artifact; without one the others are
+measured. What they are worth is the confidence monitor's business (`confidence/combine.py`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vla_humanoid_control.confidence.combine import IMPLAUSIBLE
+from vla_humanoid_control.confidence.signals.answers import AnswerSignals, log_distance
+from vla_humanoid_control.confidence.signals.learnt import Description, LearntSignals
+from vla_humanoid_control.confidence.signals.words import sentence_vectors
+from vla_humanoid_control.interfaces import CONFIDENCE, EMBEDDING, SAMPLES, TOKEN_ENTROPY
+from vla_humanoid_control.perception.plausibility import implausible
+from vla_humanoid_control.types import RobotChunk, RobotObservation
+
+_SURE = 1e-6  # claims that are nearer to 0 or 1 are alike
+
+
+@dataclass
+class SignalMeter:
+    """Measures the signals of one policy, answer by answer.
+
+    Attributes:
+        cameras: Those that it looks through.
+        gives: What evidence it announced, `PolicySpec.gives`.
+        scale: Channel of its actions to their usual deviation; 1 where none is given.
+        learnt: What signals have learnt.
+    """
+
+    cameras: tuple[str, ...]
+    gives: Collection[str] = ()
+    scale: Mapping[str, float] = field(default_factory=dict)
+    learnt: LearntSignals = field(default_factory=LearntSignals)
+
+    def __post_init__(self) -> None:
+        self._answers = AnswerSignals(self.scale)
+        self._sentence = np.zeros(0, np.float32)
+
+    def begin(self, instruction: str) -> None:
+        """A new attempt at an instruction."""
+        self._answers.begin()
+        if self.learnt.needs_words:
+            self._sentence = sentence_vectors([instruction])[0]
+
+    def measure(self, seen: RobotObservation, chunk: RobotChunk) -> dict[str, float]:
+        """Signals of an answer.
+
+        Args:
+            seen: What the policy was asked about.
+            chunk: What it answered.
+        """
+        described = self.describe(seen, chunk)
+        return {**described.plain, **self.learnt.measure(described)}
+
+    def describe(self, seen: RobotObservation, chunk: RobotChunk) -> Description:
+        """What the signals of an answer are made of; arguments as of `measure`."""
+        bad = any(implausible(seen.images[camera]) for camera in self.cameras)
+        plain = {IMPLAUSIBLE: float(bad), **self._answers.measure(chunk, seen.stamp_ns),
+                 **own_signals(chunk, self.gives)}
+        features = self.learnt.features
+        views = {} if features is None else {
+            camera: features([seen.images[camera]])[0] for camera in self.cameras}
+        std = np.array([self.scale.get(c, 1.0) for c in chunk.channels])
+        body = np.concatenate([
+            seen.joint_positions, seen.travelled, [seen.elapsed_s, chunk.progress],
+            chunk.actions[0] / std, np.abs(chunk.actions - chunk.actions[0]).max(axis=0) / std])
+        embedding = np.asarray(chunk.evidence.get(EMBEDDING, ()), np.float32).ravel()
+        return Description(plain, views, self._sentence, body.astype(np.float32), embedding)
+
+
+def own_signals(chunk: RobotChunk, gives: Collection[str]) -> dict[str, float]:
+    """What a policy says itself, as signals.
+
+    Args:
+        chunk: Its answer.
+        gives: What evidence it announced.
+    """
+    found = {name: float(value) for name, value in chunk.evidence.items()
+             if name in gives and np.ndim(value) == 0 and name != CONFIDENCE}
+    if CONFIDENCE in chunk.evidence:
+        found['claim'] = _log_odds_of_failure(chunk.confidence)
+    if SAMPLES in chunk.evidence:
+        found['spread'] = log_distance(float(np.std(chunk.evidence[SAMPLES], axis=0).mean()))
+    if TOKEN_ENTROPY in chunk.evidence:
+        found['entropy'] = float(np.mean(chunk.evidence[TOKEN_ENTROPY]))
+    return found
+
+
+def _log_odds_of_failure(claim: float) -> float:
+    if not 0.0 <= claim <= 1.0:
+        return math.nan
+    claim = min(max(claim, _SURE), 1.0 - _SURE)
+    return math.log(1.0 - claim) - math.log(claim)
