@@ -95,7 +95,8 @@ def test_pictures_of_a_folder_and_of_packages_are_found(tmp_path: Path) -> None:
 
 
 def test_the_suite_shows_every_picture_with_every_kind_of_task() -> None:
-    for package in PACKAGES:
+    assert set(PACKAGES) == {'skimage', 'sklearn', 'matplotlib'}
+    for package in ('skimage', 'sklearn', 'matplotlib'):
         pytest.importorskip(package)
     episodes = load_suite(config_path('suites', 'pictures.yaml'))
     assert {e.family for e in episodes} == {OTHER_PICTURE}

@@ -22,6 +22,7 @@ ROS = frozenset({
     'rosgraph_msgs', 'sensor_msgs', 'std_msgs', 'std_srvs', 'tf2_ros', 'trajectory_msgs'})
 # Module name to the name under which package.xml or setup.py declares it, where they differ.
 DECLARED_AS = {'yaml': 'PyYAML', 'cv2': 'opencv-python', 'sklearn': 'scikit-learn',
+               'skimage': 'scikit-image',
                'zmq': 'pyzmq'}
 # Declared though no file imports it, and where it is needed.
 NOT_IMPORTED = {

@@ -20,6 +20,7 @@ VERBS = {
     'collect': ('cli.collect', 'demonstrations of the scripted expert'),
     'train': ('cli.train', 'a policy from demonstrations'),
     'trust': ('cli.trust', 'a calibrated confidence for any policy, from its rollouts'),
+    'record': ('cli.record', 'how the episodes that a robot recorded have ended'),
     'eval': ('cli.evaluate', 'success, calibration and safety on a suite of episodes'),
     'serve': ('cli.serve', 'a policy for several robots, behind the openpi protocol'),
     'policies': ('cli.policies', 'which policies there are, and whether one does what it must'),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from vla_humanoid_control.cli.prerequisites import ros_problem
 from vla_humanoid_control.cli.shared import add_policy
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.names import folder_of, read_namespace
-from vla_humanoid_control.support.outputs import check_file
+from vla_humanoid_control.support.outputs import check_file, check_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--namespace', default='', metavar='NAME',
                         help="the robot's namespace, such as robot1, where several are in one ROS "
                              'domain (default: none)')
+    parser.add_argument('--record', type=Path, metavar='DIR',
+                        help='write what the policy sees and answers there; vla record asks how '
+                             'it ended')
     parser.add_argument('--log', type=Path, default=None,
                         help='file for the output of all nodes (default: out/run/graph.log, in a '
                              'namespace out/run/NAME/graph.log)')
@@ -57,8 +61,11 @@ def run(arguments: argparse.Namespace) -> int:
     if problem := ros_problem():
         raise UserError(problem)
     # Unasked it is left to the parameter file.
-    chosen = {'confidence_monitor': {'allow_uncalibrated': True}} \
+    chosen: dict[str, dict[str, Any]] = {'confidence_monitor': {'allow_uncalibrated': True}} \
         if arguments.allow_uncalibrated else {}
+    if arguments.record is not None:
+        check_folder(arguments.record, '--record')
+        chosen['vla_controller'] = {'record': str(arguments.record)}
     run_graph(Deployment(robot=arguments.robot, policy=arguments.policy,
                          embodiment=arguments.embodiment, trust=arguments.trust,
                          timing=timing.parameters(),

@@ -9,6 +9,7 @@ stays.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError('--pictures belongs to: vla trust check')
     if arguments.episodes < 1 or arguments.workers < 1:
         raise UserError('--episodes and --workers must be 1 or more.')
+    if importlib.util.find_spec('torch') is not None:
+        # What is asked for is small: two threads would wait for each other most of the time.
+        import torch
+        torch.set_num_threads(1)
     out = arguments.out or Path('out', 'trust')
     check_folder(out, '--out')
     from vla_humanoid_control.data.rollouts import RolloutsFolder

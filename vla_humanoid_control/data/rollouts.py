@@ -172,7 +172,7 @@ class RolloutsFolder:
             'progress': np.array([s.chunk.progress for s in steps], np.float64),
             'took_s': np.array([s.took_s for s in steps])}
         for camera in header.cameras:
-            packed = [_pack(s.seen.images[camera]) for s in steps]
+            packed = [pack_image(s.seen.images[camera]) for s in steps]
             arrays[f'image/{camera}'] = np.concatenate(packed) if packed else np.zeros(0, np.uint8)
             arrays[f'ends/{camera}'] = np.cumsum([len(p) for p in packed], dtype=np.int64)
         for kind in ('evidence', 'signals'):
@@ -235,7 +235,10 @@ def _stack(rows: Sequence[NDArray[Any]], shape: tuple[int, ...]) -> NDArray[Any]
     return np.stack(rows) if rows else np.zeros((0, *shape))
 
 
-def _pack(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def pack_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An image, uint8 [H, W, 3], as JPEG, uint8 [N]; one that is packed already stays as it is."""
+    if image.ndim == 1:
+        return image
     good, data = cv2.imencode('.jpg', image[..., ::-1], _JPEG)
     if not good:
         raise ValueError(f'an image {image.shape} cannot be packed')

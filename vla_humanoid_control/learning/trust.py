@@ -31,7 +31,11 @@ from vla_humanoid_control.confidence.fitting import (
     check_parts,
 )
 from vla_humanoid_control.confidence.signals.density import Density, Perceptron
-from vla_humanoid_control.confidence.signals.learnt import LearntSignals, outcome_inputs
+from vla_humanoid_control.confidence.signals.learnt import (
+    Description,
+    LearntSignals,
+    outcome_inputs,
+)
 from vla_humanoid_control.confidence.signals.meter import SignalMeter
 from vla_humanoid_control.confidence.signals.views import ViewFeatures, ViewSignals
 from vla_humanoid_control.confidence.signals.words import WordSignals, sentence_vectors
@@ -50,7 +54,7 @@ PICTURES = 8000
 """Pictures of anything else that image novelty learns from."""
 BROKEN_SHARES = {'corrupted': 0.25, 'picture': 0.1, 'beyond': 0.3}
 """How much the samples that are broken on purpose weigh beside the rollouts."""
-_BROKEN = 3000  # samples of a kind and part, at most
+_BROKEN = 1500  # samples of a kind and part, at most
 _PATIENCE_S = 120.0  # for asking about samples of a kind and part; then there are fewer
 _FOLDS = 4
 _LEAST_SCALE = 0.05  # deviations of actions below that are noise, as a share of a joint's range
@@ -155,9 +159,10 @@ class TrustMeasurement:
         """
         self.scale = self._measure_scale()
         features = ViewFeatures.shipped() if self.policy.embodiment.looks_through else None
-        self._meter = SignalMeter(
-            self.policy.embodiment.looks_through, self.policy.policy.spec.gives, self.scale,
-            LearntSignals(features))
+        self._features = features
+        # Features are made of many images at once, which is faster: not by the meter.
+        self._meter = SignalMeter(self.policy.embodiment.looks_through,
+                                  self.policy.policy.spec.gives, self.scale)
         recorded = self._describe()
         pictures = self._pictures(features)
         fit = recorded.part == FIT
@@ -214,7 +219,8 @@ class TrustMeasurement:
                     sentences[episode.prompt] = self._sentence(episode.prompt)
                 self._meter.begin(episode.prompt)
                 described = [self._meter.describe(s.seen, s.chunk) for s in episode.steps]
-                parts.append(_answers(described, sentences[episode.prompt]))
+                parts.append(self._answers(described, [s.seen for s in episode.steps],
+                                           sentences[episode.prompt]))
                 numbers += [len(episodes)] * len(described)
                 first_ns = episode.steps[0].seen.stamp_ns
                 times += [(s.seen.stamp_ns - first_ns) / 1e9 for s in episode.steps]
@@ -261,7 +267,17 @@ class TrustMeasurement:
                 np.ones(len(success)), self.seed, epochs=5)
         if some.embeddings.shape[1]:
             embedding = Density.fit(some.embeddings[success])
-        return LearntSignals(self._meter.learnt.features, views, words, outcome, embedding)
+        return LearntSignals(self._features, views, words, outcome, embedding)
+
+    def _answers(self, described: Sequence[Description], seen: Sequence[RobotObservation],
+                 sentence: NDArray[np.float32]) -> Answers:
+        views = {} if self._features is None else {
+            camera: self._features([s.images[camera] for s in seen])
+            for camera in self.policy.embodiment.looks_through}
+        return Answers(
+            {n: np.array([d.plain[n] for d in described]) for n in described[0].plain}, views,
+            np.tile(sentence, (len(described), 1)), np.stack([d.body for d in described]),
+            np.stack([d.embedding for d in described]))
 
     def _pictures(self, features: ViewFeatures | None) -> NDArray[np.float32]:
         if features is None:
@@ -319,8 +335,8 @@ class TrustMeasurement:
                         chunk = self.policy.ask(seen)
                     except PolicyError:  # it refuses, which is what it should do
                         continue
-                    parts.append(_answers([self._meter.describe(seen, chunk)],
-                                          self._sentence(text)))
+                    parts.append(self._answers([self._meter.describe(seen, chunk)], [seen],
+                                               self._sentence(text)))
                     done += 1
                 spent = time.monotonic() - began
                 line.show(min(1.0, done / max(1.0, share * total)), done / spent, 'answers',
@@ -343,14 +359,6 @@ def _spoilt(kind: str, seen: RobotObservation, rng: np.random.Generator) -> Robo
 def _is_absent(episode: RecordedEpisode) -> bool:
     """Whether the words were fine, and what they were about was not there."""
     return episode.tags.get('absent') == 'yes'
-
-
-def _answers(described: Sequence[Any], sentence: NDArray[np.float32]) -> Answers:
-    return Answers(
-        {n: np.array([d.plain[n] for d in described]) for n in described[0].plain},
-        {c: np.stack([d.views[c] for d in described]) for c in described[0].views},
-        np.tile(sentence, (len(described), 1)), np.stack([d.body for d in described]),
-        np.stack([d.embedding for d in described]))
 
 
 def _shown(folder: RolloutsFolder, title: str) -> Iterable[RecordedEpisode]:

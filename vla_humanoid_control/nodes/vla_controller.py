@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from geometry_msgs.msg import Twist, TwistStamped
@@ -16,13 +17,17 @@ from std_msgs.msg import String
 from vla_humanoid_control.channels import encode_proposal, read_gated
 from vla_humanoid_control.control.controller import Controller, ControllerConfig
 from vla_humanoid_control.control.inference import InferenceWorker
+from vla_humanoid_control.control.recorder import RecordedPolicy
 from vla_humanoid_control.control.task import TaskConfig
+from vla_humanoid_control.data.rollouts import RolloutsFolder, RolloutsHeader
 from vla_humanoid_control.interfaces import reading_problem
 from vla_humanoid_control.language.intake import Rejection
 from vla_humanoid_control.perception.frames import FrameLimits
 from vla_humanoid_control.perception.image_decoding import ImageError
-from vla_humanoid_control.policy.registry import DEFAULT_POLICY, load_policy
+from vla_humanoid_control.policy.embodiment import FittedPolicy
+from vla_humanoid_control.policy.registry import DEFAULT_POLICY, fingerprint, load_policy
 from vla_humanoid_control.robot.reader import load_robot
+from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.ros import messages, qos
 from vla_humanoid_control.ros.cameras import subscribe_cameras
 from vla_humanoid_control.ros.live_settings import LiveSettings
@@ -49,6 +54,8 @@ class ControllerParameters:
         embodiment: Mapping file of the policy, a name in config/embodiments/ or a path; empty
             where robot and policy call everything the same.
         trust: Folder of the policy's trust artifact; empty for that which belongs to it.
+        record: Folder to which what the policy sees and answers is written, for vla record and vla
+            trust; empty for nowhere.
         compressed: Whether the cameras are read from their .../compressed topics.
         stamped_twist: Whether /cmd_vel is a TwistStamped.
     """
@@ -57,6 +64,7 @@ class ControllerParameters:
     policy: str = fixed('')
     embodiment: str = fixed('')
     trust: str = fixed('')
+    record: str = fixed('')
     compressed: bool = fixed(False)
     stamped_twist: bool = fixed(False)
 
@@ -85,9 +93,11 @@ class VlaController(ManagedNode):
         policy = load_policy(p.policy or DEFAULT_POLICY, robot, p.embodiment, p.trust)
         self.controller = Controller(policy.spec, robot, **self._settings.values,
                                      unreadable=reading_problem(policy))
+        self._recorded = self._record(policy, robot) if p.record else None
         self._joint_names = frozenset(j.name for j in robot.controlled)
         self._loop = LoopTiming(self.controller.period_s)
         self._announced = ''
+        self._doing: int | None = None
         self._proposals = self.advertise(JointState, 'vla/action_proposal', qos.STREAM)
         self._task_states = self.advertise(String, 'vla/task_state', qos.STATE)
         subscribe_cameras(self, robot, policy.spec.cameras, p.compressed, self._on_image)
@@ -102,7 +112,16 @@ class VlaController(ManagedNode):
         self._twist_kind = TwistStamped if p.stamped_twist else Twist
         self._hear(self._twist_kind, CMD_VEL, lambda msg, now: self.controller.on_twist(
             messages.twist_from_msg(getattr(msg, 'twist', msg)), now), qos.STREAM)
-        self._worker = InferenceWorker(policy, partial(self.call_soon, self._on_outcome))
+        self._worker = InferenceWorker(self._recorded or policy,
+                                       partial(self.call_soon, self._on_outcome))
+
+    def _record(self, policy: FittedPolicy, robot: RobotSpec) -> RecordedPolicy:
+        p = self._chosen.value
+        what = p.policy or DEFAULT_POLICY
+        header = RolloutsHeader.of(what, fingerprint(what, policy.policy.spec), robot.name,
+                                   policy.spec, policy.spec.latency_s)
+        folder = RolloutsFolder.create(Path(p.record), header)
+        return RecordedPolicy(policy, folder, lambda text: self.get_logger().info(text))
 
     def _hear(self, kind: Any, topic: str, handle: Callable[[Any, float], object],
               profile: Any = qos.SENSOR_INPUT) -> None:
@@ -167,6 +186,10 @@ class VlaController(ManagedNode):
     def _follow(self) -> None:
         """Publish what the controller proposes and says, and infer what it asks for."""
         control = self.controller
+        now_doing = control.task.instruction_id if control.task.is_active else None
+        if self._recorded is not None and now_doing != self._doing:
+            self._recorded.end()
+        self._doing = now_doing
         for proposal in control.take_proposals():
             self._proposals.publish(messages.channels_to_msg(encode_proposal(proposal)))
         if (request := control.take_request()) is not None:
