@@ -46,6 +46,13 @@ SERVERS = [
     'pyzmq>=26,<28',
     'websockets>=15,<18',
 ]
+# In an environment of its own, for it wants other versions than TRAIN: serves LeRobot checkpoints.
+LEROBOT = [
+    'lerobot>=0.4.4,<0.5',
+    'torchvision',
+    'msgpack>=1.0.5,<2',
+    'websockets>=15,<18',
+]
 # colcon test runs pytest only where an extra of the name `test` asks for it. Without it there is
 # no error: no test runs.
 TEST = [
@@ -78,7 +85,7 @@ setup(
     install_requires=['setuptools', 'numpy>=1.26', 'PyYAML>=6', 'tqdm>=4.60',
                       'opencv-python>=4.8', 'scipy>=1.11'],
     extras_require={'ros': ROS, 'sim': SIM, 'train': TRAIN, 'servers': SERVERS,
-                    'test': TEST, 'dev': DEV},
+                    'lerobot': LEROBOT, 'test': TEST, 'dev': DEV},
     data_files=[
         ('share/ament_index/resource_index/packages', [str(MARKER)]),
         (f'share/{NAME}', ['package.xml']),

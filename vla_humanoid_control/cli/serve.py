@@ -1,6 +1,8 @@
 """`vla serve`: a policy for several robots, behind the openpi protocol. Ctrl-C ends it.
 
-A robot uses it with `--policy openpi://HOST:PORT`, and is told what the policy sees and gives.
+A robot uses it with `--policy openpi://HOST:PORT`, and is told what the policy sees and gives. A
+LeRobot checkpoint is served from an environment that has LeRobot, with a mapping file:
+`vla serve --lerobot FOLDER --embodiment FILE`.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import argparse
 import asyncio
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 from vla_humanoid_control.cli.shared import add_policy
@@ -18,6 +21,8 @@ from vla_humanoid_control.support.errors import UserError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     add_policy(parser)
+    parser.add_argument('--lerobot', type=Path, metavar='FOLDER',
+                        help='a checkpoint of LeRobot, instead of --policy')
     parser.add_argument('--robot', default='humanoid', help='name or path of the robot file')
     parser.add_argument('--host', default='127.0.0.1',
                         help='where it listens; anybody who reaches it there can use it (default: '
@@ -34,10 +39,17 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UserError: There is no such policy, or it cannot listen there.
     """
+    from vla_humanoid_control.policy.lerobot import is_lerobot_folder
     from vla_humanoid_control.policy.registry import load_policy
     from vla_humanoid_control.robot.reader import load_robot
     if not 0 <= arguments.port < 65536 or not 1 <= arguments.robots <= 64:
         raise UserError('--port must be 0 to 65535, and --robots 1 to 64.')
+    if arguments.lerobot is not None:
+        if not is_lerobot_folder(arguments.lerobot):
+            raise UserError(f'--lerobot {arguments.lerobot} is no checkpoint of LeRobot. Give the '
+                            'folder with its config.json, such as '
+                            'outputs/train/RUN/checkpoints/last/pretrained_model.')
+        arguments.policy = str(arguments.lerobot)
     robot = load_robot(arguments.robot)
     policy = load_policy(arguments.policy, robot, embodiment=arguments.embodiment).policy
     try:

@@ -15,9 +15,9 @@ from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import String
 
 from vla_humanoid_control.channels import encode_proposal, read_gated
+from vla_humanoid_control.collection.on_robot import RecordedPolicy
 from vla_humanoid_control.control.controller import Controller, ControllerConfig
 from vla_humanoid_control.control.inference import InferenceWorker
-from vla_humanoid_control.control.recorder import RecordedPolicy
 from vla_humanoid_control.control.task import TaskConfig
 from vla_humanoid_control.data.rollouts import RolloutsFolder, RolloutsHeader
 from vla_humanoid_control.interfaces import reading_problem

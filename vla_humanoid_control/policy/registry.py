@@ -1,7 +1,7 @@
 """Which policies there are, and where each comes from, in one explicit place.
 
     default, scripted    those that come with the package
-    a folder             a checkpoint
+    a folder             a checkpoint, of our own or of LeRobot
     openpi://HOST:PORT   a policy behind a server of `SERVERS`, with a mapping file
     another name         an entry point of the group `ENTRY_POINTS`, in any installed package
     module:name          a class or function of any module that can be imported
@@ -31,6 +31,7 @@ from vla_humanoid_control.interfaces import Policy, PolicySpec
 from vla_humanoid_control.models.spec import ModelSpec, policy_spec
 from vla_humanoid_control.policy.embodiment import Embodiment, FittedPolicy
 from vla_humanoid_control.policy.embodiment_file import EmbodimentFile, load_embodiment
+from vla_humanoid_control.policy.lerobot import LeRobotPolicy, is_lerobot_folder
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.support.errors import EXIT_USER_ERROR, UserError
@@ -84,6 +85,12 @@ def load_policy(name_or_path: str, robot: RobotSpec, embodiment: str = '', trust
         policy: Policy = server(name_or_path, spec)
     elif name_or_path in NAMED:
         policy = NAMED[name_or_path](robot)
+    elif _is_lerobot(name_or_path):
+        if file is None or file.spec is None:
+            raise UserError(f'{name_or_path} is a checkpoint of LeRobot, which does not say which '
+                            'joints its numbers are. Give a mapping file that does: --embodiment '
+                            'FILE; config/embodiments/ has examples.')
+        policy = LeRobotPolicy(Path(name_or_path), file.spec)
     elif Path(name_or_path).is_dir():
         policy = _checkpoint(Path(name_or_path))
     else:
@@ -132,7 +139,8 @@ def check_policy(name_or_path: str, robot: RobotSpec, embodiment: str = '') -> T
     if light or _server(name_or_path) is not None:  # which may come up after the robot
         return Timing.of(load_policy(name_or_path, robot, embodiment=embodiment).spec)
     if not _is_ours(name_or_path):
-        _find(name_or_path)
+        if not _is_lerobot(name_or_path):
+            _find(name_or_path)
         said = _check_elsewhere(name_or_path, 'vla_humanoid_control.policy.contract',
                                 name_or_path, robot.file, embodiment)
         return Timing(**json.loads(said.splitlines()[-1]))
@@ -161,7 +169,8 @@ def trust_of(name_or_path: str, trust: str = '') -> TrustArtifact | None:
     Raises:
         UserError: There is no such policy, or the artifact cannot be read.
     """
-    if not _is_ours(name_or_path) and _server(name_or_path) is None:
+    if not (_is_ours(name_or_path) or _is_lerobot(name_or_path)) \
+            and _server(name_or_path) is None:
         _find(name_or_path)
     if trust:
         return TrustArtifact.load(Path(trust))
@@ -196,7 +205,7 @@ def fingerprint(name_or_path: str, spec: PolicySpec | None = None) -> str:
         spec: Of any other policy: what it sees and gives, which is all that is known of it.
     """
     weights = _folder(name_or_path) / _WEIGHTS
-    if _is_ours(name_or_path) and weights.is_file():
+    if weights.is_file():
         return hashlib.sha256(weights.read_bytes()).hexdigest()
     told = repr((name_or_path.partition('://')[0], spec and sorted(spec.gives),
                  spec and replace(spec, gives=frozenset())))
@@ -220,8 +229,12 @@ def _server(address: str) -> Callable[[str, PolicySpec], Policy] | None:
     return made
 
 
+def _is_lerobot(name_or_path: str) -> bool:
+    return name_or_path not in NAMED and is_lerobot_folder(Path(name_or_path))
+
+
 def _is_ours(name_or_path: str) -> bool:
-    return name_or_path in NAMED or Path(name_or_path).is_dir()
+    return name_or_path in NAMED or (Path(name_or_path).is_dir() and not _is_lerobot(name_or_path))
 
 
 def _fit(name_or_path: str, spec: PolicySpec, robot: RobotSpec, file: EmbodimentFile | None
