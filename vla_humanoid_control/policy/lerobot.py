@@ -45,7 +45,7 @@ class LeRobotPolicy:
     def __init__(self, folder: Path, spec: PolicySpec) -> None:
         self.spec = spec
         try:
-            _declare_missing_operators()
+            declare_missing_operators()
             from lerobot.configs.policies import PreTrainedConfig
             from lerobot.policies.factory import get_policy_class, make_pre_post_processors
         except ImportError as error:
@@ -107,11 +107,10 @@ def _check(spec: PolicySpec, config: Any) -> None:
         raise UserError(f'The checkpoint does not fit its mapping file: {"; ".join(problems)}.')
 
 
-def _declare_missing_operators() -> None:
-    """Some wheels of torchvision lack their compiled part, which nothing of a policy needs.
+def declare_missing_operators() -> None:
+    """Let torchvision be imported where its compiled part does not fit torch; no policy needs it.
 
-    Its Python part refuses to be imported all the same, unless the operators that it wraps are
-    declared.
+    Its Python part refuses to be imported unless the operators that it wraps are declared.
     """
     from torch.library import Library
     try:
