@@ -68,9 +68,9 @@ train: setup
 	$(VLA) train --data $(DATA)/demo $(DATA)/dagger $(DATA)/dagger2 $(DATA)/dagger_reach $(DATA)/wave $(DATA)/val \
 	    --output $(RUNS)/policy --init-from $(RUNS)/corrected/checkpoint --learning-rate 0.0007 --time-budget 12
 	$(VLA) collect --out $(DATA)/rollouts --rollouts 1400 --policy $(RUNS)/policy/checkpoint
-	$(VLA) collect --out $(DATA)/rollouts_val --rollouts 800 --policy $(RUNS)/policy/checkpoint --split val
 	$(VLA) train --stage confidence --checkpoint $(RUNS)/policy/checkpoint --output $(RUNS)/default \
-	    --data $(DATA)/rollouts $(DATA)/rollouts_val
+	    --data $(DATA)/rollouts
+	$(VLA) trust --policy $(RUNS)/default/checkpoint --out $(RUNS)/default/trust
 
 clean:
 	rm -rf build install log out .mypy_cache .pytest_cache .ruff_cache *.egg-info

@@ -55,7 +55,7 @@ def test_motion_that_turns_round_is_counted(forward: list[float], elbow: list[fl
 
 
 def test_what_a_policy_says_becomes_signals() -> None:
-    meter = SignalMeter(('head',), ('mood', SAMPLES, TOKEN_ENTROPY))
+    meter = SignalMeter({'head': 'head'}, ('mood', SAMPLES, TOKEN_ENTROPY))
     meter.begin('walk')
     found = meter.measure(seen(), chunk(mood=1.5, secret=2.0, confidence=0.2,
                                         token_entropy=[0.5, 1.5], samples=np.ones((3, 4, 2))))
@@ -68,11 +68,11 @@ def test_what_a_policy_says_becomes_signals() -> None:
 
 
 def test_an_image_of_nothing_is_told() -> None:
-    meter = SignalMeter(('head',))
+    meter = SignalMeter({'head': 'head'})
     meter.begin('walk')
     assert meter.measure(seen(), chunk())['implausible'] == 0.0
     assert meter.measure(seen(1, np.zeros((60, 80, 3), np.uint8)), chunk())['implausible'] == 1.0
-    blind = SignalMeter(())
+    blind = SignalMeter({})
     blind.begin('walk')
     assert blind.measure(seen(0, np.zeros((60, 80, 3), np.uint8)), chunk())['implausible'] == 0.0
 
@@ -92,9 +92,9 @@ def test_a_perceptron_learns_what_no_line_can() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(3000, 2)).astype(np.float32)
     y = (np.abs(x).sum(axis=1) > 1.5).astype(np.float64)
-    network = Perceptron.fit(x[:2000], y[:2000], np.ones(2000), 0)
+    network = Perceptron.fit(x[:2000], y[:2000], np.ones(2000), 0, 64, 15)
     assert np.mean((network.log_odds(x[2000:]) > 0) == (y[2000:] > 0.5)) > 0.9
-    again = Perceptron.fit(x[:2000], y[:2000], np.ones(2000), 0)
+    again = Perceptron.fit(x[:2000], y[:2000], np.ones(2000), 0, 64, 15)
     np.testing.assert_array_equal(again.log_odds(x), network.log_odds(x))
 
 
@@ -137,12 +137,12 @@ def test_what_was_learnt_reads_back(tmp_path: Path) -> None:
 def test_a_policys_own_embedding_is_measured_where_it_was_learnt() -> None:
     rng = np.random.default_rng(3)
     known = rng.normal(size=(500, 3)).astype(np.float32)
-    meter = SignalMeter((), (EMBEDDING,), learnt=LearntSignals(embedding=Density.fit(known)))
+    meter = SignalMeter({}, (EMBEDDING,), learnt=LearntSignals(embedding=Density.fit(known)))
     meter.begin('walk')
     near = meter.measure(seen(), chunk(embedding=[0.0, 0.1, 0.0]))['embedding']
     far = meter.measure(seen(1), chunk(embedding=[9.0, 9.0, 9.0]))['embedding']
     assert near < 0 < far
-    assert 'embedding' not in SignalMeter((), ()).describe(seen(), chunk()).plain
+    assert 'embedding' not in SignalMeter({}, ()).describe(seen(), chunk()).plain
 
 
 def test_views_and_pictures_are_told_apart_where_either_alone_would_not() -> None:
@@ -181,10 +181,17 @@ def test_features_do_not_depend_on_the_batch_or_on_the_size_of_the_image() -> No
     large = np.repeat(np.repeat(small, 4, axis=0), 4, axis=1)
     alone, together = features([large])[0], features([small, large])[1]
     np.testing.assert_allclose(alone, together, rtol=1e-4, atol=1e-5)
-    assert alone.shape == (304,)
+    assert alone.shape == (880,)
 
 
 def test_the_meter_says_nothing_twice() -> None:
     """Of several cameras the worst counts, and what was not learnt is not there."""
-    found = SignalMeter(('head',)).measure(seen(), replace(chunk(), evidence={}))
+    found = SignalMeter({'head': 'head'}).measure(seen(), replace(chunk(), evidence={}))
     assert set(found) == {'implausible', 'agreement', 'reversals'}
+
+
+def test_what_was_learnt_with_other_joints_is_told() -> None:
+    vectors = [np.zeros(n, np.float32) for n in (21, 21, 4, 4, 1)]
+    outcome = Perceptron(*vectors[:2], np.zeros((21, 4), np.float32), *vectors[2:])
+    meter = SignalMeter({}, learnt=LearntSignals(outcome=outcome))
+    assert meter.problem(12, 2) == '' and meter.problem(13, 2) == 'other joints'

@@ -57,6 +57,7 @@ BROKEN_SHARES = {'corrupted': 0.25, 'picture': 0.1, 'beyond': 0.3}
 _BROKEN = 1500  # samples of a kind and part, at most
 _PATIENCE_S = 120.0  # for asking about samples of a kind and part; then there are fewer
 _FOLDS = 4
+_HIDDEN, _EPOCHS = 64, 5  # of `outcome`: there are far fewer episodes than answers
 _LEAST_SCALE = 0.05  # deviations of actions below that are noise, as a share of a joint's range
 
 
@@ -66,7 +67,7 @@ class Answers:
 
     Attributes:
         plain: Signals that need nothing learnt, [N] each.
-        views: Camera to features, float32 [N, F].
+        views: Role of a camera to features, float32 [N, F].
         sentences: float32 [N, E]. bodies: float32 [N, B]. embeddings: float32 [N, V].
     """
 
@@ -264,7 +265,7 @@ class TrustMeasurement:
             outcome = Perceptron.fit(
                 outcome_inputs(some.views, some.sentences, some.bodies),
                 (~success).astype(np.float64),
-                np.ones(len(success)), self.seed, epochs=5)
+                np.ones(len(success)), self.seed, _HIDDEN, _EPOCHS)
         if some.embeddings.shape[1]:
             embedding = Density.fit(some.embeddings[success])
         return LearntSignals(self._features, views, words, outcome, embedding)
@@ -272,8 +273,8 @@ class TrustMeasurement:
     def _answers(self, described: Sequence[Description], seen: Sequence[RobotObservation],
                  sentence: NDArray[np.float32]) -> Answers:
         views = {} if self._features is None else {
-            camera: self._features([s.images[camera] for s in seen])
-            for camera in self.policy.embodiment.looks_through}
+            role: self._features([s.images[camera] for s in seen])
+            for role, camera in self.policy.embodiment.looks_through.items()}
         return Answers(
             {n: np.array([d.plain[n] for d in described]) for n in described[0].plain}, views,
             np.tile(sentence, (len(described), 1)), np.stack([d.body for d in described]),

@@ -83,7 +83,7 @@ class Embodiment:
     Attributes:
         spec: The policy's.
         control_spec: What is left of it for the controller, in the robot's terms.
-        looks_through: The robot's cameras whose images it is shown.
+        looks_through: Role to the robot's camera whose images it is shown.
         robot: The robot.
     """
 
@@ -104,12 +104,12 @@ class Embodiment:
                                              *(s.times_s for s in spec.states))]
         self._span_ns = -1e9 * min(earliest_s, default=0.0)
         self._past: deque[RobotObservation] = deque()
-        self.looks_through = tuple(dict.fromkeys(c for c in cameras.values() if c is not None))
+        self.looks_through = {role: c for role, c in cameras.items() if c is not None}
         sizes = [f.size for f in spec.images] or [IMAGE_SIZE]
         self.control_spec = ControlSpec(
             # A policy that looks at nothing still acts on moments, which frames mark, and would
             # not act where a camera is missing.
-            self.looks_through or tuple(robot.cameras),
+            tuple(dict.fromkeys(self.looks_through.values())) or tuple(robot.cameras),
             (max(w for w, _ in sizes), max(h for _, h in sizes)), robot.joint_names,
             tuple(c.target for c in self._channels), spec.actions.horizon, spec.actions.dt_s,
             spec.rate_hz, spec.latency_s)
@@ -261,6 +261,7 @@ class FittedPolicy:
         policy: The policy itself.
         embodiment: How it fits the robot.
         spec: What it needs of the robot, and gives for it.
+        meter: Measures the signals of its answers.
     """
 
     def __init__(self, policy: Policy, embodiment: Embodiment,
@@ -269,7 +270,7 @@ class FittedPolicy:
         """Make one; the last two are of its trust artifact, see `confidence/artifact.py`."""
         self.policy, self.embodiment = policy, embodiment
         self.spec = embodiment.control_spec
-        self._meter = SignalMeter(embodiment.looks_through, policy.spec.gives, scale,
+        self.meter = SignalMeter(embodiment.looks_through, policy.spec.gives, scale,
                                   learnt or LearntSignals())
         self._unreadable = reading_problem(policy)
 
@@ -281,12 +282,12 @@ class FittedPolicy:
         """Begin a new instruction. Raises PolicyError where the policy cannot."""
         self.policy.reset(Prompt(instruction))
         self.embodiment.begin()
-        self._meter.begin(instruction)
+        self.meter.begin(instruction)
 
     def infer(self, observation: RobotObservation) -> RobotChunk:
         """Ask the policy, and measure the signals of its answer."""
         acted = self.ask(observation)
-        return replace(acted, signals=self._meter.measure(observation, acted))
+        return replace(acted, signals=self.meter.measure(observation, acted))
 
     def ask(self, observation: RobotObservation) -> RobotChunk:
         """Ask the policy, and measure nothing."""

@@ -8,6 +8,7 @@ A mapping file says which joints its numbers are: a checkpoint knows only how ma
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,9 @@ def declare_missing_operators() -> None:
     from torch.library import Library
     try:
         import torchvision  # noqa: F401 - whether it can be
-    except RuntimeError:
+    except (RuntimeError, AttributeError):
+        for name in [n for n in sys.modules if n.partition('.')[0] == 'torchvision']:
+            del sys.modules[name]  # half of it is there
         library = Library('torchvision', 'DEF')
         library.define('nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
         library.define('roi_align(Tensor input, Tensor rois, float spatial_scale, int '

@@ -104,7 +104,12 @@ def load_policy(name_or_path: str, robot: RobotSpec, embodiment: str = '', trust
                         f'again: vla trust --policy {name_or_path}')
     if artifact is None:
         return FittedPolicy(policy, fit)
-    return FittedPolicy(policy, fit, artifact.scale, artifact.learnt)
+    fitted = FittedPolicy(policy, fit, artifact.scale, artifact.learnt)
+    if problem := fitted.meter.problem(len(robot.joint_names), len(fitted.spec.channels)):
+        raise UserError(f'Trust artifact {artifact.folder} was measured with {problem} than the '
+                        f'policy has on robot {robot.name}. Measure again: vla trust --policy '
+                        f'{name_or_path} --robot {robot.name}')
+    return fitted
 
 
 def policy_names() -> dict[str, str]:

@@ -67,7 +67,7 @@ class Perceptron:
 
     @staticmethod
     def fit(x: NDArray[np.float32], y: NDArray[np.float64], weight: NDArray[np.float64],
-            seed: int, hidden: int = 64, epochs: int = 15) -> Perceptron:
+            seed: int, hidden: int, epochs: int) -> Perceptron:
         """Learn to tell y 1 from y 0.
 
         Args:

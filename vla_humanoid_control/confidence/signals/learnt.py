@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.confidence.signals.density import Arrays, Density, Perceptron
-from vla_humanoid_control.confidence.signals.views import ViewFeatures, ViewSignals
+from vla_humanoid_control.confidence.signals.views import PLAIN, ViewFeatures, ViewSignals
 from vla_humanoid_control.confidence.signals.words import WordSignals
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.outputs import write_atomically
@@ -25,7 +25,7 @@ class Description:
 
     Attributes:
         plain: Signals that need nothing learnt.
-        views: Camera to features, float32 [F].
+        views: Role of a camera to features, float32 [F].
         sentence: float32 [E]; empty where no signal of words is wanted.
         body: float32 [B], joints, distance travelled, progress and the actions themselves.
         embedding: float32 [V], the policy's own; empty where it gives none.
@@ -44,7 +44,7 @@ class LearntSignals:
 
     Attributes:
         features: What views are described by.
-        views: Camera to its signals.
+        views: Role of a camera to its signals.
         words: Signals of instructions.
         outcome: Log odds of failure from everything else, `outcome_inputs`.
         embedding: Of the policy's own embedding where it succeeded.
@@ -120,5 +120,5 @@ class LearntSignals:
 def outcome_inputs(views: Mapping[str, NDArray[np.float32]], sentences: NDArray[np.float32],
                    bodies: NDArray[np.float32]) -> NDArray[np.float32]:
     """What `LearntSignals.outcome` sees, [N, I]."""
-    return np.concatenate([*(views[camera] for camera in sorted(views)), sentences, bodies],
-                          axis=1)
+    return np.concatenate([*(views[camera][:, :PLAIN] for camera in sorted(views)), sentences,
+                           bodies], axis=1)

@@ -27,6 +27,7 @@ import numpy as np
 from vla_humanoid_control.confidence.combine import IMPLAUSIBLE
 from vla_humanoid_control.confidence.signals.answers import AnswerSignals, log_distance
 from vla_humanoid_control.confidence.signals.learnt import Description, LearntSignals
+from vla_humanoid_control.confidence.signals.views import PLAIN
 from vla_humanoid_control.confidence.signals.words import sentence_vectors
 from vla_humanoid_control.interfaces import CONFIDENCE, EMBEDDING, SAMPLES, TOKEN_ENTROPY
 from vla_humanoid_control.perception.plausibility import implausible
@@ -40,13 +41,13 @@ class SignalMeter:
     """Measures the signals of one policy, answer by answer.
 
     Attributes:
-        cameras: Those that it looks through.
+        cameras: Role to camera, of those that it looks through.
         gives: What evidence it announced, `PolicySpec.gives`.
         scale: Channel of its actions to their usual deviation; 1 where none is given.
         learnt: What signals have learnt.
     """
 
-    cameras: tuple[str, ...]
+    cameras: Mapping[str, str]
     gives: Collection[str] = ()
     scale: Mapping[str, float] = field(default_factory=dict)
     learnt: LearntSignals = field(default_factory=LearntSignals)
@@ -61,6 +62,21 @@ class SignalMeter:
         if self.learnt.needs_words:
             self._sentence = sentence_vectors([instruction])[0]
 
+    def problem(self, joints: int, channels: int) -> str:
+        """What other things signals have learnt of than the policy has; '' where they fit.
+
+        Args:
+            joints: Of the robot, J.
+            channels: Of the policy's actions on it, D.
+        """
+        if set(self.learnt.views) - set(self.cameras):
+            return 'other cameras'
+        words = 0 if self.learnt.words is None else self.learnt.words.known.shape[1]
+        body = joints + 3 + 2 + 2 * channels  # see `describe`
+        outcome = self.learnt.outcome
+        size = PLAIN * len(self.learnt.views) + words + body
+        return 'other joints' if outcome is not None and len(outcome.mean) != size else ''
+
     def measure(self, seen: RobotObservation, chunk: RobotChunk) -> dict[str, float]:
         """Signals of an answer.
 
@@ -73,12 +89,12 @@ class SignalMeter:
 
     def describe(self, seen: RobotObservation, chunk: RobotChunk) -> Description:
         """What the signals of an answer are made of; arguments as of `measure`."""
-        bad = any(implausible(seen.images[camera]) for camera in self.cameras)
+        bad = any(implausible(seen.images[camera]) for camera in self.cameras.values())
         plain = {IMPLAUSIBLE: float(bad), **self._answers.measure(chunk, seen.stamp_ns),
                  **own_signals(chunk, self.gives)}
         features = self.learnt.features
         views = {} if features is None else {
-            camera: features([seen.images[camera]])[0] for camera in self.cameras}
+            role: features([seen.images[camera]])[0] for role, camera in self.cameras.items()}
         std = np.array([self.scale.get(c, 1.0) for c in chunk.channels])
         body = np.concatenate([
             seen.joint_positions, seen.travelled, [seen.elapsed_s, chunk.progress],

@@ -26,12 +26,16 @@ from vla_humanoid_control.support.resources import resource_path
 if TYPE_CHECKING:
     from torch import Tensor
 
-_BANDS = 3
-"""Rows of the image that are averaged apart: floor, furniture and walls have their places."""
+PLAIN = 304
+"""Features that say little of where in the image something is; a density of all would know next to
+nothing."""
+_BANDS, _GRID = (3, 1), (3, 4)
+"""Parts of the image that are averaged apart: floor, furniture and walls have their places."""
+_HIDDEN, _EPOCHS = 128, 30
 
 
 class ViewFeatures:
-    """Features of images: means and deviations of two layers, [N, F].
+    """Features of images: means and deviations of two layers, and means of parts, [N, F].
 
     Args:
         arrays: Weights of the layers by name.
@@ -64,8 +68,9 @@ class ViewFeatures:
             y = functional.relu(functional.conv2d(x, w['c.weight'], w['c.bias'], padding=1))
             y = functional.conv2d(y, w['d.weight'], w['d.bias'], padding=1)
             second = x + functional.relu(_norm(y, w['d.scale'], w['d.shift']))
-            bands = functional.adaptive_avg_pool2d(second, (_BANDS, 1)).flatten(1)
-            parts = [*_moments(first), *_moments(second), bands]
+            placed = [functional.adaptive_avg_pool2d(second, shape).flatten(1)
+                      for shape in (_BANDS, _GRID)]
+            parts = [*_moments(first), *_moments(second), *placed]
             return np.asarray(torch.cat(parts, dim=1).numpy(), np.float32)
 
 
@@ -94,12 +99,13 @@ class ViewSignals:
         """
         y = np.concatenate([np.zeros(len(views)), np.ones(len(pictures))])
         weight = np.where(y > 0.5, 1.0, min(1.0, len(pictures) / len(views)))
-        return ViewSignals(Density.fit(views[succeeded]),
-                           Perceptron.fit(np.concatenate([views, pictures]), y, weight, seed))
+        return ViewSignals(
+            Density.fit(views[succeeded, :PLAIN]),
+            Perceptron.fit(np.concatenate([views, pictures]), y, weight, seed, _HIDDEN, _EPOCHS))
 
     def measure(self, features: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
         """Signals, [N] each, of features [N, F]."""
-        return {'view': np.log(self.known.distance(features) + 1e-3),
+        return {'view': np.log(self.known.distance(features[:, :PLAIN]) + 1e-3),
                 'picture': self.other.log_odds(features)}
 
     @property
