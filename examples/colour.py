@@ -30,11 +30,12 @@ from vla_humanoid_control.interfaces import (
 )
 from vla_humanoid_control.robot.spec import RobotSpec
 
-HUES = {'red': 0, 'crimson': 0, 'yellow': 26, 'green': 62, 'blue': 108}
+HUES = {'red': 0, 'crimson': 0, 'scarlet': 0, 'yellow': 26, 'golden': 26, 'green': 62,
+        'emerald': 62, 'blue': 108, 'navy': 108}
 """Of OpenCV, in [0, 180)."""
 _HUE_WIDTH, _LEAST_SATURATION, _LEAST_PIXELS = 12, 90, 12
 _HALF_HEIGHT = math.tan(math.radians(75) / 2)  # of the image, at a distance of 1
-_CAMERA_M, _NEAR_M = 1.1, 0.7  # above what it looks for; where it stops
+_CAMERA_M, _NEAR_M = 1.1, 0.55  # above what it looks for; where it stops
 _ROWS, _DT_S = 8, 0.1
 
 
@@ -57,8 +58,9 @@ class ToColour:
         words = set(prompt.text.lower().replace(',', ' ').replace('.', ' ').split())
         self._hue = next((hue for colour, hue in HUES.items() if colour in words), None)
         self._turn = 1.0 if 'left' in words else -1.0 if 'right' in words else 0.0
-        self._is_turn = 'turn' in words
-        if self._hue is None and not (self._is_turn and self._turn) and 'forward' not in words:
+        self._is_turn = bool(words & {'turn', 'rotate'})
+        forward = words & {'forward', 'forwards', 'ahead'}
+        if self._hue is None and not (self._is_turn and self._turn) and not forward:
             raise UnreadableError('it says neither a colour, nor forward, nor where to turn')
 
     def infer(self, observation: Observation) -> ActionChunk:
