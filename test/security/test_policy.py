@@ -24,6 +24,7 @@ PUBLISHERS = {
     '/safety/state': {'safety_monitor'},
     '/vla/action_gated': {'confidence_monitor'},
     '/vla_confidence': {'confidence_monitor'},
+    '/vla/signals': {'confidence_monitor'},
     '/vla/action_proposal': {'vla_controller'},
     '/vla/task_state': {'vla_controller'},
     '/camera/rgb/image_raw': ROBOT_SIDE,

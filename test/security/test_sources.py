@@ -35,6 +35,8 @@ MAY_LISTEN = frozenset({'vla_humanoid_control/graph/domain.py',
 # These call a server by its address, and wait for nobody.
 CLIENTS = frozenset({'vla_humanoid_control/policy/servers/openpi.py',
                      'vla_humanoid_control/policy/servers/gr00t.py'})
+# LeRobot's own: they read JSON and safetensors, and nothing else.
+LEROBOT = {'PreTrainedConfig.from_pretrained', 'get_policy_class(config.type).from_pretrained'}
 SAFE_YAML = {'safe_load', 'safe_load_all', 'safe_dump', 'safe_dump_all', 'dump', 'dump_all',
              'SafeLoader', 'CSafeLoader', 'SafeDumper', 'CSafeDumper', 'YAMLError', 'load',
              'compose'}  # which makes nodes of text, and no objects of nodes
@@ -94,6 +96,7 @@ class _Loads(ast.NodeVisitor):
         if name == 'yaml.load' and not self._is_safe(keywords.get('Loader')):
             self._add(node, 'yaml.load without a safe loader')
         if last == 'from_pretrained' and 'Tokenizer' not in name \
+                and name not in LEROBOT \
                 and not _is(keywords.get('use_safetensors'), True):
             self._add(node, f'{name} without use_safetensors=True')
         for keyword in ('allow_pickle', 'trust_remote_code', 'shell'):
