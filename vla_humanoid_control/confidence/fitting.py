@@ -37,7 +37,7 @@ from vla_humanoid_control.support.errors import UserError
 FIT, THRESHOLD, JUDGE = range(3)
 """Parts of the validation rollouts."""
 PART_SHARES = (0.4, 0.4, 0.2)
-VETOES = {'instruction': 4.0, 'words': 4.0, 'scope': 4.0, 'view': 4.0, 'picture': 4.0}
+VETOES = {'instruction': 4.0, 'words': 4.0, 'scope': 4.0, 'view': 4.0, 'picture': 3.0}
 """Least slopes, in logits per standard deviation, beyond the 99th percentile of successes. Without
 them a clear image outweighs an unknown instruction, and a known instruction an unknown image."""
 _RIDGE = 1e-4  # on the slopes, so that what tells nothing weighs nothing

@@ -1,8 +1,8 @@
 """Image novelty: whether an image can be a view of the world that a policy was measured in.
 
     view      how far it lies from the views of episodes that succeeded, log of a distance
-    picture   log odds that it is no view of this world at all, learnt from views and from pictures
-              of anything else (`learning/pictures.py`)
+    picture   whether it is no view of this world at all, learnt from views and from pictures of
+              anything else (`learning/pictures.py`): 0 for views, log odds for pictures
 
 The two err on different images: a smooth grey picture lies in the midst of all views, and a street
 with sky and houses looks like a place where a robot could be. Both look at features of the image
@@ -106,7 +106,8 @@ class ViewSignals:
     def measure(self, features: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
         """Signals, [N] each, of features [N, F]."""
         return {'view': np.log(self.known.distance(features[:, :PLAIN]) + 1e-3),
-                'picture': self.other.log_odds(features)}
+                # How sure it is of what is a view for sure says nothing.
+                'picture': np.logaddexp(0.0, self.other.log_odds(features))}
 
     @property
     def arrays(self) -> Arrays:
