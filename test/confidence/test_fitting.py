@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vla_humanoid_control.confidence import fitting
+from vla_humanoid_control.confidence.calibration import fit_isotonic
 from vla_humanoid_control.confidence.combine import ALPHA, Combination
 from vla_humanoid_control.confidence.fitting import (
     FIT,
@@ -124,3 +126,14 @@ def test_too_few_episodes_are_refused_with_what_to_do(part: list[int], labels: l
     with pytest.raises(UserError, match=r'4 validation rollouts are too few.*vla collect'):
         check_parts(np.array(part), np.array(labels) > 0, np.arange(4))
     check_parts(np.array([FIT, FIT, THRESHOLD, JUDGE]), np.array([0, 1, 1, 0]) > 0, np.arange(4))
+
+
+def test_what_is_worse_than_all_that_was_seen_gets_no_confidence() -> None:
+    """Regression: with few failures the lowest step was high, and an image of nothing got it."""
+    rng = np.random.default_rng(5)
+    logits = rng.normal(2, 1, 400)
+    labels = (rng.random(400) < np.where(logits < 1.5, 0.7, 0.98)).astype(np.float64)
+    steps = fitting._falling(fit_isotonic(logits, labels), float(logits.min()))
+    assert steps(np.array([logits.min()]))[0] > 0.0
+    assert steps(np.array([logits.min() - 3.0]))[0] == 0.0
+    np.testing.assert_allclose(steps(logits), fit_isotonic(logits, labels)(logits), atol=1e-6)

@@ -141,7 +141,7 @@ def damaged_files(folder: Path) -> dict[str, tuple[Sequence[str], str]]:
         'vla_controller, checkpoint corrupt': (
             ('policy', str(folder / 'garbage')), 'config.json is damaged'),
         'confidence_monitor, checkpoint empty': (
-            ('policy', str(folder / 'empty')), 'statistics.json cannot be read'),
+            ('policy', str(folder / 'empty')), 'config.json cannot be read'),
     }
 
 

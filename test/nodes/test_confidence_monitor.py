@@ -51,6 +51,7 @@ def calibrate(folder: Path, lowest: float) -> str:
     checkpoint = folder / 'checkpoint'
     checkpoint.mkdir(exist_ok=True)
     (checkpoint / 'model.safetensors').write_bytes(b'weights')
+    (checkpoint / 'config.json').write_text('{}', encoding='utf-8')
     data = {'format': 1, 'fingerprint': fingerprint(str(checkpoint)), 'scale': {},
             'combination': Combination(('head',), (0.0,), (1.0,), (3.0,), (1.0, 1.0), 2.0,
                                        lowest=(lowest,) * 100).to_dict()}

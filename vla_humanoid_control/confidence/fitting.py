@@ -21,6 +21,7 @@ from scipy.optimize import minimize
 from vla_humanoid_control.confidence import metrics
 from vla_humanoid_control.confidence.calibration import (
     Calibration,
+    Isotonic,
     cross_entropy,
     fit_isotonic,
     fit_platt_scaling,
@@ -40,6 +41,7 @@ PART_SHARES = (0.4, 0.4, 0.2)
 VETOES = {'instruction': 4.0, 'words': 4.0, 'scope': 4.0, 'view': 4.0, 'picture': 3.0}
 """Least slopes, in logits per standard deviation, beyond the 99th percentile of successes. Without
 them a clear image outweighs an unknown instruction, and a known instruction an unknown image."""
+_FALL = 3.0  # logits below the lowest that a calibration was fitted on, where it is 0
 _RIDGE = 1e-4  # on the slopes, so that what tells nothing weighs nothing
 
 Signals = Mapping[str, NDArray[np.float64]]
@@ -159,8 +161,17 @@ def choose_calibration(logits: NDArray[np.float64], labels: NDArray[np.float64],
                                   ('isotonic', fit_isotonic(logits[fit], labels[fit]))):
             scores[name].append(weight * cross_entropy(calibration(logits[judge]), labels[judge]))
     if sum(scores['isotonic']) < sum(scores['platt']):
-        return fit_isotonic(logits, labels)
+        return _falling(fit_isotonic(logits, labels), float(logits.min()))
     return fit_platt_scaling(logits, labels)
+
+
+def _falling(steps: Isotonic, lowest: float) -> Isotonic:
+    """The same, but that it falls to 0 below the lowest logit that it was fitted on.
+
+    Where failures are few, its lowest step may be high, and would be what the worst image gets.
+    """
+    return Isotonic((lowest - _FALL, lowest, *(k + 1e-9 for k in steps.logits)),
+                    (0.0, steps.probabilities[0], *steps.probabilities))
 
 
 def fit_combination(signals: tuple[str, ...], values: Signals, success: NDArray[np.float64],

@@ -182,6 +182,9 @@ def trust_of(name_or_path: str, trust: str = '') -> TrustArtifact | None:
     shipped = resource_path('trust', name_or_path) if name_or_path in NAMED else None
     if shipped is not None and shipped.is_dir():
         return TrustArtifact.load(shipped)
+    if Path(name_or_path).is_dir() and not (Path(name_or_path) / 'config.json').is_file():
+        raise UserError(f'{Path(name_or_path) / "config.json"} cannot be read: there is none. '
+                        'Give the folder of a checkpoint.')
     if (_folder(name_or_path) / _WEIGHTS).is_file():
         # Of a copy of the shipped checkpoint the same is known as of the checkpoint itself.
         own = fingerprint(name_or_path)
