@@ -7,7 +7,7 @@ nothing but the deceleration.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -85,10 +85,21 @@ def watch_gate(trace: Sequence[tuple[float, float]], gate: ConfidenceGate
         was open at the end.
     """
     acted, held_s = False, None
-    for time_s, confidence in trace:
-        proposal = Proposal(1 + round(time_s * 1e9), Action.hold(), confidence, 0.0)
-        if gate.update(proposal, time_s).is_open:
+    for time_s, is_open in replay(trace, gate):
+        if is_open:
             acted, held_s = True, None
         elif held_s is None:
             held_s = time_s
     return acted, held_s
+
+
+def replay(trace: Sequence[tuple[float, float]], gate: ConfidenceGate
+           ) -> Iterator[tuple[float, bool]]:
+    """Whether a gate is open after each value of a confidence; arguments as of `watch_gate`.
+
+    Yields:
+        Seconds since the instruction, and whether it is open then.
+    """
+    for time_s, confidence in trace:
+        proposal = Proposal(round(time_s * 1e9), Action.hold(), confidence, 0.0)
+        yield time_s, gate.update(proposal, time_s).is_open

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ from vla_humanoid_control.confidence import metrics
 from vla_humanoid_control.confidence.combine import EARLY_S
 from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig
 from vla_humanoid_control.evaluation.camera_faults import KNOWN, UNKNOWN
+from vla_humanoid_control.evaluation.held import replay
 from vla_humanoid_control.evaluation.rollout import EpisodeResult
 from vla_humanoid_control.evaluation.suite import BROKEN_CAMERA, HELD_FAMILIES
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.tasks.vocabulary import FAMILIES
-from vla_humanoid_control.types import Action, Proposal
 
 TIMES_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 
@@ -105,14 +106,9 @@ def _per_hour(results: Sequence[EpisodeResult], config: GateConfig) -> float | N
 
 
 def _closings(result: EpisodeResult, config: GateConfig) -> int:
-    gate, count, was_open = ConfidenceGate(config), 0, False
-    opened = False
-    for time_s, confidence in result.confidences:
-        proposal = Proposal(round(time_s * 1e9), Action.hold(), confidence, 0.0)
-        is_open = gate.update(proposal, time_s).is_open
-        count += was_open and not is_open
-        opened, was_open = opened or is_open, is_open
-    return count if opened else 1
+    opens = [is_open for _, is_open in replay(result.confidences, ConfidenceGate(config))]
+    closings = sum(before and not now for before, now in pairwise(opens))
+    return closings if any(opens) else 1
 
 
 def _closed_s(result: EpisodeResult, config: GateConfig) -> float | None:
@@ -121,10 +117,8 @@ def _closed_s(result: EpisodeResult, config: GateConfig) -> float | None:
     A gate that never opened has been closed from the first inference on; likewise on a failure,
     until it opens. On the way to a success a gate that opens late stops nothing.
     """
-    gate, opened = ConfidenceGate(config), False
-    for time_s, confidence in result.confidences:
-        proposal = Proposal(round(time_s * 1e9), Action.hold(), confidence, 0.0)
-        is_open = gate.update(proposal, time_s).is_open
+    opened = False
+    for time_s, is_open in replay(result.confidences, ConfidenceGate(config)):
         opened = opened or is_open
         if not is_open and (opened or not result.success):
             return time_s

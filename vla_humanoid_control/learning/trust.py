@@ -11,7 +11,6 @@ something else altogether, and about requests that are beyond the robot.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -371,8 +370,3 @@ def _shown(folder: RolloutsFolder, title: str) -> Iterable[RecordedEpisode]:
         line.show(number / len(names), number / spent, 'episodes',
                   spent / number * (len(names) - number), '')
     line.close()
-
-
-def say(text: str) -> None:
-    """To a person, beside what is printed for programs."""
-    print(text, file=sys.stderr, flush=True)
