@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scripted_robot import ScriptedRobot
 
+from vla_humanoid_control.collection.recorded_policy import RecordingPolicy
 from vla_humanoid_control.collection.rollouts import (
     Plan,
-    RecordingPolicy,
     RolloutRecorder,
     drawn,
     of_suite,

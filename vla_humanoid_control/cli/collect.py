@@ -145,7 +145,8 @@ def _demonstrations(arguments: argparse.Namespace, indices: list[int]) -> Iterat
     for index in indices:
         seed = _SPLIT_SEEDS[arguments.split] + arguments.seed + index
         reported = 0
-        for frames, shard in collector.shard(seed, min(SHARD_FRAMES, arguments.frames)):  # noqa: B007 - the last
+        size = min(SHARD_FRAMES, arguments.frames)
+        for frames, shard in collector.shard(seed, size):  # noqa: B007 - the last
             yield frames - reported
             reported = frames
         shard.save(_shard(arguments.out, index), robot, arguments.split, seed)

@@ -10,7 +10,6 @@ throughout, so that what would have been held is seen to its end.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -18,15 +17,15 @@ from typing import Literal
 import numpy as np
 
 from vla_humanoid_control.collection.postures import starting_posture
+from vla_humanoid_control.collection.recorded_policy import RecordingPolicy
 from vla_humanoid_control.confidence.artifact import Monitoring
 from vla_humanoid_control.confidence.gate import OPEN_GATE, Standing
 from vla_humanoid_control.control.robot_policy import RobotPolicy
 from vla_humanoid_control.control.task import TaskConfig
-from vla_humanoid_control.data.rollouts import RecordedEpisode, Step
+from vla_humanoid_control.data.rollouts import RecordedEpisode
 from vla_humanoid_control.evaluation.impaired_view import KINDS
 from vla_humanoid_control.evaluation.rollout import Rollout
 from vla_humanoid_control.evaluation.suite import Episode
-from vla_humanoid_control.interfaces import reading_problem
 from vla_humanoid_control.language.intake import Instruction, parse_command
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.layout import sample_layout, scene_rng
@@ -40,7 +39,6 @@ from vla_humanoid_control.tasks.vocabulary import (
     SHAPES,
     keys_of,
 )
-from vla_humanoid_control.types import RobotChunk, RobotObservation
 
 IMPAIRED_SHARE = {'train': 0.35, 'val': 0.13}
 """Of the episodes, whose view is bad. To learn from they are where a policy fails at what it could
@@ -49,50 +47,6 @@ _SPLIT_SEEDS = {'train': 0, 'val': 10_000_000}
 HOPELESS_S = 6.0
 """How long an episode without a chance of success is watched [s]."""
 _WEIGHTS = {'move': .13, 'turn': .11, 'stop': .04, 'go_to': .28, 'reach': .24, 'gesture': .20}
-
-
-class RecordingPolicy:
-    """Passes everything on to a policy, and keeps what it saw and said, and under which words.
-
-    Attributes:
-        spec: The policy's.
-    """
-
-    def __init__(self, policy: RobotPolicy) -> None:
-        self.spec = policy.spec
-        self._policy = policy
-        self._instruction = ''
-        self._seen: list[tuple[str, Step]] = []
-
-    def reset(self, instruction: str) -> None:
-        """See `RobotPolicy`."""
-        self._policy.reset(instruction)
-        self._instruction = instruction
-
-    def unreadable(self, text: str) -> str:
-        """See `interfaces.reading_problem`."""
-        return reading_problem(self._policy)(text)
-
-    def infer(self, observation: RobotObservation) -> RobotChunk:
-        """See `RobotPolicy`."""
-        began_s = time.monotonic()
-        chunk = self._policy.infer(observation)
-        self._seen.append((self._instruction, Step(observation, chunk,
-                                                   time.monotonic() - began_s)))
-        return chunk
-
-    def close(self) -> None:
-        """See `RobotPolicy`."""
-        self._policy.close()
-
-    def take(self, instruction: str | None = None) -> tuple[Step, ...]:
-        """Every answer since the last `take`; all of them are forgotten.
-
-        Args:
-            instruction: Only those inferred under these words; None takes those under any.
-        """
-        seen, self._seen = self._seen, []
-        return tuple(step for words, step in seen if instruction in (None, words))
 
 
 @dataclass(frozen=True)

@@ -196,7 +196,7 @@ class TrustMeasurement:
     def _measure_scale(self) -> dict[str, float]:
         """Of each channel the deviation of what was asked of it in episodes that succeeded."""
         rows = [np.stack([s.chunk.actions[0] for s in e.steps])
-                for folder in self.rollouts for e in _shown(folder, 'scale of actions')
+                for folder in self.rollouts for e in _shown(folder, 'scale of actions', False)
                 if e.steps and e.success]
         if not rows:
             raise UserError('No episode succeeded: there is nothing to trust, and nothing to '
@@ -238,14 +238,9 @@ class TrustMeasurement:
         return sentence_vectors([text])[0] if self._reads_words else np.zeros(0, np.float32)
 
     @property
-    def _says_itself(self) -> bool:
-        """Whether the policy itself says how likely it is to succeed, or how novel its words."""
-        gives = self.policy.policy.spec.gives
-        return CONFIDENCE in gives or 'head' in gives
-
-    @property
     def _reads_words(self) -> bool:
-        return not self._says_itself
+        """Whether the policy itself says nothing of how likely it is to succeed."""
+        return not self.policy.policy.spec.gives & {CONFIDENCE, 'head'}
 
     def _learn(self, recorded: Recorded, rows: NDArray[np.bool_],
                pictures: NDArray[np.float32]) -> LearntSignals:
@@ -321,9 +316,9 @@ class TrustMeasurement:
         parts: list[Answers] = []
         line, began, done = ProgressLine(f'asking about {kind}'), time.monotonic(), 0
         for folder in self.rollouts:
-            for episode in folder:
-                if episode.id not in wanted or time.monotonic() - began > _PATIENCE_S:
-                    continue
+            for episode in map(folder.read, [name for name in folder.ids if name in wanted]):
+                if time.monotonic() - began > _PATIENCE_S:
+                    break
                 for step in episode.steps:
                     if rng.random() >= share:
                         continue
@@ -361,11 +356,12 @@ def _is_absent(episode: RecordedEpisode) -> bool:
     return episode.tags.get('absent') == 'yes'
 
 
-def _shown(folder: RolloutsFolder, title: str) -> Iterable[RecordedEpisode]:
+def _shown(folder: RolloutsFolder, title: str, with_images: bool = True
+           ) -> Iterable[RecordedEpisode]:
     """Its episodes, with a progress line."""
     names, line, began = folder.ids, ProgressLine(title), time.monotonic()
-    for number, episode in enumerate(folder, start=1):
-        yield episode
+    for number, name in enumerate(names, start=1):
+        yield folder.read(name, with_images)
         spent = time.monotonic() - began
         line.show(number / len(names), number / spent, 'episodes',
                   spent / number * (len(names) - number), '')

@@ -15,7 +15,7 @@ from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import String
 
 from vla_humanoid_control.channels import encode_proposal, read_gated
-from vla_humanoid_control.collection.on_robot import RecordedPolicy
+from vla_humanoid_control.collection.recorded_policy import RecordedPolicy
 from vla_humanoid_control.control.controller import Controller, ControllerConfig
 from vla_humanoid_control.control.inference import InferenceWorker
 from vla_humanoid_control.control.task import TaskConfig

@@ -10,7 +10,7 @@ import pytest
 from scripted_robot import ScriptedRobot
 
 from vla_humanoid_control.cli.main import main as vla
-from vla_humanoid_control.collection.on_robot import RecordedPolicy
+from vla_humanoid_control.collection.recorded_policy import RecordedPolicy
 from vla_humanoid_control.data.rollouts import RolloutsFolder, RolloutsHeader
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.types import RobotObservation
