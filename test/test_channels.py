@@ -40,11 +40,14 @@ def message(**changes: object) -> ChannelMessage:
        confidence=st.floats(0, 1), progress=st.floats(0, 1), is_open=st.booleans(),
        reason=st.text(max_size=200), stamp=st.integers(0, 2**62),
        signals=st.dictionaries(st.sampled_from(('head', 'image', 'claim')), st.floats(),
-                               min_size=1), attempt=st.integers(0, 2**31))
+                               min_size=1),
+       attempt=st.integers(0, 2**31), trust=st.integers(0, 2**48 - 1))
 def test_round_trip_is_exact(twist: tuple[float, float, float], joints: dict[str, float],
                              confidence: float, progress: float, is_open: bool, reason: str,
-                             stamp: int, signals: dict[str, float], attempt: int) -> None:
-    sent = Proposal(stamp, Action(np.array(twist), joints), confidence, progress, signals, attempt)
+                             stamp: int, signals: dict[str, float], attempt: int,
+                             trust: int) -> None:
+    sent = Proposal(stamp, Action(np.array(twist), joints), confidence, progress, signals, attempt,
+                    trust)
     for received in (decode_proposal(encode_proposal(sent), JOINTS),
                      decode_gated(encode_gated(GatedProposal(sent, is_open, reason)),
                                   JOINTS).proposal):
@@ -53,6 +56,7 @@ def test_round_trip_is_exact(twist: tuple[float, float, float], joints: dict[str
         assert dict(received.action.joints) == joints
         assert (received.confidence, received.progress) == (confidence, progress)
         assert received.signals.keys() == signals.keys() and received.attempt == attempt
+        assert received.trust == trust
         np.testing.assert_array_equal([*received.signals.values()], [*signals.values()])
     gated = decode_gated(encode_gated(GatedProposal(sent, is_open, reason)), JOINTS)
     assert (gated.is_open, gated.reason) == (is_open, reason)
@@ -101,9 +105,10 @@ def test_confidence_that_is_no_probability_counts_as_zero(value: float) -> None:
     (message(velocity=(0.3, 0.0, 0.0, math.nan, 0.0, 0.0)), 'where 0 belongs'),
     (message(position=(0.0, 0.0, 0.0, 0.25, 0.9, 1.5)), r'not in \[0, 1\]'),
     (message(names=('base/linear_x',) * 100_000), '100000 channels'),
-    (encode_proposal(proposal(signals={f's{n}': 0.0 for n in range(99)})), '106 channels'),
+    (encode_proposal(proposal(signals={f's{n}': 0.0 for n in range(99)})), '107 channels'),
     (encode_proposal(proposal(signals={'head': 0.0}, attempt=-1)), 'attempt'),
     (encode_proposal(proposal(signals={'head': 0.0}, attempt=0.5)), 'attempt'),
+    (encode_proposal(proposal(signals={'head': 0.0}, trust=0.5)), 'policy/trust'),
     (encode_proposal(proposal(signals={'no name': 0.0})), "unknown channel 'signal/no name'"),
     (ChannelMessage(0, (), (), ()), 'base/linear_x is missing'),
     (encode_gated(GatedProposal(proposal(), True, '')), "unknown channel 'policy/gate'"),

@@ -69,7 +69,7 @@ def make_rollouts(path: Path, seed: int, frames: int = 64, fingerprint: str = 'o
             signals = {'implausible': 0.0}
             own = {'head': np.array((2.0 if dark else -2.0) + rng.normal())} if evidence else {}
             steps.append(Step(seen, RobotChunk(ROBOT.action_channels, _turn_to(u).astype(
-                np.float32), 0.1, 0.0, 0.5, signals, own), 0.01))
+                np.float32), 0.1, 0.0, 0.5, signals, evidence=own), 0.01))
         prompt = f'sing me song number {number}' if song else f'go to the {COLOURS[colour]} box'
         folder.write(RecordedEpisode(
             f'{seed}-{number:04d}', prompt, not dark and not song, not song,

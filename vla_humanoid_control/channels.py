@@ -5,8 +5,8 @@ Base channels carry `velocity`; joints and the policy's channels carry `position
 the other vector is 0. A message that is not understood to the last entry is refused as a whole.
 
     proposal   base/linear_x base/linear_y base/angular_z  <joint>...  policy/confidence
-               policy/progress, and where the policy's answer was measured policy/attempt and
-               signal/<name>..., NaN where unknown
+               policy/progress, and where the policy's answer was measured policy/attempt,
+               policy/trust (by which artifact) and signal/<name>..., NaN where unknown
     gated      the same, and policy/gate (1 open, 0 closed), with the reason in `note`
     fault      policy/fault alone, with the reason in `note`: tells the next stage that there is
                no usable action, so that it stops now and need not wait for its watchdog
@@ -28,6 +28,8 @@ PROGRESS = 'policy/progress'
 GATE = 'policy/gate'
 FAULT = 'policy/fault'
 ATTEMPT = 'policy/attempt'
+TRUST = 'policy/trust'
+_WHOLE = (ATTEMPT, TRUST)
 SIGNAL = 'signal/'
 """Before the name of a signal."""
 _SIGNAL_NAME = re.compile(f'{SIGNAL}[a-z][a-z0-9_]{{0,39}}')
@@ -134,7 +136,7 @@ def _encode(proposal: Proposal, extra: Mapping[str, float], note: str) -> Channe
     for name, value in (*base.items(), *scalars.items()):
         _finite(name, value)
     if proposal.signals:
-        scalars |= {ATTEMPT: float(proposal.attempt),
+        scalars |= {ATTEMPT: float(proposal.attempt), TRUST: float(proposal.trust),
                     **{SIGNAL + name: float(v) for name, v in proposal.signals.items()}}
     return ChannelMessage(
         stamp_ns=proposal.stamp_ns,
@@ -151,7 +153,7 @@ def _decode(message: ChannelMessage, joint_names: Collection[str],
     if FAULT in names:
         raise ChannelError(message.note[:MAX_NOTE_LENGTH] or 'the sender reports a fault')
     # Counted before anything is looked at, so that a huge message costs nothing.
-    most = len(BASE_CHANNELS) + len(joint_names) + len(required) + 1 + MOST_SIGNALS
+    most = len(BASE_CHANNELS) + len(joint_names) + len(required) + len(_WHOLE) + MOST_SIGNALS
     if len(names) > most:
         raise ChannelError(f'{len(names)} channels, at most {most} are known')
     if not len(names) == len(message.position) == len(message.velocity):
@@ -163,7 +165,7 @@ def _decode(message: ChannelMessage, joint_names: Collection[str],
             raise ChannelError(f'channel {name!r:.60} twice')
         if name in BASE_CHANNELS:
             value, unused = velocity, position
-        elif name in joint_names or name in required or name == ATTEMPT \
+        elif name in joint_names or name in required or name in _WHOLE \
                 or _SIGNAL_NAME.fullmatch(name):
             value, unused = position, velocity
         else:
@@ -178,14 +180,15 @@ def _decode(message: ChannelMessage, joint_names: Collection[str],
     progress = values[PROGRESS]
     if not 0.0 <= progress <= 1.0:
         raise ChannelError(f'{PROGRESS} is {progress}, not in [0, 1]')
-    attempt = values.get(ATTEMPT, 0.0)
-    if attempt < 0 or attempt != int(attempt):
-        raise ChannelError(f'{ATTEMPT} is {attempt}, no whole number')
+    for name in _WHOLE:
+        value = values.setdefault(name, 0.0)
+        if value < 0 or value != int(value):
+            raise ChannelError(f'{name} is {value}, no whole number')
     action = Action(twist=np.array([values[c] for c in BASE_CHANNELS]),
                     joints={n: values[n] for n in names if n in joint_names})
     signals = {n.removeprefix(SIGNAL): v for n, v in values.items() if n.startswith(SIGNAL)}
     return Proposal(message.stamp_ns, action, values[CONFIDENCE], progress, signals,
-                    int(attempt)), values
+                    int(values[ATTEMPT]), int(values[TRUST])), values
 
 
 def _finite(name: str, value: float) -> float:

@@ -126,6 +126,7 @@ class RobotChunk:
         progress: How far the task has come, in [0, 1]; near 1 means that it is done.
         signals: Name to a number that tells how it will end, larger where it is worse, NaN where
             unknown (`confidence/signals/meter.py`).
+        trust: Which trust artifact they were measured with, `TrustArtifact.identity`; 0 for none.
         evidence: What the policy says of it in its own terms; see `interfaces.ActionChunk`.
     """
 
@@ -135,6 +136,7 @@ class RobotChunk:
     confidence: float
     progress: float
     signals: Mapping[str, float] = field(default_factory=dict)
+    trust: int = 0
     evidence: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
@@ -166,7 +168,7 @@ class Proposal:
         confidence: Probability in [0, 1] that it leads to success: before the confidence monitor
             by the policy's own account, behind it as measured.
         progress: Task progress in [0, 1].
-        signals: Of the policy's answer that it was taken from; see `RobotChunk`.
+        signals, trust: Of the policy's answer that it was taken from; see `RobotChunk`.
         attempt: Which attempt at an instruction it belongs to; another number, another attempt.
     """
 
@@ -176,6 +178,18 @@ class Proposal:
     progress: float
     signals: Mapping[str, float] = field(default_factory=dict)
     attempt: int = 0
+    trust: int = 0
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether a policy has said something; else the controller holds."""
+        return bool(self.signals) or self.confidence > 0.0
+
+
+def proposal_of(chunk: RobotChunk, stamp_ns: int, attempt: int = 0) -> Proposal:
+    """What is proposed on an answer, before its actions are played back: to hold."""
+    return Proposal(stamp_ns, Action.hold(), chunk.confidence, chunk.progress, chunk.signals,
+                    attempt, chunk.trust)
 
 
 @dataclass(frozen=True)

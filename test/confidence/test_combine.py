@@ -14,6 +14,7 @@ from vla_humanoid_control.confidence.combine import (
     SMOOTHING_S,
     Combination,
     Confidence,
+    SignalsError,
     smooth,
 )
 from vla_humanoid_control.confidence.signals.answers import disagreement
@@ -61,8 +62,8 @@ def test_unknown_agreement_counts_as_usual_and_what_else_is_unknown_leaves_no_co
     every = combination(*SIGNALS)
     assert np.ptp(logits(every, GOOD | {'agreement': math.nan}, GOOD | {'agreement': 0.0})) == 0
     for name in SIGNALS[:3]:
-        for signals in (GOOD | {name: math.nan}, {n: v for n, v in GOOD.items() if n != name}):
-            assert math.isnan(Confidence(every).judge(proposal(0.0, signals)).confidence)
+        unknown = proposal(0.0, GOOD | {name: math.nan})
+        assert math.isnan(Confidence(every).judge(unknown).confidence)
 
 
 def test_the_confidence_follows_a_fall_within_a_second_and_forgets_at_a_new_attempt() -> None:
@@ -77,9 +78,28 @@ def test_the_confidence_follows_a_fall_within_a_second_and_forgets_at_a_new_atte
     assert judge.judge(proposal(1.1, GOOD, attempt=1)).confidence == high
 
 
-def test_without_signals_or_measurement_the_policy_speaks_for_itself() -> None:
-    assert Confidence(combination('head')).judge(proposal(0.0, {})).confidence == 0.7
+def test_a_policy_that_was_never_measured_speaks_for_itself() -> None:
     assert Confidence().judge(proposal(0.0, GOOD)).confidence == 0.7
+    assert Confidence().judge(proposal(0.0, {})).confidence == 0.7
+
+
+@pytest.mark.parametrize(('signals', 'trust', 'why'), [
+    ({}, 7, 'head, image, instruction, agreement are missing'),
+    ({n: v for n, v in GOOD.items() if n != 'image'}, 7, 'signals image are missing'),
+    (GOOD, 8, 'are of trust artifact 000000000008, the monitor goes by trust artifact 0000000000'),
+    (GOOD, 0, 'are of no trust artifact')])
+def test_what_another_artifact_measured_is_not_judged(signals: dict[str, float], trust: int,
+                                                      why: str) -> None:
+    judge = Confidence(combination(*SIGNALS), 7)
+    with pytest.raises(SignalsError, match=why):
+        judge.judge(proposal(0.0, signals, trust=trust))
+    assert judge.judge(proposal(0.0, GOOD, trust=7)).confidence > 0.0
+    assert judge.judge(proposal(0.0, {}, confidence=0.0)).confidence == 0.0  # it holds
+
+
+def test_a_monitor_without_an_artifact_judges_nothing_that_has_one() -> None:
+    with pytest.raises(SignalsError, match='goes by no trust artifact'):
+        Confidence().judge(proposal(0.0, GOOD, trust=7))
 
 
 @pytest.mark.parametrize('chosen', [None, combination('head')])

@@ -147,6 +147,7 @@ def test_what_was_never_calibrated_passes_only_where_a_person_lets_it() -> None:
     assert not closed.is_open and 'not calibrated' in closed.reason
     assert is_hold(closed.proposal.action)
     gate = ConfidenceGate(CONFIG, Standing.ALLOWED)
-    assert gate.update(proposal(0.0), 0.0).is_open
+    assert not gate.update(proposal(0.0), 0.0).is_open  # the controller holds, unasked
+    assert gate.update(replace(proposal(0.0), signals={'agreement': 0.0}), 0.0).is_open
     broken = replace(sure, action=Action(np.full(3, np.nan), {}))
     assert not gate.update(broken, 10.0).is_open  # what makes no sense still does not pass

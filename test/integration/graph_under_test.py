@@ -144,7 +144,8 @@ class GraphUnderTest:
                  parameters: Mapping[str, Mapping[str, Any]] | None = None,
                  without: tuple[str, ...] = (), simulated: bool = False,
                  tells_clock: bool = False, robot: str = 'humanoid',
-                 namespace: str = '') -> None:
+                 namespace: str = '', **chosen: Any) -> None:
+        """Make one; `chosen` is what else a person may choose, of `Deployment`."""
         self.domain_id, self.namespace = domain_id, namespace
         self._context = rclpy.Context()
         self.twists: list[tuple[float, np.ndarray]] = []
@@ -157,8 +158,9 @@ class GraphUnderTest:
         self._stalls: list[tuple[float, float]] = []
         self.reported_s: dict[str, float] = {}
         self.log: list[str] = []
-        entries = nodes_of(Deployment(robot=robot, policy='scripted', simulated=simulated,
-                                      parameters=parameters or {}, namespace=namespace))
+        entries = nodes_of(Deployment(**{
+            'robot': robot, 'policy': 'scripted', 'simulated': simulated,
+            'parameters': parameters or {}, 'namespace': namespace, **chosen}))
         if controller:
             entries = tuple(replace(e, module=controller) if e.name == 'vla_controller' else e
                             for e in entries)

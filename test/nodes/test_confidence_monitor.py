@@ -19,6 +19,7 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 
 from vla_humanoid_control.channels import encode_proposal
+from vla_humanoid_control.confidence.artifact import TrustArtifact
 from vla_humanoid_control.confidence.combine import Combination
 from vla_humanoid_control.nodes.confidence_monitor import ConfidenceMonitor
 from vla_humanoid_control.policy.registry import fingerprint
@@ -130,12 +131,13 @@ def test_the_confidence_is_made_of_the_signals_which_are_published(domain_id: in
     with monitor(domain_id, calibrate(tmp_path, 0.5), ['gate.min_dwell_s:=0.0']) as node:
         begin(node)
         published: list[JointState] = []
+        trust = TrustArtifact.load(tmp_path / 'trust').identity
         node._signals.publish = published.append  # type: ignore[method-assign]
         action = Action(np.array([0.2, 0.0, 0.0]), {})
         for stamp, head in ((1, -3.0), (2_000_000_000, 9.0)):
             signals = {'head': head, 'agreement': math.nan}
             node._on_proposal(channels_to_msg(encode_proposal(
-                Proposal(stamp, action, 0.0, 0.0, signals, attempt=7))))
+                Proposal(stamp, action, 0.0, 0.0, signals, 7, trust))))
             assert node._gate.is_open == (head < 0)
             assert list(published[-1].name) == list(signals)
             np.testing.assert_array_equal(published[-1].position, list(signals.values()))

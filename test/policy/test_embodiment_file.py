@@ -100,13 +100,22 @@ def test_a_policy_that_says_itself_what_it_needs_is_told_names_alone(tmp_path: P
     assert 'left_elbow' not in quiet.spec.channels and 'right_elbow' in quiet.spec.channels
 
 
-def test_a_policy_server_needs_a_file_and_not_to_be_there(tmp_path: Path) -> None:
+def test_a_policy_server_needs_a_file_and_has_to_be_there(tmp_path: Path) -> None:
     pytest.importorskip('websockets')
-    check_policy('openpi://127.0.0.1:1', ROBOT, write(tmp_path, WHOLE))
+    from openpi_stand_in import StandIn
+    server = StandIn(lambda request: None)
+    server.start()
+    address, whole = f'openpi://127.0.0.1:{server.port}', write(tmp_path, WHOLE)
+    check_policy(address, ROBOT, whole)
     with pytest.raises(UserError, match='--embodiment'):
-        check_policy('openpi://127.0.0.1:1', ROBOT)
+        check_policy(address, ROBOT)
     with pytest.raises(UserError, match='begins with openpi://'):
         check_policy('ftp://127.0.0.1:1', ROBOT)
     with pytest.raises(UserError, match=r'does not fit robot humanoid.*left_tail'):
-        check_policy('openpi://127.0.0.1:1', ROBOT, write(
+        check_policy(address, ROBOT, write(
             tmp_path, WHOLE.replace('left_gripper', 'left_tail')))
+    server.stop()
+    whole = write(tmp_path, WHOLE)
+    for file in (whole, ''):
+        with pytest.raises(UserError, match=f'{address} cannot be reached.*Start it first'):
+            check_policy(address, ROBOT, file)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip('websockets')
 pytest.importorskip('msgpack')
 
-from websockets.sync.server import Server, ServerConnection, serve
+from openpi_stand_in import StandIn
 
 from vla_humanoid_control.interfaces import (
     ActionGroup,
@@ -27,7 +27,7 @@ from vla_humanoid_control.interfaces import (
     Prompt,
     StateFeature,
 )
-from vla_humanoid_control.policy.servers.arrays import pack, unpack
+from vla_humanoid_control.policy.servers.arrays import pack
 from vla_humanoid_control.policy.servers.openpi import OpenpiPolicy
 from vla_humanoid_control.support.errors import UserError
 
@@ -43,48 +43,11 @@ SEEN = Observation(
     {'observation/state': np.array([[0.1, 0.2]])})
 GOOD = {'actions': np.arange(8, dtype=np.float32).reshape(4, 2),
         'server_timing': {'infer_ms': 1.5}}
-Answer = Callable[[Any], Any]
-
-
-class StandIn:
-    """A server as openpi's is: greets, answers each message, and says an error as text.
-
-    `answer` makes of a request what is sent: bytes or text as they are, anything else packed.
-    """
-
-    def __init__(self) -> None:
-        self.answer: Answer = lambda request: GOOD
-        self.greeting: Any = {'model': 'stand-in'}
-        self.asked: list[dict[str, Any]] = []
-        self.port = 0
-        self._server: Server | None = None
-        self._open: list[ServerConnection] = []
-
-    def start(self) -> None:
-        self._server = serve(self._talk, '127.0.0.1', self.port, compression=None, max_size=None)
-        self.port = self._server.socket.getsockname()[1]
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def stop(self) -> None:
-        if self._server is not None:
-            self._server.shutdown()
-            for connection in self._open:
-                connection.socket.close()
-            self._server, self._open = None, []
-
-    def _talk(self, connection: ServerConnection) -> None:
-        self._open.append(connection)
-        connection.send(pack(self.greeting))
-        for message in connection:
-            request = unpack(message)  # type: ignore[arg-type]
-            self.asked.append(request)
-            answer = self.answer(request)
-            connection.send(answer if isinstance(answer, (bytes, str)) else pack(answer))
 
 
 @pytest.fixture
 def server() -> Iterator[StandIn]:
-    server = StandIn()
+    server = StandIn(lambda request: GOOD)
     server.start()
     yield server
     server.stop()

@@ -31,7 +31,7 @@ from vla_humanoid_control.interfaces import (
     StateFeature,
     UnreadableError,
 )
-from vla_humanoid_control.policy.registry import load_policy
+from vla_humanoid_control.policy.registry import fingerprint, load_policy
 from vla_humanoid_control.policy.servers.arrays import pack, unpack
 from vla_humanoid_control.policy.servers.openpi import OpenpiPolicy
 from vla_humanoid_control.policy.servers.serving import PolicyServer, largest_request
@@ -41,6 +41,7 @@ from vla_humanoid_control.policy.servers.spec_message import (
     spec_to_message,
 )
 from vla_humanoid_control.robot.reader import load_robot
+from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.types import RobotObservation
 
 SPEC = PolicySpec(
@@ -91,18 +92,18 @@ class Echo:
 class Running:
     """A server in a thread of its own."""
 
-    def __init__(self, policy: Any, most: int) -> None:
+    def __init__(self, policy: Any, most: int, fingerprint: str) -> None:
         self.sizes: list[int] = []
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._ended = asyncio.Event()
         self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(
-            self._serve(policy, most)), daemon=True)
+            self._serve(policy, most, fingerprint)), daemon=True)
         self._thread.start()
         assert self._ready.wait(20.0)
 
-    async def _serve(self, policy: Any, most: int) -> None:
-        async with PolicyServer(policy, '127.0.0.1', 0, most,
+    async def _serve(self, policy: Any, most: int, fingerprint: str) -> None:
+        async with PolicyServer(policy, '127.0.0.1', 0, most, fingerprint,
                                 lambda size, _: self.sizes.append(size)) as server:
             self.address = f'openpi://127.0.0.1:{server.port}'
             self._ready.set()
@@ -115,11 +116,11 @@ class Running:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[Any, int], Running]]:
+def serve() -> Iterator[Callable[..., Running]]:
     running: list[Running] = []
 
-    def start(policy: Any, most: int = 4) -> Running:
-        running.append(Running(policy, most))
+    def start(policy: Any, most: int = 4, fingerprint: str = '') -> Running:
+        running.append(Running(policy, most, fingerprint))
         return running[-1]
     yield start
     for server in running:
@@ -249,8 +250,8 @@ def test_the_default_policy_answers_the_same_through_a_server(serve: Callable[..
     pytest.importorskip('torch')
     robot = load_robot('humanoid')
     served, here = load_policy('default', robot), load_policy('default', robot)
-    server = serve(served.policy)
-    there = load_policy(server.address, robot)
+    server = serve(served.policy, fingerprint=fingerprint('default'))
+    there = load_policy(server.address, robot, trust='default')
     other = load_policy(server.address, robot)
     rng = np.random.default_rng(0)
     for policy, words in ((here, 'go to the red box'), (there, 'go to the red box'),
@@ -266,11 +267,19 @@ def test_the_default_policy_answers_the_same_through_a_server(serve: Callable[..
             same = here.infer(seen)
             np.testing.assert_allclose(mine.actions, same.actions, atol=1e-4)
             assert mine.progress == pytest.approx(same.progress, abs=1e-4)
-            # Only here it is known how far the channels usually deviate.
-            mine.signals.pop('agreement'), same.signals.pop('agreement')  # type: ignore[attr-defined]
+            assert mine.trust == same.trust != 0
             assert mine.signals == pytest.approx(same.signals, abs=1e-3, nan_ok=True)
     there.close()
     other.close()
+
+
+def test_a_trust_artifact_is_refused_where_another_policy_is_served(serve: Callable[..., Running]
+                                                                    ) -> None:
+    robot = load_robot('humanoid')
+    for told in ('', 'f' * 64):
+        server = serve(Echo(), fingerprint=told)
+        with pytest.raises(UserError, match='measured on another policy'):
+            load_policy(server.address, robot, trust='default')
 
 
 def test_bad_arguments_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
         UserError: There is no such policy, or it cannot listen there.
     """
     from vla_humanoid_control.policy.lerobot import is_lerobot_folder
-    from vla_humanoid_control.policy.registry import load_policy
+    from vla_humanoid_control.policy.registry import fingerprint, load_policy
     from vla_humanoid_control.robot.reader import load_robot
     if not 0 <= arguments.port < 65536 or not 1 <= arguments.robots <= 64:
         raise UserError('--port must be 0 to 65535, and --robots 1 to 64.')
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     robot = load_robot(arguments.robot)
     policy = load_policy(arguments.policy, robot, embodiment=arguments.embodiment).policy
     try:
-        asyncio.run(_serve(policy, arguments))
+        asyncio.run(_serve(policy, fingerprint(arguments.policy, policy), arguments))
     except OSError as error:
         raise UserError(f'It cannot listen on {arguments.host}:{arguments.port} '
                         f'({error.strerror or error}). Choose another --port or --host.'
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _serve(policy: Any, arguments: argparse.Namespace) -> None:
+async def _serve(policy: Any, fingerprint: str, arguments: argparse.Namespace) -> None:
     try:
         from vla_humanoid_control.policy.servers.serving import PolicyServer
     except ModuleNotFoundError as error:
@@ -71,7 +71,8 @@ async def _serve(policy: Any, arguments: argparse.Namespace) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    async with PolicyServer(policy, arguments.host, arguments.port, arguments.robots) as server:
+    async with PolicyServer(policy, arguments.host, arguments.port, arguments.robots,
+                            fingerprint) as server:
         print(f'{arguments.policy} at openpi://{arguments.host}:{server.port}', flush=True)
         if arguments.host not in ('127.0.0.1', 'localhost', '::1'):
             print('Anybody who reaches it there can use it.', file=sys.stderr, flush=True)

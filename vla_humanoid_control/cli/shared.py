@@ -16,8 +16,9 @@ def add_policy(parser: argparse.ArgumentParser, default: str = 'default') -> Non
                              'policy server (default: the one that comes with the package)')
     add_embodiment(parser)
     parser.add_argument('--trust', default='', metavar='DIR',
-                        help="the policy's trust artifact, as vla trust writes it (default: that "
-                             'which belongs to it)')
+                        help="the policy's trust artifact, as vla trust writes it, or the name of "
+                             'one that comes with the package (default: that which belongs to '
+                             'it)')
     parser.add_argument('--allow-uncalibrated', action='store_true',
                         help='let a policy act that has no trust artifact')
     parser.add_argument('--checkpoint', action=_FormerName, dest='policy', default=default,

@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     robot = load_robot(arguments.robot)
     policy = load_policy(arguments.policy, robot, arguments.embodiment)
     try:
-        own = fingerprint(arguments.policy, policy.policy.spec)
+        own = fingerprint(arguments.policy, policy.policy)
         folders = [RolloutsFolder.open(path) for path in arguments.rollouts]
         for folder in folders:
             if folder.header.fingerprint != own:

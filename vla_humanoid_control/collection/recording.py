@@ -44,7 +44,7 @@ def record(recording: Recording, plans: Sequence[Plan], workers: int) -> Rollout
     robot = load_robot(recording.robot)
     policy = load_policy(recording.policy, robot, recording.embodiment)
     try:
-        own = fingerprint(recording.policy, policy.policy.spec)
+        own = fingerprint(recording.policy, policy.policy)
         folder = RolloutsFolder.create(recording.folder, RolloutsHeader.of(
             recording.policy, own, robot.name, policy.spec, recording.latency_s))
     finally:

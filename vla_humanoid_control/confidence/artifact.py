@@ -9,6 +9,7 @@ It lies beside a policy, not inside: any policy can have one.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
@@ -89,9 +90,19 @@ class TrustArtifact:
         packed = io.BytesIO()
         np.savez_compressed(packed, **arrays)
         write_atomically(self.folder / 'held_out.npz', packed.getvalue())
-        data = {'format': FORMAT, 'fingerprint': self.fingerprint, 'scale': dict(self.scale),
-                'combination': self.combination.to_dict()}
+        data = {'format': FORMAT, **self._content}
         write_atomically(self.folder / 'trust.json', json.dumps(data, indent=1).encode())
+
+    @cached_property
+    def identity(self) -> int:
+        """What tells it from any other, 48 bits: a double holds it exactly."""
+        told = json.dumps(self._content, sort_keys=True).encode()
+        return int.from_bytes(hashlib.sha256(told).digest()[:6], 'big')
+
+    @property
+    def _content(self) -> dict[str, Any]:
+        return {'fingerprint': self.fingerprint, 'scale': dict(self.scale),
+                'combination': self.combination.to_dict()}
 
     @cached_property
     def learnt(self) -> LearntSignals:
@@ -138,12 +149,14 @@ class Monitoring:
         gate: When its gate opens and closes.
         standing: Whether there is a confidence to go by.
         combination: How signals make one; None where it was never measured.
+        trust: `TrustArtifact.identity` of the artifact; 0 for none.
         alone: For an evaluation: each signal by itself.
     """
 
     gate: GateConfig = field(default_factory=GateConfig)
     standing: Standing = Standing.CALIBRATED
     combination: Combination | None = None
+    trust: int = 0
     alone: Mapping[str, Combination] = field(default_factory=dict)
 
     @staticmethod
@@ -170,7 +183,7 @@ class Monitoring:
         gate = GateConfig(open_threshold=value,
                           close_threshold=max(LOWEST_THRESHOLD, value * (1 - HYSTERESIS)))
         names = combination.signals if with_each else ()
-        return Monitoring(gate, Standing.CALIBRATED, combination,
+        return Monitoring(gate, Standing.CALIBRATED, combination, artifact.identity,
                           {name: artifact.choose((name,)) for name in names})
 
 

@@ -111,30 +111,45 @@ class Combination:
                             'measure it again: vla trust') from error
 
 
+class SignalsError(ValueError):
+    """A proposal that cannot be judged by this artifact. `str(error)` is the reason."""
+
+
 class Confidence:
     """The confidence of one policy, proposal by proposal: what the confidence monitor asks.
 
     Args:
         combination: How it is made; None where it was never measured.
+        trust: `TrustArtifact.identity` of the artifact that it is from; 0 for none.
     """
 
-    def __init__(self, combination: Combination | None = None) -> None:
-        self.combination = combination
+    def __init__(self, combination: Combination | None = None, trust: int = 0) -> None:
+        self.combination, self._trust = combination, trust
         self._attempt: int | None = None
         self._smooth, self._stamp_ns, self._value = math.nan, -1, 0.0
 
     def judge(self, proposal: Proposal) -> Proposal:
         """A proposal with the confidence that its signals give it.
 
-        One that carries no signals, or whose policy was never measured, keeps the confidence that
-        the policy itself claims. An image that can be a view of nothing leaves none in any case:
-        a blind policy may well succeed in walking a metre, and says so, but must not try.
+        That of a policy that was never measured keeps the confidence that it claims. An image that
+        can be a view of nothing leaves none in any case: a blind policy may well succeed in
+        walking a metre, and says so, but must not try.
+
+        Raises:
+            SignalsError: It lacks signals, or they are of another artifact: a threshold of this
+                one would mean nothing.
         """
-        signals = proposal.signals
-        if signals and self.combination is not None:
+        signals, value = proposal.signals, proposal.confidence
+        if signals and proposal.trust != self._trust:
+            raise SignalsError(
+                f'its signals are of {_artifact(proposal.trust)}, the monitor goes by '
+                f'{_artifact(self._trust)}: give vla_controller and confidence_monitor the same '
+                'policy and trust')
+        if self.combination is not None and proposal.is_answer:
+            if missing := [n for n in self.combination.signals if n not in signals]:
+                raise SignalsError(f'signals {", ".join(missing)} are missing: give '
+                                   'vla_controller the policy and trust of the monitor')
             value = self._follow(proposal, self.combination)
-        else:
-            value = proposal.confidence
         if signals.get(IMPLAUSIBLE, 0.0) > 0.0:
             value = 0.0
         return proposal if value == proposal.confidence else replace(proposal, confidence=value)
@@ -174,6 +189,10 @@ def columns(signals: Sequence[str], values: Mapping[str, Floats], mean: Floats, 
             z[np.isnan(z[:, place]), place] = 0.0
     z = np.clip(z, -8.0, 12.0)
     return np.concatenate([z, np.maximum(0.0, z - hinge)], axis=1)
+
+
+def _artifact(identity: int) -> str:
+    return f'trust artifact {identity:012x}' if identity else 'no trust artifact'
 
 
 def _smoothed(before: float, new: float, passed_s: float) -> float:

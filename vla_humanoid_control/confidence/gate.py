@@ -168,7 +168,7 @@ class ConfidenceGate:
         threshold = self.config.close_threshold if self._is_open else self.config.open_threshold
         wanted = proposal.confidence >= threshold
         if self._standing is not Standing.CALIBRATED:
-            wanted = self._standing is Standing.ALLOWED
+            wanted = self._standing is Standing.ALLOWED and proposal.is_answer
         if wanted != self._is_open and now_s - self._changed_s >= self.config.min_dwell_s:
             self._move(wanted, now_s)
         if self._is_open:
@@ -177,6 +177,8 @@ class ConfidenceGate:
             return _held(proposal, UNCALIBRATED)
         if wanted:
             return _held(proposal, 'confidence is back, waiting for the dwell time')
+        if not proposal.is_answer:
+            return _held(proposal, 'there is no answer of the policy')
         return _held(proposal, f'confidence {proposal.confidence:.2f} below '
                                f'{self.config.open_threshold:.2f}')
 

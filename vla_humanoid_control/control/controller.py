@@ -39,6 +39,7 @@ from vla_humanoid_control.types import (
     OdometryReading,
     Proposal,
     SafetyState,
+    proposal_of,
 )
 
 NEWS_S = 0.3
@@ -311,9 +312,7 @@ class Controller:
             return
         self.fault = ''
         self._acted_ns = stamp_ns
-        self.answered = Proposal(stamp_ns, Action.hold(), outcome.chunk.confidence,
-                                 outcome.chunk.progress, outcome.chunk.signals,
-                                 outcome.request.generation)
+        self.answered = proposal_of(outcome.chunk, stamp_ns, outcome.request.generation)
         self.task.on_inference(outcome.chunk.progress, outcome.chunk.actions[0], now_s)
 
     def _refuse_answer(self, why: str, now_s: float) -> None:

@@ -206,7 +206,7 @@ class RolloutsFolder:
                     header.channels, arrays['actions'][i], header.dt_s,
                     float(arrays['confidence'][i]), float(arrays['progress'][i]),
                     {n: float(v) for n, v in _kind(arrays, 'signals', i).items()},
-                    _kind(arrays, 'evidence', i))
+                    evidence=_kind(arrays, 'evidence', i))
                 steps.append(Step(seen, chunk, float(arrays['took_s'][i])))
             return RecordedEpisode(**about, steps=tuple(steps))
         except (OSError, ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile,

@@ -23,7 +23,7 @@ from vla_humanoid_control.perception.resizing import resize_image
 from vla_humanoid_control.policy.embodiment import FittedPolicy
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.types import Action, Proposal, RobotObservation
+from vla_humanoid_control.types import RobotObservation, proposal_of
 
 PACKAGES = {'skimage': ('scikit-image', 'data'), 'sklearn': ('scikit-learn', 'datasets/images'),
             'matplotlib': ('matplotlib', 'mpl-data/sample_data')}
@@ -120,16 +120,14 @@ def _shown(policy: FittedPolicy, robot: RobotSpec, asked: Monitoring, name: str,
            picture: NDArray[np.uint8], words: str) -> PictureVerdict:
     rng = np.random.default_rng(0)
     home = np.array([robot.joint(n).home for n in policy.spec.joint_names])
-    judge, trace = Confidence(asked.combination), []
+    judge, trace = Confidence(asked.combination, asked.trust), []
     policy.reset(words)
     for turn in range(round(_WATCHED_S * policy.spec.rate_hz) + 1):
         now_s = turn / policy.spec.rate_hz
         seen = RobotObservation(round((1 + now_s) * 1e9), dict.fromkeys(
             policy.spec.cameras, noisy(picture, rng)), home, now_s)
         chunk = policy.infer(seen)
-        trace.append((now_s, judge.judge(Proposal(
-            seen.stamp_ns, Action.hold(), chunk.confidence, chunk.progress, chunk.signals)
-            ).confidence))
+        trace.append((now_s, judge.judge(proposal_of(chunk, seen.stamp_ns)).confidence))
     _, held_s = watch_gate(trace, ConfidenceGate(asked.gate, asked.standing))
     return PictureVerdict(name, words, held_s,
                           max(c for time_s, c in trace if time_s >= HELD_WITHIN_S))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float32
@@ -17,7 +18,7 @@ from vla_humanoid_control.channels import (
     encode_gated,
 )
 from vla_humanoid_control.confidence.artifact import ALL, Monitoring
-from vla_humanoid_control.confidence.combine import ALPHA, Confidence
+from vla_humanoid_control.confidence.combine import ALPHA, Confidence, SignalsError
 from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig, Standing
 from vla_humanoid_control.policy.registry import DEFAULT_POLICY, monitoring
 from vla_humanoid_control.robot.reader import load_robot
@@ -36,7 +37,8 @@ class MonitorParameters:
         robot: Name of a robot file in config/robots/, or its path.
         policy: As in `vla_controller`. The gate takes the threshold of its trust artifact;
             parameters below `gate.` go before it.
-        trust: Folder of the policy's trust artifact; empty for that which belongs to it.
+        trust: Folder of the policy's trust artifact, or the name of one in resource/trust/; empty
+            for that which belongs to it.
         confidence_signals: What the confidence is made of, some of the artifact's signals or all;
             each choice has a threshold of its own.
         alpha: Share of successful episodes that the gate may stop; its thresholds follow from it
@@ -98,9 +100,10 @@ class ConfidenceMonitor(ManagedNode):
         self._joint_names = frozenset(j.name for j in load_robot(p.robot).controlled)
         asked = self._asked_by_policy()
         self._gate_config.renew(asked.gate)
-        self._standing, self._combination = asked.standing, asked.combination
+        self._standing = asked.standing
         self._gate = ConfidenceGate(self._gate_config.value, self._standing)
-        self._judge = Confidence(self._combination)
+        self._fresh_judge = partial(Confidence, asked.combination, asked.trust)
+        self._judge = self._fresh_judge()
         self._period_s = 1.0 / p.idle_rate_hz
         self._reason = ''
         self._fault = ''
@@ -114,7 +117,7 @@ class ConfidenceMonitor(ManagedNode):
     def activate(self) -> None:
         # Closed, whatever was before.
         self._gate = ConfidenceGate(self._gate_config.value, self._standing)
-        self._judge = Confidence(self._combination)
+        self._judge = self._fresh_judge()
         self.every(self._period_s, self._on_silence)
 
     def deactivate(self) -> None:
@@ -126,14 +129,14 @@ class ConfidenceMonitor(ManagedNode):
         now = time.monotonic()
         channels = channels_from_msg(msg)
         try:
-            proposal = decode_proposal(channels, self._joint_names)
-        except ChannelError as error:
+            proposal = self._judge.judge(decode_proposal(channels, self._joint_names))
+        except (ChannelError, SignalsError) as error:
             self._refuse(channels.stamp_ns, str(error))
             return
         self._fault = ''
         self._counts['proposals'] += 1
         was_open = self._gate.is_open
-        gated = self._gate.update(self._judge.judge(proposal), now)
+        gated = self._gate.update(proposal, now)
         self._counts['transitions'] += self._gate.is_open != was_open
         self._reason = gated.reason
         self._publish(encode_gated(gated), gated.proposal.confidence)

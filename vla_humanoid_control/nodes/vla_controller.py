@@ -53,7 +53,8 @@ class ControllerParameters:
             server; empty for the default one.
         embodiment: Mapping file of the policy, a name in config/embodiments/ or a path; empty
             where robot and policy call everything the same.
-        trust: Folder of the policy's trust artifact; empty for that which belongs to it.
+        trust: Folder of the policy's trust artifact, or the name of one in resource/trust/; empty
+            for that which belongs to it.
         record: Folder to which what the policy sees and answers is written, for vla record and vla
             trust; empty for nowhere.
         compressed: Whether the cameras are read from their .../compressed topics.
@@ -118,7 +119,7 @@ class VlaController(ManagedNode):
     def _record(self, policy: FittedPolicy, robot: RobotSpec) -> RecordedPolicy:
         p = self._chosen.value
         what = p.policy or DEFAULT_POLICY
-        header = RolloutsHeader.of(what, fingerprint(what, policy.policy.spec), robot.name,
+        header = RolloutsHeader.of(what, fingerprint(what, policy.policy), robot.name,
                                    policy.spec, policy.spec.latency_s)
         folder = RolloutsFolder.create(Path(p.record), header)
         return RecordedPolicy(policy, folder, lambda text: self.get_logger().info(text))

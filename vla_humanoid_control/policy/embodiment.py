@@ -266,9 +266,9 @@ class FittedPolicy:
 
     def __init__(self, policy: Policy, embodiment: Embodiment,
                  scale: Mapping[str, float] = MappingProxyType({}),
-                 learnt: LearntSignals | None = None) -> None:
-        """Make one; the last two are of its trust artifact, see `confidence/artifact.py`."""
-        self.policy, self.embodiment = policy, embodiment
+                 learnt: LearntSignals | None = None, trust: int = 0) -> None:
+        """Make one; the last three are of its trust artifact, see `confidence/artifact.py`."""
+        self.policy, self.embodiment, self._trust = policy, embodiment, trust
         self.spec = embodiment.control_spec
         self.meter = SignalMeter(embodiment.looks_through, policy.spec.gives, scale,
                                   learnt or LearntSignals())
@@ -287,7 +287,7 @@ class FittedPolicy:
     def infer(self, observation: RobotObservation) -> RobotChunk:
         """Ask the policy, and measure the signals of its answer."""
         acted = self.ask(observation)
-        return replace(acted, signals=self.meter.measure(observation, acted))
+        return replace(acted, signals=self.meter.measure(observation, acted), trust=self._trust)
 
     def ask(self, observation: RobotObservation) -> RobotChunk:
         """Ask the policy, and measure nothing."""

@@ -33,6 +33,7 @@ from vla_humanoid_control.policy.embodiment import Embodiment, FittedPolicy
 from vla_humanoid_control.policy.embodiment_file import EmbodimentFile, load_embodiment
 from vla_humanoid_control.policy.lerobot import LeRobotPolicy, is_lerobot_folder
 from vla_humanoid_control.policy.scripted import ScriptedPolicy
+from vla_humanoid_control.policy.servers.remote import RemotePolicy
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.support.errors import EXIT_USER_ERROR, UserError
 from vla_humanoid_control.support.resources import resource_path
@@ -96,15 +97,17 @@ def load_policy(name_or_path: str, robot: RobotSpec, embodiment: str = '', trust
     else:
         policy = _foreign(name_or_path, robot)
     fit, _ = _fit(name_or_path, policy.spec, robot, file)
+    if isinstance(policy, RemotePolicy):
+        policy.greet()
     artifact = trust_of(name_or_path, trust)
     if artifact is not None and trust and artifact.fingerprint != (
-            own := fingerprint(name_or_path, policy.spec)):
+            own := fingerprint(name_or_path, policy)):
         raise UserError(f'Trust artifact {trust} was measured on another policy, or on this one '
                         f'before it changed ({artifact.fingerprint:.8}, not {own:.8}). Measure '
                         f'again: vla trust --policy {name_or_path}')
     if artifact is None:
         return FittedPolicy(policy, fit)
-    fitted = FittedPolicy(policy, fit, artifact.scale, artifact.learnt)
+    fitted = FittedPolicy(policy, fit, artifact.scale, artifact.learnt, artifact.identity)
     if problem := fitted.meter.problem(len(robot.joint_names), len(fitted.spec.channels)):
         raise UserError(f'Trust artifact {artifact.folder} was measured with {problem} than the '
                         f'policy has on robot {robot.name}. Measure again: vla trust --policy '
@@ -141,7 +144,7 @@ def check_policy(name_or_path: str, robot: RobotSpec, embodiment: str = '') -> T
     folder = _folder(name_or_path)
     path = folder / 'config.json'
     light = name_or_path in NAMED and not path.exists()
-    if light or _server(name_or_path) is not None:  # which may come up after the robot
+    if light or _server(name_or_path) is not None:
         return Timing.of(load_policy(name_or_path, robot, embodiment=embodiment).spec)
     if not _is_ours(name_or_path):
         if not _is_lerobot(name_or_path):
@@ -168,8 +171,9 @@ def trust_of(name_or_path: str, trust: str = '') -> TrustArtifact | None:
 
     Args:
         name_or_path: As in `load_policy`.
-        trust: The folder of its trust artifact. By default that which comes with the package for
-            this policy, or the folder `trust` beside a checkpoint.
+        trust: The folder of its trust artifact, or the name of one that comes with the package. By
+            default that which comes with it for this policy, or the folder `trust` beside a
+            checkpoint.
 
     Raises:
         UserError: There is no such policy, or the artifact cannot be read.
@@ -178,7 +182,9 @@ def trust_of(name_or_path: str, trust: str = '') -> TrustArtifact | None:
             and _server(name_or_path) is None:
         _find(name_or_path)
     if trust:
-        return TrustArtifact.load(Path(trust))
+        ours = resource_path('trust', trust) if trust.isidentifier() else Path(trust)
+        return TrustArtifact.load(Path(trust) if Path(trust).is_dir() or not ours.is_dir() else
+                                  ours)
     shipped = resource_path('trust', name_or_path) if name_or_path in NAMED else None
     if shipped is not None and shipped.is_dir():
         return TrustArtifact.load(shipped)
@@ -205,16 +211,20 @@ def monitoring(name_or_path: str, trust: str = '', signals: Sequence[str] = ALL,
     return Monitoring.of(artifact, signals, alpha, allow_uncalibrated, with_each)
 
 
-def fingerprint(name_or_path: str, spec: PolicySpec | None = None) -> str:
+def fingerprint(name_or_path: str, policy: Policy | None = None) -> str:
     """What tells a policy from another, or from itself before it was trained anew.
 
     Args:
         name_or_path: As in `load_policy`. Of a checkpoint its weights count.
-        spec: Of any other policy: what it sees and gives, which is all that is known of it.
+        policy: Of any other: its own `fingerprint`, which our server gives of what it serves; else
+            what it sees and gives, which is all that is known of it.
     """
     weights = _folder(name_or_path) / _WEIGHTS
     if weights.is_file():
         return hashlib.sha256(weights.read_bytes()).hexdigest()
+    if isinstance(policy, RemotePolicy) and policy.fingerprint:
+        return policy.fingerprint
+    spec = policy and policy.spec
     told = repr((name_or_path.partition('://')[0], spec and sorted(spec.gives),
                  spec and replace(spec, gives=frozenset())))
     return hashlib.sha256(told.encode()).hexdigest()

@@ -62,8 +62,7 @@ class Gr00tPolicy(RemotePolicy):
 
     def ask(self, observation: Observation) -> Answer:
         """See `RemotePolicy`."""
-        if self._socket is None:
-            self._connect()
+        self.connect()
         answer = self._call('get_action', {'observation': {
             'video': {i.role: observation.images[i.role][None] for i in self.spec.images},
             'state': {s.name: observation.state[s.name][None].astype(np.float32)
@@ -81,8 +80,10 @@ class Gr00tPolicy(RemotePolicy):
         if socket is not None:
             socket.close(linger=0)
 
-    def _connect(self) -> None:
+    def connect(self) -> None:
         """Learn what the server's policy sees and gives, and compare it with the mapping file."""
+        if self._socket is not None:
+            return
         socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.REQ)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.MAXMSGSIZE, LARGEST)

@@ -7,7 +7,8 @@ one message, and so is each answer, a map with `actions` [H, D]. Text instead of
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,7 +27,7 @@ from vla_humanoid_control.policy.servers.remote import (
     unreachable,
     unreadable,
 )
-from vla_humanoid_control.policy.servers.spec_message import KEY, spec_from_message
+from vla_humanoid_control.policy.servers.spec_message import FINGERPRINT, KEY, spec_from_message
 from vla_humanoid_control.support.errors import UserError
 
 SCHEMES = {'openpi': 'ws', 'openpis': 'wss'}
@@ -73,22 +74,16 @@ class OpenpiPolicy(RemotePolicy):
         for state in self.spec.states:
             message[state.name] = _newest(observation.state[state.name].astype(np.float32),
                                           state.times_s)
-        try:
-            if self._connection is None:
-                self._connection = self._connect()
-            if KEY in self.metadata:  # one of ours
-                message |= {BEGINS: self._begins, STAMP: observation.stamp_ns}
+        self.connect()
+        assert self._connection is not None
+        if KEY in self.metadata:  # one of ours
+            message |= {BEGINS: self._begins, STAMP: observation.stamp_ns}
+        with self._as_server_error():
             self._connection.send(pack(message))
             said = self._connection.recv(self.timeout_s)
             if isinstance(said, str):
                 raise ServerError('reports an error: ' + (said.strip().splitlines() or [''])[-1])
             answer = unpack(said)
-        except TimeoutError:
-            raise late(self.timeout_s) from None
-        except ValueError as error:
-            raise unreadable(error) from error
-        except (OSError, WebSocketException) as error:
-            raise unreachable(error) from error
         if not isinstance(answer, dict):
             raise ServerError('gave an answer without actions')
         self._begins = False
@@ -101,22 +96,28 @@ class OpenpiPolicy(RemotePolicy):
         super().reset(prompt)
         self._begins = True
 
+    @property
+    def fingerprint(self) -> str:
+        """Of the policy behind one of our own servers; empty where it does not say."""
+        told = self.metadata.get(FINGERPRINT)
+        return told if isinstance(told, str) else ''
+
     @staticmethod
     def discover(address: str) -> PolicySpec | None:
         """What the policy behind a server sees and gives; None where the server does not say.
 
         Raises:
-            UserError: It is not there.
+            UserError: It is not there, or of another version.
         """
         client = OpenpiPolicy(address, PolicySpec((), (), ActionSpace((), 1, 1.0)))
         try:
-            client._connection = client._connect()
+            client.greet()
             told = client.metadata.get(KEY)
             return None if told is None else spec_from_message(told)
-        except (OSError, ValueError, WebSocketException) as error:
-            raise UserError(f'Policy server {address} cannot be asked what its policy sees and '
-                            f'gives ({error or type(error).__name__}). Start it first, or give a '
-                            'mapping file: --embodiment FILE.') from error
+        except ValueError as error:
+            raise UserError(f'Policy server {address} says nothing that can be read of what its '
+                            f'policy sees and gives ({error}). Give a mapping file: --embodiment '
+                            'FILE.') from error
         finally:
             client.close()
 
@@ -125,17 +126,32 @@ class OpenpiPolicy(RemotePolicy):
         self._connection = None
         self._open.close()
 
-    def _connect(self) -> ClientConnection:
+    def connect(self) -> None:
+        """See `RemotePolicy`."""
+        if self._connection is not None:
+            return
         key = os.environ.get(KEY_VARIABLE)
-        connection = self._open.enter_context(connect(
-            self._url, open_timeout=CONNECT_S, close_timeout=0.2, compression=None,
-            max_size=LARGEST, proxy=None,
-            additional_headers={'Authorization': f'Api-Key {key}'} if key else None))
-        greeting = unpack(connection.recv(self.timeout_s, decode=False))
+        with self._as_server_error():
+            connection = self._open.enter_context(connect(
+                self._url, open_timeout=CONNECT_S, close_timeout=0.2, compression=None,
+                max_size=LARGEST, proxy=None,
+                additional_headers={'Authorization': f'Api-Key {key}'} if key else None))
+            greeting = unpack(connection.recv(self.timeout_s, decode=False))
         if not isinstance(greeting, dict):
-            raise ValueError('it does not say who it is: no openpi server?')
-        self.metadata = greeting
-        return connection
+            raise ServerError('does not say who it is: no openpi server?')
+        self.metadata, self._connection = greeting, connection
+
+    @contextmanager
+    def _as_server_error(self) -> Iterator[None]:
+        """Whatever goes wrong on the way, as `ServerError`."""
+        try:
+            yield
+        except TimeoutError:
+            raise late(self.timeout_s) from None
+        except ValueError as error:
+            raise unreadable(error) from error
+        except (OSError, WebSocketException) as error:
+            raise unreachable(error) from error
 
 
 def _newest(values: NDArray[Any], times_s: tuple[float, ...]) -> NDArray[Any]:

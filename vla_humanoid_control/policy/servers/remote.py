@@ -16,6 +16,7 @@ from vla_humanoid_control.interfaces import (
     PolicySpec,
     Prompt,
 )
+from vla_humanoid_control.support.errors import UserError
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 2.0
 """After a failure a server is asked again this long later, each time twice as long [s]."""
@@ -62,6 +63,24 @@ class RemotePolicy(ABC):
         self._address = address
         self._wait_s = FIRST_WAIT_S
 
+    @property
+    def fingerprint(self) -> str:
+        """What tells the policy from others, where its server says so; else empty."""
+        return ''
+
+    def greet(self) -> None:
+        """See that the server is there, and is one.
+
+        Raises:
+            UserError: It is not.
+        """
+        try:
+            self.connect()
+        except ServerError as error:
+            self.close()
+            raise UserError(f'Policy server {self._address} {error}. Start it first, or correct '
+                            'its address.') from error
+
     def reset(self, prompt: Prompt) -> None:
         """Begin a new instruction; the server hears of it with the next observation."""
         self.text = prompt.text
@@ -79,6 +98,14 @@ class RemotePolicy(ABC):
                               retry_after_s=wait_s) from error
         self._wait_s = FIRST_WAIT_S
         return chunk
+
+    @abstractmethod
+    def connect(self) -> None:
+        """Connect where there is no connection, and hear what the server says of itself.
+
+        Raises:
+            ServerError: It is not there, or is no server of this kind.
+        """
 
     @abstractmethod
     def ask(self, observation: Observation) -> Answer:

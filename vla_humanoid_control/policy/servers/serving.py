@@ -29,7 +29,7 @@ from vla_humanoid_control.interfaces import (
 )
 from vla_humanoid_control.policy.servers.arrays import pack, unpack
 from vla_humanoid_control.policy.servers.openpi import BEGINS, PROMPT, STAMP
-from vla_humanoid_control.policy.servers.spec_message import KEY, spec_to_message
+from vla_humanoid_control.policy.servers.spec_message import FINGERPRINT, KEY, spec_to_message
 
 LONGEST_PROMPT = 2000
 """A longer instruction is refused [characters]."""
@@ -65,15 +65,17 @@ class PolicyServer:
             observations)` several are asked at once.
         host, port: Where it listens; port 0 takes a free one.
         most: Connections at once; a batch is no larger.
+        fingerprint: Of the policy, so that a robot knows which trust artifact is its.
         on_batch: Called with the size of each batch and the time it took [s].
 
     Attributes:
         port: Where it listens, once it does.
     """
 
-    def __init__(self, policy: Policy, host: str, port: int, most: int,
+    def __init__(self, policy: Policy, host: str, port: int, most: int, fingerprint: str = '',
                  on_batch: Callable[[int, float], None] = lambda size, seconds: None) -> None:
         self.port = port
+        self._greeting = pack({KEY: spec_to_message(policy.spec), FINGERPRINT: fingerprint})
         self._policy, self._host, self._on_batch = policy, host, on_batch
         self._fork: Callable[[], Policy] | None = getattr(policy, 'fork', None)
         self._infer_many: Any = getattr(policy, 'infer_many', None)
@@ -103,7 +105,7 @@ class PolicyServer:
         self._count += 1
         session = _Session(self._policy if self._fork is None else self._fork())
         try:
-            await connection.send(pack({KEY: spec_to_message(self._policy.spec)}))
+            await connection.send(self._greeting)
             async for message in connection:
                 try:
                     text, begins, observation = read_request(message, self._policy.spec)

@@ -16,6 +16,8 @@ from vla_humanoid_control.interfaces import (
 
 KEY = 'vla_humanoid_control'
 """Where it is in what a server says of itself."""
+FINGERPRINT = 'fingerprint'
+"""Beside it: what tells the policy from others, as `policy/registry.py` says."""
 
 
 def spec_to_message(spec: PolicySpec) -> dict[str, Any]:
