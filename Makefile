@@ -1,4 +1,4 @@
-# make setup | demo | test | lint | bench | faults | fuzz | soak | train
+# make setup | lerobot | demo | test | lint | bench | faults | fuzz | soak | train
 PYTHON ?= python3
 VENV   ?= .venv
 PY     := $(VENV)/bin/python
@@ -16,7 +16,7 @@ RUNS    ?= runs
 export MUJOCO_GL ?= egl
 export PYTHONUNBUFFERED = 1
 
-.PHONY: setup demo test lint bench faults fuzz soak train clean
+.PHONY: setup lerobot demo test lint bench faults fuzz soak train clean
 
 setup: $(VENV)/.installed
 
@@ -28,6 +28,20 @@ $(VENV)/.installed: setup.py setup.cfg pyproject.toml $(ASK)
 	$(PY) -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=23' 'setuptools>=64' wheel
 	$(PY) -m pip install --disable-pip-version-check --editable ".[$$($(PYTHON) $(ASK) extras)]"
 	@$(PY) -m vla_humanoid_control.cli.prerequisites installed
+	@touch $@
+
+# LeRobot wants another transformers than ours: its packages lie over those of $(VENV), in an
+# environment of their own.
+LEROBOT := .venv-lerobot
+lerobot: $(LEROBOT)/.installed
+
+$(LEROBOT)/.installed: test/policy/lerobot.txt $(VENV)/.installed
+	@test -x $(LEROBOT)/bin/python || $(PY) -m venv $(LEROBOT)
+	$(LEROBOT)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	@$(PY) -c 'import site; print(f"import site; site.addsitedir({site.getsitepackages()[0]!r})")' \
+	    > $$($(LEROBOT)/bin/python -c 'import site; print(site.getsitepackages()[0])')/beside.pth
+	@sed '1s|.*|#!$(CURDIR)/$(LEROBOT)/bin/python|' $(VLA) > $(LEROBOT)/bin/vla
+	@chmod +x $(LEROBOT)/bin/vla
 	@touch $@
 
 demo: setup

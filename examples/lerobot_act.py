@@ -1,9 +1,11 @@
 """Trains a small ACT of LeRobot on our demonstrations, in LeRobot's own environment.
 
+    make lerobot
     vla collect --tasks go_to:red:box --frames 9000 --out data/red_box
     .venv-lerobot/bin/python examples/lerobot_act.py data/red_box out/act
     .venv-lerobot/bin/vla serve --lerobot out/act --embodiment lerobot_act &
-    vla demo --interactive --policy openpi://localhost:8000 --allow-uncalibrated
+    vla demo --interactive --policy openpi://localhost:8000 --embodiment lerobot_act \
+        --allow-uncalibrated
 
 It walks to the red box whatever it is told: ACT reads no words. Whether it was asked for that, its
 trust artifact has to tell.

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vla_humanoid_control.cli.main import main as vla
@@ -13,6 +19,7 @@ from vla_humanoid_control.policy.registry import check_policy, load_policy
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.resources import resource_path
+from vla_humanoid_control.types import RobotObservation
 
 ROBOT = load_robot('humanoid')
 MAPPING = """
@@ -69,3 +76,88 @@ def test_what_is_no_checkpoint_of_lerobot_is_not_served(capsys: pytest.CaptureFi
                                                         ) -> None:
     assert vla(['serve', '--lerobot', str(resource_path('checkpoints', 'default'))]) == 2
     assert 'no checkpoint of LeRobot' in capsys.readouterr().err
+
+
+# --- in LeRobot's own environment ---------------------------------------------------------------
+
+PYTHON = Path(__file__).parents[2] / '.venv-lerobot' / 'bin' / 'python'
+needs_lerobot = pytest.mark.skipif(not PYTHON.exists(), reason='needs LeRobot: make lerobot')
+
+
+@pytest.fixture(scope='module')
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Makes a tiny checkpoint with random weights, 'act' or 'smolvla', once."""
+    @cache
+    def make(kind: str) -> Path:
+        made: Path = tmp_path_factory.mktemp(kind) / 'pretrained_model'
+        run = subprocess.run([PYTHON, Path(__file__).with_name('tiny_lerobot.py'), kind, made],
+                             env=_environment(), capture_output=True, text=True, timeout=300)
+        assert run.returncode == 0, run.stderr
+        return made
+    return make
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, 'HF_HUB_OFFLINE': '1', 'OMP_NUM_THREADS': '1',
+            'PYTHONPATH': str(Path(__file__).parents[2])}
+
+
+@contextmanager
+def served(folder: Path, mapping: str) -> Iterator[str]:
+    """`vla serve --lerobot` in LeRobot's environment: its address."""
+    server = subprocess.Popen(
+        [PYTHON, '-m', 'vla_humanoid_control.cli.main', 'serve', '--lerobot', folder,
+         '--embodiment', mapping, '--port', '0'], env=_environment(), stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True)
+    assert server.stdout is not None and server.stderr is not None
+    try:
+        said = next((line for line in server.stdout if ' at openpi://' in line), '')
+        assert said, server.stderr.read()
+        yield said.rpartition(' ')[2].strip()
+    finally:
+        server.terminate()
+        server.communicate(timeout=60)
+
+
+def seen(turn: int, brightness: int = 120) -> RobotObservation:
+    image = np.full((96, 128, 3), brightness, np.uint8)
+    return RobotObservation(10**9 + turn * 10**8, {'head': image}, ROBOT.home, 0.1 * turn)
+
+
+@needs_lerobot
+@pytest.mark.timeout(300)  # seconds to import, on however slow a machine
+@pytest.mark.parametrize('kind', ['act', 'smolvla'])
+def test_a_checkpoint_is_served_from_its_own_environment(tiny: Callable[[str], Path], kind: str,
+                                                         mapping: str) -> None:
+    pytest.importorskip('websockets')
+    with served(tiny(kind), mapping) as address:
+        policy = load_policy(address, ROBOT, mapping)
+        answers = {}
+        for words, brightness in (('walk forward', 120), ('walk forward', 250),
+                                  ('turn left', 120)):
+            policy.reset(words)
+            chunk = policy.infer(seen(1, brightness))
+            assert chunk.channels == ('base/linear_x', 'base/angular_z')
+            assert chunk.actions.shape == (8, 2) and np.isfinite(chunk.actions).all()
+            answers[words, brightness] = chunk.actions
+        first, brighter, other = answers.values()
+        assert np.abs(first - brighter).max() > 1e-5  # it looks
+        if kind == 'smolvla':  # an ACT reads no words
+            assert np.abs(first - other).max() > 1e-5
+        policy.close()
+
+
+@needs_lerobot
+@pytest.mark.timeout(300)
+def test_a_mapping_file_of_another_checkpoint_is_refused(tiny: Callable[[str], Path],
+                                                         tmp_path: Path) -> None:
+    wrong = tmp_path / 'wrong.yaml'
+    wrong.write_text(MAPPING.replace('neck_pitch]', 'neck_pitch, waist_yaw]')
+                     .replace('horizon: 8', 'horizon: 80'), encoding='utf-8')
+    ended = subprocess.run(
+        [PYTHON, '-m', 'vla_humanoid_control.cli.main', 'serve', '--lerobot', tiny('act'),
+         '--embodiment', wrong], env=_environment(), capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 2
+    assert 'observation.state is (2,), the mapping file says (3,)' in ended.stderr
+    assert 'a chunk has 8 rows, the mapping file says 80' in ended.stderr
+    assert 'Traceback' not in ended.stderr
