@@ -54,6 +54,8 @@ def test_plans_are_the_same_each_time_and_of_three_kinds() -> None:
     assert all(p.episode.instruction in known for p in beyond)
     assert 5 < sum(p.episode.view is not None for p in plans) < 50
     assert drawn(ROBOT, 'train', 3) != drawn(ROBOT, 'val', 3)
+    of_one = [drawn(ROBOT, 'val', n, ['go_to:red:box']).episode.task.key for n in range(40)]
+    assert {*of_one[1::2]} >= {'go_to:red:box'} and len({*of_one[::2]}) > 5
 
 
 def test_of_a_suite_what_shows_nothing_real_is_left_out() -> None:

@@ -73,8 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> None:
     """Refuse bad input before anything is made, removed or started."""
     from vla_humanoid_control.simulation.world import World, check_drawing
-    from vla_humanoid_control.tasks.task import Task
-    from vla_humanoid_control.tasks.vocabulary import TASK_KEYS
+    from vla_humanoid_control.tasks.task import check_keys
 
     if arguments.frames < 1 or arguments.workers < 1:
         raise UserError('--frames and --workers must be 1 or more.')
@@ -89,11 +88,7 @@ def _check(arguments: argparse.Namespace) -> None:
     if not 0 <= arguments.seed <= last:
         raise UserError(f'--seed must lie between 0 and {last}, beyond which the seeds of the '
                         f'other split begin; got {arguments.seed}.')
-    for key in arguments.tasks or ():
-        Task.from_key(key)  # says what is wrong with it
-        if key not in TASK_KEYS:
-            raise UserError(f'--tasks {key}: the expert has nothing to show for it. Give tasks '
-                            'such as gesture:wave.')
+    check_keys(arguments.tasks or ())
     if arguments.rollouts is None and arguments.policy is not None \
             and not Path(arguments.policy).is_dir():
         raise UserError(f'--policy {arguments.policy} is not a checkpoint directory.')

@@ -17,6 +17,7 @@ from vla_humanoid_control.cli.prerequisites import rendering_problem
 from vla_humanoid_control.cli.shared import add_policy
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.outputs import check_folder
+from vla_humanoid_control.tasks.task import check_keys
 
 EPISODES = 800
 """Recorded where a person says nothing else."""
@@ -33,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--suite', type=Path, help='record the episodes of this suite')
     parser.add_argument('--episodes', type=int, default=EPISODES,
                         help='how many to record without a suite (default: %(default)s)')
+    parser.add_argument('--tasks', nargs='+', default=[], metavar='KEY',
+                        help='tasks of which half of them are to be, such as go_to:red:box, for a '
+                             'policy that can do no others')
     parser.add_argument('--out', type=Path, default=None, metavar='DIR',
                         help='folder for the artifact, with rollouts/ beside it (default: '
                              'out/trust)')
@@ -61,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError('--pictures belongs to: vla trust check')
     if arguments.episodes < 1 or arguments.workers < 1:
         raise UserError('--episodes and --workers must be 1 or more.')
+    check_keys(arguments.tasks)
     if importlib.util.find_spec('torch') is not None:
         # What is asked for is small: two threads would wait for each other most of the time.
         import torch
@@ -102,7 +107,7 @@ def _record(arguments: argparse.Namespace, folder: Path, policy: Any, robot: Any
     from vla_humanoid_control.evaluation.suite import load_suite
     from vla_humanoid_control.simulation.world import World, check_drawing
     plans = of_suite(load_suite(arguments.suite)) if arguments.suite is not None else \
-        [drawn(robot, 'val', number) for number in range(arguments.episodes)]
+        [drawn(robot, 'val', number, arguments.tasks) for number in range(arguments.episodes)]
     if problem := rendering_problem():
         raise UserError(problem)
     check_drawing()

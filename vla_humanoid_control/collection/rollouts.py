@@ -106,10 +106,20 @@ class RolloutRecorder:
         self._hopeless.close()
 
 
-def drawn(robot: RobotSpec, split: Literal['train', 'val'], number: int) -> Plan:
-    """The episode of a number: the words are those of `phrasings.rehearsed`."""
+def drawn(robot: RobotSpec, split: Literal['train', 'val'], number: int,
+          tasks: Sequence[str] = ()) -> Plan:
+    """The episode of a number: the words are those of `phrasings.rehearsed`.
+
+    Args:
+        robot: The robot.
+        split: Whose words and scenes.
+        number: Of the episode.
+        tasks: Keys of which half of all episodes are to be; the others are of any task.
+    """
     rng = np.random.default_rng([_SPLIT_SEEDS[split] + number // 50, number % 50, 13])
     task, kind = _draw_task(rng), rng.random()
+    if tasks and number % 2:
+        task = Task.from_key(tasks[number // 2 % len(tasks)])
     words = str(rng.choice(rehearsed(task.key, split)))
     if kind < 0.14:
         words = str(rng.choice(rehearsed(None, split)))

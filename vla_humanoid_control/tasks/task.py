@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.tasks.vocabulary import ARGUMENTS, OUT_OF_SCOPE
+from vla_humanoid_control.tasks.vocabulary import ARGUMENTS, OUT_OF_SCOPE, TASK_KEYS
 
 FLOOR_SLOTS, TABLE_SLOTS = 5, 4
 """A scene has room for so many movable objects, the target among them."""
@@ -101,3 +101,12 @@ def _arguments(family: Any) -> Mapping[str, tuple[str, ...]]:
     if not isinstance(family, str) or family not in ARGUMENTS:
         raise UserError(f'Unknown task {family!r}. Known tasks: {", ".join(ARGUMENTS)}.')
     return ARGUMENTS[family]
+
+
+def check_keys(keys: Iterable[str]) -> None:
+    """Refuse keys that are no tasks that can be drawn. Raises UserError."""
+    for key in keys:
+        Task.from_key(key)  # says what is wrong with it
+        if key not in TASK_KEYS:
+            raise UserError(f'--tasks {key}: nobody can show it, or be judged at it. Give tasks '
+                            'such as gesture:wave.')
