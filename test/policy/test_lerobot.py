@@ -119,8 +119,8 @@ def served(folder: Path, mapping: str) -> Iterator[str]:
         server.communicate(timeout=60)
 
 
-def seen(turn: int, brightness: int = 120) -> RobotObservation:
-    image = np.full((96, 128, 3), brightness, np.uint8)
+def seen(turn: int) -> RobotObservation:
+    image = np.full((96, 128, 3), 120, np.uint8)
     return RobotObservation(10**9 + turn * 10**8, {'head': image}, ROBOT.home, 0.1 * turn)
 
 
@@ -132,19 +132,53 @@ def test_a_checkpoint_is_served_from_its_own_environment(tiny: Callable[[str], P
     pytest.importorskip('websockets')
     with served(tiny(kind), mapping) as address:
         policy = load_policy(address, ROBOT, mapping)
-        answers = {}
-        for words, brightness in (('walk forward', 120), ('walk forward', 250),
-                                  ('turn left', 120)):
-            policy.reset(words)
-            chunk = policy.infer(seen(1, brightness))
+        beside = load_policy(address, ROBOT, mapping)  # another robot
+        for robot in (policy, beside, policy):
+            robot.reset('walk forward')
+            chunk = robot.infer(seen(1))
             assert chunk.channels == ('base/linear_x', 'base/angular_z')
             assert chunk.actions.shape == (8, 2) and np.isfinite(chunk.actions).all()
-            answers[words, brightness] = chunk.actions
-        first, brighter, other = answers.values()
-        assert np.abs(first - brighter).max() > 1e-5  # it looks
-        if kind == 'smolvla':  # an ACT reads no words
-            assert np.abs(first - other).max() > 1e-5
         policy.close()
+        beside.close()
+
+
+ASK = """
+import json, sys
+from pathlib import Path
+import numpy as np
+import torch
+from vla_humanoid_control.interfaces import Observation, Prompt
+from vla_humanoid_control.policy.embodiment_file import load_embodiment
+from vla_humanoid_control.policy.lerobot import LeRobotPolicy
+
+policy = LeRobotPolicy(Path(sys.argv[1]), load_embodiment(sys.argv[2]).spec)
+other = policy.fork()
+
+def ask(policy, words, brightness, yaw):
+    torch.manual_seed(0)  # SmolVLA begins with noise
+    policy.reset(Prompt(words))
+    return policy.infer(Observation(
+        1, {'observation.images.head': np.full((1, 48, 64, 3), brightness, np.uint8)},
+        {'observation.state': np.array([[yaw, 0.0]])})).actions
+
+first = ask(policy, 'walk forward', 120, 0.1)
+print(json.dumps([float(np.abs(ask(*changed) - first).max()) for changed in (
+    (other, 'walk forward', 120, 0.1), (policy, 'walk forward', 250, 0.1),
+    (policy, 'walk forward', 120, 0.9), (policy, 'turn left', 120, 0.1))]))
+"""
+
+
+@needs_lerobot
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize('kind', ['act', 'smolvla'])
+def test_what_it_is_shown_and_told_changes_its_answer(tiny: Callable[[str], Path], kind: str,
+                                                      mapping: str) -> None:
+    ended = subprocess.run([PYTHON, '-c', ASK, tiny(kind), mapping], env=_environment(),
+                           capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    fork, image, state, words = json.loads(ended.stdout.splitlines()[-1])
+    assert fork < 1e-6 < min(image, state)
+    assert (words > 1e-6) == (kind == 'smolvla')  # an ACT reads none
 
 
 @needs_lerobot

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -78,16 +79,15 @@ def run(arguments: argparse.Namespace) -> int:
     from vla_humanoid_control.policy.registry import fingerprint, load_policy
     from vla_humanoid_control.robot.reader import load_robot
     robot = load_robot(arguments.robot)
+    folders = [RolloutsFolder.open(path) for path in arguments.rollouts] or [
+        _record(arguments, out.with_name(f'{out.name}_rollouts'), robot)]
     policy = load_policy(arguments.policy, robot, arguments.embodiment)
     try:
         own = fingerprint(arguments.policy, policy.policy)
-        folders = [RolloutsFolder.open(path) for path in arguments.rollouts]
         for folder in folders:
             if folder.header.fingerprint != own:
                 raise UserError(f'{folder.path} has rollouts of another policy, or of this one '
                                 'before it changed. Record new ones: leave out --rollouts.')
-        if not folders:
-            folders = [_record(arguments, out.with_name(f'{out.name}_rollouts'), policy, robot)]
         signals = tuple(n for n in arguments.signals.split(',') if n)
         artifact, held_out, recorded = TrustMeasurement(
             policy, folders, arguments.seed, signals).run(out, own)
@@ -100,11 +100,12 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _record(arguments: argparse.Namespace, folder: Path, policy: Any, robot: Any) -> Any:
+def _record(arguments: argparse.Namespace, folder: Path, robot: Any) -> Any:
     from vla_humanoid_control.collection.recording import Recording, record
     from vla_humanoid_control.collection.rollouts import drawn, of_suite
     from vla_humanoid_control.evaluation.latency import measure_latency_s, read_latency
     from vla_humanoid_control.evaluation.suite import load_suite
+    from vla_humanoid_control.policy.registry import load_policy
     from vla_humanoid_control.simulation.world import World, check_drawing
     plans = of_suite(load_suite(arguments.suite)) if arguments.suite is not None else \
         [drawn(robot, 'val', number, arguments.tasks) for number in range(arguments.episodes)]
@@ -114,7 +115,9 @@ def _record(arguments: argparse.Namespace, folder: Path, policy: Any, robot: Any
     World(robot)  # refuses a robot that the simulator lacks
     latency_s = read_latency(arguments.latency)
     if latency_s is None:
-        latency_s = round(measure_latency_s(policy, robot), 3)
+        # A server may have one connection only, which those that record will want.
+        with closing(load_policy(arguments.policy, robot, arguments.embodiment)) as policy:
+            latency_s = round(measure_latency_s(policy, robot), 3)
     print(f'Recording {len(plans)} episodes in {folder}, at a latency of '
           f'{1000 * latency_s:.0f} ms.', flush=True)
     recording = Recording(arguments.policy, arguments.embodiment, arguments.robot, latency_s,

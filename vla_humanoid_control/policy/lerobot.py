@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,13 @@ class LeRobotPolicy:
             chunk = self._policy.predict_action_chunk(self._before(batch))  # [1, C, D]
             rows = [self._after(chunk[:, i]) for i in range(self.spec.actions.horizon)]
         return ActionChunk(torch.cat(rows).float().cpu().numpy())
+
+    def fork(self) -> LeRobotPolicy:
+        """Another robot's: the same weights, with an instruction and memories of its own."""
+        forked = copy(self)
+        forked._policy = copy(self._policy)
+        forked.reset(Prompt(''))
+        return forked
 
     def close(self) -> None:
         """Nothing is held but memory."""
