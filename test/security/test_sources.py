@@ -34,7 +34,8 @@ MAY_LISTEN = frozenset({'vla_humanoid_control/graph/domain.py',
                         'vla_humanoid_control/policy/servers/serving.py'})
 # These call a server by its address, and wait for nobody.
 CLIENTS = frozenset({'vla_humanoid_control/policy/servers/openpi.py',
-                     'vla_humanoid_control/policy/servers/gr00t.py'})
+                     'vla_humanoid_control/policy/servers/gr00t.py',
+                     'vla_humanoid_control/policy/servers/lerobot.py'})
 # LeRobot's own: they read JSON and safetensors, and nothing else.
 LEROBOT = {'PreTrainedConfig.from_pretrained', 'get_policy_class(config.type).from_pretrained'}
 SAFE_YAML = {'safe_load', 'safe_load_all', 'safe_dump', 'safe_dump_all', 'dump', 'dump_all',
@@ -144,7 +145,8 @@ def test_clients_of_policy_servers_call_and_do_not_listen(path: str) -> None:
     called = {n.func.attr if isinstance(n.func, ast.Attribute) else ast.unparse(n.func)
               for n in ast.walk(tree) if isinstance(n, ast.Call)}
     assert 'connect' in called
-    assert not called & {'bind', 'bind_to_random_port', 'listen', 'serve', 'unix_serve'}
+    assert not called & {'bind', 'bind_to_random_port', 'listen', 'serve', 'unix_serve', 'server',
+                         'add_insecure_port', 'add_secure_port'}
 
 
 def test_a_served_policy_is_for_this_machine_alone_unless_asked_otherwise() -> None:

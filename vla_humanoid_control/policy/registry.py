@@ -53,7 +53,8 @@ NAMED: dict[str, Callable[[RobotSpec], Policy]] = {
 DEFAULT_POLICY = 'default'
 _CLIENTS = 'vla_humanoid_control.policy.servers'
 SERVERS = {**dict.fromkeys(('openpi', 'openpis'), (f'{_CLIENTS}.openpi', 'OpenpiPolicy')),
-           'gr00t': (f'{_CLIENTS}.gr00t', 'Gr00tPolicy')}
+           'gr00t': (f'{_CLIENTS}.gr00t', 'Gr00tPolicy'),
+           'lerobot': (f'{_CLIENTS}.lerobot', 'LeRobotServerPolicy')}
 """Scheme of an address to module and class of the client, which needs the extra `servers`."""
 _WEIGHTS = 'model.safetensors'
 ENTRY_POINTS = 'vla_humanoid_control.policies'

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import zmq
@@ -27,6 +26,7 @@ from vla_humanoid_control.policy.servers.remote import (
     RemotePolicy,
     ServerError,
     late,
+    target_of,
     unreachable,
     unreadable,
 )
@@ -48,15 +48,9 @@ class Gr00tPolicy(RemotePolicy):
 
     def __init__(self, address: str, spec: PolicySpec) -> None:
         super().__init__(address, spec)
-        parts = urlsplit(address)
-        try:
-            port = parts.port
-        except ValueError:
-            port = None
-        if parts.scheme != SCHEME or not parts.hostname or port is None:
+        if not (target := target_of(address, SCHEME)):
             raise UserError(f'{address} is no address of a GR00T server. Give gr00t://HOST:PORT.')
-        host = f'[{parts.hostname}]' if ':' in parts.hostname else parts.hostname
-        self._endpoint = f'tcp://{host}:{port}'
+        self._endpoint = f'tcp://{target}'
         self._socket: zmq.Socket[bytes] | None = None
         self._language = ''  # the key under which the instruction travels
 

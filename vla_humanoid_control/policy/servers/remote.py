@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,6 +137,18 @@ class RemotePolicy(ABC):
             raise ServerError('gave evidence that is none')
         return {name: np.asarray(given[name], np.float64) for name in self.spec.gives
                 if name in given}
+
+
+def target_of(address: str, scheme: str) -> str:
+    """HOST:PORT of an address; empty where it has no host, no port, or another scheme."""
+    parts = urlsplit(address)
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    host = parts.hostname or ''
+    told = f'[{host}]' if ':' in host else host
+    return f'{told}:{port}' if parts.scheme == scheme and host and port is not None else ''
 
 
 def _progress(given: Any) -> float | None:
