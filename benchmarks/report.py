@@ -59,6 +59,9 @@ class LocalFigures:
 
     Attributes:
         forward: One `Policy.infer` on a camera frame, resizing included, with its results.
+        served: The same behind `vla serve` on this machine, asked in turns with the policy in this
+            process, and `served_added` by how much longer that took; None where the policy is
+            behind a server anyway.
         safety_step: One `SafetySupervisor.step` on one core.
         safety_tick: The same with all inputs that come in its period.
         safety_crowded: As `safety_tick`, near walls and with arms in each other's way.
@@ -70,6 +73,8 @@ class LocalFigures:
     """
 
     forward: Summary
+    served: Summary | None
+    served_added: Summary | None
     safety_step: Summary
     safety_tick: Summary
     safety_crowded: Summary
@@ -138,6 +143,8 @@ def table(graph: GraphFigures, textbook: GraphFigures, local: LocalFigures,
         _row('(b) camera to /cmd_vel, textbook node', textbook.latency),
         *(_row(f'      {name}', s) for name, s in textbook.stages.items()),
         _row('(c) bare forward pass', local.forward),
+        _row('(d) behind vla serve on this machine', local.served),
+        _row('      more than in process, in turns', local.served_added),
         _row('safety check (SafetySupervisor.step)', local.safety_step, 3),
         _row('safety tick, inputs included', local.safety_tick, 3),
         _row('      near walls, arms in the way', local.safety_crowded, 3),

@@ -14,7 +14,8 @@ GRAPH = GraphFigures(Summary(1000, 30.0, 52.0, 60.0),
                      {'frame to proposal': Summary(1000, 20.0, 30.0, 40.0)}, 3000, 3000,
                      {'/vla/action_proposal': EVEN, '/cmd_vel': replace(EVEN, period_ms=20.0)},
                      {'vla_controller': 0, 'safety_monitor': 0}, 1000, 1000)
-LOCAL = LocalFigures(Summary(300, 10.0, 12.0, 13.0), Summary(5000, 0.3, 0.5, 1.0),
+LOCAL = LocalFigures(Summary(300, 10.0, 12.0, 13.0), Summary(300, 13.0, 15.0, 16.0),
+                     Summary(300, 3.0, 4.0, 5.0), Summary(5000, 0.3, 0.5, 1.0),
                      Summary(5000, 0.4, 0.9, 1.0), Summary(5000, 0.5, 0.95, 4.0), 1.0, 3000.0, 6.0,
                      90.0)
 TEXTBOOK = replace(GRAPH, stages={}, loops={'/cmd_vel': EVEN}, missed_by_node={})

@@ -10,6 +10,7 @@ What is measured, exactly:
     decoding, waiting for the loop, inference, both gates, and waiting for safety's next tick.
 (b) The same for benchmarks/textbook_node.py, with the same frames, policy and loop rate.
 (c) `Policy.infer` alone, back to back.
+(d) The same behind `vla serve` on this machine, asked in turns with the policy in process.
 """
 
 from __future__ import annotations
@@ -94,8 +95,11 @@ def _measure(arguments: argparse.Namespace, robot: Any, policy: Any, checkpoint:
     steps_per_s, factor, frames_per_s = local.simulator_speed(robot, seconds)
     frames = local.record_turn(robot, VIEWS)
     forward = local.forward_pass(policy, robot, frames, INSTRUCTIONS[0], passes)
-    here = report.LocalFigures(forward, step, tick, crowded, check.moving, steps_per_s,
-                               factor, frames_per_s)
+    served, added = (None, None) if '://' in checkpoint else _benchmark('served').served_pass(
+        checkpoint, arguments.embodiment, arguments.trust, policy, robot, frames,
+        INSTRUCTIONS[0], passes)
+    here = report.LocalFigures(forward, served, added, step, tick, crowded, check.moving,
+                               steps_per_s, factor, frames_per_s)
     graph, textbook, camera_hz = _through_processes(
         arguments, robot, checkpoint, Timing.of(policy.spec).parameters(), frames, ticks)
     reached = report.goals(graph, here, camera_hz)
