@@ -29,7 +29,8 @@ ROS = [
         'diagnostic-msgs', 'geometry-msgs', 'nav-msgs', 'sensor-msgs', 'std-msgs', 'std-srvs')),
 ]
 SIM = [
-    'mujoco>=3.3,<5',
+    'mink>=1.3,<2',
+    'mujoco>=3.10,<5',
     'gymnasium>=1.0,<2',
     'av>=13,<19',
     'matplotlib>=3.8',

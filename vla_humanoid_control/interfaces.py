@@ -30,6 +30,8 @@ JOINTS, TRAVELLED, ELAPSED = 'joints', 'travelled', 'elapsed'
 """States that every robot has: positions of its joints [rad; m for grippers]; how far the base has
 come since the instruction began, x, y [m], yaw [rad, unwrapped], in the frame of the base at that
 moment; and for how long the instruction has been acted on [s]."""
+EFFECTOR = 'ee/'
+"""Before the name of an end effector: the state that says where it is."""
 CONFIDENCE = 'confidence'
 """Evidence of a policy that knows by itself how likely it is to succeed, a number in [0, 1]."""
 SAMPLES, TOKEN_ENTROPY, EMBEDDING = 'samples', 'token_entropy', 'embedding'
@@ -48,6 +50,10 @@ class ActionKind(Enum):
             rad/s].
         JOINT_POSITION: Position targets [rad; m for grippers].
         JOINT_DELTA: The same, relative to `ActionGroup.relative_to`.
+        EE_POSE: Where an end effector is to be, in the frame of the base: 3 numbers for its place
+            [m], 6 with a rotation vector [rad], 7 with a quaternion w, x, y, z instead.
+        EE_DELTA: A motion of it: 3 numbers [m], or 6 with a rotation vector [rad], in the frame of
+            the base, relative to `ActionGroup.relative_to`.
         GRIPPER: How far grippers are open, 0 closed to 1 open.
         MODE: 1 where the policy declares the task done, else 0.
     """
@@ -55,8 +61,14 @@ class ActionKind(Enum):
     BASE_TWIST = 'base_twist'
     JOINT_POSITION = 'joint_position'
     JOINT_DELTA = 'joint_delta'
+    EE_POSE = 'ee_pose'
+    EE_DELTA = 'ee_delta'
     GRIPPER = 'gripper'
     MODE = 'mode'
+
+
+EE_SIZES = {ActionKind.EE_POSE: (3, 6, 7), ActionKind.EE_DELTA: (3, 6)}
+"""How many channels a group of each kind may have."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +82,8 @@ class ActionGroup:
             translates.
         relative_to: Of deltas: what they are added to, the state at the observation, or the row
             before.
+        effector: Of poses and motions of an end effector: which, by the name that the robot's
+            model has for its site, or that a mapping file translates.
 
     Raises:
         ValueError: It makes no sense.
@@ -79,12 +93,21 @@ class ActionGroup:
     kind: ActionKind
     channels: tuple[str, ...]
     relative_to: Literal['', 'observation', 'previous_row'] = ''
+    effector: str = ''
 
     def __post_init__(self) -> None:
+        sizes = EE_SIZES.get(self.kind)
+        if (sizes is not None) != bool(self.effector) \
+                or (sizes is not None and len(self.channels) not in sizes):
+            raise ValueError(
+                f'action group {self.name!r} ({self.kind.value}) has {len(self.channels)} '
+                f'channels of {self.effector or "no end effector"}: an ee_pose has 3, 6 or 7, an '
+                'ee_delta 3 or 6, and they, and no others, have an effector')
         if not self.channels or (self.kind is ActionKind.MODE and len(self.channels) > 1):
             raise ValueError(f'action group {self.name!r} ({self.kind.value}) has '
                              f'{len(self.channels)} channels')
-        if (self.kind is ActionKind.JOINT_DELTA) != bool(self.relative_to):
+        deltas = (ActionKind.JOINT_DELTA, ActionKind.EE_DELTA)
+        if (self.kind in deltas) != bool(self.relative_to):
             raise ValueError(f'action group {self.name!r} is {self.kind.value}, relative to '
                              f'{self.relative_to or "nothing"}: deltas, and only they, are '
                              "relative to 'observation' or 'previous_row'")
@@ -160,7 +183,8 @@ class StateFeature:
     """A state that a policy is told, such as `JOINTS`.
 
     Attributes:
-        name: What it is.
+        name: What it is. `EFFECTOR` and the name of an end effector is where that is: 3, 6 or 7
+            values as of `ActionKind.EE_POSE`.
         channels: Names of its D values: of joints those that a robot, or a mapping file, has.
         times_s: As in `ImageFeature`.
 

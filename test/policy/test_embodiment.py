@@ -25,6 +25,7 @@ from vla_humanoid_control.interfaces import (
 )
 from vla_humanoid_control.perception.frames import FrameLimits
 from vla_humanoid_control.policy.embodiment import Embodiment, EmbodimentMap, FittedPolicy
+from vla_humanoid_control.robot.end_effector import EndEffector
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.types import RobotChunk, RobotObservation
@@ -73,6 +74,68 @@ def test_deltas_become_targets(relative_to: str, rows: list[float]) -> None:
                               relative_to=relative_to))  # type: ignore[arg-type]
     chunk = acted(policy, [[0.1], [0.2], [0.3]])
     np.testing.assert_allclose(chunk.actions[:, 0], Q[ARM[0]] + np.array(rows), rtol=1e-6)
+
+
+def grasp(positions: np.ndarray, size: int) -> np.ndarray:
+    return EndEffector(ROBOT, 'left_grasp').pose(positions, size)
+
+
+def hands(kind: ActionKind, rows: np.ndarray, relative_to: str = '',
+          names: EmbodimentMap | None = None) -> np.ndarray:
+    """Where a policy of this kind brings the left hand, row by row, [H, 6]."""
+    group = ActionGroup('hand', kind, tuple('xyzabcd'[:rows.shape[1]]),
+                        relative_to=relative_to, effector='gripper')  # type: ignore[arg-type]
+    names = replace(names or EmbodimentMap(), channels={'gripper': 'left_grasp'})
+    chunk = acted(spec(group), rows.tolist(), names)
+    assert chunk.channels == EndEffector(ROBOT, 'left_grasp').joints
+    found = []
+    for row in chunk.actions:
+        positions = np.array(list((Q | dict(zip(chunk.channels, row.tolist()))).values()))
+        found.append(grasp(positions, 6))
+    return np.stack(found)
+
+
+@pytest.mark.parametrize('size', [3, 6, 7])
+def test_poses_of_a_hand_become_joint_targets(size: int) -> None:
+    pytest.importorskip('mink')
+    path = np.tile(grasp(seen().joint_positions, size), (3, 1))
+    path[:, 2] += [0.01, 0.02, 0.03]
+    found = hands(ActionKind.EE_POSE, path)
+    np.testing.assert_allclose(found[:, :3], path[:, :3], atol=2e-3)
+    in_mm = EmbodimentMap(scale=dict.fromkeys('xyz', (0.0, 0.001)))
+    np.testing.assert_allclose(hands(ActionKind.EE_POSE, path * ([1000] * 3 + [1] * (size - 3)),
+                                     names=in_mm), found, atol=2e-3)
+
+
+@pytest.mark.parametrize(('relative_to', 'rows'), [
+    ('observation', [0.005, 0.01, 0.015]), ('previous_row', [0.005, 0.015, 0.03])])
+@pytest.mark.parametrize('size', [3, 6])
+def test_motions_of_a_hand_become_joint_targets(relative_to: str, rows: list[float], size: int
+                                                ) -> None:
+    pytest.importorskip('mink')
+    start = grasp(seen().joint_positions, 6)
+    deltas = np.zeros((3, size))
+    deltas[:, 0] = [0.005, 0.01, 0.015]
+    found = hands(ActionKind.EE_DELTA, deltas, relative_to)
+    np.testing.assert_allclose(found[:, 0], start[0] + np.array(rows), atol=2e-3)
+    np.testing.assert_allclose(found[:, 3:], np.tile(start[3:], (3, 1)), atol=0.02)
+
+
+def test_a_policy_is_told_where_a_hand_is() -> None:
+    pytest.importorskip('mink')
+    policy = spec(ActionGroup('arm', ActionKind.JOINT_POSITION, ARM),
+                  states=(StateFeature('ee/left', tuple('xyzwijk')),))
+    told = Embodiment.fit(policy, ROBOT, EmbodimentMap(channels={'left': 'left_grasp'})).observe(
+        seen()).state['ee/left']
+    np.testing.assert_allclose(told, [grasp(seen().joint_positions, 7)])
+    with pytest.raises(UserError, match='no end effector left'):
+        Embodiment.fit(policy, ROBOT)
+
+
+def test_a_quaternion_that_is_none_is_refused() -> None:
+    pytest.importorskip('mink')
+    with pytest.raises(AnswerError, match='no rotation'):
+        hands(ActionKind.EE_POSE, np.zeros((3, 7)))
 
 
 def test_names_signs_and_units_are_translated_both_ways() -> None:

@@ -24,6 +24,8 @@ from vla_humanoid_control.control.playback import actions_problem
 from vla_humanoid_control.control.robot_policy import ControlSpec
 from vla_humanoid_control.interfaces import (
     CONFIDENCE,
+    EE_SIZES,
+    EFFECTOR,
     ELAPSED,
     IMAGE_SIZE,
     TRAVELLED,
@@ -40,6 +42,7 @@ from vla_humanoid_control.interfaces import (
     reading_problem,
 )
 from vla_humanoid_control.perception.resizing import resize_image
+from vla_humanoid_control.robot.end_effector import EndEffector
 from vla_humanoid_control.robot.spec import JointSpec, RobotSpec
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.types import RobotChunk, RobotObservation
@@ -55,7 +58,8 @@ class EmbodimentMap:
     Attributes:
         images: Role to camera; None shows the policy black.
         channels: Channel of a state or an action to the joint or base channel of the robot that it
-            is; None tells the policy 0, and heeds nothing of what it gives there.
+            is, or end effector to the site of the robot's model; None tells the policy 0, and
+            heeds nothing of what it gives there.
         scale: Channel to (offset, factor): the robot's value is offset + factor × the policy's.
             Grippers have one by nature, from 0 closed to 1 open over the range of the joint.
     """
@@ -77,6 +81,22 @@ class _Channel:
     factor: float
 
 
+@dataclass(frozen=True)
+class _Reach:
+    """A group of an action that moves an end effector: where it is, what it says, and what moves.
+
+    Attributes:
+        columns: Of the group.
+        scale: Offset and factor of each of them, [2, S].
+    """
+
+    columns: slice
+    scale: NDArray[np.float64]
+    kind: ActionKind
+    relative_to: str
+    effector: EndEffector
+
+
 class Embodiment:
     """A policy's specification, fitted to a robot. Make one with `Embodiment.fit`.
 
@@ -88,18 +108,20 @@ class Embodiment:
     """
 
     def __init__(self, spec: PolicySpec, robot: RobotSpec, names: EmbodimentMap,
-                 channels: Sequence[_Channel], cameras: Mapping[str, str | None]) -> None:
+                 channels: Sequence[_Channel], reaches: Sequence[_Reach],
+                 effectors: Mapping[str, EndEffector | None],
+                 cameras: Mapping[str, str | None]) -> None:
         self.spec = spec
         self._cameras = cameras  # role to camera
         self._joints = {name: place for place, name in enumerate(robot.joint_names)}
         self._names = names
         self.robot = robot
-        order = {name: place for place, name in enumerate(robot.action_channels)}
-        self._channels = sorted(channels, key=lambda c: order[c.target])
+        self._channels, self._reaches, self._effectors = channels, reaches, effectors
+        moved = {c.target for c in channels}.union(*(r.effector.joints for r in reaches))
         self._mode = next((spec.actions.columns(g.name).start for g in spec.actions.groups
                            if g.kind is ActionKind.MODE), None)
         self._states = {s.name: self._sources(s) for s in spec.states
-                        if s.name not in _PLAIN_STATES}
+                        if s.name not in _PLAIN_STATES and not s.name.startswith(EFFECTOR)}
         earliest_s = [times[0] for times in (*(i.times_s for i in spec.images),
                                              *(s.times_s for s in spec.states))]
         self._span_ns = -1e9 * min(earliest_s, default=0.0)
@@ -111,8 +133,8 @@ class Embodiment:
             # not act where a camera is missing.
             tuple(dict.fromkeys(self.looks_through.values())) or tuple(robot.cameras),
             (max(w for w, _ in sizes), max(h for _, h in sizes)), robot.joint_names,
-            tuple(c.target for c in self._channels), spec.actions.horizon, spec.actions.dt_s,
-            spec.rate_hz, spec.latency_s)
+            tuple(c for c in robot.action_channels if c in moved), spec.actions.horizon,
+            spec.actions.dt_s, spec.rate_hz, spec.latency_s)
 
     @staticmethod
     def fit(spec: PolicySpec, robot: RobotSpec, names: EmbodimentMap | None = None,
@@ -140,21 +162,28 @@ class Embodiment:
             problems.append('a camera: the robot has none')
         for state in spec.states:
             problems += _state_problems(state, robot, names)
+        effectors = {name: None if (site := names.channels.get(name, name)) is None else
+                     EndEffector(robot, site) for name in _effectors(spec)}
         channels: list[_Channel] = []
+        reaches: list[_Reach] = []
         for group in spec.actions.groups:
+            if group.kind in EE_SIZES:
+                if (effector := effectors[group.effector]) is not None:
+                    reaches.append(_reach(group, spec, names, effector))
+                continue
             made, found = _channels(group, spec, robot, names)
             channels += made
             problems += found
-        targets = [c.target for c in channels]
+        targets = [*(c.target for c in channels), *(j for r in reaches for j in r.effector.joints)]
         if twice := sorted({t for t in targets if targets.count(t) > 1}):
             problems.append(f'only one channel for each of {", ".join(twice)}')
-        if not channels and not problems:
+        if not targets and not problems:
             problems.append('something to move: none of its actions moves this robot')
         if problems:
             raise UserError(f'{who} does not fit robot {robot.name}. It needs '
                             f'{"; ".join(dict.fromkeys(problems))}. Use a policy for this robot, '
                             'or say in a mapping file which names are which.')
-        return Embodiment(spec, robot, names, channels, cameras)
+        return Embodiment(spec, robot, names, channels, reaches, effectors, cameras)
 
     def begin(self) -> None:
         """A new instruction: what was seen before does not count."""
@@ -191,13 +220,18 @@ class Embodiment:
         actions = chunk.actions
         if problem := actions_problem(actions, shape):
             raise AnswerError(problem)
-        columns = [self._column(channel, actions[:, channel.column], seen)
-                   for channel in self._channels]
+        columns = {channel.target: self._column(channel, actions[:, channel.column], seen)
+                   for channel in self._channels}
+        for reach in self._reaches:
+            targets = _targets(reach, actions[:, reach.columns].astype(np.float64), seen)
+            columns |= zip(reach.effector.joints,
+                           reach.effector.follow(seen.joint_positions, targets).T)
         progress = chunk.progress
         if progress is None:  # then only a mode says when it is done
             progress = 0.0 if self._mode is None else float(np.clip(actions[0, self._mode], 0, 1))
         return RobotChunk(
-            self.control_spec.channels, np.stack(columns, axis=1).astype(np.float32),
+            self.control_spec.channels,
+            np.stack([columns[c] for c in self.control_spec.channels], axis=1).astype(np.float32),
             self.spec.actions.dt_s, float(chunk.evidence.get(CONFIDENCE, 0.0)), progress,
             evidence={name: np.asarray(value, np.float64)
                       for name, value in chunk.evidence.items()
@@ -221,6 +255,11 @@ class Embodiment:
             return np.asarray(seen.travelled, np.float64)
         if feature.name == ELAPSED:
             return np.array([seen.elapsed_s])
+        if feature.name.startswith(EFFECTOR):
+            effector = self._effectors[feature.name.removeprefix(EFFECTOR)]
+            size = len(feature.channels)
+            return np.zeros(size) if effector is None else \
+                effector.pose(seen.joint_positions, size)
         places, offsets, factors, known = self._states[feature.name]
         values = (seen.joint_positions[places] - offsets) / factors
         return np.where(known, values, 0.0)
@@ -302,17 +341,55 @@ class FittedPolicy:
 def _unknown(spec: PolicySpec, names: EmbodimentMap) -> list[str]:
     """What a mapping file names, and the policy does not have."""
     roles = {f.role for f in spec.images}
-    channels = {c for s in spec.states for c in s.channels} | set(spec.actions.channels)
+    channels = {c for s in spec.states for c in s.channels} | {*spec.actions.channels,
+                                                               *_effectors(spec)}
     wrong = [*(r for r in names.images if r not in roles),
              *(c for c in (*names.channels, *names.scale) if c not in channels)]
     return [f'a mapping without {", ".join(dict.fromkeys(wrong))}, which it does not have'] \
         if wrong else []
 
 
+def _effectors(spec: PolicySpec) -> dict[str, None]:
+    """End effectors that it moves or is told of, each once, in order."""
+    return dict.fromkeys([*(g.effector for g in spec.actions.groups if g.effector),
+                          *(s.name.removeprefix(EFFECTOR) for s in spec.states
+                            if s.name.startswith(EFFECTOR))])
+
+
+def _reach(group: ActionGroup, spec: PolicySpec, names: EmbodimentMap, effector: EndEffector
+           ) -> _Reach:
+    scale = np.array([names.scale.get(c, (0.0, 1.0)) for c in group.channels]).T
+    return _Reach(spec.actions.columns(group.name), scale, group.kind, group.relative_to, effector)
+
+
+def _targets(reach: _Reach, values: NDArray[np.float64], seen: RobotObservation
+             ) -> NDArray[np.float64]:
+    """Where an end effector is to be, row by row, [H, 3, 6 or 7]."""
+    offset, factor = reach.scale
+    values = offset + factor * values
+    if reach.kind is ActionKind.EE_POSE:
+        if values.shape[1] == 7 and (np.linalg.norm(values[:, 3:], axis=1) < 0.5).any():
+            raise AnswerError('the policy gave a quaternion that is no rotation')
+        return values
+    effector = reach.effector
+    pose = effector.pose(seen.joint_positions)
+    rows = []
+    for delta in values:
+        rows.append(effector.moved(pose, delta))
+        if reach.relative_to == 'previous_row':
+            pose = rows[-1]
+    return np.stack(rows)
+
+
 def _state_problems(state: StateFeature, robot: RobotSpec, names: EmbodimentMap) -> list[str]:
     if (count := _PLAIN_STATES.get(state.name)) is not None:
         return [] if len(state.channels) == count else [
             f'{len(state.channels)} values of {state.name}, which has {count}']
+    if state.name.startswith(EFFECTOR):
+        known = EE_SIZES[ActionKind.EE_POSE]
+        return [] if len(state.channels) in known else [
+            f'{len(state.channels)} values of {state.name}, which has '
+            f'{" or ".join(map(str, known))}']
     targets = [names.channels.get(c, c) for c in state.channels]
     missing = [t for t in targets if t is not None and t not in robot.joint_names]
     return [f'joints {", ".join(missing)}'] if missing else []

@@ -13,6 +13,7 @@ Of a policy that does not, such as one behind a server, it says all of it:
     actions:
       arm: {kind: joint_delta, relative_to: observation, channels: [left_elbow]}
       hand: {kind: gripper, channels: [left_gripper]}
+      other: {kind: ee_pose, effector: right_grasp, channels: [x, y, z, rx, ry, rz]}
     horizon: 10
     dt_s: 0.05
     rate_hz: 5      # how often it wants to be asked
@@ -119,13 +120,14 @@ def _spec(root: Mapping[str, Any], images: Mapping[str, Mapping[str, Any]]) -> P
 
 def _group(name: str, given: Any) -> ActionGroup:
     where = f'actions.{name}'
-    data = _mapping(given, where, ('kind', 'channels', 'relative_to'))
+    data = _mapping(given, where, ('kind', 'channels', 'relative_to', 'effector'))
     kinds = [kind.value for kind in ActionKind]
     kind = _text(data.get('kind'), f'{where}.kind')
     if kind not in kinds:
         raise ValueError(f'{where}.kind must be one of {", ".join(kinds)}, got {kind!r}')
     return ActionGroup(name, ActionKind(kind), _names(data.get('channels'), f'{where}.channels'),
-                       data.get('relative_to', ''))
+                       data.get('relative_to', ''),
+                       _text(data.get('effector', ''), f'{where}.effector'))
 
 
 def _image(given: Any, where: str) -> tuple[str | None, Mapping[str, Any]]:

@@ -35,7 +35,7 @@ def spec_from_message(data: Any) -> PolicySpec:
         states = [StateFeature(s['name'], tuple(s['channels']), tuple(s['times_s']))
                   for s in data['states']]
         groups = [ActionGroup(g['name'], ActionKind(g['kind']), tuple(g['channels']),
-                              g['relative_to']) for g in data['actions']['groups']]
+                              g['relative_to'], g['effector']) for g in data['actions']['groups']]
         actions = ActionSpace(tuple(groups), int(data['actions']['horizon']),
                               float(data['actions']['dt_s']))
         return PolicySpec(tuple(images), tuple(states), actions, float(data['rate_hz']),
