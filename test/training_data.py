@@ -50,7 +50,7 @@ def make_shard(path: Path, seed: int, frames: int = 24, split: str = 'train') ->
 
 
 def make_rollouts(path: Path, seed: int, frames: int = 64, fingerprint: str = 'of a policy',
-                  evidence: bool = False) -> Path:
+                  evidence: bool = False, says_progress: bool = True) -> Path:
     """Write episodes of four answers: bright ones succeed, dark ones and songs do not."""
     rng = np.random.default_rng(seed)
     images, joints, squares = _draw(rng, frames)
@@ -69,7 +69,8 @@ def make_rollouts(path: Path, seed: int, frames: int = 64, fingerprint: str = 'o
             signals = {'implausible': 0.0}
             own = {'head': np.array((2.0 if dark else -2.0) + rng.normal())} if evidence else {}
             steps.append(Step(seen, RobotChunk(ROBOT.action_channels, _turn_to(u).astype(
-                np.float32), 0.1, 0.0, 0.5, signals, evidence=own), 0.01))
+                np.float32), 0.1, 0.0, 0.5, signals, says_progress=says_progress, evidence=own),
+                0.01))
         prompt = f'sing me song number {number}' if song else f'go to the {COLOURS[colour]} box'
         folder.write(RecordedEpisode(
             f'{seed}-{number:04d}', prompt, not dark and not song, not song,

@@ -124,6 +124,8 @@ class RobotChunk:
         confidence: How likely it is to succeed by the policy's own account, in [0, 1]; 0 where it
             says nothing.
         progress: How far the task has come, in [0, 1]; near 1 means that it is done.
+        says_progress: Whether the policy says so itself. Otherwise its trust artifact does;
+            without one progress is 0.
         signals: Name to a number that tells how it will end, larger where it is worse, NaN where
             unknown (`confidence/signals/meter.py`).
         trust: Which trust artifact they were measured with, `TrustArtifact.identity`; 0 for none.
@@ -137,6 +139,7 @@ class RobotChunk:
     progress: float
     signals: Mapping[str, float] = field(default_factory=dict)
     trust: int = 0
+    says_progress: bool = True
     evidence: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 

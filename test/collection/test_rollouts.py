@@ -1,5 +1,6 @@
 """Rollouts with their outcome: what trust is measured on."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from vla_humanoid_control.collection.rollouts import (
     drawn,
     of_suite,
 )
+from vla_humanoid_control.data.rollouts import RolloutsFolder, RolloutsHeader
 from vla_humanoid_control.evaluation.suite import Episode
 from vla_humanoid_control.policy.registry import load_policy
 from vla_humanoid_control.robot.reader import load_robot
@@ -41,6 +43,27 @@ def test_every_answer_is_kept_with_the_outcome_of_its_episode(tmp_path: Path) ->
     assert len(stamps) > 10 and np.all(np.diff(stamps) > 0)
     assert all(s.seen.images['head'].shape == (192, 256, 3) for s in recorded.steps)
     assert 'claim' in recorded.steps[0].chunk.signals
+
+
+def test_an_episode_of_a_policy_that_never_is_done_ends_once_it_has_succeeded(tmp_path: Path
+                                                                              ) -> None:
+    policy = load_policy('scripted', ROBOT)
+    infer = policy.infer
+    policy.infer = lambda seen: replace(  # type: ignore[method-assign]
+        infer(seen), progress=0.0, says_progress=False)
+    recorder = RolloutRecorder(ROBOT, policy, 0.02)
+    try:
+        done, failed = (recorder.record(Plan(Episode(name, words, Task.from_key('turn:left'), 5)))
+                        for name, words in (('one', 'turn left'), ('two', 'look up')))
+    finally:
+        recorder.close()
+    assert done.success and not failed.success and 'reached_s' not in failed.tags
+    assert float(done.tags['reached_s']) == pytest.approx(float(done.tags['seconds']) - 1.0)
+    assert 1.0 < float(done.tags['seconds']) < Task.from_key('turn:left').time_limit_s
+    folder = RolloutsFolder.create(tmp_path, RolloutsHeader.of('x', 'y', ROBOT.name, policy.spec,
+                                                               0.02))
+    folder.write(done)
+    assert not any(s.chunk.says_progress for s in folder.read('one').steps)
 
 
 def test_plans_are_the_same_each_time_and_of_three_kinds() -> None:

@@ -40,9 +40,10 @@ ROBOT = load_robot('humanoid')
 
 
 class Teller:
-    """Turns to something, and says how dark it is."""
+    """Turns to something, and says how dark it is, and perhaps that it is halfway."""
 
-    def __init__(self, gives: frozenset[str]) -> None:
+    def __init__(self, gives: frozenset[str], progress: float | None) -> None:
+        self.progress = progress
         base = [c for c in ROBOT.action_channels if c.startswith('base/')]
         joints = [c for c in ROBOT.action_channels if not c.startswith('base/')]
         self.spec = PolicySpec(
@@ -58,8 +59,8 @@ class Teller:
     def infer(self, observation: Observation) -> ActionChunk:
         dark = 90 - float(observation.images['head'].mean())
         evidence = {'head': np.array(dark / 10)} if self.spec.gives else {}
-        return ActionChunk(np.zeros((8, len(self.spec.actions.channels)), np.float32), 0.5,
-                           evidence)
+        return ActionChunk(np.zeros((8, len(self.spec.actions.channels)), np.float32),
+                           self.progress, evidence)
 
     def close(self) -> None:
         pass
@@ -73,12 +74,13 @@ def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Measure:
     monkeypatch.setattr(trust, 'PICTURES', 192)
     monkeypatch.setattr(trust, '_BROKEN', 60)
 
-    def make(says: bool, signals: tuple[str, ...] = (), frames: int = 400
-             ) -> tuple[FittedPolicy, TrustMeasurement]:
-        policy = Teller(frozenset({'head'} if says else ()))
+    def make(says: bool, signals: tuple[str, ...] = (), frames: int = 400,
+             progress: float | None = 0.5) -> tuple[FittedPolicy, TrustMeasurement]:
+        policy = Teller(frozenset({'head'} if says else ()), progress)
         fitted = FittedPolicy(policy, Embodiment.fit(policy.spec, ROBOT))
         folder = RolloutsFolder.open(make_rollouts(
-            tmp_path / f'rollouts_{says}', 5, frames, evidence=says))
+            tmp_path / f'rollouts_{says}', 5, frames, evidence=says,
+            says_progress=progress is not None))
         return fitted, TrustMeasurement(fitted, [folder], signals=signals)
     return make
 
@@ -111,6 +113,32 @@ def test_a_policy_that_says_nothing_of_itself_gets_a_confidence(measure: Measure
                                            chunk.signals)).confidence
             confidences[bool(episode.success)] = value
     assert confidences[True] > 0.5 > confidences[False]
+
+
+def test_a_policy_that_never_says_that_it_is_done_gets_a_progress(measure: Measure, tmp_path: Path
+                                                                  ) -> None:
+    fitted, measurement = measure(says=True, progress=None)
+    artifact, held_out, recorded = measurement.run(tmp_path / 'trust', 'x')
+    done = judge(artifact, held_out, recorded)['done']
+    assert done['successes'] > 2 and done['failures'] > 2
+    again = TrustArtifact.load(tmp_path / 'trust')
+    live = FittedPolicy(fitted.policy, fitted.embodiment, again.scale, again.learnt)
+    first, last = [], []
+    for episode in measurement.rollouts[0]:
+        if episode.success:
+            live.reset(episode.prompt)
+            chunks = [live.infer(step.seen) for step in episode.steps]
+            assert not any(c.says_progress for c in chunks)
+            first.append(chunks[0].progress)
+            last.append(chunks[-1].progress)
+    assert np.mean(last) - np.mean(first) > 0.2  # most of what it sees here is noise
+    assert fitted.infer(episode.steps[0].seen).progress == 0.0  # without an artifact
+
+
+def test_a_policy_that_says_how_far_it_is_is_believed(measure: Measure, tmp_path: Path) -> None:
+    fitted, measurement = measure(says=True)
+    artifact, held_out, recorded = measurement.run(tmp_path / 'trust', 'x')
+    assert artifact.learnt.progress is None and 'done' not in judge(artifact, held_out, recorded)
 
 
 def test_what_a_policy_says_itself_is_one_signal_among_others(measure: Measure, tmp_path: Path

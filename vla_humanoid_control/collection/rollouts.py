@@ -4,7 +4,8 @@ Three kinds of episode, all drawn from a seed: tasks that the robot can do, in s
 difficulty; instructions outside its abilities; and objects that are not in the scene. The last two
 count as failures whatever the robot does. They begin as commands do that follow on others,
 at times with the head down or an arm up. Or they are the episodes of a suite. The gate stays open
-throughout, so that what would have been held is seen to its end.
+throughout, so that what would have been held is seen to its end. Where a policy does not say when
+it is done, an episode ends once the task is achieved.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from vla_humanoid_control.control.robot_policy import RobotPolicy
 from vla_humanoid_control.control.task import TaskConfig
 from vla_humanoid_control.data.rollouts import RecordedEpisode
 from vla_humanoid_control.evaluation.impaired_view import KINDS
-from vla_humanoid_control.evaluation.rollout import Rollout
+from vla_humanoid_control.evaluation.latency import noise_observation
+from vla_humanoid_control.evaluation.rollout import LINGER_S, Rollout
 from vla_humanoid_control.evaluation.suite import Episode
 from vla_humanoid_control.language.intake import Instruction, parse_command
 from vla_humanoid_control.robot.spec import RobotSpec
@@ -77,9 +79,12 @@ class RolloutRecorder:
 
     def __init__(self, robot: RobotSpec, policy: RobotPolicy, latency_s: float) -> None:
         self._policy = RecordingPolicy(policy)
+        asked = noise_observation(policy, robot, np.random.default_rng(0))
+        policy.reset('walk forward')
+        self._says_progress = policy.infer(asked).says_progress
         monitoring = Monitoring(OPEN_GATE, Standing.ALLOWED)
         self._fair = Rollout(robot, self._policy, monitoring, TaskConfig(max_retries=0),
-                             latency_s=latency_s)
+                             latency_s=latency_s, until_reached=not self._says_progress)
         self._hopeless = Rollout(robot, self._policy, monitoring,
                                  TaskConfig(max_retries=0, time_limit_s=HOPELESS_S),
                                  latency_s=latency_s)
@@ -95,6 +100,8 @@ class RolloutRecorder:
         tags = {'task': episode.task.key, 'seed': str(episode.seed),
                 'seconds': f'{result.seconds:g}', 'view': episode.view or '',
                 'absent': 'yes' if plan.absent else ''}
+        if result.success and not self._says_progress:
+            tags['reached_s'] = f'{result.seconds - LINGER_S:g}'
         return RecordedEpisode(
             episode.id, prompt, result.success and plan.able, plan.able,
             result.reason or ('' if plan.able else 'beyond the robot'), tags,

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -169,7 +170,8 @@ class RolloutsFolder:
             'actions': _stack([s.chunk.actions for s in steps],
                               (header.horizon, len(header.channels))).astype(np.float32),
             'confidence': np.array([s.chunk.confidence for s in steps], np.float64),
-            'progress': np.array([s.chunk.progress for s in steps], np.float64),
+            'progress': np.array([s.chunk.progress if s.chunk.says_progress else np.nan
+                                  for s in steps], np.float64),
             'took_s': np.array([s.took_s for s in steps])}
         for camera in header.cameras:
             packed = [pack_image(s.seen.images[camera]) for s in steps]
@@ -202,11 +204,12 @@ class RolloutsFolder:
                 seen = RobotObservation(
                     stamp_ns, {camera: own[i] for camera, own in images.items()},
                     arrays['joints'][i], float(arrays['elapsed_s'][i]), arrays['travelled'][i])
+                progress = float(arrays['progress'][i])  # not a number where it did not say
                 chunk = RobotChunk(
                     header.channels, arrays['actions'][i], header.dt_s,
-                    float(arrays['confidence'][i]), float(arrays['progress'][i]),
+                    float(arrays['confidence'][i]), 0.0 if math.isnan(progress) else progress,
                     {n: float(v) for n, v in _kind(arrays, 'signals', i).items()},
-                    evidence=_kind(arrays, 'evidence', i))
+                    says_progress=not math.isnan(progress), evidence=_kind(arrays, 'evidence', i))
                 steps.append(Step(seen, chunk, float(arrays['took_s'][i])))
             return RecordedEpisode(**about, steps=tuple(steps))
         except (OSError, ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile,

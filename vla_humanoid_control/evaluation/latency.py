@@ -25,20 +25,25 @@ def measure_latency_s(policy: RobotPolicy, robot: RobotSpec) -> float:
         policy: Is reset afterwards by whoever uses it next.
         robot: Whose posture and cameras it is shown.
     """
-    width, height = policy.spec.image_size
     noise = np.random.default_rng(0)
     policy.reset('walk forward')
     taken_s = []
     for index in range(WARM_UP + INFERENCES):
-        images = {camera: noise.integers(0, 256, (2 * height, 2 * width, 3), np.uint8)
-                  for camera in policy.spec.cameras}
-        positions = np.array([robot.joint(n).home for n in policy.spec.joint_names])
-        stamp_ns = int((index + 1) * policy.spec.dt_s * 1e9)
-        observation = RobotObservation(stamp_ns, images, positions)
+        observation = noise_observation(policy, robot, noise, index)
         began_s = time.perf_counter()
         policy.infer(observation)
         taken_s.append(time.perf_counter() - began_s)
     return statistics.median(taken_s[WARM_UP:])
+
+
+def noise_observation(policy: RobotPolicy, robot: RobotSpec, noise: np.random.Generator,
+                      index: int = 0) -> RobotObservation:
+    """A robot at home whose cameras show noise: what any policy can be asked about."""
+    width, height = policy.spec.image_size
+    images = {camera: noise.integers(0, 256, (2 * height, 2 * width, 3), np.uint8)
+              for camera in policy.spec.cameras}
+    positions = np.array([robot.joint(n).home for n in policy.spec.joint_names])
+    return RobotObservation(int((index + 1) * policy.spec.dt_s * 1e9), images, positions)
 
 
 def read_latency(text: str) -> float | None:

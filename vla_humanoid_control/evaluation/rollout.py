@@ -46,6 +46,8 @@ from vla_humanoid_control.types import (
 SETTLE_S = 0.8
 """Before the first instruction: long enough for safety to have heard every sensor [s]."""
 SCAN_EVERY = 5
+LINGER_S = 1.0
+"""So long a task must stay achieved where nobody declares it done [s]."""
 """Control steps between two laser scans: 10 Hz."""
 
 
@@ -111,6 +113,8 @@ class Rollout:
         latency_s: How long after a request the policy's answer is heard [s].
         camera_size: Width and height of the camera image [px]; None takes twice the policy's own,
             so that its resizing averages as it does with a real camera's image.
+        until_reached: End an episode once the task has been achieved for `LINGER_S`, whether or
+            not it was declared done: for policies that declare nothing.
 
     Attributes:
         impair: Applied to every image of an episode; None leaves them alone.
@@ -123,6 +127,7 @@ class Rollout:
     safety: SafetyConfig = field(default_factory=SafetyConfig)
     latency_s: float = 0.0
     camera_size: tuple[int, int] | None = None
+    until_reached: bool = False
 
     def __post_init__(self) -> None:
         self.world = World(self.robot)
@@ -194,16 +199,21 @@ class Rollout:
         monitor = TaskMonitor(task, world)
         self._say(pipeline, episode.instruction)
         followed = pipeline.controller.task
-        while followed.is_active and world.time_s - trace.began_s < task.time_limit_s:
+        since_s, arrived = world.time_s, False
+        while followed.is_active and not arrived \
+                and world.time_s - trace.began_s < task.time_limit_s:
             trace.take(pipeline, self._step(pipeline), world.time_s)
             monitor.update(world)
-        declared = followed.state is TaskState.DONE
+            if not monitor.success(world):
+                since_s = world.time_s
+            arrived = self.until_reached and world.time_s - since_s >= LINGER_S
+        declared = arrived or followed.state is TaskState.DONE
         trace.ended_s, trace.retries = world.time_s, followed.attempt
         settled_s = world.time_s + task.settle_s
-        while declared and world.time_s < settled_s:
+        while declared and not arrived and world.time_s < settled_s:
             trace.take(pipeline, self._step(pipeline), None)
             monitor.update(world)
-        reached = monitor.success(world)
+        reached = arrived or monitor.success(world)
         reason = ''
         if not declared:
             reason = followed.describe() if not followed.is_active else \

@@ -16,6 +16,7 @@ from vla_humanoid_control.confidence.artifact import Monitoring, TrustArtifact
 from vla_humanoid_control.confidence.combine import ALPHA, IMPLAUSIBLE, Combination, smooth
 from vla_humanoid_control.confidence.fitting import JUDGE, HeldOut
 from vla_humanoid_control.confidence.gate import ConfidenceGate
+from vla_humanoid_control.control.task import TaskConfig
 from vla_humanoid_control.evaluation.held import HELD_WITHIN_S, watch_gate
 from vla_humanoid_control.evaluation.report import build_report, draw_reliability, table
 from vla_humanoid_control.evaluation.rollout import EpisodeResult
@@ -25,6 +26,8 @@ from vla_humanoid_control.tasks.vocabulary import OUT_OF_SCOPE
 
 ALPHAS = (0.01, 0.02, 0.05, 0.1)
 """Promised shares of false stops that are checked."""
+_EARLY = 0.2
+"""A success that is declared with more than this share of its time to go is declared too early."""
 Series = tuple[tuple[float, float], ...]
 """Seconds since the instruction and confidence, of every answer."""
 
@@ -35,7 +38,8 @@ def judge(artifact: TrustArtifact, held_out: HeldOut, recorded: Recorded) -> dic
     Returns:
         As `report.build_report` says, with `signals` for each signal alone; besides `promises`,
         for each of `ALPHAS` the share of successful episodes that its threshold stops, with its
-        95 % interval, and `broken`, of what was broken on purpose the share that is held.
+        95 % interval, `broken`, of what was broken on purpose the share that is held, and where
+        the policy does not say when it is done `done`, when what was learnt of that would say so.
     """
     asked = Monitoring.of(artifact, with_each=True)
     everything = _series(held_out, recorded, artifact.combination)
@@ -60,6 +64,8 @@ def judge(artifact: TrustArtifact, held_out: HeldOut, recorded: Recorded) -> dic
               if r.success and r.task != OUT_OF_SCOPE]
     report['promises'] = [_promise(artifact.combination, alpha, lowest) for alpha in ALPHAS]
     threshold = artifact.combination.threshold(ALPHA)
+    if artifact.learnt.progress is not None:
+        report['done'] = _done(artifact, recorded)
     report['broken'] = {kind: _held(artifact.combination, values, threshold)
                         for kind, (_, values) in held_out.broken.items()}
     return report
@@ -105,9 +111,39 @@ def said(report: Mapping[str, Any]) -> str:
     for p in report['promises']:
         lines.append(f'alpha {100 * p["alpha"]:3g} %: stopped {p["stopped"]} of {p["successes"]} '
                      f'successes ({100 * p["low"]:.1f} to {100 * p["high"]:.1f} %)')
+    if done := report.get('done'):
+        lines.append(f'done: told of {done["declared"]} of {done["successes"]} successes, too '
+                     f'early of {done["early"]}, and of {done["declared_failures"]} of '
+                     f'{done["failures"]} failures')
     for kind, share in report['broken'].items():
         lines.append(f'{kind}: {"none" if share is None else f"{100 * share:.1f} %"} held at once')
     return '\n'.join(lines)
+
+
+def _done(artifact: TrustArtifact, recorded: Recorded) -> dict[str, Any]:
+    """When the policy would be taken to be done, in episodes that did and did not succeed."""
+    config, answers = TaskConfig(), recorded.answers
+    known = artifact.learnt.progress_of_many(answers.views, answers.sentences, answers.bodies)
+    how_far, told, early, false = recorded.how_far, 0, 0, 0
+    counts = {True: 0, False: 0}
+    for number in np.unique(recorded.episode[recorded.part == JUDGE]).tolist():
+        own, episode = recorded.episode == number, recorded.episodes[number]
+        if not episode.able:
+            continue
+        counts[bool(episode.success)] += 1
+        enough = np.convolve(known[own] >= config.done_threshold,
+                             np.ones(config.done_ticks))[:own.sum()] >= config.done_ticks
+        if not enough.any():
+            continue
+        moment = int(enough.argmax())
+        if not episode.success:
+            false += 1
+        elif how_far[own][moment] < 1.0 - _EARLY:
+            early += 1
+        else:
+            told += 1
+    return {'successes': counts[True], 'declared': told, 'early': early,
+            'failures': counts[False], 'declared_failures': false}
 
 
 def _series(held_out: HeldOut, recorded: Recorded, combination: Combination

@@ -57,6 +57,7 @@ _BROKEN = 1500  # samples of a kind and part, at most
 _PATIENCE_S = 120.0  # for asking about samples of a kind and part; then there are fewer
 _FOLDS = 4
 _HIDDEN, _EPOCHS = 64, 5  # of `outcome`: there are far fewer episodes than answers
+_PROGRESS_EPOCHS = 60  # time tells more of it than anything does of failure
 _LEAST_SCALE = 0.05  # deviations of actions below that are noise, as a share of a joint's range
 
 
@@ -122,6 +123,15 @@ class Recorded:
     def of_episodes(self, values: Sequence[Any]) -> NDArray[Any]:
         """A value of each episode, for each of its answers."""
         return np.array(values)[self.episode]
+
+    @property
+    def how_far(self) -> NDArray[np.float64]:
+        """Of each answer the share of the time until its episode had succeeded, [M], in [0, 1]."""
+        ends = {number: float(e.tags['reached_s']) for number, e in enumerate(self.episodes)
+                if 'reached_s' in e.tags}
+        last = np.array([ends.get(n, self.time_s[self.episode == n].max(initial=0.0))
+                         for n in range(len(self.episodes))])
+        return np.minimum(1.0, self.time_s / np.maximum(last[self.episode], 1e-3))
 
     @property
     def success(self) -> NDArray[np.bool_]:
@@ -211,12 +221,13 @@ class TrustMeasurement:
         episodes: list[RecordedEpisode] = []
         parts, numbers, times = [], [], []
         sentences: dict[str, NDArray[np.float32]] = {}
+        says_progress: set[bool] = set()
         for folder in self.rollouts:
             for episode in _shown(folder, 'rollouts'):
                 if not episode.steps or episode.success is None:
                     continue
                 if episode.prompt not in sentences:
-                    sentences[episode.prompt] = self._sentence(episode.prompt)
+                    sentences[episode.prompt] = sentence_vectors([episode.prompt])[0]
                 self._meter.begin(episode.prompt)
                 described = [self._meter.describe(s.seen, s.chunk) for s in episode.steps]
                 parts.append(self._answers(described, [s.seen for s in episode.steps],
@@ -225,6 +236,8 @@ class TrustMeasurement:
                 first_ns = episode.steps[0].seen.stamp_ns
                 times += [(s.seen.stamp_ns - first_ns) / 1e9 for s in episode.steps]
                 episodes.append(replace(episode, steps=()))
+                says_progress.update(s.chunk.says_progress for s in episode.steps)
+        self._says_progress = says_progress != {False}
         episode_of = np.array(numbers, np.int64)
         # Those of one request that is beyond the robot go together: one that was fitted on would
         # judge nothing.
@@ -233,9 +246,6 @@ class TrustMeasurement:
         success = np.array([bool(e.success) for e in episodes])
         check_parts(part, success[episode_of], episode_of)
         return Recorded(episodes, Answers.join(parts), episode_of, np.array(times), part)
-
-    def _sentence(self, text: str) -> NDArray[np.float32]:
-        return sentence_vectors([text])[0] if self._reads_words else np.zeros(0, np.float32)
 
     @property
     def _reads_words(self) -> bool:
@@ -248,7 +258,8 @@ class TrustMeasurement:
         some, success = recorded.answers.select(rows), recorded.success[rows]
         views = {camera: ViewSignals.fit(features, success, pictures, self.seed)
                  for camera, features in some.views.items()}
-        words = outcome = embedding = None
+        words = outcome = progress = embedding = None
+        inputs = outcome_inputs(some.views, some.sentences, some.bodies)
         if self._reads_words:
             numbers = np.unique(recorded.episode[rows])
             own = [recorded.episodes[i] for i in numbers]
@@ -256,13 +267,15 @@ class TrustMeasurement:
             words = WordSignals.fit(recorded.answers.sentences[first],
                                     np.array([bool(e.success) for e in own]),
                                     np.array([e.able or _is_absent(e) for e in own]))
-            outcome = Perceptron.fit(
-                outcome_inputs(some.views, some.sentences, some.bodies),
-                (~success).astype(np.float64),
-                np.ones(len(success)), self.seed, _HIDDEN, _EPOCHS)
+            outcome = Perceptron.fit(inputs, (~success).astype(np.float64),
+                                     np.ones(len(success)), self.seed, _HIDDEN, _EPOCHS)
+        if not self._says_progress:
+            progress = Perceptron.fit(inputs[success], recorded.how_far[rows][success],
+                                      np.ones(success.sum()), self.seed, _HIDDEN,
+                                      _PROGRESS_EPOCHS)
         if some.embeddings.shape[1]:
             embedding = Density.fit(some.embeddings[success])
-        return LearntSignals(self._features, views, words, outcome, embedding)
+        return LearntSignals(self._features, views, words, outcome, progress, embedding)
 
     def _answers(self, described: Sequence[Description], seen: Sequence[RobotObservation],
                  sentence: NDArray[np.float32]) -> Answers:
@@ -331,7 +344,7 @@ class TrustMeasurement:
                     except PolicyError:  # it refuses, which is what it should do
                         continue
                     parts.append(self._answers([self._meter.describe(seen, chunk)], [seen],
-                                               self._sentence(text)))
+                                               sentence_vectors([text])[0]))
                     done += 1
                 spent = time.monotonic() - began
                 line.show(min(1.0, done / max(1.0, share * total)), done / spent, 'answers',

@@ -233,6 +233,7 @@ class Embodiment:
             self.control_spec.channels,
             np.stack([columns[c] for c in self.control_spec.channels], axis=1).astype(np.float32),
             self.spec.actions.dt_s, float(chunk.evidence.get(CONFIDENCE, 0.0)), progress,
+            says_progress=chunk.progress is not None or self._mode is not None,
             evidence={name: np.asarray(value, np.float64)
                       for name, value in chunk.evidence.items()
                       if name in self.spec.gives or name == CONFIDENCE})
@@ -324,9 +325,12 @@ class FittedPolicy:
         self.meter.begin(instruction)
 
     def infer(self, observation: RobotObservation) -> RobotChunk:
-        """Ask the policy, and measure the signals of its answer."""
+        """Ask the policy, and measure the signals of its answer, and how far the task has come."""
         acted = self.ask(observation)
-        return replace(acted, signals=self.meter.measure(observation, acted), trust=self._trust)
+        described = self.meter.describe(observation, acted)
+        progress = acted.progress if acted.says_progress else self.meter.progress(described)
+        return replace(acted, progress=progress, signals=self.meter.signals(described),
+                       trust=self._trust)
 
     def ask(self, observation: RobotObservation) -> RobotChunk:
         """Ask the policy, and measure nothing."""

@@ -47,6 +47,7 @@ class LearntSignals:
         views: Role of a camera to its signals.
         words: Signals of instructions.
         outcome: Log odds of failure from everything else, `outcome_inputs`.
+        progress: How far the task has come, from the same, for policies that do not say.
         embedding: Of the policy's own embedding where it succeeded.
     """
 
@@ -54,12 +55,27 @@ class LearntSignals:
     views: Mapping[str, ViewSignals] = field(default_factory=dict)
     words: WordSignals | None = None
     outcome: Perceptron | None = None
+    progress: Perceptron | None = None
     embedding: Density | None = None
 
     @property
     def needs_words(self) -> bool:
         """Whether an instruction must be encoded."""
-        return self.words is not None
+        return self.words is not None or self.progress is not None
+
+    def progress_of(self, one: Description) -> float:
+        """How far the task has come, in [0, 1]; 0 where that was not learnt."""
+        rows = {camera: features[None] for camera, features in one.views.items()}
+        return float(self.progress_of_many(rows, one.sentence[None], one.body[None])[0])
+
+    def progress_of_many(self, views: Mapping[str, NDArray[np.float32]],
+                         sentences: NDArray[np.float32], bodies: NDArray[np.float32]
+                         ) -> NDArray[np.float64]:
+        """The same of N answers, [N]."""
+        if self.progress is None:
+            return np.zeros(len(bodies))
+        odds = self.progress.log_odds(outcome_inputs(views, sentences, bodies))
+        return np.asarray(0.5 * (1.0 + np.tanh(0.5 * odds)))
 
     def measure(self, one: Description) -> dict[str, float]:
         """The signals of an answer."""
@@ -87,7 +103,7 @@ class LearntSignals:
         """Write it; the file appears whole or not at all."""
         parts: dict[str, Arrays] = {f'view/{camera}': signals.arrays
                                     for camera, signals in self.views.items()}
-        for name in ('features', 'words', 'outcome', 'embedding'):
+        for name in ('features', 'words', 'outcome', 'progress', 'embedding'):
             if (part := getattr(self, name)) is not None:
                 parts[name] = part.arrays
         packed = io.BytesIO()
@@ -111,6 +127,7 @@ class LearntSignals:
                  for part, arrays in parts.items() if part.startswith('view/')},
                 WordSignals.of(parts['words']) if 'words' in parts else None,
                 Perceptron(**parts['outcome']) if 'outcome' in parts else None,
+                Perceptron(**parts['progress']) if 'progress' in parts else None,
                 Density(**parts['embedding']) if 'embedding' in parts else None)
         except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
             raise UserError(f'Trust artifact {path} cannot be read ({error!r}). Copy its folder '
@@ -119,6 +136,6 @@ class LearntSignals:
 
 def outcome_inputs(views: Mapping[str, NDArray[np.float32]], sentences: NDArray[np.float32],
                    bodies: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What `LearntSignals.outcome` sees, [N, I]."""
+    """What `LearntSignals.outcome` and `progress` see, [N, I]."""
     return np.concatenate([*(views[camera][:, :PLAIN] for camera in sorted(views)), sentences,
                            bodies], axis=1)

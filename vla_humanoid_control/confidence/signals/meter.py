@@ -73,9 +73,10 @@ class SignalMeter:
             return 'other cameras'
         words = 0 if self.learnt.words is None else self.learnt.words.known.shape[1]
         body = joints + 3 + 2 + 2 * channels  # see `describe`
-        outcome = self.learnt.outcome
         size = PLAIN * len(self.learnt.views) + words + body
-        return 'other joints' if outcome is not None and len(outcome.mean) != size else ''
+        networks = (self.learnt.outcome, self.learnt.progress)
+        return 'other joints' if any(n is not None and len(n.mean) != size for n in networks) \
+            else ''
 
     def measure(self, seen: RobotObservation, chunk: RobotChunk) -> dict[str, float]:
         """Signals of an answer.
@@ -84,8 +85,15 @@ class SignalMeter:
             seen: What the policy was asked about.
             chunk: What it answered.
         """
-        described = self.describe(seen, chunk)
+        return self.signals(self.describe(seen, chunk))
+
+    def signals(self, described: Description) -> dict[str, float]:
+        """The same of an answer that is described already."""
         return {**described.plain, **self.learnt.measure(described)}
+
+    def progress(self, described: Description) -> float:
+        """How far a task has come, for policies that do not say; 0 where nothing is learnt."""
+        return self.learnt.progress_of(described)
 
     def describe(self, seen: RobotObservation, chunk: RobotChunk) -> Description:
         """What the signals of an answer are made of; arguments as of `measure`."""
