@@ -14,6 +14,7 @@ pytest.importorskip('torch')
 
 from training_data import make_rollouts
 
+from vla_humanoid_control.cli.main import main as vla
 from vla_humanoid_control.confidence.artifact import Monitoring, TrustArtifact
 from vla_humanoid_control.confidence.combine import Confidence
 from vla_humanoid_control.confidence.fitting import FIT
@@ -32,9 +33,10 @@ from vla_humanoid_control.interfaces import (
 from vla_humanoid_control.learning import trust
 from vla_humanoid_control.learning.trust import TrustMeasurement
 from vla_humanoid_control.policy.embodiment import Embodiment, FittedPolicy
+from vla_humanoid_control.policy.registry import fingerprint, load_policy, monitoring
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.types import Action, Proposal
+from vla_humanoid_control.types import Action, Proposal, proposal_of
 
 ROBOT = load_robot('humanoid')
 
@@ -196,3 +198,61 @@ def test_without_success_or_failure_there_is_nothing_to_measure(
         folder.write(replace(episode, success=kept))
     with pytest.raises(UserError, match=says):
         measurement.run(tmp_path / 'trust', 'x')
+
+
+TELLER = """
+import numpy as np
+from vla_humanoid_control.interfaces import (
+    ActionChunk, ActionGroup, ActionKind, ActionSpace, ImageFeature, PolicySpec)
+
+class Teller:
+    def __init__(self, robot):
+        base = tuple(c for c in robot.action_channels if c.startswith('base/'))
+        joints = tuple(c for c in robot.action_channels if not c.startswith('base/'))
+        self.spec = PolicySpec((ImageFeature('head', (128, 96)),), (), ActionSpace((
+            ActionGroup('base', ActionKind.BASE_TWIST, base),
+            ActionGroup('joints', ActionKind.JOINT_POSITION, joints)), 8, 0.1),
+            gives=frozenset({'head'}))
+
+    def reset(self, prompt):
+        pass
+
+    def infer(self, observation):
+        dark = 90 - float(observation.images['head'].mean())
+        return ActionChunk(np.zeros((8, len(self.spec.actions.channels)), np.float32), 0.5,
+                           {'head': np.array(dark / 10)})
+
+    def close(self):
+        pass
+"""
+
+
+def test_vla_trust_from_rollouts_to_an_artifact_that_a_policy_is_loaded_with(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        ) -> None:
+    (tmp_path / 'teller.py').write_text(TELLER, encoding='utf-8')
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(trust, 'PICTURES', 192)
+    monkeypatch.setattr(trust, '_BROKEN', 60)
+    policy = load_policy('teller:Teller', ROBOT)
+    rollouts = make_rollouts(tmp_path / 'rollouts', 5, 400,
+                             fingerprint('teller:Teller', policy.policy), evidence=True)
+    others = make_rollouts(tmp_path / 'others', 5, 8, 'of another', evidence=True)
+    out, asked = tmp_path / 'trust', ['trust', '--policy', 'teller:Teller', '--out',
+                                      str(tmp_path / 'trust'), '--rollouts']
+    assert vla([*asked, str(others)]) == 2
+    assert 'rollouts of another policy' in capsys.readouterr().err and not out.exists()
+    assert vla([*asked, str(rollouts)]) == 0
+    said_of_it = capsys.readouterr().out
+    assert 'AUROC' in said_of_it and 'alpha   2 %' in said_of_it
+    assert f'--policy teller:Teller --trust {out}' in said_of_it
+    assert {p.name for p in out.iterdir()} >= {'trust.json', 'signals.npz', 'held_out.npz',
+                                               'page.html', 'figures.json', 'reliability.png'}
+    with_trust = load_policy('teller:Teller', ROBOT, trust=str(out))
+    with_trust.reset('go to the red box')
+    asked_of = monitoring('teller:Teller', str(out))
+    episode = next(e for e in RolloutsFolder.open(rollouts) if e.success)
+    chunk = with_trust.infer(episode.steps[0].seen)
+    judged = Confidence(asked_of.combination, asked_of.trust).judge(proposal_of(
+        chunk, episode.steps[0].seen.stamp_ns))
+    assert judged.confidence >= asked_of.gate.close_threshold
