@@ -53,6 +53,8 @@ def train(data: Path, output: Path, steps: int) -> None:
         dim_model=128, n_heads=4, dim_feedforward=512, n_encoder_layers=2, n_vae_encoder_layers=2,
         latent_dim=16, device='cpu')
     policy = ACTPolicy(config).train()
+    _calibrate(policy, torch.from_numpy(shards.gather_frames(np.linspace(
+        0, len(shards.joints) - 1, 128).astype(int))).permute(0, 3, 1, 2).float() / 127.5 - 1)
     before, after = make_pre_post_processors(config, dataset_stats={
         IMAGE: {'mean': torch.full((3, 1, 1), 0.5), 'std': torch.full((3, 1, 1), 0.25)},
         STATE: _statistics(states, 0.05), ACTION: _statistics(actions.reshape(
@@ -80,6 +82,24 @@ def train(data: Path, output: Path, steps: int) -> None:
     policy.save_pretrained(output)
     before.save_pretrained(output)
     after.save_pretrained(output)
+
+
+def _calibrate(policy: ACTPolicy, images: torch.Tensor) -> None:
+    """Give the frozen normalisation of its backbone the statistics of these images.
+
+    With pretrained weights it has those of ImageNet. From nothing it has none, and all images
+    would look alike.
+    """
+    def measure(layer: torch.nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        layer.running_mean.copy_(inputs[0].mean((0, 2, 3)))
+        layer.running_var.copy_(inputs[0].var((0, 2, 3)))
+
+    layers = [m for m in policy.modules() if type(m).__name__ == 'FrozenBatchNorm2d']
+    hooks = [layer.register_forward_pre_hook(measure) for layer in layers]
+    with torch.no_grad():
+        policy.model.backbone(images)
+    for hook in hooks:
+        hook.remove()
 
 
 def _statistics(values: np.ndarray, least: float) -> dict[str, torch.Tensor]:

@@ -148,6 +148,9 @@ def test_what_is_damaged_is_refused(change: dict[str, object]) -> None:
 def test_the_threshold_follows_from_alpha() -> None:
     chosen = replace(combination(*SIGNALS), lowest=(0.4,) * 20)
     assert chosen.threshold(0.1) == 0.4
-    assert chosen.threshold(0.01) == 0.0  # twenty are too few to promise that
+    # Twenty are too few to promise that: what they allow is the best there is.
+    assert chosen.threshold(0.01) == 0.4 and chosen.promised(0.01) == pytest.approx(1 / 21)
+    assert chosen.promised(0.1) == 0.1
+    assert replace(chosen, lowest=()).threshold(0.1) == 0.0
     graded = replace(chosen, lowest=tuple(np.linspace(0.3, 0.9, 99).tolist()))
     assert graded.threshold(0.5) > graded.threshold(0.1) > graded.threshold(0.02) >= 0.3

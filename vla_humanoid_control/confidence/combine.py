@@ -73,9 +73,17 @@ class Combination:
     def threshold(self, alpha: float) -> float:
         """A successful episode falls below it with probability `alpha` at most.
 
-        Conformal prediction; 0 where there were too few episodes for such a promise.
+        Conformal prediction. Where there were too few episodes for such a promise it is the lowest
+        of them: it may stop more, see `promised`, but a gate that never closes is none. 0 where
+        there was none.
         """
+        if alpha < self.promised(alpha):
+            return self.lowest[0] if self.lowest else 0.0
         return conformal_threshold(np.array(self.lowest), alpha)
+
+    def promised(self, alpha: float) -> float:
+        """The share of false stops that `threshold` keeps: `alpha`, or what so few allow."""
+        return max(alpha, 1.0 / (len(self.lowest) + 1))
 
     def logits(self, values: Mapping[str, Floats]) -> Floats:
         """Signals, each [N] with NaN where unknown, to logits [N]."""

@@ -110,7 +110,10 @@ def said(report: Mapping[str, Any]) -> str:
     lines = [table(dict(report)), '']
     for p in report['promises']:
         lines.append(f'alpha {100 * p["alpha"]:3g} %: stopped {p["stopped"]} of {p["successes"]} '
-                     f'successes ({100 * p["low"]:.1f} to {100 * p["high"]:.1f} %)')
+                     f'successes ({100 * p["low"]:.1f} to {100 * p["high"]:.1f} %)'
+                     + ('' if p['promised'] <= p['alpha'] else
+                        f'; {p["threshold_from"]} successes set it, which promise '
+                        f'{100 * p["promised"]:.1f} % at best: record more'))
     if done := report.get('done'):
         lines.append(f'done: told of {done["declared"]} of {done["successes"]} successes, too '
                      f'early of {done["early"]}, and of {done["declared_failures"]} of '
@@ -164,7 +167,8 @@ def _promise(combination: Combination, alpha: float, lowest: Sequence[float]) ->
     stopped = sum(c < threshold for c in lowest)
     low, high = metrics.wilson_interval(stopped, len(lowest))
     return {'alpha': alpha, 'threshold': threshold, 'stopped': stopped,
-            'successes': len(lowest), 'low': low, 'high': high, 'kept': low <= alpha}
+            'successes': len(lowest), 'low': low, 'high': high, 'kept': low <= alpha,
+            'promised': combination.promised(alpha), 'threshold_from': len(combination.lowest)}
 
 
 def _held(combination: Combination, values: Mapping[str, Any], threshold: float) -> float | None:
