@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from vla_humanoid_control.confidence.artifact import Monitoring
 from vla_humanoid_control.confidence.gate import LOWEST_THRESHOLD, Standing
 from vla_humanoid_control.policy.registry import (
     check_policy,
@@ -91,8 +92,12 @@ def test_weights_of_another_shape_are_refused_without_loading_them(tmp_path: Pat
 
 
 def test_no_checkpoint_asks_for_a_gate_that_is_open_to_everything() -> None:
-    """Fewer false stops than its episodes can promise would mean a threshold of 0."""
-    gate = monitoring('default', alpha=1e-6).gate
+    """Fewer false stops than its episodes can promise leave the lowest confidence among them."""
+    asked, artifact = monitoring('default', alpha=1e-6), trust_of('default')
+    assert asked.combination is not None and artifact is not None
+    assert asked.gate.open_threshold == asked.combination.lowest[0] > LOWEST_THRESHOLD
+    nothing = replace(artifact, combination=replace(artifact.combination, lowest=()))
+    gate = Monitoring.of(nothing).gate
     assert gate.open_threshold == gate.close_threshold == LOWEST_THRESHOLD
 
 

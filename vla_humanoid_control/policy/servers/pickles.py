@@ -97,7 +97,7 @@ def _read(file: io.BytesIO) -> Any:
     memo: dict[int, Any] = {}
     try:
         for opcode, argument, _ in pickletools.genops(file):
-            if opcode.name == 'STOP':
+            if opcode.code == '.':  # its end
                 value, = stack
                 return value
             _follow(opcode.name, argument, stack, memo)
