@@ -324,6 +324,7 @@ def test_fault_67_posture_out_of_balance(bench: Bench, fault: Fault) -> None:
 def test_fault_76_base_that_does_not_follow(graph: GraphUnderTest, fault: Fault) -> None:
     """The base stands in the middle of a walk, though it is told to go on."""
     graph.walk_on()
+    graph.pause(SafetyConfig().base_lag_s + 0.2)  # what was told while it sped up is past
     since = time.monotonic()
     graph.robot.base_on = False
     # Odometry needs some readings to tell a velocity.
