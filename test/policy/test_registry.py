@@ -95,7 +95,7 @@ def test_no_checkpoint_asks_for_a_gate_that_is_open_to_everything() -> None:
     """Fewer false stops than its episodes can promise leave the lowest confidence among them."""
     asked, artifact = monitoring('default', alpha=1e-6), trust_of('default')
     assert asked.combination is not None and artifact is not None
-    assert asked.gate.open_threshold == asked.combination.lowest[0] > LOWEST_THRESHOLD
+    assert asked.gate.open_threshold == max(LOWEST_THRESHOLD, asked.combination.lowest[0])
     nothing = replace(artifact, combination=replace(artifact.combination, lowest=()))
     gate = Monitoring.of(nothing).gate
     assert gate.open_threshold == gate.close_threshold == LOWEST_THRESHOLD
