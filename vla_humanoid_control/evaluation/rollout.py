@@ -46,9 +46,9 @@ from vla_humanoid_control.types import (
 SETTLE_S = 0.8
 """Before the first instruction: long enough for safety to have heard every sensor [s]."""
 SCAN_EVERY = 5
+"""Control steps between two laser scans: 10 Hz."""
 LINGER_S = 1.0
 """So long a task must stay achieved where nobody declares it done [s]."""
-"""Control steps between two laser scans: 10 Hz."""
 
 
 @dataclass(frozen=True)
@@ -204,9 +204,9 @@ class Rollout:
                 and world.time_s - trace.began_s < task.time_limit_s:
             trace.take(pipeline, self._step(pipeline), world.time_s)
             monitor.update(world)
-            if not monitor.success(world):
+            if not self.until_reached or not monitor.success(world):
                 since_s = world.time_s
-            arrived = self.until_reached and world.time_s - since_s >= LINGER_S
+            arrived = world.time_s - since_s >= LINGER_S
         declared = arrived or followed.state is TaskState.DONE
         trace.ended_s, trace.retries = world.time_s, followed.attempt
         settled_s = world.time_s + task.settle_s

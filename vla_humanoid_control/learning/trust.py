@@ -127,11 +127,12 @@ class Recorded:
     @property
     def how_far(self) -> NDArray[np.float64]:
         """Of each answer the share of the time until its episode had succeeded, [M], in [0, 1]."""
-        ends = {number: float(e.tags['reached_s']) for number, e in enumerate(self.episodes)
-                if 'reached_s' in e.tags}
-        last = np.array([ends.get(n, self.time_s[self.episode == n].max(initial=0.0))
-                         for n in range(len(self.episodes))])
-        return np.minimum(1.0, self.time_s / np.maximum(last[self.episode], 1e-3))
+        ends = np.full(len(self.episodes), 1e-3)
+        np.maximum.at(ends, self.episode, self.time_s)
+        for number, episode in enumerate(self.episodes):
+            if 'reached_s' in episode.tags:
+                ends[number] = max(float(episode.tags['reached_s']), 1e-3)
+        return np.minimum(1.0, self.time_s / ends[self.episode])
 
     @property
     def success(self) -> NDArray[np.bool_]:
@@ -167,6 +168,7 @@ class TrustMeasurement:
         Raises:
             UserError: There are too few rollouts, or no success or no failure among them.
         """
+        self._sentences: dict[str, NDArray[np.float32]] = {}
         self.scale = self._measure_scale()
         features = ViewFeatures.shipped() if self.policy.embodiment.looks_through else None
         self._features = features
@@ -200,7 +202,8 @@ class TrustMeasurement:
              for kind in self._kinds(recorded)}, BROKEN_SHARES)
         combination, _ = held_out.combine(tuple(chosen))
         artifact = TrustArtifact(output, fingerprint, self.scale, combination)
-        artifact.save(held_out, learnt)
+        # No signal: it is not weighed, and needs no folds.
+        artifact.save(held_out, replace(learnt, progress=self._learn_progress(recorded, fit)))
         return artifact, held_out, recorded
 
     def _measure_scale(self) -> dict[str, float]:
@@ -220,18 +223,15 @@ class TrustMeasurement:
     def _describe(self) -> Recorded:
         episodes: list[RecordedEpisode] = []
         parts, numbers, times = [], [], []
-        sentences: dict[str, NDArray[np.float32]] = {}
         says_progress: set[bool] = set()
         for folder in self.rollouts:
             for episode in _shown(folder, 'rollouts'):
                 if not episode.steps or episode.success is None:
                     continue
-                if episode.prompt not in sentences:
-                    sentences[episode.prompt] = sentence_vectors([episode.prompt])[0]
                 self._meter.begin(episode.prompt)
                 described = [self._meter.describe(s.seen, s.chunk) for s in episode.steps]
                 parts.append(self._answers(described, [s.seen for s in episode.steps],
-                                           sentences[episode.prompt]))
+                                           self._sentence(episode.prompt)))
                 numbers += [len(episodes)] * len(described)
                 first_ns = episode.steps[0].seen.stamp_ns
                 times += [(s.seen.stamp_ns - first_ns) / 1e9 for s in episode.steps]
@@ -247,6 +247,11 @@ class TrustMeasurement:
         check_parts(part, success[episode_of], episode_of)
         return Recorded(episodes, Answers.join(parts), episode_of, np.array(times), part)
 
+    def _sentence(self, text: str) -> NDArray[np.float32]:
+        if text not in self._sentences:
+            self._sentences[text] = sentence_vectors([text])[0]
+        return self._sentences[text]
+
     @property
     def _reads_words(self) -> bool:
         """Whether the policy itself says nothing of how likely it is to succeed."""
@@ -258,8 +263,7 @@ class TrustMeasurement:
         some, success = recorded.answers.select(rows), recorded.success[rows]
         views = {camera: ViewSignals.fit(features, success, pictures, self.seed)
                  for camera, features in some.views.items()}
-        words = outcome = progress = embedding = None
-        inputs = outcome_inputs(some.views, some.sentences, some.bodies)
+        words = outcome = embedding = None
         if self._reads_words:
             numbers = np.unique(recorded.episode[rows])
             own = [recorded.episodes[i] for i in numbers]
@@ -267,15 +271,23 @@ class TrustMeasurement:
             words = WordSignals.fit(recorded.answers.sentences[first],
                                     np.array([bool(e.success) for e in own]),
                                     np.array([e.able or _is_absent(e) for e in own]))
-            outcome = Perceptron.fit(inputs, (~success).astype(np.float64),
-                                     np.ones(len(success)), self.seed, _HIDDEN, _EPOCHS)
-        if not self._says_progress:
-            progress = Perceptron.fit(inputs[success], recorded.how_far[rows][success],
-                                      np.ones(success.sum()), self.seed, _HIDDEN,
-                                      _PROGRESS_EPOCHS)
+            outcome = Perceptron.fit(
+                outcome_inputs(some.views, some.sentences, some.bodies),
+                (~success).astype(np.float64),
+                np.ones(len(success)), self.seed, _HIDDEN, _EPOCHS)
         if some.embeddings.shape[1]:
             embedding = Density.fit(some.embeddings[success])
-        return LearntSignals(self._features, views, words, outcome, progress, embedding)
+        return LearntSignals(self._features, views, words, outcome, embedding=embedding)
+
+    def _learn_progress(self, recorded: Recorded, rows: NDArray[np.bool_]) -> Perceptron | None:
+        """How far a task has come, of successes alone; None where the policy says so itself."""
+        if self._says_progress:
+            return None
+        won = rows & recorded.success
+        some = recorded.answers.select(won)
+        return Perceptron.fit(outcome_inputs(some.views, some.sentences, some.bodies),
+                              recorded.how_far[won], np.ones(won.sum()), self.seed, _HIDDEN,
+                              _PROGRESS_EPOCHS)
 
     def _answers(self, described: Sequence[Description], seen: Sequence[RobotObservation],
                  sentence: NDArray[np.float32]) -> Answers:
@@ -344,7 +356,7 @@ class TrustMeasurement:
                     except PolicyError:  # it refuses, which is what it should do
                         continue
                     parts.append(self._answers([self._meter.describe(seen, chunk)], [seen],
-                                               sentence_vectors([text])[0]))
+                                               self._sentence(text)))
                     done += 1
                 spent = time.monotonic() - began
                 line.show(min(1.0, done / max(1.0, share * total)), done / spent, 'answers',

@@ -128,11 +128,9 @@ class LeRobotServerPolicy(RemotePolicy):
 
     def close(self) -> None:
         """End the connection."""
-        channel, self._channel = self._channel, None
-        if channel is not None and self._loading is None:
-            channel.close()
-        elif channel is not None:
-            self._channel = channel  # the policy is under way
+        if self._channel is not None and self._loading is None:  # else the policy is under way
+            self._channel.close()
+            self._channel = None
 
     def _call(self, name: str, message: Any, answer: Any, timeout_s: float,
               streams: bool = False) -> Any:
