@@ -7,8 +7,9 @@
     vla demo --interactive --policy openpi://localhost:8000 --embodiment lerobot_act \
         --allow-uncalibrated
 
-It walks to the red box whatever it is told: ACT reads no words. Whether it was asked for that, its
-trust artifact has to tell.
+It shows the way from demonstrations to a served checkpoint. So few steps from random weights teach
+it no more than how the robot moves on average: to walk to the red box it needs many more. ACT
+reads no words: whether it was asked for that, its trust artifact has to tell.
 """
 
 from __future__ import annotations

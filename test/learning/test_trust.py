@@ -125,6 +125,7 @@ def test_a_policy_that_never_says_that_it_is_done_gets_a_progress(measure: Measu
     assert done['successes'] > 2 and done['failures'] > 2
     again = TrustArtifact.load(tmp_path / 'trust')
     live = FittedPolicy(fitted.policy, fitted.embodiment, again.scale, again.learnt)
+    assert live.meter.problem(len(ROBOT.joint_names), len(live.spec.channels)) == ''
     first, last = [], []
     for episode in measurement.rollouts[0]:
         if episode.success:

@@ -37,7 +37,7 @@ class PlattScaling:
 
     def __call__(self, logits: Floats) -> Floats:
         """Logits [N] to probabilities [N]."""
-        return _sigmoid(self.scale * np.asarray(logits, np.float64) + self.offset)
+        return sigmoid(self.scale * np.asarray(logits, np.float64) + self.offset)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
@@ -117,7 +117,7 @@ def fit_platt_scaling(logits: Floats, labels: Floats, weights: Floats | None = N
         return float((w * (np.logaddexp(0, z) - target * z)).sum()) + 1e-6 * float(p @ p)
 
     for _ in range(100):
-        probability = _sigmoid(design @ parameters)
+        probability = sigmoid(design @ parameters)
         gradient = design.T @ (w * (probability - target)) + 2e-6 * parameters
         curvature = (design * (w * probability * (1 - probability))[:, None]).T @ design
         step = np.linalg.solve(curvature + 1e-6 * np.eye(2), gradient)
@@ -210,5 +210,6 @@ def _checked(logits: Floats, labels: Floats, weights: Floats | None
     return x, y, w
 
 
-def _sigmoid(z: Floats) -> Floats:
+def sigmoid(z: Floats) -> Floats:
+    """Logits to probabilities, of any shape."""
     return np.asarray(0.5 * (1 + np.tanh(0.5 * z)), np.float64)

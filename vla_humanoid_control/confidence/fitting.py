@@ -25,6 +25,7 @@ from vla_humanoid_control.confidence.calibration import (
     cross_entropy,
     fit_isotonic,
     fit_platt_scaling,
+    sigmoid,
 )
 from vla_humanoid_control.confidence.combine import (
     ALPHA,
@@ -210,8 +211,3 @@ def fit_combination(signals: tuple[str, ...], values: Signals, success: NDArray[
 def count(values: Signals) -> int:
     """How many samples they are of."""
     return len(next(iter(values.values())))
-
-
-def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Logits to probabilities, of any shape."""
-    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)))

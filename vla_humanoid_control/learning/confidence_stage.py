@@ -19,8 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vla_humanoid_control.confidence.calibration import cross_entropy
-from vla_humanoid_control.confidence.fitting import sigmoid
+from vla_humanoid_control.confidence.calibration import cross_entropy, sigmoid
 from vla_humanoid_control.data.parts import parts_of
 from vla_humanoid_control.data.rollouts import RolloutsFolder
 from vla_humanoid_control.learning.augment import AugmentConfig, noisy_words

@@ -168,7 +168,6 @@ class TrustMeasurement:
         Raises:
             UserError: There are too few rollouts, or no success or no failure among them.
         """
-        self._sentences: dict[str, NDArray[np.float32]] = {}
         self.scale = self._measure_scale()
         features = ViewFeatures.shipped() if self.policy.embodiment.looks_through else None
         self._features = features
@@ -231,7 +230,7 @@ class TrustMeasurement:
                 self._meter.begin(episode.prompt)
                 described = [self._meter.describe(s.seen, s.chunk) for s in episode.steps]
                 parts.append(self._answers(described, [s.seen for s in episode.steps],
-                                           self._sentence(episode.prompt)))
+                                           sentence_vectors([episode.prompt])[0]))
                 numbers += [len(episodes)] * len(described)
                 first_ns = episode.steps[0].seen.stamp_ns
                 times += [(s.seen.stamp_ns - first_ns) / 1e9 for s in episode.steps]
@@ -246,11 +245,6 @@ class TrustMeasurement:
         success = np.array([bool(e.success) for e in episodes])
         check_parts(part, success[episode_of], episode_of)
         return Recorded(episodes, Answers.join(parts), episode_of, np.array(times), part)
-
-    def _sentence(self, text: str) -> NDArray[np.float32]:
-        if text not in self._sentences:
-            self._sentences[text] = sentence_vectors([text])[0]
-        return self._sentences[text]
 
     @property
     def _reads_words(self) -> bool:
@@ -356,7 +350,7 @@ class TrustMeasurement:
                     except PolicyError:  # it refuses, which is what it should do
                         continue
                     parts.append(self._answers([self._meter.describe(seen, chunk)], [seen],
-                                               self._sentence(text)))
+                                               sentence_vectors([text])[0]))
                     done += 1
                 spent = time.monotonic() - began
                 line.show(min(1.0, done / max(1.0, share * total)), done / spent, 'answers',

@@ -328,7 +328,8 @@ class FittedPolicy:
         """Ask the policy, and measure the signals of its answer, and how far the task has come."""
         acted = self.ask(observation)
         described = self.meter.describe(observation, acted)
-        progress = acted.progress if acted.says_progress else self.meter.progress(described)
+        progress = acted.progress if acted.says_progress else \
+            self.meter.learnt.progress_of(described)
         return replace(acted, progress=progress, signals=self.meter.signals(described),
                        trust=self._trust)
 

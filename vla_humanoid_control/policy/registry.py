@@ -183,9 +183,9 @@ def trust_of(name_or_path: str, trust: str = '') -> TrustArtifact | None:
             and _server(name_or_path) is None:
         _find(name_or_path)
     if trust:
-        ours = resource_path('trust', trust) if trust.isidentifier() else Path(trust)
-        return TrustArtifact.load(Path(trust) if Path(trust).is_dir() or not ours.is_dir() else
-                                  ours)
+        given, ours = Path(trust), resource_path('trust', trust)
+        is_name = trust.isidentifier() and ours.is_dir() and not given.is_dir()
+        return TrustArtifact.load(ours if is_name else given)
     shipped = resource_path('trust', name_or_path) if name_or_path in NAMED else None
     if shipped is not None and shipped.is_dir():
         return TrustArtifact.load(shipped)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_humanoid_control.confidence.calibration import sigmoid
 from vla_humanoid_control.confidence.signals.density import Arrays, Density, Perceptron
 from vla_humanoid_control.confidence.signals.views import PLAIN, ViewFeatures, ViewSignals
 from vla_humanoid_control.confidence.signals.words import WordSignals
@@ -75,7 +76,7 @@ class LearntSignals:
         if self.progress is None:
             return np.zeros(len(bodies))
         odds = self.progress.log_odds(outcome_inputs(views, sentences, bodies))
-        return np.asarray(0.5 * (1.0 + np.tanh(0.5 * odds)))
+        return sigmoid(odds)
 
     def measure(self, one: Description) -> dict[str, float]:
         """The signals of an answer."""

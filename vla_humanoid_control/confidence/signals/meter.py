@@ -30,6 +30,7 @@ from vla_humanoid_control.confidence.signals.learnt import Description, LearntSi
 from vla_humanoid_control.confidence.signals.views import PLAIN
 from vla_humanoid_control.confidence.signals.words import sentence_vectors
 from vla_humanoid_control.interfaces import CONFIDENCE, EMBEDDING, SAMPLES, TOKEN_ENTROPY
+from vla_humanoid_control.language.encoder import WIDTH
 from vla_humanoid_control.perception.plausibility import implausible
 from vla_humanoid_control.types import RobotChunk, RobotObservation
 
@@ -71,7 +72,7 @@ class SignalMeter:
         """
         if set(self.learnt.views) - set(self.cameras):
             return 'other cameras'
-        words = 0 if self.learnt.words is None else self.learnt.words.known.shape[1]
+        words = WIDTH if self.learnt.needs_words else 0
         body = joints + 3 + 2 + 2 * channels  # see `describe`
         size = PLAIN * len(self.learnt.views) + words + body
         networks = (self.learnt.outcome, self.learnt.progress)
@@ -90,10 +91,6 @@ class SignalMeter:
     def signals(self, described: Description) -> dict[str, float]:
         """The same of an answer that is described already."""
         return {**described.plain, **self.learnt.measure(described)}
-
-    def progress(self, described: Description) -> float:
-        """How far a task has come, for policies that do not say; 0 where nothing is learnt."""
-        return self.learnt.progress_of(described)
 
     def describe(self, seen: RobotObservation, chunk: RobotChunk) -> Description:
         """What the signals of an answer are made of; arguments as of `measure`."""
