@@ -53,16 +53,28 @@ def record_turn(robot: RobotSpec, count: int) -> list[NDArray[np.uint8]]:
 def forward_pass(policy: RobotPolicy, robot: RobotSpec, frames: Sequence[NDArray[np.uint8]],
                  instruction: str, count: int) -> Summary:
     """`infer` back to back, and nothing else, after some passes that are not counted."""
-    policy.reset(instruction)
-    camera = policy.spec.cameras[0]
-    durations = []
-    for number in range(count + 10):
+    return summarise(passes_ms([policy], robot, frames, instruction, count)[:, 0].tolist())
+
+
+def passes_ms(policies: Sequence[RobotPolicy], robot: RobotSpec,
+              frames: Sequence[NDArray[np.uint8]], instruction: str, count: int
+              ) -> NDArray[np.float64]:
+    """How long `infer` of each policy takes, asked in turns about the same frames [count, P].
+
+    The first passes are not counted.
+    """
+    for policy in policies:
+        policy.reset(instruction)
+    camera = policies[0].spec.cameras[0]
+    durations = np.zeros((count + 10, len(policies)))
+    for number in range(len(durations)):
         seen = RobotObservation(number, {camera: frames[number % len(frames)]}, robot.home,
                                 CHUNK_DT_S * number)
-        began_ns = time.perf_counter_ns()
-        policy.infer(seen)
-        durations.append((time.perf_counter_ns() - began_ns) / 1e6)
-    return summarise(durations[10:])
+        for place, policy in enumerate(policies):
+            began_ns = time.perf_counter_ns()
+            policy.infer(seen)
+            durations[number, place] = (time.perf_counter_ns() - began_ns) / 1e6
+    return durations[10:]
 
 
 def simulator_speed(robot: RobotSpec, seconds: float) -> tuple[float, float, float]:

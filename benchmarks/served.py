@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
@@ -12,14 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.figures import Summary, summarise
+from benchmarks.local import passes_ms
 from vla_humanoid_control.control.robot_policy import RobotPolicy
-from vla_humanoid_control.interfaces import CHUNK_DT_S
 from vla_humanoid_control.policy.registry import load_policy, trust_of
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.types import RobotObservation
-
-WARM_UP = 10  # pairs that are not counted
 
 
 def served_pass(name: str, embodiment: str, trust: str, here: RobotPolicy, robot: RobotSpec,
@@ -42,20 +38,10 @@ def served_pass(name: str, embodiment: str, trust: str, here: RobotPolicy, robot
     """
     artifact = trust_of(name, trust)
     known = str(artifact.folder) if artifact is not None else ''
-    camera, durations = here.spec.cameras[0], np.zeros((count + WARM_UP, 2))
     with _serving(name, embodiment, robot) as address, \
             closing(load_policy(address, robot, embodiment, known)) as there:
-        for policy in (here, there):
-            policy.reset(instruction)
-        for number in range(len(durations)):
-            seen = RobotObservation(number, {camera: frames[number % len(frames)]}, robot.home,
-                                    CHUNK_DT_S * number)
-            for place, policy in enumerate((here, there)):
-                began_ns = time.perf_counter_ns()
-                policy.infer(seen)
-                durations[number, place] = (time.perf_counter_ns() - began_ns) / 1e6
-    counted = durations[WARM_UP:]
-    return summarise(counted[:, 1].tolist()), summarise((counted[:, 1] - counted[:, 0]).tolist())
+        in_process, served = passes_ms([here, there], robot, frames, instruction, count).T
+    return summarise(served.tolist()), summarise((served - in_process).tolist())
 
 
 @contextmanager

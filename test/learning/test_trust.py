@@ -102,7 +102,7 @@ def test_a_policy_that_says_nothing_of_itself_gets_a_confidence(measure: Measure
     assert np.mean(combination.calibration(combination.logits(pictures)) < 0.3) > 0.8
     # It is what the robot will measure: the same signals, the same confidence.
     again = TrustArtifact.load(tmp_path / 'trust')
-    live = FittedPolicy(fitted.policy, fitted.embodiment, again.scale, again.learnt)
+    live = FittedPolicy(fitted.policy, fitted.embodiment, again)
     asked = Monitoring.of(again)
     confidences = {}
     for episode in measurement.rollouts[0]:
@@ -124,7 +124,7 @@ def test_a_policy_that_never_says_that_it_is_done_gets_a_progress(measure: Measu
     done = judge(artifact, held_out, recorded)['done']
     assert done['successes'] > 2 and done['failures'] > 2
     again = TrustArtifact.load(tmp_path / 'trust')
-    live = FittedPolicy(fitted.policy, fitted.embodiment, again.scale, again.learnt)
+    live = FittedPolicy(fitted.policy, fitted.embodiment, again)
     assert live.meter.problem(len(ROBOT.joint_names), len(live.spec.channels)) == ''
     first, last = [], []
     for episode in measurement.rollouts[0]:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vla_humanoid_control.confidence.combine import ALPHA, Combination
+from vla_humanoid_control.confidence.combine import ALPHA, Combination, Confidence
 from vla_humanoid_control.confidence.gate import LOWEST_THRESHOLD, GateConfig, Standing
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.outputs import write_atomically
@@ -158,6 +158,10 @@ class Monitoring:
     combination: Combination | None = None
     trust: int = 0
     alone: Mapping[str, Combination] = field(default_factory=dict)
+
+    def judge(self, alone: str = '') -> Confidence:
+        """A confidence that begins anew; that of one signal `alone`, where it is named."""
+        return Confidence(self.alone[alone] if alone else self.combination, self.trust)
 
     @staticmethod
     def of(artifact: TrustArtifact | None, signals: Sequence[str] = ALL, alpha: float = ALPHA,

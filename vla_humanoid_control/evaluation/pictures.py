@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from vla_humanoid_control.confidence.artifact import Monitoring
-from vla_humanoid_control.confidence.combine import Confidence
 from vla_humanoid_control.confidence.gate import ConfidenceGate
 from vla_humanoid_control.evaluation.held import HELD_WITHIN_S, watch_gate
 from vla_humanoid_control.perception.resizing import resize_image
@@ -120,7 +119,7 @@ def _shown(policy: FittedPolicy, robot: RobotSpec, asked: Monitoring, name: str,
            picture: NDArray[np.uint8], words: str) -> PictureVerdict:
     rng = np.random.default_rng(0)
     home = np.array([robot.joint(n).home for n in policy.spec.joint_names])
-    judge, trace = Confidence(asked.combination, asked.trust), []
+    judge, trace = asked.judge(), []
     policy.reset(words)
     for turn in range(round(_WATCHED_S * policy.spec.rate_hz) + 1):
         now_s = turn / policy.spec.rate_hz

@@ -188,7 +188,7 @@ class Rollout:
             max_stamp_age_s=max(self.safety.max_stamp_age_s, timing.max_stamp_age_s))
         return Pipeline(controller, self.policy, ConfidenceGate(gate, asked.standing),
                         SafetySupervisor(self.robot, safety, self.world.time_s), self.latency_s,
-                        Confidence(asked.combination, asked.trust))
+                        asked.judge())
 
     def close(self) -> None:
         """Free the drawing contexts."""
@@ -253,9 +253,8 @@ class Rollout:
     def _trace(self) -> _Trace:
         now_s = self.world.time_s
         return _Trace(InterventionCounter(self._state), now_s, now_s,
-                      Confidence(self.monitoring.combination, self.monitoring.trust),
-                      {name: Confidence(one, self.monitoring.trust)
-                       for name, one in self.monitoring.alone.items()})
+                      self.monitoring.judge(),
+                      {name: self.monitoring.judge(name) for name in self.monitoring.alone})
 
     def _result(self, episode: Episode, trace: _Trace, success: bool, declared: bool,
                 reason: str) -> EpisodeResult:

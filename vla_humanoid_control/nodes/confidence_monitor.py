@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float32
@@ -18,7 +17,7 @@ from vla_humanoid_control.channels import (
     encode_gated,
 )
 from vla_humanoid_control.confidence.artifact import ALL, Monitoring
-from vla_humanoid_control.confidence.combine import ALPHA, Confidence, SignalsError
+from vla_humanoid_control.confidence.combine import ALPHA, SignalsError
 from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig, Standing
 from vla_humanoid_control.policy.registry import DEFAULT_POLICY, monitoring
 from vla_humanoid_control.robot.reader import load_robot
@@ -100,9 +99,8 @@ class ConfidenceMonitor(ManagedNode):
         self._joint_names = frozenset(j.name for j in load_robot(p.robot).controlled)
         asked = self._asked_by_policy()
         self._gate_config.renew(asked.gate)
-        self._standing = asked.standing
+        self._standing, self._fresh_judge = asked.standing, asked.judge
         self._gate = ConfidenceGate(self._gate_config.value, self._standing)
-        self._fresh_judge = partial(Confidence, asked.combination, asked.trust)
         self._judge = self._fresh_judge()
         self._period_s = 1.0 / p.idle_rate_hz
         self._reason = ''

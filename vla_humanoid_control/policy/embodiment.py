@@ -12,13 +12,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.confidence.signals.learnt import LearntSignals
+from vla_humanoid_control.confidence.artifact import TrustArtifact
 from vla_humanoid_control.confidence.signals.meter import SignalMeter
 from vla_humanoid_control.control.playback import actions_problem
 from vla_humanoid_control.control.robot_policy import ControlSpec
@@ -42,6 +41,7 @@ from vla_humanoid_control.interfaces import (
     reading_problem,
 )
 from vla_humanoid_control.perception.resizing import resize_image
+from vla_humanoid_control.policy.hands import Hand, effector_names
 from vla_humanoid_control.robot.end_effector import EndEffector
 from vla_humanoid_control.robot.spec import JointSpec, RobotSpec
 from vla_humanoid_control.support.errors import UserError
@@ -81,22 +81,6 @@ class _Channel:
     factor: float
 
 
-@dataclass(frozen=True)
-class _Reach:
-    """A group of an action that moves an end effector: where it is, what it says, and what moves.
-
-    Attributes:
-        columns: Of the group.
-        scale: Offset and factor of each of them, [2, S].
-    """
-
-    columns: slice
-    scale: NDArray[np.float64]
-    kind: ActionKind
-    relative_to: str
-    effector: EndEffector
-
-
 class Embodiment:
     """A policy's specification, fitted to a robot. Make one with `Embodiment.fit`.
 
@@ -108,7 +92,7 @@ class Embodiment:
     """
 
     def __init__(self, spec: PolicySpec, robot: RobotSpec, names: EmbodimentMap,
-                 channels: Sequence[_Channel], reaches: Sequence[_Reach],
+                 channels: Sequence[_Channel], hands: Sequence[Hand],
                  effectors: Mapping[str, EndEffector | None],
                  cameras: Mapping[str, str | None]) -> None:
         self.spec = spec
@@ -116,8 +100,8 @@ class Embodiment:
         self._joints = {name: place for place, name in enumerate(robot.joint_names)}
         self._names = names
         self.robot = robot
-        self._channels, self._reaches, self._effectors = channels, reaches, effectors
-        moved = {c.target for c in channels}.union(*(r.effector.joints for r in reaches))
+        self._channels, self._hands, self._effectors = channels, hands, effectors
+        moved = {c.target for c in channels}.union(*(h.effector.joints for h in hands))
         self._mode = next((spec.actions.columns(g.name).start for g in spec.actions.groups
                            if g.kind is ActionKind.MODE), None)
         self._states = {s.name: self._sources(s) for s in spec.states
@@ -163,18 +147,18 @@ class Embodiment:
         for state in spec.states:
             problems += _state_problems(state, robot, names)
         effectors = {name: None if (site := names.channels.get(name, name)) is None else
-                     EndEffector(robot, site) for name in _effectors(spec)}
+                     EndEffector(robot, site) for name in effector_names(spec)}
         channels: list[_Channel] = []
-        reaches: list[_Reach] = []
+        hands: list[Hand] = []
         for group in spec.actions.groups:
             if group.kind in EE_SIZES:
                 if (effector := effectors[group.effector]) is not None:
-                    reaches.append(_reach(group, spec, names, effector))
+                    hands.append(Hand.of(group, spec, names.scale, effector))
                 continue
             made, found = _channels(group, spec, robot, names)
             channels += made
             problems += found
-        targets = [*(c.target for c in channels), *(j for r in reaches for j in r.effector.joints)]
+        targets = [*(c.target for c in channels), *(j for h in hands for j in h.effector.joints)]
         if twice := sorted({t for t in targets if targets.count(t) > 1}):
             problems.append(f'only one channel for each of {", ".join(twice)}')
         if not targets and not problems:
@@ -183,7 +167,7 @@ class Embodiment:
             raise UserError(f'{who} does not fit robot {robot.name}. It needs '
                             f'{"; ".join(dict.fromkeys(problems))}. Use a policy for this robot, '
                             'or say in a mapping file which names are which.')
-        return Embodiment(spec, robot, names, channels, reaches, effectors, cameras)
+        return Embodiment(spec, robot, names, channels, hands, effectors, cameras)
 
     def begin(self) -> None:
         """A new instruction: what was seen before does not count."""
@@ -222,10 +206,8 @@ class Embodiment:
             raise AnswerError(problem)
         columns = {channel.target: self._column(channel, actions[:, channel.column], seen)
                    for channel in self._channels}
-        for reach in self._reaches:
-            targets = _targets(reach, actions[:, reach.columns].astype(np.float64), seen)
-            columns |= zip(reach.effector.joints,
-                           reach.effector.follow(seen.joint_positions, targets).T)
+        for hand in self._hands:
+            columns |= hand.joint_targets(actions, seen.joint_positions)
         progress = chunk.progress
         if progress is None:  # then only a mode says when it is done
             progress = 0.0 if self._mode is None else float(np.clip(actions[0, self._mode], 0, 1))
@@ -305,13 +287,14 @@ class FittedPolicy:
     """
 
     def __init__(self, policy: Policy, embodiment: Embodiment,
-                 scale: Mapping[str, float] = MappingProxyType({}),
-                 learnt: LearntSignals | None = None, trust: int = 0) -> None:
-        """Make one; the last three are of its trust artifact, see `confidence/artifact.py`."""
-        self.policy, self.embodiment, self._trust = policy, embodiment, trust
+                 artifact: TrustArtifact | None = None) -> None:
+        """Make one; with its trust artifact, where it was measured."""
+        self.policy, self.embodiment = policy, embodiment
         self.spec = embodiment.control_spec
-        self.meter = SignalMeter(embodiment.looks_through, policy.spec.gives, scale,
-                                  learnt or LearntSignals())
+        self._trust = 0 if artifact is None else artifact.identity
+        cameras, gives = embodiment.looks_through, policy.spec.gives
+        self.meter = SignalMeter(cameras, gives) if artifact is None else \
+            SignalMeter(cameras, gives, artifact.scale, artifact.learnt)
         self._unreadable = reading_problem(policy)
 
     def unreadable(self, text: str) -> str:
@@ -347,43 +330,11 @@ def _unknown(spec: PolicySpec, names: EmbodimentMap) -> list[str]:
     """What a mapping file names, and the policy does not have."""
     roles = {f.role for f in spec.images}
     channels = {c for s in spec.states for c in s.channels} | {*spec.actions.channels,
-                                                               *_effectors(spec)}
+                                                               *effector_names(spec)}
     wrong = [*(r for r in names.images if r not in roles),
              *(c for c in (*names.channels, *names.scale) if c not in channels)]
     return [f'a mapping without {", ".join(dict.fromkeys(wrong))}, which it does not have'] \
         if wrong else []
-
-
-def _effectors(spec: PolicySpec) -> dict[str, None]:
-    """End effectors that it moves or is told of, each once, in order."""
-    return dict.fromkeys([*(g.effector for g in spec.actions.groups if g.effector),
-                          *(s.name.removeprefix(EFFECTOR) for s in spec.states
-                            if s.name.startswith(EFFECTOR))])
-
-
-def _reach(group: ActionGroup, spec: PolicySpec, names: EmbodimentMap, effector: EndEffector
-           ) -> _Reach:
-    scale = np.array([names.scale.get(c, (0.0, 1.0)) for c in group.channels]).T
-    return _Reach(spec.actions.columns(group.name), scale, group.kind, group.relative_to, effector)
-
-
-def _targets(reach: _Reach, values: NDArray[np.float64], seen: RobotObservation
-             ) -> NDArray[np.float64]:
-    """Where an end effector is to be, row by row, [H, 3, 6 or 7]."""
-    offset, factor = reach.scale
-    values = offset + factor * values
-    if reach.kind is ActionKind.EE_POSE:
-        if values.shape[1] == 7 and (np.linalg.norm(values[:, 3:], axis=1) < 0.5).any():
-            raise AnswerError('the policy gave a quaternion that is no rotation')
-        return values
-    effector = reach.effector
-    pose = effector.pose(seen.joint_positions)
-    rows = []
-    for delta in values:
-        rows.append(effector.moved(pose, delta))
-        if reach.relative_to == 'previous_row':
-            pose = rows[-1]
-    return np.stack(rows)
 
 
 def _state_problems(state: StateFeature, robot: RobotSpec, names: EmbodimentMap) -> list[str]:

@@ -106,10 +106,9 @@ def load_policy(name_or_path: str, robot: RobotSpec, embodiment: str = '', trust
         raise UserError(f'Trust artifact {trust} was measured on another policy, or on this one '
                         f'before it changed ({artifact.fingerprint:.8}, not {own:.8}). Measure '
                         f'again: vla trust --policy {name_or_path}')
-    if artifact is None:
-        return FittedPolicy(policy, fit)
-    fitted = FittedPolicy(policy, fit, artifact.scale, artifact.learnt, artifact.identity)
-    if problem := fitted.meter.problem(len(robot.joint_names), len(fitted.spec.channels)):
+    fitted = FittedPolicy(policy, fit, artifact)
+    joints, channels = len(robot.joint_names), len(fitted.spec.channels)
+    if artifact is not None and (problem := fitted.meter.problem(joints, channels)):
         raise UserError(f'Trust artifact {artifact.folder} was measured with {problem} than the '
                         f'policy has on robot {robot.name}. Measure again: vla trust --policy '
                         f'{name_or_path} --robot {robot.name}')

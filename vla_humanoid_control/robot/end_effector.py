@@ -145,8 +145,10 @@ def _own_joints(model: Any, robot: RobotSpec, site: str) -> tuple[str, ...]:
         return bodies
 
     arm = chain(int(model.site(site).bodyid[0]))
-    beside = {b for other in range(model.nbody) if other not in arm and model.body_jntnum[other]
-              and not set(chain(other)) & set(arm[:1]) for b in chain(other)}
+    # What carries a joint elsewhere, neither in this chain nor of the hand, is not its alone.
+    elsewhere = [chain(body) for body in range(model.nbody) if model.body_jntnum[body]]
+    beside = {b for other in elsewhere if other[0] not in arm and arm[0] not in other
+              for b in other}
     commanded = {j.name for j in robot.controlled}
     names = [model.joint(j).name for body in reversed(arm) if body not in beside
              for j in range(model.body_jntadr[body],
