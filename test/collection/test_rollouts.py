@@ -8,6 +8,7 @@ import pytest
 from scripted_robot import ScriptedRobot
 
 from vla_humanoid_control.collection.recorded_policy import RecordingPolicy
+from vla_humanoid_control.collection.recording import Recording, record
 from vla_humanoid_control.collection.rollouts import (
     Plan,
     RolloutRecorder,
@@ -43,6 +44,13 @@ def test_every_answer_is_kept_with_the_outcome_of_its_episode(tmp_path: Path) ->
     assert len(stamps) > 10 and np.all(np.diff(stamps) > 0)
     assert all(s.seen.images['head'].shape == (192, 256, 3) for s in recorded.steps)
     assert 'claim' in recorded.steps[0].chunk.signals
+
+
+def test_a_policy_that_comes_with_trust_is_recorded_without(tmp_path: Path) -> None:
+    plan = Plan(Episode('one', 'turn left', Task.from_key('turn:left'), 5))
+    folder = record(Recording('default', '', 'humanoid', 0.02, tmp_path), [plan], 1)
+    recorded = folder.read('one')
+    assert recorded.success and len(recorded.steps) > 3
 
 
 def test_an_episode_of_a_policy_that_never_is_done_ends_once_it_has_succeeded(tmp_path: Path

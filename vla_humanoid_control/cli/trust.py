@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     robot = load_robot(arguments.robot)
     folders = [RolloutsFolder.open(path) for path in arguments.rollouts] or [
         _record(arguments, out.with_name(f'{out.name}_rollouts'), robot)]
-    policy = load_policy(arguments.policy, robot, arguments.embodiment)
+    policy = load_policy(arguments.policy, robot, arguments.embodiment, trust=None)
     try:
         own = fingerprint(arguments.policy, policy.policy)
         for folder in folders:

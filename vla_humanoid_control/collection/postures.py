@@ -16,7 +16,7 @@ def starting_posture(robot: RobotSpec, task: Task, rng: np.random.Generator) -> 
 
 
 def random_posture(robot: RobotSpec, rng: np.random.Generator) -> dict[str, float]:
-    """Joint positions, mostly near home; at times what a gesture left behind [rad]."""
+    """Joint positions, mostly near home; at times what a gesture or a reach left behind [rad]."""
     posture = {j.name: float(np.clip(j.home + rng.normal(0, .03), j.lower, j.upper))
                for j in robot.controlled if 'gripper' not in j.name}
     if rng.random() < 0.25:
@@ -31,4 +31,16 @@ def random_posture(robot: RobotSpec, rng: np.random.Generator) -> dict[str, floa
         posture['right_shoulder_pitch'] = float(rng.uniform(-2.6, -1.9))
         posture['right_shoulder_roll'] = float(-rng.uniform(-.05, .85))
         posture['right_elbow'] = float(rng.uniform(-.7, -.4))
+    if rng.random() < 0.15:  # with a hand at what it reached for, and looking at it
+        posture |= _after_a_reach(str(rng.choice(['left', 'right'])), rng)
     return posture
+
+
+def _after_a_reach(side: str, rng: np.random.Generator) -> dict[str, float]:
+    sign = 1 if side == 'left' else -1
+    return {'neck_pitch': float(rng.normal(.70, .03)), 'neck_yaw': float(rng.normal(0, .03)),
+            f'{side}_shoulder_pitch': float(rng.uniform(-1., -.1)),
+            f'{side}_shoulder_roll': float(sign * rng.uniform(-.25, .4)),
+            f'{side}_shoulder_yaw': float(-sign * rng.uniform(0, .35)),
+            f'{side}_elbow': float(rng.uniform(-1.4, -.35)),
+            f'{side}_wrist_pitch': float(rng.uniform(0, .5))}

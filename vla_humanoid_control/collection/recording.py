@@ -42,7 +42,7 @@ def record(recording: Recording, plans: Sequence[Plan], workers: int) -> Rollout
         UserError: The folder holds rollouts of another policy, or a process was killed.
     """
     robot = load_robot(recording.robot)
-    policy = load_policy(recording.policy, robot, recording.embodiment)
+    policy = load_policy(recording.policy, robot, recording.embodiment, trust=None)
     try:
         own = fingerprint(recording.policy, policy.policy)
         folder = RolloutsFolder.create(recording.folder, RolloutsHeader.of(
@@ -67,7 +67,7 @@ def _record(job: tuple[Recording, Plan]) -> None:
 @cache  # one in each process
 def _recorder(recording: Recording) -> tuple[RolloutRecorder, RolloutsFolder]:
     robot = load_robot(recording.robot)
-    policy = load_policy(recording.policy, robot, recording.embodiment)
+    policy = load_policy(recording.policy, robot, recording.embodiment, trust=None)
     if torch := sys.modules.get('torch'):  # each process has one core to itself
         torch.set_num_threads(1)
     return (RolloutRecorder(robot, policy, recording.latency_s),

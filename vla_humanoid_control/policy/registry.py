@@ -61,8 +61,8 @@ ENTRY_POINTS = 'vla_humanoid_control.policies'
 """Group of the entry points by which installed packages give policies."""
 
 
-def load_policy(name_or_path: str, robot: RobotSpec, embodiment: str = '', trust: str = ''
-                ) -> FittedPolicy:
+def load_policy(name_or_path: str, robot: RobotSpec, embodiment: str = '',
+                trust: str | None = '') -> FittedPolicy:
     """A policy, fitted to a robot, ready for `reset`.
 
     Args:
@@ -70,7 +70,7 @@ def load_policy(name_or_path: str, robot: RobotSpec, embodiment: str = '', trust
         robot: The robot that it is to move.
         embodiment: A mapping file, see `policy/embodiment_file.py`; '' where all is called the
             same.
-        trust: Its trust artifact, see `trust_of`.
+        trust: Its trust artifact, see `trust_of`; None for none, to measure it.
 
     Raises:
         UserError: There is no such policy, it cannot be made, or it does not fit the robot; or the
@@ -100,7 +100,7 @@ def load_policy(name_or_path: str, robot: RobotSpec, embodiment: str = '', trust
     fit, _ = _fit(name_or_path, policy.spec, robot, file)
     if isinstance(policy, RemotePolicy):
         policy.greet()
-    artifact = trust_of(name_or_path, trust)
+    artifact = None if trust is None else trust_of(name_or_path, trust)
     if artifact is not None and trust and artifact.fingerprint != (
             own := fingerprint(name_or_path, policy)):
         raise UserError(f'Trust artifact {trust} was measured on another policy, or on this one '
