@@ -117,8 +117,9 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model configuration that trains in seconds."""
     path = tmp_path_factory.mktemp('model') / 'small.yaml'
     settings = yaml.safe_load(config_path('models', 'default.yaml').read_text(encoding='utf-8'))
-    settings['width'] = settings['heads_hidden'] = 32
-    settings['vision']['stem'] = [8, 16]
+    for part in (*settings['parts'].values(), *settings['heads'].values()):
+        part.update({name: 32 for name in ('width', 'hidden') if name in part})
+    settings['parts']['vision']['stem'] = [8, 16]
     path.write_text(yaml.safe_dump(settings), encoding='utf-8')
     return path
 

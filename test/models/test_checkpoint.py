@@ -76,7 +76,7 @@ def spoil_statistics(folder: Path, **changes: object) -> None:
 
 @pytest.mark.parametrize(('spoil', 'words'), [
     (spoil_weights, 'another shape.*action_head'),
-    (lambda f: spoil_config(f, 'model', width=64), 'another shape'),
+    (lambda f: spoil_config(f, 'model', parts={}), 'nothing gives'),
     (lambda f: spoil_config(f, 'policy', channels=['base/linear_x']), 'does not fit'),
     (lambda f: spoil_config(f, 'policy', horizon='many'), 'policy section'),
     (lambda f: spoil_statistics(f, action_std=[0.0] * 22), 'positive'),

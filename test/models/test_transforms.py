@@ -10,7 +10,7 @@ import torch
 
 from vla_humanoid_control.learning.augment import AugmentConfig, augment_images
 from vla_humanoid_control.learning.corruptions import CORRUPTIONS
-from vla_humanoid_control.models.encoders import TIME_FEATURES
+from vla_humanoid_control.models.streams import TIME_FEATURES
 from vla_humanoid_control.models.transforms import (
     Statistics,
     normalise_actions,

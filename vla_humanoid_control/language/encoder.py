@@ -42,7 +42,7 @@ class SentenceEncoder:
         Raises:
             UserError: The package is missing, or its weights are not the expected ones.
         """
-        folder = directory or _package_directory()
+        folder = directory or model_folder()
         _check_weights(folder / 'model.safetensors')
         os.environ.setdefault('HF_HUB_OFFLINE', '1')
         os.environ.setdefault('TRANSFORMERS_OFFLINE', '1')
@@ -130,7 +130,7 @@ def encode(texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]
     return default_encoder().encode(texts)
 
 
-def _package_directory() -> Path:
+def model_folder() -> Path:
     found = importlib.util.find_spec(_PACKAGE)
     if found is None or not found.submodule_search_locations:
         raise UserError('The sentence encoder all-MiniLM-L6-v2 is not installed. '

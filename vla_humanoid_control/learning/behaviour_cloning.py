@@ -15,7 +15,9 @@ from vla_humanoid_control.data.shards import ShardSet, iterate, make_batch
 from vla_humanoid_control.learning.augment import AugmentConfig, augment_images, noisy_words
 from vla_humanoid_control.learning.parallel import Team
 from vla_humanoid_control.learning.texts import TaskTexts
-from vla_humanoid_control.models.heads import INSTRUCTION_LABELS
+from vla_humanoid_control.models.parts.heads.intent import INSTRUCTION_LABELS
+from vla_humanoid_control.models.streams import Inputs, Targets, Tokens
+from vla_humanoid_control.models.system import Streams, System
 from vla_humanoid_control.models.transforms import (
     Statistics,
     normalise_actions,
@@ -24,7 +26,6 @@ from vla_humanoid_control.models.transforms import (
     normalise_time,
     restore_actions,
 )
-from vla_humanoid_control.models.vla import ModelInput, ModelOutput, VlaModel
 from vla_humanoid_control.support.bounds import check_bounds, required, required_each
 from vla_humanoid_control.tasks.vocabulary import FAMILIES, OBJECT_FAMILIES, TASK_KEYS, family_of
 from vla_humanoid_control.types import BASE_CHANNELS
@@ -74,21 +75,17 @@ class BcBatch:
 
     Attributes:
         inputs: For the model.
-        actions: [B, H, A], normalised. progress: [B]. target: [B, 4]. labels: int64 [B, S].
+        targets: What they are to teach.
         weight: [B], of each sample.
-        spoken, spoken_mask, spoken_labels: Instructions without an image, requests outside the
-            abilities among them: [O, L, 384], [O, L] and int64 [O, S].
+        spoken, spoken_targets: Instructions without an image, requests outside the abilities among
+            them, and their labels.
     """
 
-    inputs: ModelInput
-    actions: Tensor
-    progress: Tensor
-    target: Tensor
-    labels: Tensor
+    inputs: Inputs
+    targets: Targets
     weight: Tensor
-    spoken: Tensor
-    spoken_mask: Tensor
-    spoken_labels: Tensor
+    spoken: Inputs
+    spoken_targets: Targets
 
 
 def measure(shards: ShardSet) -> Statistics:
@@ -149,49 +146,45 @@ def prepare(shards: ShardSet, rows: NDArray[np.int64], texts: TaskTexts, statist
         spoken = noisy_words(spoken, spoken_mask, options.word_noise, rng)
     weights = np.array([config.families[family_of(k)] * config.tasks.get(k, 1.0)
                         for k in TASK_KEYS], np.float32)
+    assert shards.spec is not None
     return BcBatch(
-        ModelInput(images.contiguous(memory_format=torch.channels_last),
-                   torch.from_numpy(batch.frame_of_row), normalise_joints(joints, statistics),
-                   normalise_time(elapsed, travelled, known), torch.from_numpy(words),
-                   torch.from_numpy(mask)),
-        normalise_actions(torch.from_numpy(samples.actions[rows]), statistics),
-        torch.from_numpy(samples.progress[rows]).clamp(0, 1), target, INSTRUCTION_LABELS[task],
-        torch.from_numpy(weights[task]), torch.from_numpy(spoken),
-        torch.from_numpy(spoken_mask), INSTRUCTION_LABELS[spoken_task])
+        Inputs({'head': images.contiguous(memory_format=torch.channels_last)[:, None]},
+               torch.from_numpy(batch.frame_of_row), normalise_joints(joints, statistics),
+               normalise_time(elapsed, travelled, known),
+               Tokens(torch.from_numpy(words), torch.from_numpy(mask))),
+        Targets(normalise_actions(torch.from_numpy(samples.actions[rows]), statistics),
+                torch.tensor([config.base_weight if c in BASE_CHANNELS else 1.0
+                              for c in shards.spec.channels]),
+                torch.from_numpy(samples.progress[rows]).clamp(0, 1), target,
+                INSTRUCTION_LABELS[task]),
+        torch.from_numpy(weights[task]),
+        Inputs(words=Tokens(torch.from_numpy(spoken), torch.from_numpy(spoken_mask))),
+        Targets(labels=INSTRUCTION_LABELS[spoken_task]))
 
 
-def losses(model: VlaModel, output: ModelOutput, batch: BcBatch, config: BcConfig,
-           bases: int) -> dict[str, Tensor]:
+def losses(model: System, streams: Streams, batch: BcBatch, config: BcConfig
+           ) -> dict[str, Tensor]:
     """Mean loss of each head."""
-    total = batch.weight.sum()
-
-    def mean(values: Tensor) -> Tensor:
-        return (values * batch.weight).sum() / total
-
-    head = model.action_head
-    base = head.loss(output.actions[..., :bases], batch.actions[..., :bases])
-    rest = head.loss(output.actions[..., bases:], batch.actions[..., bases:])
-    share = config.base_weight * bases
-    joints = batch.actions.shape[-1] - bases
-    return {
-        'action': mean((share * base + joints * rest) / (share + joints)),
-        'progress': mean(model.progress_head.loss(output.progress, batch.progress)
-                         * torch.where(batch.progress >= _DONE, config.done_weight, 1.0)),
-        'target': mean(model.target_head.loss(output.grounding, batch.target)),
-        'instruction': mean(model.instruction_head.loss(output.instruction, batch.labels)),
-    }
+    rows = model.loss(streams, batch.targets)
+    if 'progress' in rows and batch.targets.progress is not None:
+        rows['progress'] = rows['progress'] * torch.where(
+            batch.targets.progress >= _DONE, config.done_weight, 1.0)
+    return {name: (values * batch.weight).sum() / batch.weight.sum()
+            for name, values in rows.items()}
 
 
-def train_step(model: VlaModel, optimizer: torch.optim.Optimizer, batch: BcBatch,
-               config: BcConfig, bases: int, bfloat16: bool, team: Team) -> dict[str, float]:
+def train_step(model: System, optimizer: torch.optim.Optimizer, batch: BcBatch,
+               config: BcConfig, bfloat16: bool, team: Team) -> dict[str, float]:
     """One step of gradient descent; the loss of each head before it, and the gradient norm."""
-    device = batch.actions.device.type
+    device, intent = batch.weight.device.type, model.head('instruction')
     with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
-        output = model(batch.inputs)
-        spoken = model.instruction_logits(batch.spoken, batch.spoken_mask)
-    parts = losses(model, output, batch, config, bases)
-    read = model.instruction_head.loss(spoken, batch.spoken_labels)
-    parts['instruction'] = parts['instruction'] + read.mean()
+        streams = model(batch.inputs)
+        streams.make(name for name, _ in model.heads() if not model.config.parts[name].apart)
+        said = None if intent is None else model(batch.spoken)[intent[0]]
+    parts = losses(model, streams, batch, config)
+    if intent is not None:
+        read = intent[1].loss(said, batch.spoken_targets)
+        parts['instruction'] = parts['instruction'] + read.mean()
     total = torch.stack([config.losses[name] * value for name, value in parts.items()]).sum()
     optimizer.zero_grad(set_to_none=True)
     total.backward()
@@ -203,7 +196,7 @@ def train_step(model: VlaModel, optimizer: torch.optim.Optimizer, batch: BcBatch
 
 
 @torch.no_grad()
-def validate(model: VlaModel, shards: ShardSet, texts: TaskTexts, statistics: Statistics,
+def validate(model: System, shards: ShardSet, texts: TaskTexts, statistics: Statistics,
              config: BcConfig, bases: int) -> dict[str, float]:
     """Losses and errors in plain units on a fixed part of the validation data.
 
@@ -227,28 +220,31 @@ def validate(model: VlaModel, shards: ShardSet, texts: TaskTexts, statistics: St
 
     for block in iterate(count, 256):
         batch = prepare(shards, rows[block], texts, statistics, config, (1, int(block[0])), False)
-        output = model(batch.inputs)
-        for name, value in losses(model, output, batch, config, bases).items():
+        streams, taught = model(batch.inputs), batch.targets
+        assert taught.actions is not None and taught.target is not None
+        assert taught.labels is not None and taught.progress is not None
+        for name, value in losses(model, streams, batch, config).items():
             note(name, value)
-        error = (restore_actions(output.actions, statistics)
-                 - restore_actions(batch.actions, statistics)).abs()[:, :5]
+        predicted = model.predict(streams, 'action')
+        error = (restore_actions(predicted, statistics)
+                 - restore_actions(taught.actions, statistics)).abs()[:, :5]
         note('base_error', error[..., :bases])
         note('joint_error', error[..., bases:])
-        normalised = (output.actions - batch.actions).abs().mean((1, 2))
+        normalised = (predicted - taught.actions).abs().mean((1, 2))
         families = _FAMILY_OF_TASK[shards.samples.task[rows[block]]]
         for i, family in enumerate(FAMILIES):
             note(f'error/{family}', normalised[torch.from_numpy(families == i)])
-        said = model.instruction_head.predict(output.instruction)
-        note('said', ((said == batch.labels) | (batch.labels < 0)).all(1))
-        place = model.target_head.predict(output.grounding)
-        has = ~batch.target[:, 0].isnan()
-        seen = has & (batch.target[:, 0] > 0.5)
-        note('visible', (place.visible > 0.5)[has] == seen[has])
-        note('target_px', ((place.position - batch.target[:, 1:3])[seen] * scale).norm(dim=1))
-        progress = model.progress_head.predict(output.progress)
-        done = batch.progress >= _DONE
-        note('done_hit', (progress >= threshold)[done])
-        note('done_rejected', (progress < threshold)[~done])
+        if (said := model.predict(streams, 'instruction')) is not None:
+            note('said', ((said == taught.labels) | (taught.labels < 0)).all(1))
+        if (place := model.predict(streams, 'target')) is not None:
+            has = ~taught.target[:, 0].isnan()
+            seen = has & (taught.target[:, 0] > 0.5)
+            note('visible', (place.visible > 0.5)[has] == seen[has])
+            note('target_px', ((place.position - taught.target[:, 1:3])[seen] * scale).norm(dim=1))
+        if (progress := model.predict(streams, 'progress')) is not None:
+            done = taught.progress >= _DONE
+            note('done_hit', (progress >= threshold)[done])
+            note('done_rejected', (progress < threshold)[~done])
     model.train()
     return {name: float(torch.cat(values).mean()) for name, values in sums.items()
             if sum(len(v) for v in values)}

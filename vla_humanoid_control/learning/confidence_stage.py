@@ -2,7 +2,7 @@
 
 First what is known: mean and covariance of image and instruction features, and a network that
 reads nothing but whether the robot can do what is asked. Then the head: because the rest is
-frozen, what it sees (`ModelOutput.evidence`) is computed once, and the head itself trains in
+frozen, what it sees (`parts/trust/evidence.py`) is computed once, and the head itself trains in
 seconds. What it says is one signal among several; what they are worth together is measured
 afterwards, on other rollouts (`learning/trust.py`).
 """
@@ -26,8 +26,11 @@ from vla_humanoid_control.learning.augment import AugmentConfig, noisy_words
 from vla_humanoid_control.learning.evidence import PLAIN, Evidence, EvidenceMaker, Rollouts
 from vla_humanoid_control.learning.texts import TaskTexts
 from vla_humanoid_control.models.checkpoint import load_checkpoint, save_checkpoint
-from vla_humanoid_control.models.heads import INSTRUCTION_LABELS, ConfidenceHead
-from vla_humanoid_control.models.vla import VlaModel
+from vla_humanoid_control.models.parts.heads.confidence import ConfidenceHead
+from vla_humanoid_control.models.parts.heads.intent import INSTRUCTION_LABELS, InstructionHead
+from vla_humanoid_control.models.parts.part import Part
+from vla_humanoid_control.models.streams import Inputs, Targets, Tokens
+from vla_humanoid_control.models.system import System
 from vla_humanoid_control.support.bounds import check_bounds, required
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.progress import JsonLog, ProgressLine
@@ -96,32 +99,35 @@ def run_confidence(checkpoint_path: Path, data: Sequence[Path], output: Path,
             parts.append(maker.make(rollouts, some, kind, config.augment, kind))
     evidence = Evidence(*(np.concatenate([getattr(p, n) for p in parts])
                           for n in ('values', 'success', 'episode')))
-    loss = fit_head(checkpoint.model.confidence_head, evidence, rollouts.episodes, config, seed)
+    head = checkpoint.model.part('confidence_head', ConfidenceHead)
+    loss = fit_head(head, evidence, rollouts.episodes, config, seed)
     JsonLog(output / 'log.jsonl').write({'stage': 'confidence', 'samples': len(evidence.success),
                                          'cross_entropy': loss})
     save_checkpoint(output / 'checkpoint', checkpoint)
     return output / 'checkpoint'
 
 
-def fit_scope_classifier(model: VlaModel, config: ConfidenceConfig, seed: int) -> None:
+def fit_scope_classifier(model: System, config: ConfidenceConfig, seed: int) -> None:
     """Train the scope classifier in place, on words alone.
 
     Two fifths of a batch are out of scope, which is harder to know than any task.
     """
     texts = TaskTexts(list(TASK_KEYS), 'train', config.scope_phrasings)
-    parameters = [*model.scope.parameters(), *model.scope_head.parameters()]
+    scope, head = model.part('scope', Part), model.part('scope_head', InstructionHead)
+    parameters = [*scope.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=_SCOPE_RATE, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _SCOPE_RATE, config.scope_steps)
     rng = np.random.default_rng((seed, 11))
     torch.manual_seed(seed)
     others = _SCOPE_BATCH * 2 // 5
     line, began = ProgressLine('scope'), time.monotonic()
-    model.scope.train()
+    scope.train()
     for step in range(1, config.scope_steps + 1):
         words, mask, tasks = texts.draw_any(_SCOPE_BATCH - others, others, rng)
         words = noisy_words(words, mask, config.augment.word_noise, rng)
-        logits = model.scope_logits(torch.from_numpy(words), torch.from_numpy(mask))
-        loss = model.scope_head.loss(logits, INSTRUCTION_LABELS[tasks]).mean()
+        said = Inputs(words=Tokens(torch.from_numpy(words), torch.from_numpy(mask)))
+        loss = head.loss(model(said)['scope_head'],
+                         Targets(labels=INSTRUCTION_LABELS[tasks])).mean()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -131,7 +137,7 @@ def fit_scope_classifier(model: VlaModel, config: ConfidenceConfig, seed: int) -
             line.show(step / config.scope_steps, step * _SCOPE_BATCH / spent, 'sentences',
                       spent / step * (config.scope_steps - step), f'loss {loss.item():.3f}')
     line.close()
-    model.scope.eval()
+    scope.eval()
 
 
 def fit_head(head: ConfidenceHead, evidence: Evidence, episodes: Sequence[str],
@@ -172,7 +178,7 @@ def fit_head(head: ConfidenceHead, evidence: Evidence, episodes: Sequence[str],
             x = x + config.evidence_noise * head.std * torch.randn(x.shape)
             dropped = torch.rand(x.shape) < config.evidence_dropout
             x = torch.where(dropped, head.mean, x)
-            loss = head.loss(head(x), success[rows]).mean()
+            loss = head.loss(head.of_vector(x), Targets(success=success[rows])).mean()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -190,7 +196,7 @@ def fit_head(head: ConfidenceHead, evidence: Evidence, episodes: Sequence[str],
 @torch.inference_mode()
 def logits_of(head: ConfidenceHead, values: NDArray[np.float32]) -> NDArray[np.float64]:
     """Logits [M] of evidence [M, E]."""
-    return np.concatenate([head(torch.from_numpy(part)).double().numpy()
+    return np.concatenate([head.of_vector(torch.from_numpy(part)).double().numpy()
                            for part in np.array_split(values, max(1, len(values) // 8192))])
 
 

@@ -17,13 +17,14 @@ from vla_humanoid_control.learning.augment import AugmentConfig, augment_images,
 from vla_humanoid_control.learning.corruptions import corrupt
 from vla_humanoid_control.learning.texts import TaskTexts, TextBank
 from vla_humanoid_control.models.checkpoint import Checkpoint
+from vla_humanoid_control.models.parts.trust.novelty import Novelty
 from vla_humanoid_control.models.spec import ModelSpec
+from vla_humanoid_control.models.streams import Inputs, Tokens
 from vla_humanoid_control.models.transforms import (
     normalise_images,
     normalise_joints,
     normalise_time,
 )
-from vla_humanoid_control.models.vla import ModelInput
 from vla_humanoid_control.perception.resizing import resize_image
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.progress import ProgressLine
@@ -142,7 +143,7 @@ class EvidenceMaker:
         for block in _blocks(len(rows), title):
             inputs = self._inputs(rollouts, rows[block], kind, augment, (turn, int(block[0])))
             with torch.inference_mode():
-                parts.append(self._model(inputs).evidence.numpy())
+                parts.append(self._model(inputs)['evidence'].vector.numpy())
         success = rollouts.success[rows] if kind == 'rollout' else np.zeros(len(rows))
         return Evidence(np.concatenate(parts), success.astype(np.float32), rollouts.episode[rows])
 
@@ -152,9 +153,8 @@ class EvidenceMaker:
         for block in _blocks(len(rows), 'known images'):
             inputs = self._inputs(rollouts, rows[block], 'rollout', PLAIN, (0, int(block[0])))
             with torch.inference_mode():
-                features.append(self._model(inputs).features)
-        image = self._model.image_novelty
-        image.fit(torch.cat(features)[:, :image.centres.shape[1]])
+                features.append(self._model(inputs)['vision.pooled'].vector.float())
+        self._model.part('image_novelty', Novelty).fit(torch.cat(features))
 
     def learn_known_instructions(self, count: int) -> None:
         """Fit the distance of instructions, to `count` of each task as training phrases them."""
@@ -163,13 +163,14 @@ class EvidenceMaker:
         for task in range(len(TASK_KEYS)):
             words, mask = texts.all_of(task)
             with torch.inference_mode():
-                vectors.append(self._model.language(torch.from_numpy(words),
-                                                    torch.from_numpy(mask))[0])
+                said = Inputs(words=Tokens(torch.from_numpy(words), torch.from_numpy(mask)))
+                vectors.append(self._model(said)['language.vector'].vector)
             kinds += [task] * len(words)
-        self._model.instruction_novelty.fit(torch.cat(vectors), torch.tensor(kinds))
+        self._model.part('instruction_novelty', Novelty).fit(torch.cat(vectors),
+                                                             torch.tensor(kinds))
 
     def _inputs(self, rollouts: Rollouts, rows: NDArray[np.int64], kind: str,
-                augment: AugmentConfig, place: tuple[int, int]) -> ModelInput:
+                augment: AugmentConfig, place: tuple[int, int]) -> Inputs:
         kinds = ('rollout', 'corrupted', 'out_of_scope')
         rng = np.random.default_rng((self._seed, kinds.index(kind), *place))
         frames = rollouts.frames[rows]
@@ -185,12 +186,13 @@ class EvidenceMaker:
         words, mask = rollouts.bank.gather(text)
         words = noisy_words(words, mask, augment.word_noise, rng)
         statistics = self._checkpoint.statistics
-        return ModelInput(
-            images.contiguous(memory_format=torch.channels_last), torch.arange(len(rows)),
+        return Inputs(
+            {'head': images.contiguous(memory_format=torch.channels_last)[:, None]},
+            torch.arange(len(rows)),
             normalise_joints(torch.from_numpy(rollouts.joints[rows]), statistics),
             normalise_time(torch.from_numpy(rollouts.elapsed_s[rows]),
                            torch.from_numpy(rollouts.travelled[rows])),
-            torch.from_numpy(words), torch.from_numpy(mask))
+            Tokens(torch.from_numpy(words), torch.from_numpy(mask)))
 
 
 def _blocks(count: int, title: str) -> Iterator[NDArray[np.int64]]:

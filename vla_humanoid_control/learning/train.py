@@ -40,7 +40,7 @@ from vla_humanoid_control.models.checkpoint import (
 )
 from vla_humanoid_control.models.config import load_model_config
 from vla_humanoid_control.models.spec import ModelSpec
-from vla_humanoid_control.models.vla import VlaModel
+from vla_humanoid_control.models.system import System
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.outputs import write_atomically
 from vla_humanoid_control.support.progress import JsonLog, ProgressLine
@@ -78,11 +78,11 @@ class BcOptions:
 class WeightAverage:
     """Exponential moving average of the weights (as in Polyak averaging)."""
 
-    def __init__(self, model: VlaModel, decay: float) -> None:
+    def __init__(self, model: System, decay: float) -> None:
         self.decay = decay
         self.values = {n: v.detach().clone() for n, v in model.state_dict().items()}
 
-    def update(self, model: VlaModel, step: int) -> None:
+    def update(self, model: System, step: int) -> None:
         """Move towards the present weights, faster in the beginning."""
         decay = min(self.decay, (1 + step) / (10 + step))
         present = model.state_dict()
@@ -125,8 +125,7 @@ class BcRun:
             self.model_config, self.model = start.model_config, start.model
             self.statistics = start.statistics
         self.model = self.model.channels_last().train()
-        trained = [p for n, p in self.model.named_parameters()
-                   if not n.startswith(('confidence_head.', 'scope'))]
+        trained = [p for _, p in self.model.cloned()]
         matrices = [p for p in trained if p.ndim > 1]
         vectors = [p for p in trained if p.ndim <= 1]
         self.optimizer = torch.optim.AdamW(
@@ -157,7 +156,7 @@ class BcRun:
             return self.options.steps
         return self.config.epochs * math.ceil(len(self.train.samples) / self.config.batch_size)
 
-    def averaged_model(self) -> VlaModel:
+    def averaged_model(self) -> System:
         """A copy with the averaged weights."""
         model = build_model(self.model_config, self.spec)
         model.load_state_dict(self.average.values)
@@ -255,8 +254,7 @@ def _loop(run: BcRun, texts: TaskTexts, team: Team, log: JsonLog | None) -> None
         torch.manual_seed(options.seed * 1_000_003 + run.step * team.size + team.rank)
         batch = prepare(run.train, rows, texts, run.statistics, config,
                         (options.seed, 2, run.step, team.rank), True)
-        values = train_step(run.model, run.optimizer, batch, config, run.bases, options.bfloat16,
-                            team)
+        values = train_step(run.model, run.optimizer, batch, config, options.bfloat16, team)
         if not all(math.isfinite(v) for v in values.values()):
             raise UserError(f'Training diverged at step {run.step}: {values}. Lower the learning '
                             f'rate; {options.output} holds the last good state.')

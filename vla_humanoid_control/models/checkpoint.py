@@ -20,28 +20,27 @@ from safetensors.torch import load_file, save
 
 from vla_humanoid_control.models.config import ModelConfig
 from vla_humanoid_control.models.spec import ModelSpec
+from vla_humanoid_control.models.system import System
 from vla_humanoid_control.models.transforms import Statistics
-from vla_humanoid_control.models.vla import VlaModel
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.outputs import write_atomically
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A model with everything that is needed to run it."""
 
-    model: VlaModel
+    model: System
     model_config: ModelConfig
     spec: ModelSpec
     statistics: Statistics
 
 
-def build_model(config: ModelConfig, spec: ModelSpec) -> VlaModel:
+def build_model(config: ModelConfig, spec: ModelSpec) -> System:
     """A model of the right shape with random weights."""
-    return VlaModel(config, spec.image_size, len(spec.joint_names), spec.horizon,
-                    len(spec.channels))
+    return System(config, spec.space)
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
@@ -133,7 +132,7 @@ def _spec(data: Any, where: Path) -> ModelSpec:
                         'Copy it again.') from error
 
 
-def _load_weights(model: VlaModel, path: Path) -> None:
+def _load_weights(model: System, path: Path) -> None:
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:

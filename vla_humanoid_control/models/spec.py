@@ -15,6 +15,7 @@ from vla_humanoid_control.interfaces import (
     PolicySpec,
     StateFeature,
 )
+from vla_humanoid_control.models.streams import Space
 from vla_humanoid_control.types import BASE_CHANNELS
 
 
@@ -37,6 +38,12 @@ class ModelSpec:
     channels: tuple[str, ...]
     horizon: int
     dt_s: float
+
+    @property
+    def space(self) -> Space:
+        """As the parts of a model are told."""
+        return Space(dict.fromkeys(self.cameras, self.image_size), len(self.joint_names),
+                     len(self.channels), self.horizon)
 
 
 def policy_spec(model: ModelSpec) -> PolicySpec:

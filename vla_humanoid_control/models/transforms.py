@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vla_humanoid_control.models.encoders import time_features
 from vla_humanoid_control.support.errors import UserError
 
 _CLIP = 5.0
 """Normalised joint positions beyond this many deviations tell nothing more."""
+_PERIODS_S = (1.0, 2.0, 4.0, 8.0)
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,27 @@ def normalise_time(elapsed_s: Tensor, travelled: Tensor, known: Tensor | None = 
     if known is None:
         known = torch.ones_like(elapsed_s)
     return time_features(elapsed_s, travelled, known)
+
+
+def time_features(elapsed_s: Tensor, travelled: Tensor, known: Tensor) -> Tensor:
+    """Columns for a network out of time and dead reckoning.
+
+    Args:
+        elapsed_s: [B] [s].
+        travelled: [B, 3]: x [m], y [m], yaw [rad, unwrapped].
+        known: [B], 1 where they may be used, 0 where they are withheld.
+
+    Returns:
+        float [B, 16]: known; time linear and clipped at 20 s; sine and cosine of four periods;
+        x, y clipped at 4 m; sine, cosine of yaw; yaw clipped at a turn and a half; zero.
+    """
+    t = elapsed_s.clamp(0, 20.0)[:, None]
+    angle = t * (2 * math.pi / torch.tensor(_PERIODS_S, device=t.device))  # [B, 4]
+    yaw = travelled[:, 2:]
+    columns = torch.cat([
+        t / 10, angle.sin(), angle.cos(), travelled[:, :2].clamp(-4, 4), yaw.sin(), yaw.cos(),
+        (yaw / math.pi).clamp(-3, 3), (t / 2).clamp(max=1)], dim=1)  # [B, 15]
+    return torch.cat([known[:, None], columns * known[:, None]], dim=1)
 
 
 def normalise_actions(actions: Tensor, statistics: Statistics) -> Tensor:

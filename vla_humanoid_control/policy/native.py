@@ -8,8 +8,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +26,17 @@ from vla_humanoid_control.interfaces import (
 from vla_humanoid_control.language.encoder import SentenceEncoder, default_encoder
 from vla_humanoid_control.models.checkpoint import Checkpoint, load_checkpoint
 from vla_humanoid_control.models.spec import policy_spec
+from vla_humanoid_control.models.streams import Inputs, Tokens
 from vla_humanoid_control.models.transforms import (
     normalise_images,
     normalise_joints,
     normalise_time,
     restore_actions,
 )
-from vla_humanoid_control.models.vla import ModelInput, ModelOutput
 
 
 class CheckpointPolicy:
-    """Runs `VlaModel` on one observation at a time, on the CPU, in float32.
+    """Runs a model on one observation at a time, on the CPU, in float32.
 
     Attributes:
         spec: What it needs and gives.
@@ -48,7 +47,8 @@ class CheckpointPolicy:
         self._model = checkpoint.model.channels_last().eval()
         self._statistics = checkpoint.statistics
         self._encoder = encoder
-        self._words: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._words: Tokens | None = None
+        self._text = ''
 
     @staticmethod
     def load(path: Path | str) -> CheckpointPolicy:
@@ -84,7 +84,9 @@ class CheckpointPolicy:
             raise UnreadableError(problem)
         tokens, mask = self._encoder.encode([prompt.text])
         length = max(1, int(mask.sum()))
-        self._words = (torch.from_numpy(tokens[:, :length]), torch.from_numpy(mask[:, :length]))
+        self._words = Tokens(torch.from_numpy(tokens[:, :length]),
+                             torch.from_numpy(mask[:, :length]))
+        self._text = prompt.text
 
     def infer(self, observation: Observation) -> ActionChunk:
         """One forward pass.
@@ -96,9 +98,7 @@ class CheckpointPolicy:
             RuntimeError: `reset` was not called.
             ValueError: The camera or a state is missing, or has another shape.
         """
-        inputs = self._checked_inputs(observation)
-        with torch.inference_mode():
-            return self._chunk(self._model(inputs))
+        return self._answers(self._checked_inputs(observation))[0]
 
     def close(self) -> None:
         """Nothing is held but memory."""
@@ -123,17 +123,14 @@ class CheckpointPolicy:
         """
         rows = [policy._checked_inputs(seen) for policy, seen in zip(policies, observations,
                                                                      strict=True)]
-        with torch.inference_mode():
-            output = policies[0]._model(_joined(rows))
-            return [policy._chunk(_row(output, i)) for i, policy in enumerate(policies)]
+        return policies[0]._answers(_joined(rows))
 
-    def _checked_inputs(self, observation: Observation) -> ModelInput:
+    def _checked_inputs(self, observation: Observation) -> Inputs:
         if self._words is None:
             raise RuntimeError('CheckpointPolicy.infer: call reset with an instruction first')
-        return self._inputs(observation, *self._words)
+        return self._inputs(observation, self._words, self._text)
 
-    def _inputs(self, observation: Observation, words: torch.Tensor, mask: torch.Tensor
-                ) -> ModelInput:
+    def _inputs(self, observation: Observation, words: Tokens, text: str) -> Inputs:
         feature, *_ = self.spec.images
         width, height = feature.size
         image = _of(observation.images, f'camera {feature.role!r}', feature.role,
@@ -144,42 +141,55 @@ class CheckpointPolicy:
             for state in self.spec.states)
         images = normalise_images(torch.from_numpy(image)).contiguous(
             memory_format=torch.channels_last)
-        return ModelInput(images, torch.zeros(1, dtype=torch.long),
-                          normalise_joints(joints, self._statistics),
-                          normalise_time(elapsed[0], travelled), words, mask)
+        return Inputs({feature.role: images[:, None]}, torch.zeros(1, dtype=torch.long),
+                      normalise_joints(joints, self._statistics),
+                      normalise_time(elapsed[0], travelled), words, (text,))
 
-    def _chunk(self, output: ModelOutput) -> ActionChunk:
+    @torch.inference_mode()
+    def _answers(self, inputs: Inputs) -> list[ActionChunk]:
+        """One forward pass; the answer of each row."""
         model = self._model
-        actions = restore_actions(model.action_head.predict(output.actions),
-                                  self._statistics)[0].numpy()
-        image, instruction = model.novelty(output.features)
-        signals = {'head': -float(model.confidence(output)[0]),
-                   'image': log_distance(float(image[0])),
-                   'instruction': log_distance(float(instruction[0]))}
-        return ActionChunk(actions, float(model.progress_head.predict(output.progress)[0]),
-                           {name: np.array(value) for name, value in signals.items()})
+        streams = model(inputs)
+        actions = restore_actions(model.predict(streams, 'action'), self._statistics).numpy()
+        progress = model.predict(streams, 'progress')
+        signals = {name: [log_distance(float(v)) for v in streams[stream]]
+                   for name, stream in model.config.signals.items()}
+        for name, _ in model.heads('confidence'):
+            signals['head'] = [-float(v) for v in streams[name]]
+        return [ActionChunk(actions[i], None if progress is None else float(progress[i]),
+                            {name: np.array(values[i]) for name, values in signals.items()})
+                for i in range(len(actions))]
 
 
-def _joined(rows: Sequence[ModelInput]) -> ModelInput:
+def _joined(rows: Sequence[Inputs]) -> Inputs:
     """Inputs of one row each as a batch; short instructions are padded with no tokens."""
-    longest = max(row.words.shape[1] for row in rows)
+    longest = max(_words(row).values.shape[1] for row in rows)
 
     def padded(values: torch.Tensor) -> torch.Tensor:
         missing = longest - values.shape[1]
         return torch.cat([values, values.new_zeros(1, missing, *values.shape[2:])], dim=1)
-    return ModelInput(
-        torch.cat([row.images for row in rows]).contiguous(memory_format=torch.channels_last),
-        torch.arange(len(rows)), torch.cat([row.joints for row in rows]),
-        torch.cat([row.time for row in rows]), torch.cat([padded(row.words) for row in rows]),
-        torch.cat([padded(row.mask) for row in rows]))
+
+    def together(values: Iterable[torch.Tensor | None]) -> torch.Tensor:
+        return torch.cat([v for v in values if v is not None])
+    images = {role: together(row.images[role] for row in rows) for role in rows[0].images}
+    return Inputs(
+        {role: _channels_last(values) for role, values in images.items()},
+        torch.arange(len(rows)), together(row.joints for row in rows),
+        together(row.time for row in rows),
+        Tokens(torch.cat([padded(_words(row).values) for row in rows]),
+               torch.cat([padded(_words(row).exists) for row in rows])),
+        tuple(text for row in rows for text in row.text or ()))
 
 
-def _row(output: ModelOutput, place: int) -> ModelOutput:
-    """One row of a batch, as a batch; the grounding is for training, and stays as it is."""
-    one = slice(place, place + 1)
-    return replace(output, actions=output.actions[one], progress=output.progress[one],
-                   instruction=output.instruction[one], evidence=output.evidence[one],
-                   features=output.features[one])
+def _words(row: Inputs) -> Tokens:
+    assert row.words is not None
+    return row.words
+
+
+def _channels_last(images: torch.Tensor) -> torch.Tensor:
+    """Images [F, T, 3, H, W] laid out with channels last."""
+    flat = images.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+    return flat.unflatten(0, images.shape[:2])
 
 
 def _of(given: Mapping[str, NDArray[Any]], what: str, name: str, shape: tuple[int, ...],

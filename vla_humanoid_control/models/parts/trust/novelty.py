@@ -6,10 +6,17 @@ https://arxiv.org/abs/1807.03888. Fitted once, after training; no gradients.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from vla_humanoid_control.models.parts.heads.intent import beyond
+from vla_humanoid_control.models.parts.part import Part, Shapes
+from vla_humanoid_control.models.streams import Space, Tokens
+
+_BEYOND = 6.0
+"""So much more log odds of being beyond the robot move an instruction e times as far away."""
 
 
-class Novelty(nn.Module):
+class Novelty(Part):
     """Distance to the nearest of K centres, under one covariance for all.
 
     About 1 for what training knew, larger for what it did not.
@@ -18,14 +25,10 @@ class Novelty(nn.Module):
     centres: Tensor
     whitening: Tensor
 
-    def __init__(self, width: int, centres: int = 1) -> None:
-        """Not fitted: centres at zero, identity covariance.
-
-        Args:
-            width: Columns of a feature, F.
-            centres: Number of centres, K.
-        """
+    def __init__(self, space: Space, of: Shapes, *, centres: int = 1) -> None:
+        """Not fitted: K `centres` at zero, identity covariance."""
         super().__init__()
+        width = of[0].width
         self.register_buffer('centres', torch.zeros(centres, width))
         self.register_buffer('whitening', torch.eye(width))
 
@@ -49,7 +52,25 @@ class Novelty(nn.Module):
         self.centres.copy_(centres)
         self.whitening.copy_(vectors / values.sqrt())
 
-    def forward(self, features: Tensor) -> Tensor:
+    @torch.no_grad()
+    def forward(self, feature: Tokens) -> Tensor:
+        """A feature [B, 1, F] to distances [B]."""
+        return self.distance(feature.vector)
+
+    def distance(self, features: Tensor) -> Tensor:
         """Features [B, F] to distances [B]."""
         x, centres = features.float() @ self.whitening, self.centres @ self.whitening
         return torch.cdist(x, centres).amin(1) / x.shape[1] ** 0.5
+
+
+class RequestNovelty(Novelty):
+    """Distance of an instruction, which grows with the odds that it is out of scope.
+
+    'pick up the red box' lies near to 'go to the red box' in feature space. The logits of two
+    intent heads are added: they seldom err together.
+    """
+
+    @torch.no_grad()
+    def forward(self, feature: Tokens, said: Tensor, scope: Tensor) -> Tensor:  # type: ignore[override]
+        """The instruction [B, 1, D] and raw outputs of two intent heads to distances [B]."""
+        return self.distance(feature.vector) * ((beyond(said) + beyond(scope)) / _BEYOND).exp()

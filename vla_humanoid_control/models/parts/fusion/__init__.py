@@ -1,0 +1,1 @@
+"""Tokens of several kinds to one."""

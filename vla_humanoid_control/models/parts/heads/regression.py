@@ -1,0 +1,47 @@
+"""Actions by regression."""
+
+from __future__ import annotations
+
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from vla_humanoid_control.models.parts.part import Head, Shapes, wanted
+from vla_humanoid_control.models.streams import Shape, Space, Targets, Tokens
+
+
+class ActionHead(Head):
+    """Tokens to normalised actions [B, H, A]: a token for each row, or one for all of them."""
+
+    learns = 'action'
+
+    def __init__(self, space: Space, of: Shapes, *, hidden: int) -> None:
+        super().__init__()
+        self.rows = action_rows(space, of[0])
+        self.net = nn.Sequential(nn.Linear(of[0].width, hidden), nn.GELU(),
+                                 nn.Linear(hidden, self.rows * space.channels))
+
+    def forward(self, queries: Tokens) -> Tensor:
+        """[B, H, D] or [B, 1, D] to [B, H, A]."""
+        made = self.net(queries.values).float()  # [B, N, rows * A]
+        return made.reshape(len(made), made.shape[1] * self.rows, -1)
+
+    def loss(self, output: Tensor, targets: Targets, generator: Generator | None = None
+             ) -> Tensor:
+        """Smooth L1 on normalised actions, channels by their weight."""
+        actions = wanted(targets.actions, 'actions')
+        each = functional.smooth_l1_loss(output, actions, beta=0.1, reduction='none').mean(1)
+        if targets.channel_weight is None:
+            return each.mean(1)
+        return (each * targets.channel_weight).sum(1) / targets.channel_weight.sum()
+
+    def predict(self, output: Tensor, generator: Generator | None = None) -> Tensor:
+        """Normalised actions [B, H, A]."""
+        return output
+
+
+def action_rows(space: Space, shape: Shape) -> int:
+    """How many rows of the actions come from one token. ValueError where they do not fit."""
+    if shape.tokens not in (1, space.horizon):
+        raise ValueError(f'{space.horizon} rows of actions need as many tokens, or one; got '
+                         f'{shape.tokens}')
+    return space.horizon // shape.tokens

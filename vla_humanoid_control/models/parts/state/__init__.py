@@ -1,0 +1,1 @@
+"""What the body says of itself."""
