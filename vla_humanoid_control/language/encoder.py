@@ -131,6 +131,7 @@ def encode(texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]
 
 
 def model_folder() -> Path:
+    """Where the package keeps weights and tokenizer; UserError where it is not installed."""
     found = importlib.util.find_spec(_PACKAGE)
     if found is None or not found.submodule_search_locations:
         raise UserError('The sentence encoder all-MiniLM-L6-v2 is not installed. '
