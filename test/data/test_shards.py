@@ -49,6 +49,20 @@ def test_shards_are_joined_in_order(write_shard: Callable[..., Path], tmp_path: 
     np.testing.assert_array_equal(images[1], np.load(paths[1] / 'frames.npy')[23])
 
 
+def test_a_history_goes_back_to_the_start_of_its_episode(
+        write_shard: Callable[..., Path], tmp_path: Path) -> None:
+    paths = [write_shard(tmp_path / f'shard_{i:05d}', i) for i in range(2)]
+    before = np.maximum(np.arange(24) - 1, 0)
+    before[12] = 12  # an episode begins
+    np.save(paths[1] / 'previous.npy', before)
+    shards = ShardSet(paths)
+    assert shards.history(np.array([5, 24, 26, 37]), 3).tolist() == [
+        [5, 5, 5], [24, 24, 24], [24, 25, 26], [36, 36, 37]]
+    np.save(paths[1] / 'previous.npy', before + 5)
+    with pytest.raises(UserError, match='earlier frame'):
+        ShardSet(paths)
+
+
 def test_splits_are_told_apart_and_unfinished_shards_left_out(
         write_shard: Callable[..., Path], tmp_path: Path) -> None:
     write_shard(tmp_path / 'shard_00000', 0)

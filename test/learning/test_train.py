@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from vla_humanoid_control.cli.main import main as vla
+from vla_humanoid_control.interfaces import Prompt
 from vla_humanoid_control.learning import train
 from vla_humanoid_control.models.checkpoint import load_checkpoint
 from vla_humanoid_control.policy.registry import load_policy
@@ -49,6 +52,46 @@ def test_the_checkpoint_runs_as_a_policy(trained: Path) -> None:
     assert chunk.actions.shape == (8, 22) and chunk.actions.dtype == np.float32
     assert np.isfinite(chunk.actions).all()
     assert 0 <= chunk.progress <= 1
+
+
+@pytest.mark.parametrize('frames', [1, 3])
+def test_any_model_learns_and_acts(demo_data: Path, tmp_path: Path, short_training: Path,
+                                   frames: int) -> None:
+    """One that reads texts instead of word features, and looks back."""
+    model = tmp_path / 'model.yaml'
+    model.write_text(yaml.safe_dump({'base': 'simple_vla', 'demo': {
+        'observes': {'frames': frames}, 'parts': {'eyes': {'width': 8}}}}), encoding='utf-8')
+    assert bc(demo_data, tmp_path / 'run', model, short_training, '--steps', '3') == 0
+    policy = load_policy(str(tmp_path / 'run' / 'checkpoint'), ROBOT)
+    assert policy.policy.spec.images[0].times_s == (-0.2, -0.1, 0.0)[-frames:]
+    assert not policy.policy.spec.gives
+    policy.reset('walk forward')
+    seen = [RobotObservation(10**8 * i, {'head': np.full((96, 128, 3), 50 * i, np.uint8)},
+                             ROBOT.home) for i in range(1, 4)]
+    chunks = [policy.infer(one) for one in seen]
+    assert chunks[-1].actions.shape == (1, 22) and 0 <= chunks[-1].progress <= 1
+    policy.reset('walk forward')
+    alone = policy.infer(seen[-1])
+    assert np.array_equal(alone.actions, chunks[-1].actions) == (frames == 1)
+    many = [policy.policy.fork() for _ in range(2)]
+    for twin, text in zip(many, ('walk forward', 'turn left')):
+        twin.reset(Prompt(text))
+    shown = policy.embodiment.observe(seen[-1])
+    for twin, together in zip(many, many[0].infer_many(many, [shown, shown])):
+        np.testing.assert_allclose(twin.infer(shown).actions, together.actions, atol=1e-5)
+
+
+@pytest.mark.parametrize(('model', 'words'), [
+    ({'base': 'simple_vla', 'gives': {'horizon': 9}}, 'plans 9 rows.*have 8'),
+    ({'base': 'simple_vla', 'observes': {'cameras': {'wrist': [64, 64]}}}, 'looks through wrist'),
+])
+def test_a_model_that_the_data_cannot_teach_is_refused(
+        demo_data: Path, tmp_path: Path, short_training: Path, capsys: pytest.CaptureFixture[str],
+        model: dict[str, object], words: str) -> None:
+    path = tmp_path / 'model.yaml'
+    path.write_text(yaml.safe_dump(model), encoding='utf-8')
+    assert bc(demo_data, tmp_path / 'run', path, short_training, '--steps', '3') == 2
+    assert re.search(words, ' '.join(capsys.readouterr().err.split()))
 
 
 def test_an_interrupted_run_goes_on_exactly(demo_data: Path, small_model: Path, tmp_path: Path,

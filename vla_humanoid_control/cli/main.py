@@ -24,6 +24,7 @@ VERBS = {
     'eval': ('cli.evaluate', 'success, calibration and safety on a suite of episodes'),
     'serve': ('cli.serve', 'a policy for several robots, behind the openpi protocol'),
     'policies': ('cli.policies', 'which policies there are, and whether one does what it must'),
+    'models': ('cli.models', 'which architectures there are, with their parts and sizes'),
     'bench': ('cli.bench', 'latency, jitter and speed'),
 }
 """Verb to its module, and what it does."""

@@ -28,6 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='training configuration: a name in config/train/, or a YAML file')
     parser.add_argument('--model', default='default',
                         help='model configuration: a name in config/models/, or a YAML file')
+    parser.add_argument('--published', action='store_true',
+                        help='bc: the model at its published size, instead of that which learns '
+                             'on two cores')
     parser.add_argument('--init-from', type=Path, metavar='DIR',
                         help='bc: start from the weights and normalisation of a checkpoint')
     parser.add_argument('--epochs', type=int, help='instead of the configured ones')
@@ -66,7 +69,7 @@ def _run_bc(arguments: argparse.Namespace) -> Path:
     return run_bc(BcOptions(
         tuple(arguments.data), arguments.output, arguments.model, arguments.init_from,
         arguments.steps, arguments.time_budget, arguments.seed, arguments.threads,
-        not arguments.float32), config)
+        not arguments.float32, arguments.published), config)
 
 
 def _run_confidence(arguments: argparse.Namespace) -> Path:

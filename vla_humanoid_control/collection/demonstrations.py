@@ -56,6 +56,7 @@ class Shard:
 
     frames: list[NDArray[np.uint8]] = field(default_factory=list)
     joints: list[NDArray[np.float64]] = field(default_factory=list)
+    previous: list[int] = field(default_factory=list)
     rows: list[tuple[int, int, float, NDArray[np.float64], NDArray[np.float32], float,
                      tuple[float, float, float, float]]] = field(default_factory=list)
 
@@ -65,7 +66,7 @@ class Shard:
         write_shard(path, self.frames, self.joints, dict(zip(names, zip(*self.rows))), {
             'tasks': list(TASK_KEYS), 'channels': list(robot.action_channels),
             'joint_names': list(robot.joint_names), 'dt_s': CHUNK_DT_S,
-            'image_size': list(IMAGE_SIZE), 'split': split, 'seed': seed})
+            'image_size': list(IMAGE_SIZE), 'split': split, 'seed': seed}, self.previous)
 
 
 class Collector:
@@ -180,6 +181,8 @@ class Collector:
     def _record(self, shard: Shard, rng: np.random.Generator, task: Task | None, elapsed: float,
                 travelled: NDArray[np.float64], frame: NDArray[np.uint8] | None = None) -> bool:
         """Add one frame with its labels; returns whether the task is done in it."""
+        first = task is None or elapsed == 0.0
+        shard.previous.append(len(shard.frames) - (0 if first else 1))
         shard.frames.append(self._frame() if frame is None else frame)
         shard.joints.append(self._world.joint_positions())
         done = False

@@ -4,6 +4,8 @@ A shard is a folder:
 
     frames.npy    uint8 [N, H, W, 3]
     joints.npy    float32 [N, J]
+    previous.npy  int32 [N], the frame a tenth of a second before, of the same episode; itself
+                  where there is none. Absent in shards that know no history.
     samples.npz   M samples, several a frame: frame int32 [M], task int32 [M], elapsed_s float32
                   [M], travelled float32 [M, 3], actions float32 [M, 8, A], progress float32 [M],
                   target float32 [M, 4] (visible, u, v, distance; NaN without a target object)
@@ -79,6 +81,7 @@ class ShardSet:
 
     Attributes:
         frames: Of each shard, uint8 [N, H, W, 3]. joints: float32 [F, J], of all shards.
+        previous: int64 [F], of each frame the one before it, over all shards.
         samples: Of all shards. spec: What the shards have in common.
     """
 
@@ -91,12 +94,13 @@ class ShardSet:
         if not shards:
             raise UserError('No shards to read. Collect demonstrations first: vla collect --help')
         self.frames: list[NDArray[np.uint8]] = []
-        joints, columns = [], []
+        joints, columns, previous = [], [], []
         self.spec: DataSpec | None = None
         starts = [0]
         for path in shards:
             meta = read_meta(path)
             frames, own_joints, own = _read_shard(path)
+            before = _read_previous(path, len(frames))
             spec = _spec(meta, own)
             _check(path, spec, frames, own_joints, own, meta)
             if self.spec not in (None, spec):
@@ -107,6 +111,7 @@ class ShardSet:
             own['task'] = np.array([TASK_KEYS.index(t) for t in meta['tasks']])[own['task']]
             self.frames.append(frames)
             joints.append(own_joints)
+            previous.append(before + starts[-1])
             columns.append(own)
             starts.append(starts[-1] + len(frames))
         if sum(f.nbytes for f in self.frames) < _free_memory() // 2:
@@ -114,12 +119,20 @@ class ShardSet:
             self.frames = [np.array(f) for f in self.frames]
         self._starts = np.array(starts)
         self.joints: NDArray[np.float32] = np.concatenate(joints).astype(np.float32)
+        self.previous: NDArray[np.int64] = np.concatenate(previous)
         merged = {key: np.concatenate([c[key] for c in columns]) for key in columns[0]}
         self.samples = Samples(**{key: merged[key] for key in _COLUMNS})
 
     def frame_count(self) -> int:
         """Frames in all shards."""
         return int(self._starts[-1])
+
+    def history(self, index: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+        """Numbers of frames [F] with those before them, [F, T], oldest first."""
+        rows = [index]
+        for _ in range(count - 1):
+            rows.append(self.previous[rows[-1]])
+        return np.stack(rows[::-1], axis=1)
 
     def gather_frames(self, index: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Frames by their number over all shards, uint8 [F, H, W, 3]."""
@@ -184,7 +197,7 @@ def make_batch(samples: Samples, rows: NDArray[np.int64]) -> Batch:
 
 def write_shard(path: Path, frames: Sequence[NDArray[np.uint8]],
                 joints: Sequence[NDArray[np.float64]], columns: Mapping[str, Sequence[Any]],
-                meta: Mapping[str, Any]) -> None:
+                meta: Mapping[str, Any], previous: Sequence[int] = ()) -> None:
     """Write a shard, atomically: an interrupted one leaves nothing behind that counts.
 
     Args:
@@ -193,11 +206,14 @@ def write_shard(path: Path, frames: Sequence[NDArray[np.uint8]],
         joints: N joint positions, [J].
         columns: Of the samples, by name; those that count something are written as integers.
         meta: What `meta.json` says.
+        previous: Of each frame the one before it; none where nothing is known of that.
     """
     partial = path.with_name(path.name + '.partial')
     partial.mkdir(parents=True, exist_ok=True)
     np.save(partial / 'frames.npy', np.stack(frames))
     np.save(partial / 'joints.npy', np.stack(joints).astype(np.float32))
+    if len(previous):
+        np.save(partial / 'previous.npy', np.asarray(previous, np.int32))
     arrays: dict[str, Any] = {
         name: np.asarray(values, np.int32 if name in _WHOLE else np.float32)
         for name, values in columns.items()}
@@ -262,6 +278,20 @@ def _read_shard(path: Path
     except (OSError, ValueError) as error:
         raise UserError(f'Shard {path} cannot be read: {error}. Collect it again.') from error
     return frames, joints, columns
+
+
+def _read_previous(path: Path, frames: int) -> NDArray[np.int64]:
+    if not (path / 'previous.npy').exists():
+        return np.arange(frames)
+    try:
+        previous = np.load(path / 'previous.npy').astype(np.int64)
+    except (OSError, ValueError) as error:
+        raise UserError(f'Shard {path} cannot be read: {error}. Collect it again.') from error
+    if previous.shape != (frames,) or (previous < 0).any() or (previous > np.arange(frames)).any():
+        raise UserError(f'Shard {path} is damaged: previous.npy must name an earlier frame for '
+                        'each. Collect it again.')
+    found: NDArray[np.int64] = previous
+    return found
 
 
 def _free_memory() -> int:

@@ -47,23 +47,25 @@ class AugmentConfig:
         check_bounds(self)
 
 
-def augment_images(images: Tensor, config: AugmentConfig, generator: torch.Generator
-                   ) -> tuple[Tensor, Tensor]:
+def augment_images(images: Tensor, config: AugmentConfig, generator: torch.Generator,
+                   frames: int = 1) -> tuple[Tensor, Tensor]:
     """Vary normalised images.
 
     Args:
-        images: float32 [F, 3, H, W] in [-1, 1].
+        images: float32 [F * T, 3, H, W] in [-1, 1].
         config: Strengths.
         generator: Source of chance.
+        frames: How many in a row are of one history, T, and are varied alike but for noise.
 
     Returns:
-        Images of the same shape, and by how much each was moved in u and v, [F, 2] (add it to
-        image positions in [-1, 1]).
+        Images of the same shape, and by how much each history was moved in u and v, [F, 2] (add it
+        to image positions in [-1, 1]).
     """
     count, _, height, width = images.shape
 
     def draw(strength: float, *shape: int) -> Tensor:
-        return (torch.rand(count, *shape, generator=generator) * 2 - 1) * strength
+        value = (torch.rand(count // frames, *shape, generator=generator) * 2 - 1) * strength
+        return value.repeat_interleave(frames, dim=0)
 
     # Brightness, contrast, saturation and white balance are one 3 x 3 matrix and an offset.
     grey = torch.full((3, 3), 1 / 3)
@@ -77,14 +79,15 @@ def augment_images(images: Tensor, config: AugmentConfig, generator: torch.Gener
     result = torch.baddbmm(offset[:, None], pixels, matrix.transpose(1, 2))
     images = result.reshape(count, height, width, 3).permute(0, 3, 1, 2)
 
-    blurred = torch.rand(count, generator=generator) < config.blur_probability
+    blurred = torch.rand(count // frames, generator=generator) < config.blur_probability
+    blurred = blurred.repeat_interleave(frames)
     if bool(blurred.any()):
         kernel = torch.tensor([0.25, 0.5, 0.25])
         part = functional.pad(images[blurred], (1, 1, 1, 1), mode='replicate')
         weight = (kernel[:, None] * kernel).expand(3, 1, 3, 3)
         images[blurred] = functional.conv2d(part, weight, groups=3)
 
-    images, moved = _shift(images, config.shift_px, generator)
+    images, moved = _shift(images, config.shift_px, generator, frames)
     if config.noise:
         # One field of noise, rolled differently for each frame: drawing is the costly part.
         field = torch.randn(3, height * 2, width * 2, generator=generator)
@@ -96,15 +99,17 @@ def augment_images(images: Tensor, config: AugmentConfig, generator: torch.Gener
     return images.clamp(-1, 1), moved
 
 
-def _shift(images: Tensor, limit: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _shift(images: Tensor, limit: int, generator: torch.Generator, frames: int
+           ) -> tuple[Tensor, Tensor]:
     """Move each image by whole pixels, repeating the border."""
     count, _, height, width = images.shape
     if limit == 0:
-        return images, torch.zeros(count, 2)
-    steps = torch.randint(-limit, limit + 1, (count, 2), generator=generator)  # right, down
+        return images, torch.zeros(count // frames, 2)
+    steps = torch.randint(-limit, limit + 1, (count // frames, 2), generator=generator)
     padded = functional.pad(images, (limit,) * 4, mode='replicate')
     result = torch.empty_like(images)
-    for i, (right, down) in enumerate(steps.tolist()):
+    each = steps.repeat_interleave(frames, dim=0).tolist()  # right, down
+    for i, (right, down) in enumerate(each):
         top, left = limit - down, limit - right
         result[i] = padded[i, :, top:top + height, left:left + width]
     return result, steps * torch.tensor([2 / width, 2 / height])

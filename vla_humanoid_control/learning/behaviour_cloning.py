@@ -16,7 +16,7 @@ from vla_humanoid_control.learning.augment import AugmentConfig, augment_images,
 from vla_humanoid_control.learning.parallel import Team
 from vla_humanoid_control.learning.texts import TaskTexts
 from vla_humanoid_control.models.parts.heads.intent import INSTRUCTION_LABELS
-from vla_humanoid_control.models.streams import Inputs, Targets, Tokens
+from vla_humanoid_control.models.streams import Inputs, Space, Targets, Tokens
 from vla_humanoid_control.models.system import Streams, System
 from vla_humanoid_control.models.transforms import (
     Statistics,
@@ -107,7 +107,7 @@ def measure(shards: ShardSet) -> Statistics:
 
 
 def prepare(shards: ShardSet, rows: NDArray[np.int64], texts: TaskTexts, statistics: Statistics,
-            config: BcConfig, seed: tuple[int, ...], augment: bool) -> BcBatch:
+            config: BcConfig, space: Space, seed: tuple[int, ...], augment: bool) -> BcBatch:
     """Samples to a batch; chance comes from `seed` alone.
 
     Args:
@@ -116,25 +116,28 @@ def prepare(shards: ShardSet, rows: NDArray[np.int64], texts: TaskTexts, statist
         texts: Where instructions are drawn from.
         statistics: Normalisation.
         config: Strengths.
+        space: What the model is made for: how many frames and rows of actions.
         seed: Source of chance.
         augment: Vary images, time and words, as in training.
     """
     rng = np.random.default_rng(seed)
     batch = make_batch(shards.samples, rows)
     samples, task = shards.samples, shards.samples.task[rows]
-    images = normalise_images(torch.from_numpy(shards.gather_frames(batch.frames)))
+    shown = shards.history(batch.frames, space.frames)  # [F, T]
+    images = normalise_images(torch.from_numpy(shards.gather_frames(shown.reshape(-1))))
     elapsed = torch.from_numpy(samples.elapsed_s[rows])
     travelled = torch.from_numpy(samples.travelled[rows])
     target = torch.from_numpy(samples.target[rows].copy())
     joints = torch.from_numpy(shards.joints[samples.frame[rows]])
-    words, mask = texts.draw(task, rng)
+    said = texts.draw(task, rng)
+    words, mask = texts.features(said)
     spoken, spoken_mask, spoken_task = texts.draw_any(
         config.texts_per_batch, config.out_of_scope_per_batch, rng)
     known = torch.ones(len(rows))
     if augment:
         options = config.augment
         generator = torch.Generator().manual_seed(int(rng.integers(2 ** 62)))
-        images, moved = augment_images(images, options, generator)
+        images, moved = augment_images(images, options, generator, space.frames)
         target[:, 1:3] += moved[torch.from_numpy(batch.frame_of_row)]
         elapsed = elapsed * (1 + options.elapsed_jitter * torch.from_numpy(
             rng.uniform(-1, 1, len(rows)).astype(np.float32)))
@@ -148,11 +151,13 @@ def prepare(shards: ShardSet, rows: NDArray[np.int64], texts: TaskTexts, statist
                         for k in TASK_KEYS], np.float32)
     assert shards.spec is not None
     return BcBatch(
-        Inputs({'head': images.contiguous(memory_format=torch.channels_last)[:, None]},
+        Inputs({'head': images.contiguous(memory_format=torch.channels_last).unflatten(
+                    0, shown.shape)},
                torch.from_numpy(batch.frame_of_row), normalise_joints(joints, statistics),
                normalise_time(elapsed, travelled, known),
-               Tokens(torch.from_numpy(words), torch.from_numpy(mask))),
-        Targets(normalise_actions(torch.from_numpy(samples.actions[rows]), statistics),
+               Tokens(torch.from_numpy(words), torch.from_numpy(mask)), texts.spelled(said)),
+        Targets(normalise_actions(torch.from_numpy(samples.actions[rows, :space.horizon]),
+                                  statistics),
                 torch.tensor([config.base_weight if c in BASE_CHANNELS else 1.0
                               for c in shards.spec.channels]),
                 torch.from_numpy(samples.progress[rows]).clamp(0, 1), target,
@@ -219,7 +224,8 @@ def validate(model: System, shards: ShardSet, texts: TaskTexts, statistics: Stat
         sums.setdefault(name, []).append(values.float().reshape(-1))
 
     for block in iterate(count, 256):
-        batch = prepare(shards, rows[block], texts, statistics, config, (1, int(block[0])), False)
+        batch = prepare(shards, rows[block], texts, statistics, config, model.space,
+                        (1, int(block[0])), False)
         streams, taught = model(batch.inputs), batch.targets
         assert taught.actions is not None and taught.target is not None
         assert taught.labels is not None and taught.progress is not None

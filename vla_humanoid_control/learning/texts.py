@@ -1,4 +1,4 @@
-"""Word features of many sentences, packed: what training draws instructions from."""
+"""Many sentences and their word features: what training draws instructions from."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ from vla_humanoid_control.tasks.phrasings import Split, out_of_scope, phrasings
 
 
 class TextBank:
-    """Features of a list of sentences, float16, without padding."""
+    """Features of a list of sentences, float16, without padding.
+
+    Attributes:
+        texts: The sentences, as they are read.
+    """
 
     def __init__(self, texts: Sequence[str]) -> None:
         """Encode every text once (about 500 a second), or take the features of an earlier run."""
-        texts = [default_encoder().correct(t) for t in texts]
+        texts = self.texts = [default_encoder().correct(t) for t in texts]
         digest = hashlib.sha256('\n'.join([SHA256, *texts]).encode()).hexdigest()
         path = _cache_directory() / f'texts-{digest[:32]}.npz'
         if not path.exists():
@@ -60,11 +64,18 @@ class TaskTexts:
         self._bank = TextBank(texts)
         self._out_of_scope = len(task_keys)
 
-    def draw(self, tasks: NDArray[np.int64], rng: np.random.Generator
-             ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """A random phrasing for each task (index into `task_keys`), as `TextBank.gather`."""
+    def draw(self, tasks: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+        """A random phrasing for each task (index into `task_keys`), by its number."""
         first, end = self._first[tasks], self._first[tasks + 1]
-        return self._bank.gather(first + (rng.random(len(tasks)) * (end - first)).astype(np.int64))
+        return first + (rng.random(len(tasks)) * (end - first)).astype(np.int64)
+
+    def features(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Of the words of some phrasings, as `TextBank.gather`."""
+        return self._bank.gather(rows)
+
+    def spelled(self, rows: NDArray[np.int64]) -> tuple[str, ...]:
+        """Some phrasings themselves."""
+        return tuple(self._bank.texts[i] for i in rows)
 
     def all_of(self, task: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Every phrasing of one task."""
@@ -75,11 +86,11 @@ class TaskTexts:
         """Phrasings of `known` random tasks, and `others` that the robot cannot carry out.
 
         Returns:
-            As `draw`, and the task of each, int64; the one after the last task: out of scope.
+            As `features`, and the task of each, int64; the one after the last task: out of scope.
         """
         tasks = np.r_[rng.integers(self._out_of_scope, size=known),
                       np.full(others, self._out_of_scope)]
-        return *self.draw(tasks, rng), tasks
+        return *self.features(self.draw(tasks, rng)), tasks
 
 
 def _encode_all(texts: Sequence[str]) -> tuple[NDArray[np.float16], NDArray[np.int64]]:

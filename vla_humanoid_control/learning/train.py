@@ -38,7 +38,7 @@ from vla_humanoid_control.models.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from vla_humanoid_control.models.config import load_model_config
+from vla_humanoid_control.models.config import ModelConfig, load_model_config
 from vla_humanoid_control.models.spec import ModelSpec
 from vla_humanoid_control.models.system import System
 from vla_humanoid_control.support.errors import UserError
@@ -62,6 +62,7 @@ class BcOptions:
         seed: Source of all chance.
         processes: Each with one core and its share of every batch.
         bfloat16: Compute in bfloat16 where it does no harm.
+        published: Train the model at its published size, not at that for two cores.
     """
 
     data: tuple[Path, ...]
@@ -73,6 +74,7 @@ class BcOptions:
     seed: int
     processes: int
     bfloat16: bool
+    published: bool = False
 
 
 class WeightAverage:
@@ -86,8 +88,11 @@ class WeightAverage:
         """Move towards the present weights, faster in the beginning."""
         decay = min(self.decay, (1 + step) / (10 + step))
         present = model.state_dict()
-        torch._foreach_lerp_(list(self.values.values()), [present[n] for n in self.values],
+        smooth = [n for n, v in self.values.items() if v.is_floating_point()]
+        torch._foreach_lerp_([self.values[n] for n in smooth], [present[n] for n in smooth],
                              1 - decay)
+        for name in self.values.keys() - set(smooth):  # counts, as batch normalisation has them
+            self.values[name].copy_(present[name])
 
 
 def rate_factor(share: float, step: int, config: BcConfig) -> float:
@@ -110,20 +115,21 @@ class BcRun:
         if self.validation is not None and self.validation.spec != self.train.spec:
             raise UserError('Training and validation shards differ in channels, joints, image '
                             'size or rate. Collect them again for one robot.')
-        self.spec = model_spec(self.train.spec)
-        self.bases = sum(c in BASE_CHANNELS for c in self.spec.channels)
         torch.manual_seed(options.seed)
         if options.init_from is None:
-            self.model_config = load_model_config(options.model)
+            self.model_config = load_model_config(options.model, demo=not options.published)
+            self.spec = model_spec(self.train.spec, self.model_config)
             self.statistics = measure(self.train)
             self.model = build_model(self.model_config, self.spec)
         else:
             start = load_checkpoint(options.init_from)
+            self.spec = model_spec(self.train.spec, start.model_config)
             if start.spec != self.spec:
                 raise UserError(f'Checkpoint {options.init_from} was trained for other channels, '
                                 'joints, image size or rate than the data has.')
             self.model_config, self.model = start.model_config, start.model
             self.statistics = start.statistics
+        self.bases = sum(c in BASE_CHANNELS for c in self.spec.channels)
         self.model = self.model.channels_last().train()
         trained = [p for _, p in self.model.cloned()]
         matrices = [p for p in trained if p.ndim > 1]
@@ -190,10 +196,22 @@ class BcRun:
         self.statistics = load_checkpoint(self.options.output / 'checkpoint').statistics
 
 
-def model_spec(data: DataSpec) -> ModelSpec:
-    """What a policy trained on such data needs and gives; the camera is `head`."""
-    return ModelSpec(('head',), data.image_size, data.joint_names, data.channels, data.horizon,
-                      data.dt_s)
+def model_spec(data: DataSpec, config: ModelConfig) -> ModelSpec:
+    """What a model trained on such data needs and gives; the camera is `head`.
+
+    Raises:
+        UserError: It looks through other cameras, or plans further than the data do.
+    """
+    made_for = config.space
+    if others := [role for role in made_for.images if role != 'head']:
+        raise UserError(f'The model looks through {", ".join(others)}, and the demonstrations '
+                        'have the camera head alone. Take the others away in its configuration.')
+    if made_for.horizon > data.horizon:
+        raise UserError(f'The model plans {made_for.horizon} rows of actions, and the '
+                        f'demonstrations have {data.horizon}. Set gives.horizon in its '
+                        'configuration, or train it at its demo size.')
+    return ModelSpec(('head',), data.image_size, data.joint_names, data.channels,
+                     made_for.horizon, data.dt_s, made_for.frames)
 
 
 def keep_freed_memory() -> None:
@@ -252,7 +270,7 @@ def _loop(run: BcRun, texts: TaskTexts, team: Team, log: JsonLog | None) -> None
             group['lr'] = config.learning_rate * rate_factor(share, run.step, config)
         rows = np.array_split(run.rows(run.step), team.size)[team.rank]
         torch.manual_seed(options.seed * 1_000_003 + run.step * team.size + team.rank)
-        batch = prepare(run.train, rows, texts, run.statistics, config,
+        batch = prepare(run.train, rows, texts, run.statistics, config, run.model.space,
                         (options.seed, 2, run.step, team.rank), True)
         values = train_step(run.model, run.optimizer, batch, config, options.bfloat16, team)
         if not all(math.isfinite(v) for v in values.values()):

@@ -7,7 +7,7 @@ One file in `config/models/` describes one system:
     gives:       channels and horizon of the actions
     parts:       name: {part: NAME, of: STREAM or [STREAMS], ...settings}
     heads:       name: {head: NAME, of: STREAM or [STREAMS], ...settings}
-    signals:     name: STREAM that is larger where an answer is worse, one number a row
+    signals:     name: STREAM that tells how bad an answer is: a confidence head, or a distance
     parameters:  the published count: total, of modules by their path, and `without`, a list of
                  parts that the total leaves out
     demo:        what is different at the size that learns on two cores

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vla_humanoid_control.interfaces import (
@@ -29,7 +30,8 @@ class ModelSpec:
         joint_names: The joints that it is told of, in order.
         channels: Names of the D action channels that it gives: of the base, then joints.
         horizon: Rows in a chunk, H.
-        dt_s: Time between two rows [s].
+        dt_s: Time between two rows, and between two frames of a history [s].
+        frames: How many images it looks at, the last `frames` of them, T.
     """
 
     cameras: tuple[str, ...]
@@ -38,24 +40,27 @@ class ModelSpec:
     channels: tuple[str, ...]
     horizon: int
     dt_s: float
+    frames: int = 1
 
     @property
     def space(self) -> Space:
         """As the parts of a model are told."""
         return Space(dict.fromkeys(self.cameras, self.image_size), len(self.joint_names),
-                     len(self.channels), self.horizon)
+                     len(self.channels), self.horizon, self.frames)
 
 
-def policy_spec(model: ModelSpec) -> PolicySpec:
-    """What a model needs and gives, as a policy says it."""
+def policy_spec(model: ModelSpec, signals: Iterable[str]) -> PolicySpec:
+    """What a model needs and gives, as a policy says it; with the names of its signals."""
     base = tuple(c for c in model.channels if c in BASE_CHANNELS)
     joints = tuple(c for c in model.channels if c not in BASE_CHANNELS)
+    times_s = tuple(-model.dt_s * i for i in reversed(range(model.frames)))
     groups = [ActionGroup(name, kind, channels) for name, kind, channels in (
         ('base', ActionKind.BASE_TWIST, base), (JOINTS, ActionKind.JOINT_POSITION, joints))
         if channels]
     return PolicySpec(
-        tuple(ImageFeature(camera, model.image_size) for camera in model.cameras),
+        tuple(ImageFeature(camera, model.image_size, times_s=times_s)
+              for camera in model.cameras),
         (StateFeature(JOINTS, model.joint_names), StateFeature(TRAVELLED, ('x', 'y', 'yaw')),
          StateFeature(ELAPSED, ('seconds',))),
         ActionSpace(tuple(groups), model.horizon, model.dt_s),
-        rate_hz=1.0 / model.dt_s, gives=frozenset({'head', 'image', 'instruction'}))
+        rate_hz=1.0 / model.dt_s, gives=frozenset(signals))

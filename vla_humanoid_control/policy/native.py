@@ -3,6 +3,8 @@
     head         its prediction of failure, a logit
     image        how far the image lies from what training saw, log of a Mahalanobis distance
     instruction  how far the instruction lies from training's, likewise
+
+Which of them it gives its configuration says under `signals`.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ class CheckpointPolicy:
     """
 
     def __init__(self, checkpoint: Checkpoint, encoder: SentenceEncoder) -> None:
-        self.spec = policy_spec(checkpoint.spec)
+        self.spec = policy_spec(checkpoint.spec, checkpoint.model_config.signals)
         self._model = checkpoint.model.channels_last().eval()
         self._statistics = checkpoint.statistics
         self._encoder = encoder
@@ -63,7 +65,7 @@ class CheckpointPolicy:
         """
         policy = CheckpointPolicy(load_checkpoint(Path(path)), default_encoder())
         policy.reset(Prompt('stop'))
-        blank = {f.role: np.zeros((1, f.size[1], f.size[0], 3), np.uint8)
+        blank = {f.role: np.zeros((len(f.times_s), f.size[1], f.size[0], 3), np.uint8)
                  for f in policy.spec.images}
         rest = {s.name: np.zeros((1, len(s.channels))) for s in policy.spec.states}
         policy.infer(Observation(0, blank, rest))
@@ -134,14 +136,14 @@ class CheckpointPolicy:
         feature, *_ = self.spec.images
         width, height = feature.size
         image = _of(observation.images, f'camera {feature.role!r}', feature.role,
-                    (1, height, width, 3), np.dtype(np.uint8))
+                    (len(feature.times_s), height, width, 3), np.dtype(np.uint8))
         joints, travelled, elapsed = (
             torch.from_numpy(_of(observation.state, f'state {state.name!r}', state.name,
                                  (1, len(state.channels)), None).astype(np.float32))
             for state in self.spec.states)
         images = normalise_images(torch.from_numpy(image)).contiguous(
             memory_format=torch.channels_last)
-        return Inputs({feature.role: images[:, None]}, torch.zeros(1, dtype=torch.long),
+        return Inputs({feature.role: images[None]}, torch.zeros(1, dtype=torch.long),
                       normalise_joints(joints, self._statistics),
                       normalise_time(elapsed[0], travelled), words, (text,))
 
@@ -152,10 +154,10 @@ class CheckpointPolicy:
         streams = model(inputs)
         actions = restore_actions(model.predict(streams, 'action'), self._statistics).numpy()
         progress = model.predict(streams, 'progress')
-        signals = {name: [log_distance(float(v)) for v in streams[stream]]
+        certain = {name for name, _ in model.heads('confidence')}
+        signals = {name: [-float(v) if stream in certain else log_distance(float(v))
+                          for v in streams[stream]]
                    for name, stream in model.config.signals.items()}
-        for name, _ in model.heads('confidence'):
-            signals['head'] = [-float(v) for v in streams[name]]
         return [ActionChunk(actions[i], None if progress is None else float(progress[i]),
                             {name: np.array(values[i]) for name, values in signals.items()})
                 for i in range(len(actions))]

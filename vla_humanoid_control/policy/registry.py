@@ -153,10 +153,11 @@ def check_policy(name_or_path: str, robot: RobotSpec, embodiment: str = '') -> T
                                 name_or_path, robot.file, embodiment)
         return Timing(**json.loads(said.splitlines()[-1]))
     try:
-        fields = json.loads(path.read_text(encoding='utf-8'))['policy']
+        data = json.loads(path.read_text(encoding='utf-8'))
+        fields, signals = data['policy'], data['model']['signals']
         values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value
                                   for name, value in fields.items()}
-        spec = policy_spec(ModelSpec(**values))
+        spec = policy_spec(ModelSpec(**values), signals)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f'{path} cannot be read ({error}). Give the folder of a checkpoint.') \
             from error

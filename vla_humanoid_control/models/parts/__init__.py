@@ -18,6 +18,8 @@ PARTS: Mapping[str, str] = {
     # language
     'slots': 'language.slots:SlotLanguageEncoder',
     'word_average': 'language.words:WordAverage',
+    'bert': 'language.text:Bert',
+    't5': 'language.text:T5',
     # state
     'body': 'state.body:Body',
     # fusion
