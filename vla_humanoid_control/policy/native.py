@@ -42,11 +42,12 @@ class CheckpointPolicy:
 
     Attributes:
         spec: What it needs and gives.
+        model: What it runs.
     """
 
     def __init__(self, checkpoint: Checkpoint, encoder: SentenceEncoder) -> None:
         self.spec = policy_spec(checkpoint.spec, checkpoint.model_config.signals)
-        self._model = checkpoint.model.channels_last().eval()
+        self.model = checkpoint.model.channels_last().eval()
         self._statistics = checkpoint.statistics
         self._encoder = encoder
         self._words: Tokens | None = None
@@ -100,7 +101,7 @@ class CheckpointPolicy:
             RuntimeError: `reset` was not called.
             ValueError: The camera or a state is missing, or has another shape.
         """
-        return self._answers(self._checked_inputs(observation))[0]
+        return self._answers(self.inputs(observation))[0]
 
     def close(self) -> None:
         """Nothing is held but memory."""
@@ -123,16 +124,13 @@ class CheckpointPolicy:
         Raises:
             RuntimeError, ValueError: As `infer`.
         """
-        rows = [policy._checked_inputs(seen) for policy, seen in zip(policies, observations,
-                                                                     strict=True)]
+        rows = [policy.inputs(seen) for policy, seen in zip(policies, observations, strict=True)]
         return policies[0]._answers(_joined(rows))
 
-    def _checked_inputs(self, observation: Observation) -> Inputs:
+    def inputs(self, observation: Observation) -> Inputs:
+        """What its model is given, a batch of one row; raises as `infer`."""
         if self._words is None:
             raise RuntimeError('CheckpointPolicy.infer: call reset with an instruction first')
-        return self._inputs(observation, self._words, self._text)
-
-    def _inputs(self, observation: Observation, words: Tokens, text: str) -> Inputs:
         feature, *_ = self.spec.images
         width, height = feature.size
         image = _of(observation.images, f'camera {feature.role!r}', feature.role,
@@ -145,12 +143,12 @@ class CheckpointPolicy:
             memory_format=torch.channels_last)
         return Inputs({feature.role: images[None]}, torch.zeros(1, dtype=torch.long),
                       normalise_joints(joints, self._statistics),
-                      normalise_time(elapsed[0], travelled), words, (text,))
+                      normalise_time(elapsed[0], travelled), self._words, (self._text,))
 
     @torch.inference_mode()
     def _answers(self, inputs: Inputs) -> list[ActionChunk]:
         """One forward pass; the answer of each row."""
-        model = self._model
+        model = self.model
         streams = model(inputs)
         actions = restore_actions(model.predict(streams, 'action'), self._statistics).numpy()
         progress = model.predict(streams, 'progress')
