@@ -1,14 +1,15 @@
-# make setup | lerobot | demo | test | lint | bench | faults | fuzz | soak | train
+# make setup | lerobot | demo | test | lint | bench | compare | faults | fuzz | soak | train
 PYTHON ?= python3
 VENV   ?= .venv
 PY     := $(VENV)/bin/python
 VLA    := $(VENV)/bin/vla
 ASK    := vla_humanoid_control/cli/prerequisites.py
-# TESTS, REPEAT, STEPS and SECONDS narrow or widen what test, faults, fuzz and soak do.
+# TESTS, REPEAT, MINUTES, STEPS and SECONDS narrow or widen what test, faults, fuzz and soak do.
 TESTS   ?= test
 REPEAT  ?= 5
 STEPS   ?= 1000000
 SECONDS ?= 600
+MINUTES ?= 15
 # Where train keeps what it collects, and its runs.
 DATA    ?= data
 RUNS    ?= runs
@@ -16,7 +17,7 @@ RUNS    ?= runs
 export MUJOCO_GL ?= egl
 export PYTHONUNBUFFERED = 1
 
-.PHONY: setup lerobot demo test lint bench faults fuzz soak train clean
+.PHONY: setup lerobot demo test lint bench compare faults fuzz soak train clean
 
 setup: $(VENV)/.installed
 
@@ -56,6 +57,13 @@ lint: setup
 
 bench: setup
 	$(VLA) bench
+
+# Every model on the same demonstrations for the same minutes, in one table; hours. Once
+# interrupted, it goes on where it was.
+compare: setup
+	$(VLA) collect --out $(DATA)/compare --frames 30000 --seed 6000
+	$(VLA) collect --out $(DATA)/compare_val --frames 3000 --seed 7000 --split val
+	$(PY) -m benchmarks.compare --data $(DATA)/compare $(DATA)/compare_val --runs $(RUNS)/compare --minutes $(MINUTES)
 
 faults: setup
 	$(PY) -m pytest test/faults --fault-table=out/faults.md --fault-repeats=$(REPEAT)

@@ -26,6 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
         UserError: The image cannot be read, or the policy is none of this package's models.
     """
     import cv2
+    import numpy as np
 
     from vla_humanoid_control.evaluation.explanation_page import draw_explanation
     from vla_humanoid_control.policy.explanation import explain
@@ -40,8 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not isinstance(policy, CheckpointPolicy):
         raise UserError(f'{arguments.policy} is no model of this package: gradients of others are '
                         'not known. Give the folder of a checkpoint.')
-    explanation = explain(policy, cv2.cvtColor(image, cv2.COLOR_BGR2RGB), arguments.instruction,
-                          robot.home)
+    explanation = explain(policy, np.ascontiguousarray(image[..., ::-1], np.uint8),
+                          arguments.instruction, robot.home)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     draw_explanation(explanation, f'{arguments.policy}: "{arguments.instruction}"', arguments.out)
     print(arguments.out)

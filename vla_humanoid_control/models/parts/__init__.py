@@ -15,6 +15,7 @@ PARTS: Mapping[str, str] = {
     # vision
     'film_conv': 'vision.film_conv:FilmConvEncoder',
     'resnet': 'vision.resnet:ResNet',
+    'resnet_frozen_norm': 'vision.resnet_frozen_norm:FrozenNormResNet',
     'small_stem': 'vision.small_stem:SmallStem',
     'film_efficientnet': 'vision.efficientnet:FilmEfficientNet',
     'token_learner': 'vision.token_learner:TokenLearner',
@@ -27,6 +28,7 @@ PARTS: Mapping[str, str] = {
     'dinov2_registers': 'vision.vit:Dinov2Registers',
     'projector': 'vision.projector:Projector',
     'clip_resnet': 'vision.clip_resnet:ClipResNet',
+    'cameras': 'vision.cameras:Cameras',
     'object_tokens': 'vision.objects:ObjectTokens',
     # language
     'slots': 'language.slots:SlotLanguageEncoder',
@@ -51,6 +53,8 @@ PARTS: Mapping[str, str] = {
     'adapters': 'fusion.experts:Adapters',
     'cross_attention': 'fusion.cross_attention:CrossAttention',
     'mixer': 'fusion.mixer:Mixer',
+    'flamingo': 'fusion.flamingo:Flamingo',
+    'resampler': 'fusion.resampler:PerceiverResampler',
     'cross_gpt': 'fusion.cross_gpt:CrossGpt',
     # history
     'frame_decoder': 'temporal.decoder:FrameDecoder',
@@ -65,11 +69,12 @@ PARTS: Mapping[str, str] = {
 HEADS: Mapping[str, str] = {
     'regression': 'heads.regression:ActionHead',
     'bins': 'heads.bins:BinsHead',
-    'l1': 'heads.l1:L1Head',
     'pose': 'heads.pose:PoseHead',
+    'cvae': 'heads.cvae:CvaeHead',
     'diffusion': 'heads.diffusion:DiffusionHead',
     'discrete': 'heads.discrete:DiscreteHead',
     'action_tokens': 'heads.tokens:ActionTokens',
+    'arm_gripper': 'heads.arm_gripper:ArmGripperHead',
     'contrastive': 'heads.contrastive:ContrastiveHead',
     'progress': 'heads.progress:ProgressHead',
     'terminate': 'heads.tokens:Terminate',

@@ -26,6 +26,15 @@ class Part(nn.Module):
 
     gives: Shape | Mapping[str, Shape] | None = None
 
+    def train(self, mode: bool = True) -> Part:
+        """As `nn.Module.train`, but that what is frozen stays as it is: its statistics, too."""
+        super().train(mode)
+        for child in self.children():
+            own = list(child.parameters())
+            if own and not any(p.requires_grad for p in own):
+                child.eval()
+        return self
+
 
 class Head(Part):
     """A part that is taught, and answers.

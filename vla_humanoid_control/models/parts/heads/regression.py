@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
+
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
+from vla_humanoid_control.models.parts.heads.common import per_row
 from vla_humanoid_control.models.parts.part import Head, Shapes, wanted
 from vla_humanoid_control.models.streams import Shape, Space, Targets, Tokens
+
+_LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    'smooth_l1': partial(functional.smooth_l1_loss, beta=0.1, reduction='none'),
+    'l1': partial(functional.l1_loss, reduction='none'),
+    'mse': partial(functional.mse_loss, reduction='none'),
+}
 
 
 class ActionHead(Head):
@@ -14,8 +24,12 @@ class ActionHead(Head):
 
     learns = 'action'
 
-    def __init__(self, space: Space, of: Shapes, *, hidden: int) -> None:
+    def __init__(self, space: Space, of: Shapes, *, hidden: int, loss: str = 'smooth_l1') -> None:
+        """Build it; `loss` is smooth_l1, l1 (the median of what was shown) or mse (its mean)."""
         super().__init__()
+        if loss not in _LOSSES:
+            raise ValueError(f'loss must be {", ".join(_LOSSES)}, got {loss}')
+        self.distance = _LOSSES[loss]
         self.rows = action_rows(space, of[0])
         self.net = nn.Sequential(nn.Linear(of[0].width, hidden), nn.GELU(),
                                  nn.Linear(hidden, self.rows * space.channels))
@@ -27,12 +41,8 @@ class ActionHead(Head):
 
     def loss(self, output: Tensor, targets: Targets, generator: Generator | None = None
              ) -> Tensor:
-        """Smooth L1 on normalised actions, channels by their weight."""
-        actions = wanted(targets.actions, 'actions')
-        each = functional.smooth_l1_loss(output, actions, beta=0.1, reduction='none').mean(1)
-        if targets.channel_weight is None:
-            return each.mean(1)
-        return (each * targets.channel_weight).sum(1) / targets.channel_weight.sum()
+        """Distance of normalised actions, channels by their weight; [B]."""
+        return per_row(self.distance(output, wanted(targets.actions, 'actions')), targets)
 
     def predict(self, output: Tensor, generator: Generator | None = None) -> Tensor:
         """Normalised actions [B, H, A]."""

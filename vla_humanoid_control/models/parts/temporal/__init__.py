@@ -1,0 +1,1 @@
+"""Frames of a history to what they mean together."""
