@@ -74,6 +74,8 @@ def test_the_first_integer_says_whether_to_terminate() -> None:
         # All answer as after a 0, and none as after a 1: with no training it is in between.
         assert torch.equal(tokens.predict(read),
                            head().predict(read.extend(torch.full((2, 1), FIRST))))
+        torch.testing.assert_close(  # who does not say how far the task is leaves it to the model
+            tokens.loss(read, Targets(targets(0.0).actions)), tokens.loss(read, targets(0.0)))
         logits = read.logits.values[:, 0, FIRST:FIRST + 2]
         torch.testing.assert_close(terminate.predict(terminate(read)), logits.softmax(1)[:, 1])
 

@@ -32,7 +32,7 @@ from vla_humanoid_control.types import BASE_CHANNELS
 
 _FAMILY_OF_TASK = np.array([FAMILIES.index(family_of(k)) for k in TASK_KEYS])
 _FREE_OF_TIME = np.isin(_FAMILY_OF_TASK, [FAMILIES.index(f) for f in OBJECT_FAMILIES])
-LOSSES = ('action', 'progress', 'target', 'instruction')
+LOSSES = ('action', 'progress', 'target', 'instruction', 'alignment', 'answer')
 """What is learnt: a loss each, see `losses`."""
 _DONE = 0.95
 """Labelled progress from which a sample shows a task that is done."""

@@ -176,7 +176,8 @@ def _merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any
         if value is None:
             result.pop(key, None)
         elif isinstance(value, dict) and isinstance(before, dict) \
-                and not any(k in value and value[k] != before.get(k) for k in ('part', 'head')):
+                and not any(isinstance(value.get(k), str) and value[k] != before.get(k)
+                            for k in ('part', 'head')):
             result[key] = _merged(before, value)
         else:
             result[key] = value

@@ -45,6 +45,7 @@ PARTS: Mapping[str, str] = {
     # state
     'body': 'state.body:Body',
     # fusion
+    'smolvlm': 'fusion.smolvlm:SmolVlm',
     'blockwise': 'fusion.blockwise:BlockwiseTransformer',
     'grounding': 'fusion.grounding:LanguageQuery',
     'query_fusion': 'fusion.query:QueryFusion',
@@ -71,6 +72,7 @@ HEADS: Mapping[str, str] = {
     'bins': 'heads.bins:BinsHead',
     'pose': 'heads.pose:PoseHead',
     'cvae': 'heads.cvae:CvaeHead',
+    'flow': 'heads.flow:FlowHead',
     'diffusion': 'heads.diffusion:DiffusionHead',
     'discrete': 'heads.discrete:DiscreteHead',
     'action_tokens': 'heads.tokens:ActionTokens',

@@ -16,7 +16,7 @@ class Attention(nn.Module):
     """
 
     def __init__(self, width: int, heads: int, *, memory: int | None = None,
-                 key: int | None = None, dropout: float = 0.0) -> None:
+                 key: int | None = None, bias: bool = True, dropout: float = 0.0) -> None:
         """Build it.
 
         Args:
@@ -24,6 +24,7 @@ class Attention(nn.Module):
             heads: How many.
             memory: Width of the tokens that are looked at; by default D.
             key: Width of one head; by default D / heads.
+            bias: Whether the linear layers add something.
             dropout: Of the weights, while training.
         """
         super().__init__()
@@ -31,10 +32,10 @@ class Attention(nn.Module):
         inner = heads * (key or width // heads)
         if key is None and width % heads:
             raise ValueError(f'{heads} heads do not divide a width of {width}')
-        self.query = nn.Linear(width, inner)
-        self.key = nn.Linear(memory or width, inner)
-        self.value = nn.Linear(memory or width, inner)
-        self.out = nn.Linear(inner, width)
+        self.query = nn.Linear(width, inner, bias)
+        self.key = nn.Linear(memory or width, inner, bias)
+        self.value = nn.Linear(memory or width, inner, bias)
+        self.out = nn.Linear(inner, width, bias)
         self.asked = False
         self.map: Tensor | None = None
 

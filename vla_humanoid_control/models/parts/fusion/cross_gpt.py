@@ -79,7 +79,7 @@ class CrossLayer(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.norm, self.feed_norm = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attention = without_bias(Attention(width, heads))
+        self.attention = Attention(width, heads, bias=False)
         self.up, self.gate = (nn.Linear(width, 4 * width, bias=False) for _ in range(2))
         self.down = nn.Linear(4 * width, width, bias=False)
 
@@ -105,13 +105,6 @@ class CausalLayer(nn.Module):
         x = self.norm(x + self.drop(self.attention(x, mask=mask)))
         feed = self.down(functional.gelu(self.up(x)) * self.gate(x))
         return self.feed_norm(x + self.drop(feed))
-
-
-def without_bias(attention: Attention) -> Attention:
-    """Attention whose linear layers add nothing."""
-    for layer in (attention.query, attention.key, attention.value, attention.out):
-        layer.register_parameter('bias', None)
-    return attention
 
 
 def _numbers(exists: Tensor) -> Tensor:

@@ -20,7 +20,6 @@ import torch
 from torch import Tensor, nn
 
 from vla_humanoid_control.models.parts.attention import Attention
-from vla_humanoid_control.models.parts.fusion.cross_gpt import without_bias
 from vla_humanoid_control.models.parts.fusion.resampler import feed_forward
 from vla_humanoid_control.models.parts.language.tokenizers import WORDPIECES, HubTokenizer
 from vla_humanoid_control.models.parts.part import Part, Shapes
@@ -103,8 +102,8 @@ class GatedAttention(nn.Module):
     def __init__(self, width: int, media_width: int, heads: int, head_width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.attention = without_bias(
-            Attention(width, heads, memory=media_width, key=head_width))
+        self.attention = Attention(width, heads, memory=media_width, key=head_width,
+                                   bias=False)
         self.attention_gate = nn.Parameter(torch.zeros(1))
         self.feed = feed_forward(width)
         self.feed_gate = nn.Parameter(torch.zeros(1))

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from vla_humanoid_control.models.parts.attention import Attention
-from vla_humanoid_control.models.parts.fusion.cross_gpt import without_bias
 from vla_humanoid_control.models.parts.part import Part, Shapes
 from vla_humanoid_control.models.streams import Shape, Space, Tokens
 
@@ -62,7 +61,7 @@ class Layer(nn.Module):
     def __init__(self, width: int, heads: int, head_width: int) -> None:
         super().__init__()
         self.media_norm, self.norm = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attention = without_bias(Attention(width, heads, key=head_width))
+        self.attention = Attention(width, heads, key=head_width, bias=False)
         self.feed = feed_forward(width)
 
     def forward(self, x: Tensor, media: Tensor) -> Tensor:

@@ -78,8 +78,8 @@ class ActionTokens(Head):
         if self.plan and texts is not None and any(texts):
             prefix = self._planned(prefix.extend(*spelled(prefix.model, texts)))
         if self.terminate is not None:
-            done = wanted(targets.progress, 'progress') >= self.terminate
-            prefix = prefix.extend(self._id(done.long()[:, None]))
+            prefix = self._told(prefix, self._done(prefix) if targets.progress is None
+                                else targets.progress)
         ids = self.encode(actions).flatten(1)  # [B, H * A]
         first, count = (0, None) if self.among == 'all' else (self.first, self.bins)
         logits = prefix.model.logits(following(prefix, ids), first, count)
@@ -92,9 +92,7 @@ class ActionTokens(Head):
         if self.plan:
             prefix = self._planned(speak(prefix, self.plan)[0])
         if self.terminate is not None:
-            done = done_logits(prefix, self.first, self.descending, self.bins)
-            likely = done.sigmoid() >= self.terminate
-            prefix = prefix.extend(self._id(likely.long()[:, None]))
+            prefix = self._told(prefix, self._done(prefix))
         ids: list[Tensor] = []
         for _ in range(self.horizon * self.channels):
             if ids:
@@ -123,6 +121,15 @@ class ActionTokens(Head):
 
     def _id(self, place: Tensor) -> Tensor:
         return self.first + (self.bins - 1 - place if self.descending else place)
+
+    def _done(self, prefix: Prefix) -> Tensor:
+        """How likely the next token says that the task is done, [B]."""
+        return done_logits(prefix, self.first, self.descending, self.bins).sigmoid()
+
+    def _told(self, prefix: Prefix, done: Tensor) -> Prefix:
+        """With the first integer, from the progress [B]."""
+        assert self.terminate is not None
+        return prefix.extend(self._id((done >= self.terminate).long()[:, None]))
 
     def _planned(self, prefix: Prefix) -> Prefix:
         """With what is between a plan and the action."""

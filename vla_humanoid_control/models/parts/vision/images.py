@@ -10,11 +10,12 @@ from torch import Tensor
 
 from vla_humanoid_control.models.streams import Frames, Tokens
 
-Colours = Literal['imagenet', 'clip', 'half', 'unit']
+Colours = Literal['imagenet', 'clip', 'half', 'vima', 'unit']
 _SCALES: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
     'imagenet': ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     'clip': ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
     'half': ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    'vima': ((0.3471, 0.3429, 0.3383), (0.3011, 0.2961, 0.2956)),
     'unit': ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
 """Mean and deviation of pixels in [0, 1] that a network was trained with."""

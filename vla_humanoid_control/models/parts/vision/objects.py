@@ -23,9 +23,6 @@ from vla_humanoid_control.models.parts.pretrained import pretrained_or_new
 from vla_humanoid_control.models.parts.vision.images import encode_frames
 from vla_humanoid_control.models.streams import Frames, Shape, Space, Tokens
 
-_MEAN, _STD = (0.3471, 0.3429, 0.3383), (0.3011, 0.2961, 0.2956)
-"""Of VIMA's crops, pixels in [0, 1]."""
-
 
 class ObjectTokens(Part):
     """Images of one or more cameras to a token for each object, frame by frame.
@@ -34,8 +31,6 @@ class ObjectTokens(Part):
     """
 
     boxes: Tensor
-    mean: Tensor
-    std: Tensor
 
     def __init__(self, space: Space, of: Shapes, *, width: int, eye_width: int, layers: int,
                  heads: int, box_hidden: int, crop: int = 32, patch: int = 16,
@@ -73,20 +68,18 @@ class ObjectTokens(Part):
             raise ValueError(f'its cameras have images of several sizes: {dict(space.images)}')
         self.grid = max(1, round(image_height / crop)), max(1, round(image_width / crop))
         self.register_buffer('boxes', grid_boxes(*self.grid), persistent=False)
-        for name, values in (('mean', _MEAN), ('std', _STD)):
-            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
         cells = self.grid[0] * self.grid[1]
         self.gives = Shape(width, len(of) * cells * space.frames, None, space.frames)
 
     def forward(self, *images: Frames) -> Tokens:
         """Images of each camera to objects [B, T * cameras * Q, D], oldest first."""
-        views = [encode_frames(image, 'unit', partial(self._encode, camera=i)).values
+        views = [encode_frames(image, 'vima', partial(self._encode, camera=i)).values
                  for i, image in enumerate(images)]
         by_frame = [v.unflatten(1, (self.frames, -1)) for v in views]  # [B, T, Q, D]
         return Tokens(torch.cat(by_frame, dim=2).flatten(1, 2))
 
     def _encode(self, pixels: Tensor, camera: int) -> Tensor:
-        crops = tiles((pixels - self.mean) / self.std, self.grid, self.crop)
+        crops = tiles(pixels, self.grid, self.crop)
         count, objects = crops.shape[:2]
         seen = self.eye(crops.flatten(0, 1)).image_embeds.unflatten(0, (count, objects))
         where = self.box[camera](self.boxes).expand(count, -1, -1)

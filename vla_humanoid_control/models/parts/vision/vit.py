@@ -12,7 +12,6 @@ https://arxiv.org/abs/2309.16588.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any, ClassVar
 
 import torch
@@ -20,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vla_humanoid_control.models.parts.part import Part, Shapes
-from vla_humanoid_control.models.parts.pretrained import pretrained_or_new
 from vla_humanoid_control.models.parts.vision.images import Colours, encode_frames
+from vla_humanoid_control.models.parts.vision.positions import network_at_size
 from vla_humanoid_control.models.streams import Frames, Shape, Space, Tokens
 
 
@@ -109,9 +108,9 @@ class Tower(Part):
               pretrained: str | None, freeze: bool) -> tuple[Any, nn.Module]:
         """The network and the projection after it; `whole` with what pools."""
         import transformers
-        network = _at_size(getattr(transformers, f'{self.family}Model'),
-                           getattr(transformers, f'{self.family}Config')(**sizes), pretrained,
-                           freeze)
+        network = network_at_size(
+            getattr(transformers, f'{self.family}Model'),
+            getattr(transformers, f'{self.family}Config')(**sizes), pretrained, freeze)
         return network, nn.Identity() if output_dim is None else \
             nn.Linear(sizes['hidden_size'], output_dim, bias=False)
 
@@ -149,7 +148,7 @@ class ClipVision(Tower):
             return super()._load(sizes, whole, None, pretrained, freeze)
         from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
         config = CLIPVisionConfig(projection_dim=output_dim, **sizes)
-        both = _at_size(CLIPVisionModelWithProjection, config, pretrained, freeze)
+        both = network_at_size(CLIPVisionModelWithProjection, config, pretrained, freeze)
         return both.vision_model, both.visual_projection
 
 
@@ -197,33 +196,3 @@ class Dinov2Registers(Dinov2):
         del embeddings.cls_token
         embeddings.register_buffer('cls_token', torch.zeros_like(token), persistent=False)
         return network, project
-
-
-def _at_size(kind: Any, config: Any, pretrained: str | None, freeze: bool) -> Any:
-    """A network; the position table of pretrained weights is resampled to its size of images."""
-    size = config.image_size
-    if pretrained is not None:
-        with suppress(OSError, ValueError):  # what is wrong is said where they are loaded
-            config.image_size = type(config).from_pretrained(pretrained).image_size
-    network = pretrained_or_new(kind, config, pretrained, freeze)
-    if size == config.image_size:
-        return network
-    config.image_size = size
-    resized = pretrained_or_new(kind, config, None, freeze)
-    weights = network.state_dict()
-    for name, new in resized.state_dict().items():
-        if 'position_embedding' in name:
-            table = weights[name].reshape(-1, new.shape[-1])
-            weights[name] = _resampled(table, new.numel() // new.shape[-1]).reshape(new.shape)
-    resized.load_state_dict(weights)
-    return resized
-
-
-def _resampled(table: Tensor, length: int) -> Tensor:
-    """A position table [P + N, D] for another number of patches, `length` - P; P is 0 or 1."""
-    first = table.shape[0] - int(table.shape[0] ** 0.5) ** 2
-    sides = [int((rows - first) ** 0.5) for rows in (table.shape[0], length)]
-    grid = table[first:].T.reshape(1, -1, sides[0], sides[0])  # [1, D, side, side]
-    grid = functional.interpolate(grid, (sides[1], sides[1]), mode='bicubic', antialias=True,
-                                  align_corners=False)
-    return torch.cat([table[:first], grid[0].flatten(1).T])
