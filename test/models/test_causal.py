@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +25,6 @@ SPACE = Space({'head': (32, 32)}, 31, 3, 2)
 PROMPT = '<begin>Given <image> <state>. Q: how to {text}? A:'
 TEXTS = ('wave', 'go to the red box', 'stop')
 WORDS, VOCABULARY = 30522, 30522 + 16
-
-
-@dataclass(frozen=True)
-class Answered(Targets):
-    """Targets with answers in words."""
-
-    answers: Sequence[str] | None = None
 
 
 def model(kind: type[CausalLanguageModel] = Llama, **settings: Any) -> CausalLanguageModel:
@@ -267,7 +258,7 @@ def test_an_answer_in_words_is_learnt_and_said() -> None:
     optimizer = torch.optim.AdamW(language.parameters(), lr=1e-2)
     for _ in range(40):
         prefix = language(['describe this'] * 2, image, state)
-        loss = answer.loss(prefix, Answered(answers=said)).mean()
+        loss = answer.loss(prefix, Targets(answers=said)).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -275,7 +266,7 @@ def test_an_answer_in_words_is_learnt_and_said() -> None:
         prefix = language(['describe this'] * 2, image, state)
         ids, mask = spelled(language, said, end=True)
         assert mask.sum(1).tolist() == [4, 2]
-        loss = answer.loss(prefix, Answered(answers=said))
+        loss = answer.loss(prefix, Targets(answers=said))
         for row in range(2):
             one = language(['describe this'], *(Tokens(s.values[row:row + 1])
                                                 for s in (image, state)))
@@ -284,4 +275,4 @@ def test_an_answer_in_words_is_learnt_and_said() -> None:
                 atol=1e-4, rtol=1e-3)
         assert answer.predict(prefix) == said
         assert not answer.loss(prefix, Targets()).any()
-        assert not answer.loss(prefix, Answered(answers=('', 'nothing')))[0]
+        assert not answer.loss(prefix, Targets(answers=('', 'nothing')))[0]

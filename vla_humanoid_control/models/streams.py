@@ -123,6 +123,7 @@ class Targets:
         target: float32 [B, 4]: visible, u, v, distance [m]; NaN where there is no target object.
         labels: int64 [B, S], answers to `INSTRUCTION_SLOTS`; -1 where not asked.
         success: float32 [B], 0 or 1.
+        answers: Texts that a language model is to say, B of them.
     """
 
     actions: Tensor | None = None
@@ -131,6 +132,7 @@ class Targets:
     target: Tensor | None = None
     labels: Tensor | None = None
     success: Tensor | None = None
+    answers: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

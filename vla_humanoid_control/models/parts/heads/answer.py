@@ -16,8 +16,8 @@ from vla_humanoid_control.models.streams import Space, Targets
 class Answer(Head):
     """What a language model goes on with after its prompt, in words; it has no weights.
 
-    What it learns from are `answers`, B texts, an attribute of the targets; '' where there is
-    none. The loss is on the words of the answer and on its end, not on the prompt.
+    What it learns from are the targets' `answers`; '' where there is none. The loss is on the words
+    of the answer and on its end, not on the prompt.
     """
 
     learns = 'answer'
@@ -34,7 +34,7 @@ class Answer(Head):
     def loss(self, output: Prefix, targets: Targets, generator: Generator | None = None
              ) -> Tensor:
         """Cross-entropy of the tokens of each answer, their mean; [B], 0 where there is none."""
-        texts = answers_of(targets)
+        texts = targets.answers
         if texts is None or not any(texts):
             return output.last.values.new_zeros(len(output.last.values))
         ids, mask = spelled(output.model, texts, end=True)
@@ -48,12 +48,6 @@ class Answer(Head):
         _, ids, mask = speak(output, self.longest)
         return tuple(output.model.tokenizer.words(row[exist].tolist())
                      for row, exist in zip(ids, mask))
-
-
-def answers_of(targets: Targets) -> Sequence[str] | None:
-    """The texts that are to be learnt, if any."""
-    found: Sequence[str] | None = getattr(targets, 'answers', None)
-    return found
 
 
 def spelled(model: CausalLanguageModel, texts: Sequence[str], end: bool = False

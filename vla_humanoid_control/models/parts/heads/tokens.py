@@ -16,8 +16,9 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from vla_humanoid_control.models.parts.heads.answer import answers_of, following, speak, spelled
+from vla_humanoid_control.models.parts.heads.answer import following, speak, spelled
 from vla_humanoid_control.models.parts.heads.common import per_row, uniform
+from vla_humanoid_control.models.parts.heads.progress import HowFar
 from vla_humanoid_control.models.parts.language.causal import Prefix
 from vla_humanoid_control.models.parts.part import Head, Shapes, wanted
 from vla_humanoid_control.models.streams import Space, Targets
@@ -74,7 +75,7 @@ class ActionTokens(Head):
         """Cross-entropy of the action tokens, channels by their weight; [B]."""
         actions = wanted(targets.actions, 'actions')
         prefix = output
-        texts = answers_of(targets)
+        texts = targets.answers
         if self.plan and texts is not None and any(texts):
             prefix = self._planned(prefix.extend(*spelled(prefix.model, texts)))
         if self.terminate is not None:
@@ -137,13 +138,11 @@ class ActionTokens(Head):
         return prefix.extend(ids, mask)
 
 
-class Terminate(Head):
+class Terminate(HowFar):
     """The first integer of RT-2's actions: how likely it is 1, which is taught as progress.
 
     It has no weights: it is two tokens of the language model's vocabulary.
     """
-
-    learns = 'progress'
 
     def __init__(self, space: Space, of: Shapes, *, first: int, bins: int = 256,
                  descending: bool = False) -> None:
@@ -154,17 +153,6 @@ class Terminate(Head):
     def forward(self, prefix: Prefix) -> Tensor:
         """Logits [B] of 1 against 0."""
         return done_logits(prefix, self.first, self.descending, self.bins)
-
-    def loss(self, output: Tensor, targets: Targets, generator: Generator | None = None
-             ) -> Tensor:
-        """Cross-entropy against soft labels in [0, 1], less their own entropy; [B]."""
-        progress = wanted(targets.progress, 'progress')
-        value = functional.binary_cross_entropy_with_logits(output, progress, reduction='none')
-        return value - functional.binary_cross_entropy(progress, progress, reduction='none')
-
-    def predict(self, output: Tensor, generator: Generator | None = None) -> Tensor:
-        """Progress in [0, 1], [B]."""
-        return output.sigmoid()
 
 
 def done_logits(prefix: Prefix, first: int, descending: bool, bins: int) -> Tensor:

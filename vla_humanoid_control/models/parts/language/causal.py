@@ -203,9 +203,10 @@ class Gpt2(CausalLanguageModel):
                 sizes.pop('head_dim') * sizes['num_attention_heads'] != sizes['hidden_size']:
             raise ValueError('GPT-2 has keys and values for each head, of width / heads')
         sizes['n_inner'] = sizes.pop('intermediate_size')
-        # No dropout: chance comes from the generator of a head alone.
+        # No dropout: chance comes from the generator of a head alone. What begins and ends a text
+        # is up to the tokenizer.
         config = _config(GPT2Config, pretrained, embd_pdrop=0.0, attn_pdrop=0.0, resid_pdrop=0.0,
-                         **sizes)
+                         bos_token_id=None, eos_token_id=None, **sizes)
         return pretrained_or_new(GPT2LMHeadModel, config, pretrained, freeze)
 
 
