@@ -1,4 +1,4 @@
-"""`vla explain`: where in an image a policy looks for each word of an instruction, as a picture."""
+"""`vla explain`: where in an image a policy looks for each word, as a picture."""
 
 from __future__ import annotations
 

@@ -2,8 +2,9 @@
 
 What a word does is how the actions change without it. The map of a word is the gradient of that
 change with respect to the pixels; the map of the instruction is the gradient of the actions
-themselves. Gradients are averaged over copies of the image with noise (SmoothGrad, Smilkov et al.,
-2017, https://arxiv.org/abs/1706.03825), so that any model has such maps, with attention or without.
+themselves. Gradients are averaged over copies of the image with noise (SmoothGrad, Smilkov et
+al., 2017, https://arxiv.org/abs/1706.03825), so that any model has such maps, with attention or
+without.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from vla_humanoid_control.models.streams import Space, Targets
 class Answer(Head):
     """What a language model goes on with after its prompt, in words; it has no weights.
 
-    What it learns from are the targets' `answers`; '' where there is none. The loss is on the words
-    of the answer and on its end, not on the prompt.
+    What it learns from are the targets' `answers`; '' where there is none. The loss is on the
+    words of the answer and on its end, not on the prompt.
     """
 
     learns = 'answer'
