@@ -88,7 +88,6 @@ class DiffusionHead(Head):
         hidden = noise if self.predicts == 'noise' else actions
         return per_row((found.view(shape) - hidden).square().mean(0), targets)
 
-    @torch.no_grad()
     def predict(self, output: Tensor, generator: Generator | None = None) -> Tensor:
         """Normalised actions [B, H, A], out of noise."""
         shape = (len(output), self.shape[0] * self.shape[1])
