@@ -12,6 +12,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from benchmarks.compare import distinct
 from vla_humanoid_control.cli.main import main as vla
 from vla_humanoid_control.interfaces import Prompt
 from vla_humanoid_control.learning import train
@@ -79,6 +80,18 @@ def test_any_model_learns_and_acts(demo_data: Path, tmp_path: Path, short_traini
     shown = policy.embodiment.observe(seen[-1])
     for twin, together in zip(many, many[0].infer_many(many, [shown, shown])):
         np.testing.assert_allclose(twin.infer(shown).actions, together.actions, atol=1e-5)
+
+
+@pytest.mark.parametrize('model', [n for n in distinct() if n not in ('default', 'simple_vla')])
+def test_every_system_learns_and_acts(demo_data: Path, tmp_path: Path, short_training: Path,
+                                      model: str) -> None:
+    assert bc(demo_data, tmp_path / 'run', Path(model), short_training, '--steps', '2') == 0
+    policy = load_policy(str(tmp_path / 'run' / 'checkpoint'), ROBOT)
+    policy.reset('walk forward')
+    chunk = policy.infer(RobotObservation(10**8, {'head': np.full((96, 128, 3), 90, np.uint8)},
+                                          ROBOT.home))
+    assert chunk.actions.shape[1] == 22 and np.isfinite(chunk.actions).all()
+    assert 0 <= chunk.progress <= 1
 
 
 @pytest.mark.parametrize(('model', 'words'), [

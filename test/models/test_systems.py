@@ -177,7 +177,7 @@ def test_a_row_alone_is_answered_as_in_a_batch(system: System) -> None:
         rows = replace(targets, actions=targets.actions[5:6].repeat(8, 1, 1))
         alike = replace(one, actions=targets.actions[5:6])
         name, head_part = system.head('action') or ('', Head())
-        if not getattr(head_part, 'draws', False):
+        if not head_part.draws:
             whole = head_part.loss(system(inputs)[name], rows)
             alone = head_part.loss(system(row_of(inputs, 5))[name], alike)
             torch.testing.assert_close(whole[5:6], alone, atol=1e-4, rtol=1e-3)

@@ -18,7 +18,8 @@ def on_paper(config: ModelConfig, space: Space | None = None) -> System:
 def count(system: System, part: str = '') -> int:
     """Parameters of a part or module by its path; of all that its published total counts."""
     found = sum(p.numel() for p in system.get_submodule(part).parameters())
-    return found if part else found - sum(count(system, p) for p in system.config.uncounted)
+    return found if part else found - sum(count(system, p) for p in system.config.uncounted
+                                          if p in system.config.parts)
 
 
 def in_words(number: int) -> str:

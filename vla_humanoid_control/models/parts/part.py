@@ -43,10 +43,12 @@ class Head(Part):
 
     Attributes:
         learns: What it learns and answers: 'action', 'progress', 'target', 'instruction',
-            'confidence'. The weights of losses go by these names.
+            'confidence', 'alignment', 'answer'. The weights of losses go by these names.
+        draws: Whether its loss depends on chance.
     """
 
     learns: ClassVar[str]
+    draws: ClassVar[bool] = False
 
     def loss(self, output: Any, targets: Targets, generator: Generator | None = None) -> Tensor:
         """Of every row, [B]."""

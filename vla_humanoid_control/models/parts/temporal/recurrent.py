@@ -42,6 +42,8 @@ class Recurrent(Part):
     def forward(self, image: Tokens, *beside: Tokens) -> History:
         """See the class."""
         others = [s.vector[:, None].expand(-1, self.frames, -1) for s in beside]
-        made, _ = self.network(torch.cat(
-            [frame_vectors(image, self.frames, self.pool), *others], dim=2))
+        read = torch.cat([frame_vectors(image, self.frames, self.pool), *others], dim=2)
+        # Not every CPU has a recurrent kernel for bfloat16.
+        with torch.autocast(read.device.type, enabled=False):
+            made, _ = self.network(read.float())
         return History(Tokens(made), Tokens(made[:, -1:]))
