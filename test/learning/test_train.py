@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -43,6 +44,11 @@ def test_the_losses_fall_and_validation_is_logged(trained: Path) -> None:
     assert len(validated) == 15
     for name in ('val/action', 'val/target', 'val/instruction'):
         assert validated[-1][name] < 0.8 * validated[0][name]
+
+
+def test_a_run_leaves_curves_and_events(trained: Path) -> None:
+    assert cv2.imread(str(trained / 'curves.png')).shape[1] > 800
+    assert any((trained / 'tensorboard').iterdir())
 
 
 def test_the_checkpoint_runs_as_a_policy(trained: Path) -> None:

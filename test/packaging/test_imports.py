@@ -27,7 +27,8 @@ DECLARED_AS = {'yaml': 'PyYAML', 'cv2': 'opencv-python', 'sklearn': 'scikit-lear
 # Declared though no file imports it, and where it is needed.
 NOT_IMPORTED = {
     'mypy': 'Makefile', 'ruff': 'Makefile', 'types_pyyaml': 'mypy reads it',
-    'pytest_timeout': 'timeout in pyproject.toml', 'setuptools': 'ament_python asks for it',
+    'pytest_timeout': 'timeout in pyproject.toml', 'tensorboard': 'torch.utils reads it',
+    'setuptools': 'ament_python asks for it',
     'ros2launch': 'ros2 launch'}
 
 

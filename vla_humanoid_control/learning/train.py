@@ -31,6 +31,7 @@ from vla_humanoid_control.learning.behaviour_cloning import (
     validate,
 )
 from vla_humanoid_control.learning.parallel import Team, lead
+from vla_humanoid_control.learning.record import TrainingRecord
 from vla_humanoid_control.learning.texts import TaskTexts
 from vla_humanoid_control.models.checkpoint import (
     Checkpoint,
@@ -43,7 +44,7 @@ from vla_humanoid_control.models.spec import ModelSpec
 from vla_humanoid_control.models.system import System
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.outputs import write_atomically
-from vla_humanoid_control.support.progress import JsonLog, ProgressLine
+from vla_humanoid_control.support.progress import ProgressLine
 from vla_humanoid_control.tasks.vocabulary import TASK_KEYS
 from vla_humanoid_control.types import BASE_CHANNELS
 
@@ -229,7 +230,7 @@ def run_bc(options: BcOptions, config: BcConfig) -> Path:
         The checkpoint folder.
     """
     run = _open(options, config)
-    log = JsonLog(options.output / 'log.jsonl')
+    record = TrainingRecord(options.output)
     parameters = sum(p.numel() for p in run.model.parameters())
     print(f'{len(run.train.samples)} samples on {run.train.frame_count()} frames, '
           f'{parameters / 1e6:.2f} M parameters, {run.total_steps()} steps; '
@@ -239,7 +240,7 @@ def run_bc(options: BcOptions, config: BcConfig) -> Path:
     torch.set_num_threads(1)
     # The helpers read what was encoded above; they do not encode it again.
     with lead(_help, (options, config), options.processes, parameters) as team:
-        _loop(run, texts, team, log)
+        _loop(run, texts, team, record)
     return options.output / 'checkpoint'
 
 
@@ -257,11 +258,11 @@ def _help(team: Team, options: BcOptions, config: BcConfig) -> None:
     _loop(_open(options, config), _texts(config), team, None)
 
 
-def _loop(run: BcRun, texts: TaskTexts, team: Team, log: JsonLog | None) -> None:
-    """Step until the end; the leader, who has a log, also reports, validates and saves."""
+def _loop(run: BcRun, texts: TaskTexts, team: Team, record: TrainingRecord | None) -> None:
+    """Step until the end; the leader, who keeps the record, also reports, validates and saves."""
     options, config, total = run.options, run.config, run.total_steps()
     budget_s = math.inf if options.time_budget_min is None else options.time_budget_min * 60
-    report = None if log is None else _Report(run, total, budget_s, log)
+    report = None if record is None else _Report(run, total, budget_s, record)
     while True:
         share = team.follow(max(run.step / total, run.spent_s / budget_s))
         if share >= 1.0:
@@ -287,8 +288,8 @@ def _loop(run: BcRun, texts: TaskTexts, team: Team, log: JsonLog | None) -> None
 class _Report:
     """Keeps the time, shows and logs progress, validates now and then, and saves."""
 
-    def __init__(self, run: BcRun, total: int, budget_s: float, log: JsonLog) -> None:
-        self._run, self._total, self._budget_s, self._log = run, total, budget_s, log
+    def __init__(self, run: BcRun, total: int, budget_s: float, record: TrainingRecord) -> None:
+        self._run, self._total, self._budget_s, self._record = run, total, budget_s, record
         self._texts = None if run.validation is None else TaskTexts(
             list(TASK_KEYS), 'val', min(60, run.config.phrasings_per_task))
         self._line = ProgressLine('bc')
@@ -311,8 +312,9 @@ class _Report:
         self._line.show(share, self._seen / (now - self._began), 'samples', left,
                         f'step {run.step} {note}')
         if run.step % 50 == 0:
-            self._log.write({'step': run.step, 'spent_s': run.spent_s,
-                             'rate': run.optimizer.param_groups[0]['lr'], **self._smooth})
+            self._record.write(run.step, {
+                'spent_s': run.spent_s, 'rate': run.optimizer.param_groups[0]['lr'],
+                **self._smooth})
         if run.step % run.config.validate_every == 0:
             self._validate()
         if time.monotonic() - self._saved > run.config.save_every_s:
@@ -323,6 +325,7 @@ class _Report:
         if self._run.step % self._run.config.validate_every:
             self._validate()
         self._save()
+        self._record.close()
         self._line.close()
 
     def _validate(self) -> None:
@@ -331,8 +334,8 @@ class _Report:
             return
         result = validate(run.averaged_model(), run.validation, self._texts, run.statistics,
                           run.config, run.bases)
-        self._log.write({'step': run.step, 'spent_s': run.spent_s,
-                         **{f'val/{n}': v for n, v in result.items()}})
+        self._record.write(run.step, {'spent_s': run.spent_s,
+                                      **{f'val/{n}': v for n, v in result.items()}})
         print(f'\nvalidation at step {run.step}: '
               + ' '.join(f'{n} {v:.4f}' for n, v in result.items()), file=sys.stderr,
               flush=True)
@@ -340,4 +343,5 @@ class _Report:
     def _save(self) -> None:
         self._run.spent_s = self._spent_before + time.monotonic() - self._began
         self._run.save()
+        self._record.draw()
         self._saved = time.monotonic()
