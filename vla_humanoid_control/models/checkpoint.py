@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 from vla_humanoid_control.models.config import ModelConfig
+from vla_humanoid_control.models.deployment import ModelDeployment
 from vla_humanoid_control.models.spec import ModelSpec
 from vla_humanoid_control.models.system import System
 from vla_humanoid_control.models.transforms import Statistics
@@ -36,6 +37,7 @@ class Checkpoint:
     model_config: ModelConfig
     spec: ModelSpec
     statistics: Statistics
+    deployment: ModelDeployment = field(default_factory=ModelDeployment)
 
 
 def build_model(config: ModelConfig, spec: ModelSpec) -> System:
@@ -49,7 +51,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     tensors = {name: value.detach().float().contiguous().cpu()
                for name, value in checkpoint.model.state_dict().items()}
     config = {'format': FORMAT, 'model': checkpoint.model_config.to_dict(),
-              'policy': asdict(checkpoint.spec)}
+              'policy': asdict(checkpoint.spec), 'deployment': checkpoint.deployment.to_dict()}
     write_atomically(folder / 'config.json', json.dumps(config, indent=1).encode())
     write_atomically(folder / 'statistics.json', checkpoint.statistics.to_json().encode())
     write_atomically(folder / 'model.safetensors', save(tensors))
@@ -62,10 +64,10 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         UserError: A file is missing or damaged, or the weights have another shape than the
             configuration says.
     """
-    config, spec, statistics = _description(folder)
+    config, spec, statistics, deployment = _description(folder)
     model = build_model(config, spec)
     _load_weights(model, folder / 'model.safetensors')
-    return Checkpoint(model.eval(), config, spec, statistics)
+    return Checkpoint(model.eval(), config, spec, statistics, deployment)
 
 
 def check_checkpoint(folder: Path) -> None:
@@ -74,7 +76,7 @@ def check_checkpoint(folder: Path) -> None:
     Raises:
         UserError: As `load_checkpoint`.
     """
-    config, spec, _ = _description(folder)
+    config, spec, *_ = _description(folder)
     with torch.device('meta'):  # shapes, and no numbers
         expected = _shapes(build_model(config, spec).state_dict())
     path = folder / 'model.safetensors'
@@ -97,7 +99,7 @@ def main() -> int:
     return 0
 
 
-def _description(folder: Path) -> tuple[ModelConfig, ModelSpec, Statistics]:
+def _description(folder: Path) -> tuple[ModelConfig, ModelSpec, Statistics, ModelDeployment]:
     where = folder / 'config.json'
     try:
         data = json.loads(where.read_text(encoding='utf-8'))
@@ -117,7 +119,8 @@ def _description(folder: Path) -> tuple[ModelConfig, ModelSpec, Statistics]:
             or len(statistics.action_mean) != len(spec.channels):
         raise UserError(f'Checkpoint {folder}: statistics.json does not fit config.json. '
                         'Copy the whole folder again.')
-    return config, spec, statistics
+    deployment = ModelDeployment.from_dict(data.get('deployment', {}), str(where))
+    return config, spec, statistics, deployment
 
 
 def _spec(data: Any, where: Path) -> ModelSpec:

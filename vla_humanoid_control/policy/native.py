@@ -47,7 +47,8 @@ class CheckpointPolicy:
 
     def __init__(self, checkpoint: Checkpoint, encoder: SentenceEncoder) -> None:
         self.spec = policy_spec(checkpoint.spec, checkpoint.model_config.signals)
-        self.model = checkpoint.model.channels_last().eval()
+        self._deployment = checkpoint.deployment
+        self.model = self._deployment.deploy(checkpoint.model.channels_last())
         self._statistics = checkpoint.statistics
         self._encoder = encoder
         self._words: Tokens | None = None
@@ -149,13 +150,15 @@ class CheckpointPolicy:
     def _answers(self, inputs: Inputs) -> list[ActionChunk]:
         """One forward pass; the answer of each row."""
         model = self.model
-        streams = model(inputs)
-        actions = restore_actions(model.predict(streams, 'action'), self._statistics).numpy()
-        progress = model.predict(streams, 'progress')
-        certain = {name for name, _ in model.heads('confidence')}
-        signals = {name: [-float(v) if stream in certain else log_distance(float(v))
-                          for v in streams[stream]]
-                   for name, stream in model.config.signals.items()}
+        with self._deployment.running():
+            streams = model(inputs)
+            predicted = model.predict(streams, 'action').float()
+            progress = model.predict(streams, 'progress')
+            certain = {name for name, _ in model.heads('confidence')}
+            signals = {name: [-float(v) if stream in certain else log_distance(float(v))
+                              for v in streams[stream]]
+                       for name, stream in model.config.signals.items()}
+        actions = restore_actions(predicted, self._statistics).numpy()
         return [ActionChunk(actions[i], None if progress is None else float(progress[i]),
                             {name: np.array(values[i]) for name, values in signals.items()})
                 for i in range(len(actions))]

@@ -231,6 +231,15 @@ def fingerprint(name_or_path: str, policy: Policy | None = None) -> str:
     return hashlib.sha256(told.encode()).hexdigest()
 
 
+def checkpoint_folder(name_or_path: str) -> Path:
+    """The folder of a checkpoint of this package; UserError where it is none."""
+    folder = _folder(name_or_path)
+    if not (folder / _WEIGHTS).is_file() or _is_lerobot(name_or_path):
+        raise UserError(f'{name_or_path} is no checkpoint of this package. Give the folder of '
+                        'one.')
+    return folder
+
+
 def _server(address: str) -> Callable[[str, PolicySpec], Policy] | None:
     """What makes the client of a policy server; None where that is no address of one."""
     scheme, colon, _ = address.partition('://')
