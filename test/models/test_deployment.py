@@ -55,7 +55,8 @@ def test_how_it_is_deployed_comes_back_from_the_checkpoint(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(('deployment', 'words'), [
-    ({'precision': 'int4'}, 'did you mean int8'), ({'percision': 'int8'}, 'did you mean precision'),
+    ({'precision': 'int4'}, 'did you mean int8'),
+    ({'percision': 'int8'}, 'did you mean precision'),
     ({'compile': 'yes'}, 'true or false'), (['int8'], 'mapping')])
 def test_nonsense_is_refused(tmp_path: Path, deployment: object, words: str) -> None:
     with pytest.raises(UserError, match=words):
