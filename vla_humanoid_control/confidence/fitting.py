@@ -2,8 +2,8 @@
 
 A hash of their names parts the episodes (`data/parts.py`):
 
-    FIT         regression and calibration
-    THRESHOLD   conformal threshold
+    FIT         regression
+    THRESHOLD   conformal threshold; with FIT, calibration, which changes no order
     JUDGE       the figures, which nothing was fitted on
 """
 
@@ -93,7 +93,9 @@ class HeldOut:
                         self.time_s.astype(np.float64))
         # A probability of success is one among tasks that can succeed, and a prediction: failures
         # last longer than successes, so that over all time they would count for more.
-        known = fit & self._early()
+        # Failures are few. The threshold's own part may be used, too: a calibration rises, so that
+        # which episode is the lowest, and with it the promise, does not depend on it.
+        known = (self.part != JUDGE) & self._early()
         calibration = choose_calibration(logits[known], self.labels[known], self.folds[known])
         confidence = calibration(logits)
         combination = dataclasses.replace(
