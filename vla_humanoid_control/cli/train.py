@@ -1,5 +1,7 @@
 """`vla train`: a policy from demonstrations, and what it says of itself from rollouts.
 
+`vla train FILE` takes everything from one file (`learning/run_file.py`).
+
 Stages: bc trains the policy; confidence trains its confidence head on rollouts of it. What its
 confidence is worth then is measured by vla trust. An interrupted bc goes on where it was saved:
 give the same command again.
@@ -17,9 +19,11 @@ from vla_humanoid_control.support.outputs import check_folder
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
-    parser.add_argument('--data', type=Path, nargs='+', required=True, metavar='DIR',
+    parser.add_argument('file', type=Path, nargs='?', metavar='FILE',
+                        help='a YAML file with model, training and deployment, instead of options')
+    parser.add_argument('--data', type=Path, nargs='+', metavar='DIR',
                         help='directories with shards, of either split; confidence: of rollouts')
-    parser.add_argument('--output', type=Path, required=True, metavar='DIR',
+    parser.add_argument('--output', type=Path, metavar='DIR',
                         help='folder of the run; the checkpoint goes to DIR/checkpoint')
     parser.add_argument('--stage', choices=('bc', 'confidence'), default='bc')
     parser.add_argument('--checkpoint', type=Path, metavar='DIR',
@@ -52,10 +56,23 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UserError: Bad arguments, data or checkpoint.
     """
+    if arguments.file is not None:
+        print(_run_file(arguments))
+        return 0
     _check(arguments)
     folder = _run_bc(arguments) if arguments.stage == 'bc' else _run_confidence(arguments)
     print(folder)
     return 0
+
+
+def _run_file(arguments: argparse.Namespace) -> Path:
+    if arguments.data or arguments.output:
+        raise UserError(f'Give {arguments.file} alone: it says what data and output are.')
+    from vla_humanoid_control.learning.run_file import load_run_file
+    from vla_humanoid_control.learning.train import run_bc
+    options, config = load_run_file(arguments.file)
+    check_folder(options.output, 'training.output')
+    return run_bc(options, config)
 
 
 def _run_bc(arguments: argparse.Namespace) -> Path:
@@ -89,6 +106,9 @@ def _run_confidence(arguments: argparse.Namespace) -> Path:
 
 
 def _check(arguments: argparse.Namespace) -> None:
+    for name in ('data', 'output'):
+        if not getattr(arguments, name):
+            raise UserError(f'--{name} is missing. Give it, or a file: vla train FILE')
     check_folder(arguments.output, '--output')
     if arguments.stage != 'bc' and arguments.checkpoint is None:
         raise UserError(f'--stage {arguments.stage} needs --checkpoint DIR, the checkpoint to '

@@ -12,8 +12,9 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 # Threads that spin while they wait waste the cores as soon as anything else runs; read at import.
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
@@ -40,6 +41,7 @@ from vla_humanoid_control.models.checkpoint import (
     save_checkpoint,
 )
 from vla_humanoid_control.models.config import ModelConfig, load_model_config
+from vla_humanoid_control.models.deployment import ModelDeployment
 from vla_humanoid_control.models.spec import ModelSpec
 from vla_humanoid_control.models.system import System
 from vla_humanoid_control.support.errors import UserError
@@ -56,7 +58,7 @@ class BcOptions:
     Attributes:
         data: Directories with shards.
         output: Folder of the run; the checkpoint is `output/checkpoint`.
-        model: Name or path of a model configuration.
+        model: Name or path of a model configuration, or the whole as plain data.
         init_from: Checkpoint to go on from, with its normalisation.
         steps: Length; by default the epochs of the configuration.
         time_budget_min: End after this time [min], with the rate cooled down in time.
@@ -64,11 +66,12 @@ class BcOptions:
         processes: Each with one core and its share of every batch.
         bfloat16: Compute in bfloat16 where it does no harm.
         published: Train the model at its published size, not at that for two cores.
+        deployment: How the checkpoint is to run on a robot.
     """
 
     data: tuple[Path, ...]
     output: Path
-    model: str
+    model: str | Mapping[str, Any]
     init_from: Path | None
     steps: int | None
     time_budget_min: float | None
@@ -76,6 +79,7 @@ class BcOptions:
     processes: int
     bfloat16: bool
     published: bool = False
+    deployment: ModelDeployment = field(default_factory=ModelDeployment)
 
 
 class WeightAverage:
@@ -172,7 +176,8 @@ class BcRun:
     def save(self) -> None:
         """Write the checkpoint, and what is needed to take the run up again."""
         save_checkpoint(self.options.output / 'checkpoint', Checkpoint(
-            self.averaged_model(), self.model_config, self.spec, self.statistics))
+            self.averaged_model(), self.model_config, self.spec, self.statistics,
+            self.options.deployment))
         buffer = io.BytesIO()
         torch.save({'model': self.model.state_dict(), 'average': self.average.values,
                     'optimizer': self.optimizer.state_dict(), 'step': self.step,

@@ -123,16 +123,19 @@ class ModelConfig:
                            {str(k): int(v) for k, v in counts.items()}, uncounted)
 
 
-def load_model_config(name_or_path: str, demo: bool = False) -> ModelConfig:
+def load_model_config(name_or_path: str | Mapping[str, Any], demo: bool = False) -> ModelConfig:
     """Read a model configuration.
 
     Args:
-        name_or_path: A name in `config/models/`, or the path of a YAML file.
+        name_or_path: A name in `config/models/`, the path of a YAML file, or what such a file
+            says.
         demo: At the size that learns on two cores, instead of the published one.
 
     Raises:
         UserError: There is none, or it is wrong.
     """
+    if isinstance(name_or_path, Mapping):
+        return _chosen(_on_base(dict(name_or_path)), demo, 'of the run')
     path = Path(name_or_path)
     if path.suffix not in ('.yaml', '.yml'):
         path = config_path('models', f'{name_or_path}.yaml')
@@ -140,10 +143,7 @@ def load_model_config(name_or_path: str, demo: bool = False) -> ModelConfig:
             raise UserError(f'There is no model {with_nearest(name_or_path, model_names())}. '
                             f'There is {", ".join(model_names())}; or give the path of a YAML '
                             'file.')
-    data = _resolved(path)
-    if demo:
-        data = _merged(data, data.get('demo') or {})
-    return ModelConfig.from_dict({k: v for k, v in data.items() if k != 'demo'}, str(path))
+    return _chosen(_resolved(path), demo, str(path))
 
 
 def model_names() -> list[str]:
@@ -162,10 +162,20 @@ def _resolved(path: Path) -> dict[str, Any]:
                      'Give a name in config/models/ or the path of a YAML file.')
     if not isinstance(data, dict):
         raise UserError(f'Model configuration {path} must be a mapping with parts and heads.')
+    return _on_base(data)
+
+
+def _on_base(data: dict[str, Any]) -> dict[str, Any]:
     if 'base' not in data:
         return data
     base = config_path('models', f'{data["base"]}.yaml')
     return _merged(_resolved(base), {k: v for k, v in data.items() if k != 'base'})
+
+
+def _chosen(data: dict[str, Any], demo: bool, where: str) -> ModelConfig:
+    if demo:
+        data = _merged(data, data.get('demo') or {})
+    return ModelConfig.from_dict({k: v for k, v in data.items() if k != 'demo'}, where)
 
 
 def _merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
