@@ -13,9 +13,11 @@ from torch import Tensor
 from vla_humanoid_control.control.task import TaskConfig
 from vla_humanoid_control.data.shards import ShardSet, iterate, make_batch
 from vla_humanoid_control.learning.augment import AugmentConfig, augment_images, noisy_words
+from vla_humanoid_control.learning.captions import heads_of
 from vla_humanoid_control.learning.parallel import Team
 from vla_humanoid_control.learning.texts import TaskTexts
 from vla_humanoid_control.models.parts.heads.intent import INSTRUCTION_LABELS
+from vla_humanoid_control.models.parts.part import Head
 from vla_humanoid_control.models.streams import Inputs, Space, Targets, Tokens
 from vla_humanoid_control.models.system import Streams, System
 from vla_humanoid_control.models.transforms import (
@@ -55,6 +57,7 @@ class BcConfig:
     phrasings_per_task: int = required(1, 10**6)
     texts_per_batch: int = required(1, 10**6)
     out_of_scope_per_batch: int = required(0, 10**6)
+    captions_per_batch: int = required(0, 10**6)
     losses: Mapping[str, float] = required_each(LOSSES, 0, 1e3)
     base_weight: float = required(0, 1e3)
     done_weight: float = required(0, 1e3)
@@ -179,17 +182,30 @@ def losses(model: System, streams: Streams, batch: BcBatch, config: BcConfig
 
 
 def train_step(model: System, optimizer: torch.optim.Optimizer, batch: BcBatch,
-               config: BcConfig, bfloat16: bool, team: Team) -> dict[str, float]:
-    """One step of gradient descent; the loss of each head before it, and the gradient norm."""
+               config: BcConfig, bfloat16: bool, team: Team,
+               captions: tuple[Inputs, Targets] | None = None) -> dict[str, float]:
+    """One step of gradient descent; the loss of each head before it, and the gradient norm.
+
+    With `captions`, image-text pairs are learnt beside the actions (co-training, as in RT-2,
+    https://arxiv.org/abs/2307.15818).
+    """
     device, intent = batch.weight.device.type, model.head('instruction')
     with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
         streams = model(batch.inputs)
         streams.make(name for name, _ in model.heads() if not model.config.parts[name].apart)
         said = None if intent is None else model(batch.spoken)[intent[0]]
+        told = None if captions is None else model(captions[0])
+        if told is not None:
+            told.make(heads_of(model))
     parts = losses(model, streams, batch, config)
     if intent is not None:
         read = intent[1].loss(said, batch.spoken_targets)
         parts['instruction'] = parts['instruction'] + read.mean()
+    if told is not None and captions is not None:
+        for name in heads_of(model):
+            head = model.part(name, Head)
+            value = head.loss(told[name], captions[1]).mean()
+            parts[head.learns] = parts.get(head.learns, 0.0) + value
     total = torch.stack([config.losses[name] * value for name, value in parts.items()]).sum()
     optimizer.zero_grad(set_to_none=True)
     total.backward()

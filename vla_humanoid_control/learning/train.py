@@ -31,6 +31,7 @@ from vla_humanoid_control.learning.behaviour_cloning import (
     train_step,
     validate,
 )
+from vla_humanoid_control.learning.captions import Captions, heads_of
 from vla_humanoid_control.learning.parallel import Team, lead
 from vla_humanoid_control.learning.record import TrainingRecord
 from vla_humanoid_control.learning.texts import TaskTexts
@@ -267,6 +268,7 @@ def _loop(run: BcRun, texts: TaskTexts, team: Team, record: TrainingRecord | Non
     """Step until the end; the leader, who keeps the record, also reports, validates and saves."""
     options, config, total = run.options, run.config, run.total_steps()
     budget_s = math.inf if options.time_budget_min is None else options.time_budget_min * 60
+    captions = Captions(run.train) if config.captions_per_batch and heads_of(run.model) else None
     report = None if record is None else _Report(run, total, budget_s, record)
     while True:
         share = team.follow(max(run.step / total, run.spent_s / budget_s))
@@ -278,7 +280,10 @@ def _loop(run: BcRun, texts: TaskTexts, team: Team, record: TrainingRecord | Non
         torch.manual_seed(options.seed * 1_000_003 + run.step * team.size + team.rank)
         batch = prepare(run.train, rows, texts, run.statistics, config, run.model.space,
                         (options.seed, 2, run.step, team.rank), True)
-        values = train_step(run.model, run.optimizer, batch, config, options.bfloat16, team)
+        told = None if captions is None else captions.draw(
+            run.model, config.captions_per_batch, run.statistics,
+            np.random.default_rng((options.seed, 5, run.step, team.rank)))
+        values = train_step(run.model, run.optimizer, batch, config, options.bfloat16, team, told)
         if not all(math.isfinite(v) for v in values.values()):
             raise UserError(f'Training diverged at step {run.step}: {values}. Lower the learning '
                             f'rate; {options.output} holds the last good state.')

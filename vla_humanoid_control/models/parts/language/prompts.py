@@ -1,6 +1,7 @@
 """Prompts of a causal language model: words, and places where streams are put in.
 
     'Given <image> <state>. Q: how to {text}? A:'  ─►  'Given', image, state, '. Q: how to ..? A:'
+    the same with 'Q: is it red?'                  ─►  'Given', image, state, 'Q: is it red? A:'
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from vla_humanoid_control.models.parts.language.tokenizers import HubTokenizer
 
 BEGIN = 'begin'
 """The place of the token that begins a text."""
+QUESTION = 'Q:'
+"""What begins a text that is no instruction: it takes the place of the words around it."""
 _PLACE = re.compile(r'<(\w+)>')
 
 
@@ -42,7 +45,8 @@ class Prompt:
             if i % 2:
                 filled.append(piece)
             elif piece.strip():
-                filled.append([piece.replace('{text}', text) for text in texts])
+                filled.append([f'{text} A:' if '{text}' in piece and text.startswith(QUESTION)
+                               else piece.replace('{text}', text) for text in texts])
         return filled
 
 
