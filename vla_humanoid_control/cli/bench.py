@@ -63,8 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
     check_folder(arguments.out, '--out')
     _find_benchmarks()
     if arguments.models:
-        from benchmarks.deployments import compare_deployments
-        return compare_deployments(arguments.policy, arguments.out, arguments.quick)
+        deployments = importlib.import_module('benchmarks.deployments')
+        return int(deployments.compare_deployments(arguments.policy, arguments.out,
+                                                   arguments.quick))
     _join_graph()  # before torch is loaded, which reads its number of threads then
     from vla_humanoid_control.policy.registry import load_policy
     from vla_humanoid_control.robot.reader import load_robot
