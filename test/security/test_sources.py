@@ -36,8 +36,9 @@ MAY_LISTEN = frozenset({'vla_humanoid_control/graph/domain.py',
 CLIENTS = frozenset({'vla_humanoid_control/policy/servers/openpi.py',
                      'vla_humanoid_control/policy/servers/gr00t.py',
                      'vla_humanoid_control/policy/servers/lerobot.py'})
-# LeRobot's own: they read JSON and safetensors, and nothing else.
-LEROBOT = {'PreTrainedConfig.from_pretrained', 'get_policy_class(config.type).from_pretrained'}
+# LeRobot's own, and configurations: they read JSON and safetensors, and nothing else.
+LEROBOT = {'PreTrainedConfig.from_pretrained', 'get_policy_class(config.type).from_pretrained',
+           'type(config).from_pretrained'}
 SAFE_YAML = {'safe_load', 'safe_load_all', 'safe_dump', 'safe_dump_all', 'dump', 'dump_all',
              'SafeLoader', 'CSafeLoader', 'SafeDumper', 'CSafeDumper', 'YAMLError', 'load',
              'compose'}  # which makes nodes of text, and no objects of nodes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vla_humanoid_control.interfaces import (
     ELAPSED,
@@ -16,8 +17,10 @@ from vla_humanoid_control.interfaces import (
     PolicySpec,
     StateFeature,
 )
-from vla_humanoid_control.models.streams import Space
 from vla_humanoid_control.types import BASE_CHANNELS
+
+if TYPE_CHECKING:
+    from vla_humanoid_control.models.streams import Space
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class ModelSpec:
     @property
     def space(self) -> Space:
         """As the parts of a model are told."""
+        # Imported when needed: what a checkpoint was trained for is known without torch.
+        from vla_humanoid_control.models.streams import Space
         return Space(dict.fromkeys(self.cameras, self.image_size), len(self.joint_names),
                      len(self.channels), self.horizon, self.frames)
 

@@ -23,7 +23,7 @@ def pretrained_or_new(kind: Any, config: Any, pretrained: str | None, freeze: bo
         network = kind(config)
     else:
         try:
-            network = kind.from_pretrained(pretrained, config=config)
+            network = kind.from_pretrained(pretrained, config=config, use_safetensors=True)
         except (OSError, ValueError, RuntimeError) as error:
             raise UserError(f'Pretrained weights {pretrained} cannot be used: {error}. Give a '
                             'local folder, or a name on the hub where there is a network.'

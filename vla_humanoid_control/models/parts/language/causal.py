@@ -232,5 +232,5 @@ def _config(kind: Any, pretrained: str | None, **settings: Any) -> Any:
     """A configuration; what `settings` leave open, such as rotary angles, is as pretrained."""
     if pretrained is not None:
         with suppress(OSError, ValueError):  # what is wrong is said where the weights are loaded
-            return kind.from_pretrained(pretrained, **settings)
+            return kind.from_pretrained(pretrained, **settings, use_safetensors=True)
     return kind(**settings)
