@@ -26,7 +26,7 @@ import yaml
 
 from vla_humanoid_control.confidence.metrics import wilson_interval
 from vla_humanoid_control.evaluation.suite import Episode, load_suite
-from vla_humanoid_control.models.config import load_model_config, model_names
+from vla_humanoid_control.models.config import distinct
 from vla_humanoid_control.support.outputs import write_atomically
 from vla_humanoid_control.support.resources import config_path
 
@@ -65,24 +65,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def distinct() -> list[str]:
-    """Systems that differ at the size that learns on two cores, the default among them."""
-    kinds: dict[str, str] = {}
-    for name in sorted(model_names(), key=lambda n: (len(n), n)):
-        whole = load_model_config(name, demo=True).to_dict()
-        kinds.setdefault(json.dumps([whole[k] for k in ('observes', 'gives', 'parts', 'heads')]),
-                         name)
-    return sorted(kinds.values())
-
-
 def suites(folder: Path, each: int) -> tuple[Path, Path]:
     """A part of the suite of unseen episodes, and the same with instructions exchanged."""
     episodes = [e for e in load_suite(config_path('suites', 'unseen.yaml'))
                 if e.family in FAMILIES][::each]
-    plain, exchanged = folder / 'unseen.yaml', folder / 'exchanged.yaml'
-    _save(plain, episodes, [e.instruction for e in episodes])
-    _save(exchanged, episodes, exchange(episodes))
-    return plain, exchanged
+    return (write_part(folder / 'unseen.yaml', [e.id for e in episodes]),
+            write_part(folder / 'exchanged.yaml', [e.id for e in episodes], exchange(episodes)))
+
+
+def write_part(path: Path, ids: Sequence[str], said: Sequence[str] = ()) -> Path:
+    """Write some of the unseen episodes as a suite, told something else where that is given."""
+    whole = {e['id']: e for e in yaml.safe_load(
+        config_path('suites', 'unseen.yaml').read_text(encoding='utf-8'))}
+    told = said or [whole[i]['instruction'] for i in ids]
+    path.write_text(yaml.safe_dump([{**whole[i], 'instruction': words}
+                                    for i, words in zip(ids, told, strict=True)]),
+                    encoding='utf-8')
+    return path
 
 
 def exchange(episodes: Sequence[Episode]) -> list[str]:
@@ -93,13 +92,6 @@ def exchange(episodes: Sequence[Episode]) -> list[str]:
         others = (episodes[(i + step + k) % count] for k in range(count))
         said.append(next(o.instruction for o in others if o.task.key != episode.task.key))
     return said
-
-
-def _save(path: Path, episodes: Sequence[Episode], said: Sequence[str]) -> None:
-    whole = {e['id']: e for e in yaml.safe_load(
-        config_path('suites', 'unseen.yaml').read_text(encoding='utf-8'))}
-    document = [{**whole[e.id], 'instruction': words} for e, words in zip(episodes, said)]
-    path.write_text(yaml.safe_dump(document), encoding='utf-8')
 
 
 def compare(name: str, given: argparse.Namespace, told: tuple[Path, Path]) -> bool:

@@ -7,27 +7,33 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from numpy.typing import NDArray
 
-from vla_humanoid_control.interfaces import Observation, Prompt
+from benchmarks.compare import write_part
+from benchmarks.local import HEIGHT, WIDTH, passes_ms
+from vla_humanoid_control.evaluation.suite import load_suite
 from vla_humanoid_control.models.deployment import ModelDeployment
-from vla_humanoid_control.policy.native import CheckpointPolicy
-from vla_humanoid_control.policy.registry import checkpoint_folder
+from vla_humanoid_control.policy.embodiment import FittedPolicy
+from vla_humanoid_control.policy.registry import checkpoint_folder, load_policy
+from vla_humanoid_control.robot.reader import load_robot
+from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.support.outputs import make_folder, write_atomically
 from vla_humanoid_control.support.resources import config_path
+from vla_humanoid_control.types import RobotObservation
 
 DEPLOYMENTS = {
     'float32': ModelDeployment(), 'bfloat16': ModelDeployment('bfloat16'),
     'int8': ModelDeployment('int8'), 'float32, compiled': ModelDeployment(compile=True)}
 THREADS = 2
-_EPISODES, _ANSWERS, _WARM = 60, 60, 3
+_EPISODES, _ANSWERS, _COMPARED = 60, 60, 20
+_SAID = 'go to the red box'
+_UNSEEN = config_path('suites', 'unseen.yaml')
 _LATENCY_S = 0.05
 
 
@@ -48,9 +54,11 @@ def compare_deployments(policy: str, out: Path, quick: bool) -> int:
     with tempfile.TemporaryDirectory() as folder:
         copies = {name: _copy(source, Path(folder, str(i)), deployment)
                   for i, (name, deployment) in enumerate(DEPLOYMENTS.items())}
-        rows = _answers({name: CheckpointPolicy.load(path) for name, path in copies.items()},
-                        6 if quick else _ANSWERS)
-        suite = _suite(Path(folder, 'suite.yaml'), 4 if quick else _EPISODES)
+        robot = load_robot('humanoid')
+        rows = _answers({name: load_policy(str(path), robot, trust=None)
+                         for name, path in copies.items()}, robot, 6 if quick else _ANSWERS)
+        ids, count = [e.id for e in load_suite(_UNSEEN)], 4 if quick else _EPISODES
+        suite = write_part(Path(folder, 'suite.yaml'), ids[::len(ids) // count][:count])
         for name, path in copies.items():
             rows[name]['successes'], rows[name]['episodes'] = _succeeds(path, suite)
     base = rows['float32']['ms']
@@ -72,36 +80,27 @@ def _copy(source: Path, folder: Path, deployment: ModelDeployment) -> Path:
     return folder
 
 
-def _answers(policies: dict[str, CheckpointPolicy], count: int) -> dict[str, dict[str, Any]]:
+def _answers(policies: dict[str, FittedPolicy], robot: RobotSpec, count: int
+             ) -> dict[str, dict[str, Any]]:
     """Median milliseconds, and the largest difference of an action from the first policy's."""
-    rng = np.random.default_rng(0)
-    spent: dict[str, list[float]] = {name: [] for name in policies}
-    differs = dict.fromkeys(policies, 0.0)
-    for policy in policies.values():
-        policy.reset(Prompt('go to the red box'))
-    for turn in range(count + _WARM):
-        reference: NDArray[np.float32] | None = None
-        shown = None
-        for name, policy in policies.items():
-            shown = shown or Observation(
-                0, {f.role: rng.integers(0, 255, (len(f.times_s), f.size[1], f.size[0], 3),
-                                         np.uint8) for f in policy.spec.images},
-                {s.name: np.zeros((1, len(s.channels))) for s in policy.spec.states})
-            began = time.perf_counter()
-            actions = policy.infer(shown).actions
-            if turn >= _WARM:
-                spent[name].append(1000 * (time.perf_counter() - began))
-            reference = actions if reference is None else reference
-            differs[name] = max(differs[name], float(np.abs(actions - reference).max()))
-    return {name: {'ms': float(np.median(v)), 'differs': differs[name]}
-            for name, v in spent.items()}
+    noise = np.random.default_rng(0)
+    frames = [noise.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8) for _ in range(count)]
+    spent = passes_ms(list(policies.values()), robot, frames, _SAID, count)  # [count, P]
+    rows: dict[str, dict[str, Any]] = {}
+    for (name, policy), taken in zip(policies.items(), spent.T):
+        actions = _actions(policy, robot, frames[:_COMPARED])
+        rows[name] = {'ms': float(np.median(taken)), 'actions': actions}
+    plain = rows['float32']['actions']
+    return {name: {'ms': row['ms'], 'differs': float(np.abs(row['actions'] - plain).max())}
+            for name, row in rows.items()}
 
 
-def _suite(path: Path, count: int) -> Path:
-    """Some of the unseen episodes, spread over all of them."""
-    episodes = yaml.safe_load(config_path('suites', 'unseen.yaml').read_text(encoding='utf-8'))
-    path.write_text(yaml.safe_dump(episodes[::len(episodes) // count][:count]), encoding='utf-8')
-    return path
+def _actions(policy: FittedPolicy, robot: RobotSpec, frames: Sequence[NDArray[np.uint8]]
+             ) -> NDArray[np.float32]:
+    policy.reset(_SAID)
+    camera, = policy.spec.cameras
+    return np.stack([policy.infer(RobotObservation(i, {camera: frame}, robot.home)).actions
+                     for i, frame in enumerate(frames)])
 
 
 def _succeeds(checkpoint: Path, suite: Path) -> tuple[int, int]:

@@ -13,11 +13,11 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from benchmarks.compare import distinct
 from vla_humanoid_control.cli.main import main as vla
 from vla_humanoid_control.interfaces import Prompt
 from vla_humanoid_control.learning import train
 from vla_humanoid_control.models.checkpoint import load_checkpoint
+from vla_humanoid_control.models.config import distinct
 from vla_humanoid_control.policy.registry import load_policy
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.types import RobotObservation

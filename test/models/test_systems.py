@@ -10,8 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from benchmarks.compare import distinct
-from vla_humanoid_control.models.config import ModelConfig, load_model_config, model_names
+from vla_humanoid_control.models.config import (
+    ModelConfig,
+    distinct,
+    load_model_config,
+    model_names,
+)
 from vla_humanoid_control.models.parts.part import Head
 from vla_humanoid_control.models.streams import Inputs, Space, Targets, Tokens
 from vla_humanoid_control.models.system import System

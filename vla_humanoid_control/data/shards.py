@@ -127,6 +127,12 @@ class ShardSet:
         """Frames in all shards."""
         return int(self._starts[-1])
 
+    def gather_histories(self, index: NDArray[np.int64], count: int) -> NDArray[np.uint8]:
+        """Frames with those before them, uint8 [F, T, H, W, 3], oldest first."""
+        shown = self.history(index, count)
+        frames = self.gather_frames(shown.reshape(-1))
+        return frames.reshape(*shown.shape, *frames.shape[1:])
+
     def history(self, index: NDArray[np.int64], count: int) -> NDArray[np.int64]:
         """Numbers of frames [F] with those before them, [F, T], oldest first."""
         rows = [index]

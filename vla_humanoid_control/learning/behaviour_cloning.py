@@ -22,6 +22,7 @@ from vla_humanoid_control.models.streams import Inputs, Space, Targets, Tokens
 from vla_humanoid_control.models.system import Streams, System
 from vla_humanoid_control.models.transforms import (
     Statistics,
+    as_frames,
     normalise_actions,
     normalise_images,
     normalise_joints,
@@ -126,8 +127,8 @@ def prepare(shards: ShardSet, rows: NDArray[np.int64], texts: TaskTexts, statist
     rng = np.random.default_rng(seed)
     batch = make_batch(shards.samples, rows)
     samples, task = shards.samples, shards.samples.task[rows]
-    shown = shards.history(batch.frames, space.frames)  # [F, T]
-    images = normalise_images(torch.from_numpy(shards.gather_frames(shown.reshape(-1))))
+    shown = shards.gather_histories(batch.frames, space.frames)
+    images = normalise_images(torch.from_numpy(shown).flatten(0, 1))  # [F * T, 3, H, W]
     elapsed = torch.from_numpy(samples.elapsed_s[rows])
     travelled = torch.from_numpy(samples.travelled[rows])
     target = torch.from_numpy(samples.target[rows].copy())
@@ -154,10 +155,8 @@ def prepare(shards: ShardSet, rows: NDArray[np.int64], texts: TaskTexts, statist
                         for k in TASK_KEYS], np.float32)
     assert shards.spec is not None
     return BcBatch(
-        Inputs({'head': images.contiguous(memory_format=torch.channels_last).unflatten(
-                    0, shown.shape)},
-               torch.from_numpy(batch.frame_of_row), normalise_joints(joints, statistics),
-               normalise_time(elapsed, travelled, known),
+        Inputs({'head': as_frames(images, space.frames)}, torch.from_numpy(batch.frame_of_row),
+               normalise_joints(joints, statistics), normalise_time(elapsed, travelled, known),
                Tokens(torch.from_numpy(words), torch.from_numpy(mask)), texts.spelled(said)),
         Targets(normalise_actions(torch.from_numpy(samples.actions[rows, :space.horizon]),
                                   statistics),
@@ -192,7 +191,7 @@ def train_step(model: System, optimizer: torch.optim.Optimizer, batch: BcBatch,
     device, intent = batch.weight.device.type, model.head('instruction')
     with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
         streams = model(batch.inputs)
-        streams.make(name for name, _ in model.heads() if not model.config.parts[name].apart)
+        streams.make(name for name, _ in model.taught())
         said = None if intent is None else model(batch.spoken)[intent[0]]
         told = None if captions is None else model(captions[0])
         if told is not None:

@@ -15,14 +15,14 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from vla_humanoid_control.data.shards import ShardSet, make_batch
 from vla_humanoid_control.models.parts.language.prompts import QUESTION
-from vla_humanoid_control.models.streams import Inputs, Space, Targets
+from vla_humanoid_control.models.streams import Inputs, Targets
 from vla_humanoid_control.models.system import System
 from vla_humanoid_control.models.transforms import (
     Statistics,
+    as_frames,
     normalise_images,
     normalise_joints,
     normalise_time,
@@ -30,8 +30,6 @@ from vla_humanoid_control.models.transforms import (
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.tasks.vocabulary import OBJECT_FAMILIES, TASK_KEYS, family_of
 
-LEARNT = ('answer', 'alignment')
-"""What heads learn from such pairs."""
 _SIDE, _NEAR_M = 0.33, 1.5  # of the image's half width, either side of the middle; and of the way
 
 
@@ -66,22 +64,18 @@ class Captions:
         """
         rows = rng.choice(self._rows, count)
         samples, space = self._shards.samples, model.space
-        answers = any(head.learns == 'answer' for _, head in model.heads())
+        answers = any(model.heads('answer'))
         pairs = [self._pair(row, answers, rng) for row in rows]
         batch = make_batch(samples, rows)
-        count = len(rows)
+        shown = self._shards.gather_histories(batch.frames, space.frames)
+        images = normalise_images(torch.from_numpy(shown).flatten(0, 1))
         return (Inputs(
-            {'head': self._images(batch.frames, space)}, torch.from_numpy(batch.frame_of_row),
+            {'head': as_frames(images, space.frames)}, torch.from_numpy(batch.frame_of_row),
             normalise_joints(torch.from_numpy(self._shards.joints[samples.frame[rows]]),
                              statistics),
             normalise_time(torch.zeros(count), torch.zeros(count, 3), torch.zeros(count)),
             text=tuple(text for text, _ in pairs)), Targets(
             answers=tuple(answer for _, answer in pairs) if answers else None))
-
-    def _images(self, frames: NDArray[np.int64], space: Space) -> torch.Tensor:
-        shown = self._shards.history(frames, space.frames)  # [F, T]
-        images = normalise_images(torch.from_numpy(self._shards.gather_frames(shown.reshape(-1))))
-        return images.contiguous(memory_format=torch.channels_last).unflatten(0, shown.shape)
 
     def _pair(self, row: int, answers: bool, rng: np.random.Generator) -> tuple[str, str]:
         """A question and its answer, or a caption and nothing."""
@@ -102,8 +96,8 @@ class Captions:
 
 def heads_of(model: System) -> list[str]:
     """Names of a model's heads that learn from such pairs."""
-    return [name for name, head in model.heads() if head.learns == 'answer'
-            or (head.learns == 'alignment' and not model.config.parts[name].apart)]
+    return [*(name for name, _ in model.heads('answer')),
+            *(name for name, _ in model.taught('alignment'))]
 
 
 def side(u: float) -> str:

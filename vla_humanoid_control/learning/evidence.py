@@ -21,6 +21,7 @@ from vla_humanoid_control.models.parts.trust.novelty import Novelty
 from vla_humanoid_control.models.spec import ModelSpec
 from vla_humanoid_control.models.streams import Inputs, Tokens
 from vla_humanoid_control.models.transforms import (
+    as_frames,
     normalise_images,
     normalise_joints,
     normalise_time,
@@ -187,8 +188,7 @@ class EvidenceMaker:
         words = noisy_words(words, mask, augment.word_noise, rng)
         statistics = self._checkpoint.statistics
         return Inputs(
-            {'head': images.contiguous(memory_format=torch.channels_last)[:, None]},
-            torch.arange(len(rows)),
+            {'head': as_frames(images, 1)}, torch.arange(len(rows)),
             normalise_joints(torch.from_numpy(rollouts.joints[rows]), statistics),
             normalise_time(torch.from_numpy(rollouts.elapsed_s[rows]),
                            torch.from_numpy(rollouts.travelled[rows])),

@@ -19,7 +19,8 @@ a part or head above it gives. `apart: true` leaves a part out of behaviour clon
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,6 @@ INPUTS = ('image', 'text', 'words', 'joints', 'time')
 """Streams that come from outside."""
 _KEYS = ('source', 'observes', 'gives', 'parts', 'heads', 'signals', 'parameters', 'demo', 'base')
 _RESERVED = {'part', 'head', 'of', 'apart'}
-_NAMED = frozenset({'training', 'forward', 'gives', 'type', 'train', 'eval', 'float', 'half'})
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class ModelConfig:
             UserError: A setting is missing or unknown; says which.
         """
         where = f'Model configuration {where}'
-        _check(data, _KEYS, where)
+        check_keys(data, _KEYS, where)
         for section in ('source', 'observes', 'gives', 'heads'):
             if section not in data:
                 raise UserError(f'{where} needs {section}.')
@@ -149,6 +149,16 @@ def load_model_config(name_or_path: str | Mapping[str, Any], demo: bool = False)
 def model_names() -> list[str]:
     """Names of the models in `config/models/`."""
     return sorted(p.stem for p in config_path('models').glob('*.yaml'))
+
+
+def distinct() -> list[str]:
+    """One model for each that differs at the size that learns on two cores; the shortest name."""
+    kinds: dict[str, str] = {}
+    for name in sorted(model_names(), key=lambda n: (len(n), n)):
+        whole = load_model_config(name, demo=True).to_dict()
+        kinds.setdefault(json.dumps([whole[k] for k in ('observes', 'gives', 'parts', 'heads')]),
+                         name)
+    return sorted(kinds.values())
 
 
 def stem(stream: str) -> str:
@@ -202,7 +212,7 @@ def _section(data: Mapping[str, Any], section: str, where: str) -> dict[str, Par
     parts = {}
     for name, settings in found.items():
         at = f'{where}: {section}.{name}'
-        if not str(name).isidentifier() or name in INPUTS or name in _NAMED:
+        if not str(name).isidentifier() or name in INPUTS:
             raise UserError(f'{at} is no name that a part may have.')
         if not isinstance(settings, dict) or key not in settings or 'of' not in settings:
             raise UserError(f'{at} needs {key} and of.')
@@ -227,8 +237,8 @@ def _refuse_streams(waiting: Mapping[str, PartConfig], there: Mapping[str, PartC
 
 def _space(data: Mapping[str, Any], where: str) -> Space:
     observes, gives = data['observes'], data['gives']
-    _check(observes, ('cameras', 'frames', 'joints'), f'{where}: observes')
-    _check(gives, ('channels', 'horizon'), f'{where}: gives')
+    check_keys(observes, ('cameras', 'frames', 'joints'), f'{where}: observes')
+    check_keys(gives, ('channels', 'horizon'), f'{where}: gives')
     try:
         images = {str(r): (int(w), int(h)) for r, (w, h) in observes['cameras'].items()}
         space = Space(images, int(observes.get('joints', 0)), int(gives['channels']),
@@ -242,7 +252,8 @@ def _space(data: Mapping[str, Any], where: str) -> Space:
     return space
 
 
-def _check(data: Any, known: tuple[str, ...], where: str) -> None:
+def check_keys(data: Any, known: Sequence[str], where: str) -> None:
+    """Refuse what is no mapping with some of these keys; UserError names the nearest."""
     if not isinstance(data, dict):
         raise UserError(f'{where} must be a mapping.')
     for key in data:

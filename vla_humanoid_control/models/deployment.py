@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from vla_humanoid_control.models.config import check_keys
 from vla_humanoid_control.models.system import System
 from vla_humanoid_control.support.errors import UserError, with_nearest
 
@@ -44,12 +44,7 @@ class ModelDeployment:
     @staticmethod
     def from_dict(data: Any, where: str) -> ModelDeployment:
         """The inverse of `to_dict`; UserError where a key or a value is unknown."""
-        if not isinstance(data, Mapping):
-            raise UserError(f'{where}: deployment must be a mapping.')
-        known = ('precision', 'compile')
-        for key in data:
-            if key not in known:
-                raise UserError(f'{where}: deployment has no {with_nearest(str(key), known)}.')
+        check_keys(data, ('precision', 'compile'), f'{where}: deployment')
         found = ModelDeployment(**data)
         if found.precision not in PRECISIONS:
             raise UserError(f'{where}: deployment.precision must be one of '

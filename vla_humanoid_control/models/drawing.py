@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from vla_humanoid_control.models.config import ModelConfig
+from vla_humanoid_control.models.parts.part import Head, Part
 from vla_humanoid_control.models.streams import Shape, Space
 from vla_humanoid_control.models.system import System
 
@@ -48,9 +49,9 @@ def draw(config: ModelConfig, space: Space | None = None) -> list[str]:
     width = max(len(name) for name in config.parts)
     kinds = max(len(part.kind) for part in config.parts.values())
     for name, part in config.parts.items():
-        shape = system.get_submodule(name).gives
-        gives = _shape(shape) or ('answers ' + str(getattr(system.get_submodule(name), 'learns',
-                                                           'one number')))
+        module = system.part(name, Part)
+        gives = _shape(module.gives) or \
+            f'answers {module.learns if isinstance(module, Head) else "one number"}'
         lines.append(f'{name:{width}}  {part.kind:{kinds}}  {in_words(count(system, name)):>6}  '
                      f'{" + ".join(part.of)} ─► {gives}')
     return lines
@@ -58,11 +59,11 @@ def draw(config: ModelConfig, space: Space | None = None) -> list[str]:
 
 def _shape(shape: object) -> str:
     if isinstance(shape, Shape):
-        tokens = 'N' if shape.tokens is None else str(shape.tokens)
-        of_grid = f' = {shape.frames if shape.frames > 1 else ""}' \
-                  f'{" x " if shape.frames > 1 else ""}{shape.grid[0]} x {shape.grid[1]} cells' \
-            if shape.grid else ''
-        return f'[{tokens}, {shape.width}]{of_grid}'
+        size = f'[{"N" if shape.tokens is None else shape.tokens}, {shape.width}]'
+        if shape.grid is None:
+            return size
+        frames = [shape.frames] if shape.frames > 1 else []
+        return f'{size} = {" x ".join(map(str, [*frames, *shape.grid]))} cells'
     if isinstance(shape, dict):
         return ', '.join(f'{name} {_shape(one)}' for name, one in shape.items())
     return ''

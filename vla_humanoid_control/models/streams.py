@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-TEXT_WIDTH = 384
-"""Of the stream `words`: token features of all-MiniLM-L6-v2."""
 TIME_FEATURES = 16
 """Of the stream `time`; see `transforms.time_features`."""
 

@@ -13,11 +13,11 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Generator, Tensor, nn
 
+from vla_humanoid_control.language.encoder import WIDTH
 from vla_humanoid_control.models.config import INPUTS, ModelConfig, stem
 from vla_humanoid_control.models.parts import build, part_class
 from vla_humanoid_control.models.parts.part import Head, Part
 from vla_humanoid_control.models.streams import (
-    TEXT_WIDTH,
     TIME_FEATURES,
     Frames,
     Inputs,
@@ -44,11 +44,13 @@ class System(nn.Module):
         super().__init__()
         self.config, self.space = config, space
         shapes: dict[str, Any] = {'joints': Shape(space.joints), 'time': Shape(TIME_FEATURES),
-                                  'words': Shape(TEXT_WIDTH, None), 'text': None, 'image': None}
+                                  'words': Shape(WIDTH, None), 'text': None, 'image': None}
         for name, part in config.parts.items():
             where = f'Model: {name} ({part.kind})'
             of = [_shape(shapes, stream, where) for stream in part.of]
             kind = part_class(part.kind, where, part.head)
+            if hasattr(self, name):
+                raise UserError(f'{where} is no name that a part may have: a model has it.')
             self.add_module(name, build(kind, space, of, part.settings, where))
             shapes[name] = self.get_submodule(name).gives
         for stream in {s for p in config.parts.values() for s in p.of}:
@@ -68,8 +70,11 @@ class System(nn.Module):
 
     def head(self, learns: str) -> tuple[str, Head] | None:
         """The first head that learns something and is not trained apart, if any, and its name."""
-        return next(((n, h) for n, h in self.heads(learns) if not self.config.parts[n].apart),
-                    None)
+        return next(self.taught(learns), None)
+
+    def taught(self, learns: str = '') -> Iterator[tuple[str, Head]]:
+        """Those of its heads that behaviour cloning trains."""
+        return ((n, h) for n, h in self.heads(learns) if not self.config.parts[n].apart)
 
     def part(self, name: str, kind: type[M]) -> M:
         """A part by its name, of a class."""
@@ -93,7 +98,7 @@ class System(nn.Module):
              ) -> dict[str, Tensor]:
         """Of every head that behaviour cloning trains, by what it learns, [B] each."""
         return {head.learns: head.loss(streams[name], targets, generator)
-                for name, head in self.heads() if not self.config.parts[name].apart}
+                for name, head in self.taught()}
 
     def predict(self, streams: Streams, learns: str, generator: Generator | None = None) -> Any:
         """The answer of the head that learns something; None where there is no such head."""

@@ -65,6 +65,11 @@ def normalise_images(images: Tensor) -> Tensor:
     return images.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
+def as_frames(images: Tensor, frames: int) -> Tensor:
+    """Normalised images [F * T, 3, H, W] to histories [F, T, 3, H, W], channels last in memory."""
+    return images.contiguous(memory_format=torch.channels_last).unflatten(0, (-1, frames))
+
+
 def normalise_joints(joints: Tensor, statistics: Statistics) -> Tensor:
     """Joint positions [B, J] to deviations from the mean, clipped."""
     mean = torch.as_tensor(statistics.joint_mean, device=joints.device)

@@ -22,7 +22,7 @@ from vla_humanoid_control.interfaces import Observation, Prompt
 from vla_humanoid_control.models.streams import Inputs, Targets, Tokens
 from vla_humanoid_control.models.system import System
 from vla_humanoid_control.perception.resizing import resize_image
-from vla_humanoid_control.policy.native import CheckpointPolicy
+from vla_humanoid_control.policy.native import CheckpointPolicy, blank_observation
 
 _COPIES, _NOISE = 8, 0.1
 _CELL = 8  # pixels that are summed up: single ones say little
@@ -60,13 +60,10 @@ def explain(policy: CheckpointPolicy, image: NDArray[np.uint8], instruction: str
     """
     feature = policy.spec.images[0]
     small = resize_image(image, feature.size, feature.fit)
-    blank = {f.role: np.zeros((len(f.times_s), f.size[1], f.size[0], 3), np.uint8)
-             for f in policy.spec.images}
-    states = {s.name: np.zeros((1, len(s.channels))) for s in policy.spec.states}
-    if joints is not None:
-        states[policy.spec.states[0].name] = joints[None]
-    shown = Observation(0, blank | {feature.role: np.stack([small] * len(feature.times_s))},
-                        states)
+    blank = blank_observation(policy.spec)
+    told = {} if joints is None else {policy.spec.states[0].name: joints[None]}
+    history = np.stack([small] * len(feature.times_s))
+    shown = Observation(0, {**blank.images, feature.role: history}, {**blank.state, **told})
     words = tuple(re.findall(r"[\w']+", instruction))
     policy.reset(Prompt(instruction))
     asked = policy.inputs(shown)

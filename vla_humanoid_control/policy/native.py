@@ -22,6 +22,7 @@ from vla_humanoid_control.confidence.signals.answers import log_distance
 from vla_humanoid_control.interfaces import (
     ActionChunk,
     Observation,
+    PolicySpec,
     Prompt,
     UnreadableError,
 )
@@ -30,6 +31,7 @@ from vla_humanoid_control.models.checkpoint import Checkpoint, load_checkpoint
 from vla_humanoid_control.models.spec import policy_spec
 from vla_humanoid_control.models.streams import Inputs, Tokens
 from vla_humanoid_control.models.transforms import (
+    as_frames,
     normalise_images,
     normalise_joints,
     normalise_time,
@@ -67,10 +69,7 @@ class CheckpointPolicy:
         """
         policy = CheckpointPolicy(load_checkpoint(Path(path)), default_encoder())
         policy.reset(Prompt('stop'))
-        blank = {f.role: np.zeros((len(f.times_s), f.size[1], f.size[0], 3), np.uint8)
-                 for f in policy.spec.images}
-        rest = {s.name: np.zeros((1, len(s.channels))) for s in policy.spec.states}
-        policy.infer(Observation(0, blank, rest))
+        policy.infer(blank_observation(policy.spec))
         policy._words = None
         return policy
 
@@ -140,9 +139,8 @@ class CheckpointPolicy:
             torch.from_numpy(_of(observation.state, f'state {state.name!r}', state.name,
                                  (1, len(state.channels)), None).astype(np.float32))
             for state in self.spec.states)
-        images = normalise_images(torch.from_numpy(image)).contiguous(
-            memory_format=torch.channels_last)
-        return Inputs({feature.role: images[None]}, torch.zeros(1, dtype=torch.long),
+        images = as_frames(normalise_images(torch.from_numpy(image)), len(image))
+        return Inputs({feature.role: images}, torch.zeros(1, dtype=torch.long),
                       normalise_joints(joints, self._statistics),
                       normalise_time(elapsed[0], travelled), self._words, (self._text,))
 
@@ -164,6 +162,14 @@ class CheckpointPolicy:
                 for i in range(len(actions))]
 
 
+def blank_observation(spec: PolicySpec) -> Observation:
+    """Black images, and zeros for all states."""
+    return Observation(
+        0, {f.role: np.zeros((len(f.times_s), f.size[1], f.size[0], 3), np.uint8)
+            for f in spec.images},
+        {s.name: np.zeros((len(s.times_s), len(s.channels))) for s in spec.states})
+
+
 def _joined(rows: Sequence[Inputs]) -> Inputs:
     """Inputs of one row each as a batch; short instructions are padded with no tokens."""
     longest = max(_words(row).values.shape[1] for row in rows)
@@ -176,7 +182,8 @@ def _joined(rows: Sequence[Inputs]) -> Inputs:
         return torch.cat([v for v in values if v is not None])
     images = {role: together(row.images[role] for row in rows) for role in rows[0].images}
     return Inputs(
-        {role: _channels_last(values) for role, values in images.items()},
+        {role: as_frames(values.flatten(0, 1), values.shape[1])
+         for role, values in images.items()},
         torch.arange(len(rows)), together(row.joints for row in rows),
         together(row.time for row in rows),
         Tokens(torch.cat([padded(_words(row).values) for row in rows]),
@@ -187,12 +194,6 @@ def _joined(rows: Sequence[Inputs]) -> Inputs:
 def _words(row: Inputs) -> Tokens:
     assert row.words is not None
     return row.words
-
-
-def _channels_last(images: torch.Tensor) -> torch.Tensor:
-    """Images [F, T, 3, H, W] laid out with channels last."""
-    flat = images.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-    return flat.unflatten(0, images.shape[:2])
 
 
 def _of(given: Mapping[str, NDArray[Any]], what: str, name: str, shape: tuple[int, ...],

@@ -21,7 +21,11 @@ from torch import Tensor, nn
 
 from vla_humanoid_control.models.parts.attention import Attention
 from vla_humanoid_control.models.parts.fusion.resampler import feed_forward
-from vla_humanoid_control.models.parts.language.tokenizers import WORDPIECES, HubTokenizer
+from vla_humanoid_control.models.parts.language.tokenizers import (
+    WORDPIECES,
+    HubTokenizer,
+    tokenizer_of,
+)
 from vla_humanoid_control.models.parts.part import Part, Shapes
 from vla_humanoid_control.models.parts.pretrained import pretrained_or_new
 from vla_humanoid_control.models.streams import Shape, Space, Tokens
@@ -63,12 +67,9 @@ class Flamingo(Part):
         for gate, layer in zip(gates, seeing, strict=True):
             # A bound method: a copy of this module gets the gates of the copy.
             layer.register_forward_pre_hook(gate.before)
-        # On the meta device sizes are counted, where no text comes and no tokenizer need be.
-        self._tokenizer = None if self.network.get_input_embeddings().weight.is_meta else \
-            HubTokenizer(tokenizer, length)
-        if self._tokenizer is not None and self._tokenizer.vocabulary > config.vocab_size:
-            raise ValueError(f'tokenizer {tokenizer} has {self._tokenizer.vocabulary} tokens, and '
-                             f'there are weights for {config.vocab_size}')
+        self._tokenizer = tokenizer_of(HubTokenizer, tokenizer, length,
+                                       self.network.get_input_embeddings().weight,
+                                       config.vocab_size)
         self.gives = Shape(width, self.frames, frames=self.frames)
 
     def forward(self, text: Sequence[str], media: Tokens) -> Tokens:

@@ -20,7 +20,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vla_humanoid_control.models.parts.language.tokenizers import WORDPIECES, HubTokenizer
+from vla_humanoid_control.models.parts.language.tokenizers import (
+    WORDPIECES,
+    HubTokenizer,
+    tokenizer_of,
+)
 from vla_humanoid_control.models.parts.part import Part, Shapes
 from vla_humanoid_control.models.parts.pretrained import pretrained_or_new
 from vla_humanoid_control.models.parts.vision.images import encode_frames
@@ -100,12 +104,8 @@ class SmolVlm(Part):
         self.states = nn.ModuleList(nn.Linear(shape.width, width) for shape in of
                                     if isinstance(shape, Shape))
         self.size, self.scale = vision['size'], width ** 0.5
-        # On the meta device sizes are counted, where no text comes and no tokenizer need be.
-        self._tokenizer = None if next(self.network.parameters()).is_meta else \
-            HubTokenizer(tokenizer, length)
-        if self._tokenizer and self._tokenizer.vocabulary > language['vocabulary']:
-            raise ValueError(f'tokenizer {tokenizer} has {self._tokenizer.vocabulary} pieces of '
-                             f'words, and there are weights for {language["vocabulary"]}')
+        self._tokenizer = tokenizer_of(HubTokenizer, tokenizer, length,
+                                       next(self.network.parameters()), language['vocabulary'])
         self.gives = {'tokens': Shape(width, None), 'cache': CacheShape(
             width // language['heads'], None, layers=language['layers'],
             heads=language['key_heads'])}

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import torch
-from torch import Generator, Tensor, nn
-from torch.nn import functional
+from torch import Tensor, nn
 
-from vla_humanoid_control.models.parts.part import Head, Shapes, wanted
+from vla_humanoid_control.models.parts.heads.common import ShareHead
+from vla_humanoid_control.models.parts.part import Shapes, wanted
 from vla_humanoid_control.models.streams import Space, Targets, Tokens
 
 
-class _Success(Head):
+class _Success(ShareHead):
     learns = 'confidence'
 
-    def loss(self, output: Tensor, targets: Targets, generator: Generator | None = None
-             ) -> Tensor:
-        """Binary cross-entropy; [B]."""
-        return functional.binary_cross_entropy_with_logits(
-            output, wanted(targets.success, 'success'), reduction='none')
-
-    def predict(self, output: Tensor, generator: Generator | None = None) -> Tensor:
-        """Probability of success, before calibration, [B]."""
-        return output.sigmoid()
+    def share(self, targets: Targets) -> Tensor:
+        """1 where the task succeeded, else 0, [B]."""
+        return wanted(targets.success, 'success')
 
 
 class SuccessHead(_Success):

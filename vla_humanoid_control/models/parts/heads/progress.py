@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from torch import Generator, Tensor, nn
-from torch.nn import functional
+from torch import Tensor, nn
 
-from vla_humanoid_control.models.parts.part import Head, Shapes, wanted
+from vla_humanoid_control.models.parts.heads.common import ShareHead
+from vla_humanoid_control.models.parts.part import Shapes, wanted
 from vla_humanoid_control.models.streams import Space, Targets, Tokens
 
 
-class HowFar(Head):
+class HowFar(ShareHead):
     """Teaches logits [B] how far the task has come."""
 
     learns = 'progress'
 
-    def loss(self, output: Tensor, targets: Targets, generator: Generator | None = None
-             ) -> Tensor:
-        """Cross-entropy against soft labels in [0, 1], less their own entropy; [B]."""
-        progress = wanted(targets.progress, 'progress')
-        value = functional.binary_cross_entropy_with_logits(output, progress, reduction='none')
-        return value - functional.binary_cross_entropy(progress, progress, reduction='none')
-
-    def predict(self, output: Tensor, generator: Generator | None = None) -> Tensor:
-        """Progress in [0, 1], [B]."""
-        return output.sigmoid()
+    def share(self, targets: Targets) -> Tensor:
+        """Of the way, [B]."""
+        return wanted(targets.progress, 'progress')
 
 
 class ProgressHead(HowFar):

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vla_humanoid_control.models.parts.language.prompts import BEGIN, Prompt, PromptTokenizer
-from vla_humanoid_control.models.parts.language.tokenizers import WORDPIECES
+from vla_humanoid_control.models.parts.language.tokenizers import WORDPIECES, tokenizer_of
 from vla_humanoid_control.models.parts.part import Part, Shapes
 from vla_humanoid_control.models.parts.pretrained import pretrained_or_new
 from vla_humanoid_control.models.streams import Shape, Space, Tokens
@@ -111,12 +111,8 @@ class CausalLanguageModel(Part):
         # `transformers` renames the argument between its versions.
         known = inspect.signature(self.network.forward).parameters
         self._cache_name = 'cache' if 'cache' in known else 'past_key_values'
-        # On the meta device sizes are counted, where no text comes and no tokenizer need be.
-        self.tokenizer = None if next(self.network.parameters()).is_meta else \
-            PromptTokenizer(tokenizer, length)
-        if self.tokenizer is not None and self.tokenizer.vocabulary > vocabulary:
-            raise ValueError(f'tokenizer {tokenizer} has {self.tokenizer.vocabulary} tokens, and '
-                             f'there are weights for {vocabulary}')
+        self.tokenizer = tokenizer_of(PromptTokenizer, tokenizer, length,
+                                      next(self.network.parameters()), vocabulary)
         self.gives = {'states': Shape(width, None), 'last': Shape(width),
                       'logits': Shape(vocabulary)}
 

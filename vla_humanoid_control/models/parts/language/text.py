@@ -12,7 +12,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from vla_humanoid_control.models.parts.language.tokenizers import WORDPIECES, HubTokenizer
+from vla_humanoid_control.models.parts.language.tokenizers import (
+    WORDPIECES,
+    HubTokenizer,
+    tokenizer_of,
+)
 from vla_humanoid_control.models.parts.part import Part, Shapes
 from vla_humanoid_control.models.parts.pretrained import pretrained_or_new
 from vla_humanoid_control.models.streams import Shape, Space, Tokens
@@ -56,12 +60,8 @@ class TextEncoder(Part):
             {'vocabulary': vocabulary, 'width': width, 'layers': layers, 'heads': heads,
              'feed': feed, 'dropout': 0.0 if freeze else dropout}, pretrained, freeze)
         self.output = nn.Identity() if output_dim is None else nn.Linear(width, output_dim)
-        # On the meta device sizes are counted, where no text comes and no tokenizer need be.
-        self._tokenizer = None if next(self.network.parameters()).is_meta else \
-            HubTokenizer(tokenizer, length)
-        if self._tokenizer is not None and self._tokenizer.vocabulary > vocabulary:
-            raise ValueError(f'tokenizer {tokenizer} has {self._tokenizer.vocabulary} pieces of '
-                             f'words, and there are weights for {vocabulary}')
+        self._tokenizer = tokenizer_of(HubTokenizer, tokenizer, length,
+                                       next(self.network.parameters()), vocabulary)
         self.gives = Shape(output_dim or width, None)
 
     def _network(self, sizes: dict[str, Any], pretrained: str | None, freeze: bool) -> Any:

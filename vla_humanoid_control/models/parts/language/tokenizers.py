@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from vla_humanoid_control.support.errors import UserError
 WORDPIECES = 'wordpiece'
 """The 30,522 word pieces of BERT, which come with the sentence encoder."""
 _WORD = re.compile(r"[a-z0-9']+")
+H = TypeVar('H', bound='HubTokenizer')
 
 
 class Tokenizer(Protocol):
@@ -68,6 +69,30 @@ class HubTokenizer:
         batch = self._tokenizer(list(texts), padding=True, truncation=True,
                                 max_length=self._length, return_tensors='pt')
         return batch['input_ids'], batch['attention_mask'].bool()
+
+
+def tokenizer_of(kind: type[H], name: str, length: int, weights: Tensor, vocabulary: int
+                 ) -> H | None:
+    """The tokenizer of a part that reads texts.
+
+    Args:
+        kind: Its class.
+        name: `wordpiece`, a local folder, or a name on the hub.
+        length: The longest text.
+        weights: Any of the part. On the meta device, where sizes are counted and no text comes, no
+            tokenizer need be there, and there is none.
+        vocabulary: How many ids there are weights for.
+
+    Raises:
+        ValueError: There are more ids than weights.
+    """
+    if weights.is_meta:
+        return None
+    made = kind(name, length)
+    if made.vocabulary > vocabulary:
+        raise ValueError(f'tokenizer {name} has {made.vocabulary} pieces of words, and there are '
+                         f'weights for {vocabulary}')
+    return made
 
 
 @cache

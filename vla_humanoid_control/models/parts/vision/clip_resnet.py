@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +19,7 @@ from torch.nn import functional
 
 from vla_humanoid_control.models.parts.attention import Attention
 from vla_humanoid_control.models.parts.part import Part, Shapes
-from vla_humanoid_control.models.parts.vision.images import encode_frames
+from vla_humanoid_control.models.parts.vision.images import encode_frames, resized
 from vla_humanoid_control.models.streams import Frames, Shape, Space, Tokens
 from vla_humanoid_control.support.errors import UserError
 
@@ -52,7 +51,7 @@ class ClipResNet(Part):
         super().__init__()
         if size % 32:
             raise ValueError(f'size {size} must be a multiple of 32')
-        self.size, self.frozen, half = size, freeze, width // 2
+        self.size, half = size, width // 2
         for i, (inputs, outputs) in enumerate(((3, half), (half, half), (half, width)), 1):
             self.add_module(f'conv{i}', nn.Conv2d(inputs, outputs, 3, 1 if i > 1 else 2, 1,
                                                   bias=False))
@@ -77,14 +76,8 @@ class ClipResNet(Part):
         """[B, T, D]."""
         return encode_frames(image, 'clip', self._encode)
 
-    def train(self, mode: bool = True) -> Any:
-        """Frozen norms keep their statistics."""
-        return super().train(mode and not self.frozen)
-
     def _encode(self, x: Tensor) -> Tensor:
-        if x.shape[-2:] != (self.size, self.size):
-            x = functional.interpolate(x, (self.size, self.size), mode='bilinear', antialias=True,
-                                       align_corners=False)
+        x = resized(x, self.size, self.size)
         for i in (1, 2, 3):
             x = self.get_submodule(f'bn{i}')(self.get_submodule(f'conv{i}')(x)).relu()
         x = functional.avg_pool2d(x, 2)

@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from vla_humanoid_control.models.streams import Frames, Tokens
 
@@ -26,6 +27,14 @@ def in_colours(pixels: Tensor, colours: Colours) -> Tensor:
     mean, std = (torch.tensor(v, device=pixels.device, dtype=pixels.dtype)[:, None, None]
                  for v in _SCALES[colours])
     return (pixels * 0.5 + 0.5 - mean) / std
+
+
+def resized(pixels: Tensor, rows: int, columns: int) -> Tensor:
+    """Images [N, 3, H, W] at another size, stretched; as they are where they have it."""
+    if tuple(pixels.shape[-2:]) == (rows, columns):
+        return pixels
+    return functional.interpolate(pixels, (rows, columns), mode='bilinear', antialias=True,
+                                  align_corners=False)
 
 
 def encode_frames(image: Frames, colours: Colours, encode: Callable[[Tensor], Tensor]) -> Tokens:

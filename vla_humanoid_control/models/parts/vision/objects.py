@@ -16,11 +16,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from vla_humanoid_control.models.parts.part import Part, Shapes
 from vla_humanoid_control.models.parts.pretrained import pretrained_or_new
-from vla_humanoid_control.models.parts.vision.images import encode_frames
+from vla_humanoid_control.models.parts.vision.images import encode_frames, resized
 from vla_humanoid_control.models.streams import Frames, Shape, Space, Tokens
 
 
@@ -90,9 +89,7 @@ class ObjectTokens(Part):
 def tiles(pixels: Tensor, grid: tuple[int, int], side: int) -> Tensor:
     """Images [N, 3, H, W] to the tiles of a grid, row by row, [N, rows * columns, 3, S, S]."""
     rows, columns = grid
-    if pixels.shape[-2:] != (rows * side, columns * side):
-        pixels = functional.interpolate(pixels, (rows * side, columns * side), mode='bilinear',
-                                        antialias=True, align_corners=False)
+    pixels = resized(pixels, rows * side, columns * side)
     cut = pixels.unflatten(3, (columns, side)).unflatten(2, (rows, side))
     # [N, 3, rows, S, columns, S] -> [N, rows, columns, 3, S, S]
     return cut.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)

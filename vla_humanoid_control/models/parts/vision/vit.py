@@ -16,10 +16,9 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from vla_humanoid_control.models.parts.part import Part, Shapes
-from vla_humanoid_control.models.parts.vision.images import Colours, encode_frames
+from vla_humanoid_control.models.parts.vision.images import Colours, encode_frames, resized
 from vla_humanoid_control.models.parts.vision.positions import network_at_size
 from vla_humanoid_control.models.streams import Frames, Shape, Space, Tokens
 
@@ -90,10 +89,8 @@ class Tower(Part):
         return encode_frames(image, self.colours, self._encode)
 
     def _encode(self, pixels: Tensor) -> Tensor:
-        if pixels.shape[-2:] != (self.size, self.size):
-            pixels = functional.interpolate(pixels, (self.size, self.size), mode='bilinear',
-                                            antialias=True, align_corners=False)
-        made = self.network(pixels, output_hidden_states=self.layer is not None)
+        made = self.network(resized(pixels, self.size, self.size),
+                            output_hidden_states=self.layer is not None)
         tokens: Tensor = made.last_hidden_state if self.layer is None \
             else made.hidden_states[self.layer]
         if not self.pooled:
