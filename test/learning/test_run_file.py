@@ -68,4 +68,5 @@ def test_it_trains_and_says_how_to_deploy(demo_data: Path, tmp_path: Path) -> No
     assert vla(['train', str(path)]) == 0
     assert load_checkpoint(tmp_path / 'run' / 'checkpoint').deployment.precision == 'bfloat16'
     assert vla(['train', str(path), '--data', str(demo_data)]) == 2
+    assert vla(['train', str(path), '--steps', '3']) == 2
     assert vla(['train', '--output', str(tmp_path / 'other')]) == 2

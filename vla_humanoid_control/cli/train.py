@@ -16,6 +16,9 @@ from pathlib import Path
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.outputs import check_folder
 
+_INSTEAD_OF_A_FILE = ('data', 'output', 'checkpoint', 'config', 'init_from', 'epochs', 'steps',
+                      'time_budget', 'batch_size', 'learning_rate')
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
@@ -66,8 +69,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run_file(arguments: argparse.Namespace) -> Path:
-    if arguments.data or arguments.output:
-        raise UserError(f'Give {arguments.file} alone: it says what data and output are.')
+    beside = [name for name in _INSTEAD_OF_A_FILE if getattr(arguments, name) is not None]
+    if beside or arguments.published or arguments.float32:
+        raise UserError(f'Give {arguments.file} alone: what options would say stands in it.')
     from vla_humanoid_control.learning.run_file import load_run_file
     from vla_humanoid_control.learning.train import run_bc
     options, config = load_run_file(arguments.file)

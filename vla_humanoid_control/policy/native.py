@@ -89,7 +89,7 @@ class CheckpointPolicy:
         length = max(1, int(mask.sum()))
         self._words = Tokens(torch.from_numpy(tokens[:, :length]),
                              torch.from_numpy(mask[:, :length]))
-        self._text = prompt.text
+        self._text = self._encoder.correct(prompt.text)  # as training reads them
 
     def infer(self, observation: Observation) -> ActionChunk:
         """One forward pass.
@@ -150,7 +150,9 @@ class CheckpointPolicy:
         model = self.model
         with self._deployment.running():
             streams = model(inputs)
-            predicted = model.predict(streams, 'action').float()
+            # Of heads that draw, the same chance each time: what is seen and said decides alone.
+            chance = torch.Generator().manual_seed(0)
+            predicted = model.predict(streams, 'action', chance).float()
             progress = model.predict(streams, 'progress')
             certain = {name for name, _ in model.heads('confidence')}
             signals = {name: [-float(v) if stream in certain else log_distance(float(v))
