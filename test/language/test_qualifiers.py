@@ -50,7 +50,7 @@ def test_a_misspelt_negation_is_one(text: str) -> None:
     'provided that it is safe, walk forward', 'suppose it is dark, then wave',
     'only if i nod walk forward', 'after the lights go out walk forward',
     'walk forward after the lights go out', 'before the lights go out, wave',
-    'wave before you walk forward', 'walk forward on my signal', 'walk forward in five minutes',
+    'walk forward on my signal', 'walk forward in five minutes',
     'walk forward tomorrow', 'should the light go red, walk backward',
     'walk forward as long as i nod',
     'walk forward the moment i clap', 'if you can see the red box go to it',

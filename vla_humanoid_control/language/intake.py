@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-from vla_humanoid_control.language.qualifiers import why_unclear
+from vla_humanoid_control.language.plan import Step
+from vla_humanoid_control.language.reader import read
 from vla_humanoid_control.language.spoken import UNSEEN, visible
 from vla_humanoid_control.language.stop_words import is_stop
 
@@ -23,11 +24,16 @@ class Instruction:
         is_stop: Whether the whole utterance means: stop at once.
         unclear: Why it must not be acted on, such as a negation; empty where it may be. A stop is
             never unclear.
+        steps: What it asks for, one after the other; empty where it is a stop or unclear.
+        unplaced: Words that say something and have no place in any task that is known here; see
+            `reader.Reading`.
     """
 
     text: str
     is_stop: bool
     unclear: str = ''
+    steps: tuple[Step, ...] = ()
+    unplaced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -37,8 +43,26 @@ class Rejection:
     reason: str
 
 
-def parse_command(text: str | bytes) -> Instruction | Rejection:
-    """Check what a person or another program sent.
+def parse_command(text: str | bytes, before: Sequence[Step] = ()) -> Instruction | Rejection:
+    """Check and read what a person or another program sent.
+
+    Args:
+        text: The command; bytes must be UTF-8.
+        before: The steps of the command before, to which 'again' and 'the blue one' refer.
+
+    Returns:
+        The instruction, or the reason why nothing of it takes effect.
+    """
+    checked = check_command(text)
+    if isinstance(checked, Rejection) or checked.is_stop:
+        return checked
+    reading = read(checked.text, before)
+    return replace(checked, unclear=reading.problem, steps=reading.steps,
+                   unplaced=reading.unplaced)
+
+
+def check_command(text: str | bytes) -> Instruction | Rejection:
+    """Check what a person or another program sent, without reading what it asks for.
 
     An order to stop is heeded whatever else comes with it: characters that nobody sees, bytes that
     are no UTF-8, one word too many times.
@@ -73,7 +97,7 @@ def parse_command(text: str | bytes) -> Instruction | Rejection:
         return too_long
     if not any(c.isalpha() for c in text):
         return Rejection('the command holds no word')
-    return Instruction(text, is_stop=False, unclear=why_unclear(text))
+    return Instruction(text, is_stop=False)
 
 
 # --- rewording ------------------------------------------------------------------------------

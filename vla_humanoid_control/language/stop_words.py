@@ -22,7 +22,8 @@ def _any(*patterns: str) -> str:
 # --- parts of speech ----------------------------------------------------------------------------
 
 _ADVERB = _any('completely', 'perfectly', 'absolutely', 'totally', 'fully', 'very', 'quite', 'so',
-               'dead', 'stock', 'right', 'just', 'exactly', 'precisely', 'altogether', 'entirely')
+               'dead', 'stock', 'right', 'just', 'exactly', 'precisely', 'altogether', 'entirely',
+               'quietly', 'calmly', 'silently', 'peacefully')
 _STAND = _any('here', 'there', 'where you (?:are|stand)', 'as you are', 'like that')
 _SPOT = (r'(?:in|on|at|to)(?: (?:the|your|this|that|its))?(?: (?:current|present))? '
          r'(?:place|position|spot|tracks|pose|rest|ease)')

@@ -27,6 +27,7 @@ from vla_humanoid_control.interfaces import (
     UnreadableError,
 )
 from vla_humanoid_control.language.encoder import SentenceEncoder, default_encoder
+from vla_humanoid_control.language.reader import why_unplaced
 from vla_humanoid_control.models.checkpoint import Checkpoint, load_checkpoint
 from vla_humanoid_control.models.spec import policy_spec
 from vla_humanoid_control.models.streams import Inputs, Tokens
@@ -74,8 +75,8 @@ class CheckpointPolicy:
         return policy
 
     def unreadable(self, text: str) -> str:
-        """Why a text cannot be read to its end; empty where it can."""
-        return self._encoder.too_long(text)
+        """Why a text is not acted on, such as a word that has no place in any task; or ''."""
+        return self._encoder.too_long(text) or why_unplaced(text)
 
     def reset(self, prompt: Prompt) -> None:
         """Begin a new instruction, in plain English.
@@ -83,7 +84,7 @@ class CheckpointPolicy:
         Raises:
             UnreadableError: It is longer than the encoder reads.
         """
-        if problem := self.unreadable(prompt.text):
+        if problem := self._encoder.too_long(prompt.text):
             raise UnreadableError(problem)
         tokens, mask = self._encoder.encode([prompt.text])
         length = max(1, int(mask.sum()))

@@ -46,7 +46,7 @@ def phrasings(task_key: str, split: Split) -> list[str]:
         sentence of one split is in another, whatever its case and punctuation.
     """
     family = family_of(task_key)
-    data = _data(split)
+    data = templates(split)
     colour, _, shape = task_key.partition(':')[2].partition(':')
     by_object = family in OBJECT_FAMILIES
     entry = family if by_object else task_key
@@ -71,7 +71,7 @@ def phrasings(task_key: str, split: Split) -> list[str]:
 @cache
 def out_of_scope(split: Split) -> list[str]:
     """Requests that the robot cannot carry out, and must not try to; splits as in `phrasings`."""
-    data = _data(split)
+    data = templates(split)
     rng = random.Random(f'out_of_scope/{split}')
 
     def draw() -> str:
@@ -111,7 +111,7 @@ def vocabulary(of_tasks: bool) -> list[str]:
             for inner in part.values() if isinstance(part, dict) else part:
                 yield from texts(inner)
 
-    data = _data('train')
+    data = templates('train')
     ours = ('frames', 'words', 'object', 'phrases', 'sentences')
     parts = [data[name] for name in (ours if of_tasks else ('out_of_scope',))]
     return [word for text in texts(parts)
@@ -187,7 +187,8 @@ def _mistype(text: str, rng: random.Random) -> str:
 
 
 @cache
-def _data(split: Split) -> dict[str, Any]:
+def templates(split: Split) -> dict[str, Any]:
+    """The templates of a split, as their file has them; see the head of `train.yaml`."""
     result: dict[str, Any] = read_yaml(config_path(f'phrasings/{split}.yaml'), 'Phrasings',
                                        'Install the package again.')
     return result

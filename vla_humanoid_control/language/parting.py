@@ -1,0 +1,136 @@
+"""Several steps in one utterance: where it can be parted, and into what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from vla_humanoid_control.language.clauses import REPEATABLE, Said, base_form, certain
+from vla_humanoid_control.language.phrases import Degree, phrases
+from vla_humanoid_control.language.plan import MOST_STEPS
+from vla_humanoid_control.language.qualifiers import why_unclear
+
+_JOINTS = frozenset((',', 'and', 'then', 'afterwards', 'next', 'finally', 'after', 'before',
+                     'followed'))
+"""Words at which an utterance can be parted."""
+_GLUE = frozenset((',', 'and', 'then'))
+_MOST_JOINTS = 16
+_MOST_WITHIN = 2  # joints inside of one step: 'stand still, please, and look up'
+_STOPPING = frozenset(('stop', 'halt', 'freeze', 'stand'))
+AGAIN = (('again',), ('once', 'more'), ('one', 'more', 'time'), ('do', 'it', 'again'),
+          ('do', 'that', 'again'), ('repeat', 'that'), ('repeat', 'it'), ('the', 'same', 'again'),
+          ('another', 'time'), ('and', 'again'), ('do', 'the', 'same', 'again'), ('further',),
+          ('a', 'bit', 'further'), ('a', 'little', 'further'), ('some', 'more'), ('more',),
+          ('a', 'bit', 'more'), ('keep', 'going'), ('go', 'on'), ('continue',))
+"""Asks for the step before once more."""
+
+
+def part(words: Sequence[str]) -> list[Said] | None:
+    """The steps of words that can be parted so that each is certain, in the fewest parts."""
+    joints = places(words)
+    if not joints or len(joints) > _MOST_JOINTS:
+        return None
+    if (swapped := _out_of_order(words)) is not None:
+        return swapped
+    marks = [0, *joints, len(words)]
+    best: dict[int, list[Said]] = {0: []}
+    for i, end in enumerate(marks[1:], start=1):
+        for begin in marks[max(0, i - _MOST_WITHIN - 1):i]:
+            if begin not in best or len(best[begin]) > MOST_STEPS:
+                continue
+            if begin != marks[i - 1] and not is_phrase(words[begin:end]):
+                continue
+            steps = further_steps(stripped(words[begin:end]), best[begin])
+            if steps is not None and (end not in best
+                                      or len(best[begin]) + len(steps) < len(best[end])):
+                best[end] = [*best[begin], *steps]
+    return best.get(len(words)) or None
+
+
+def further_steps(clause: Sequence[str], so_far: list[Said]) -> list[Said] | None:
+    """The steps of a clause behind others; none where nothing is left of it."""
+    if not clause or phrases().says_nothing(clause):
+        return []
+    last = so_far[-1] if so_far else None
+    if last is not None and tuple(clause) in AGAIN:
+        return [last] if last.step.key.startswith(REPEATABLE) else None
+    steps = _clear(clause, last)
+    if steps is None or all(s.step.key != 'stop' for s in steps):
+        return steps
+    return steps if clause[0] in _STOPPING else None  # and not 'no', or 'enough'
+
+
+def _clear(clause: Sequence[str], last: Said | None) -> list[Said] | None:
+    """The steps of a clause that is no negation or condition: 'do not turn' is none."""
+    steps = certain(clause, last)
+    return None if steps is None or any(why_unclear(' '.join(s.core)) for s in steps) else steps
+
+
+def is_phrase(words: Sequence[str]) -> bool:
+    """Whether words are one phrase of training, and not several one behind the other."""
+    def known(clause: Sequence[str]) -> bool:
+        seen = phrases().find_objects([w for w in clause if w != ','])
+        return phrases().meaning(seen.words).degree is Degree.PHRASE
+
+    if not known(words):
+        return False
+    marks = [0, *places(words), len(words)]
+    pieces = [stripped(words[begin:end]) for begin, end in pairwise(marks)]
+    return len(pieces) == 1 or not all(known(piece) for piece in pieces if piece)
+
+
+def places(words: Sequence[str]) -> list[int]:
+    """Where words can be parted."""
+    return [i for i, w in enumerate(words)
+            if i > 0 and w in _JOINTS and words[i - 1] not in _JOINTS
+            and not (w == 'next' and words[i + 1:i + 2] == ('to',))]
+
+
+def stripped(words: Sequence[str]) -> list[str]:
+    """A clause without the words that join it to the one before."""
+    begin, end = 0, len(words)
+    while begin < end and words[begin] in _GLUE:
+        begin += 1
+    while end > begin and words[end - 1] in _GLUE:
+        end -= 1
+    clause = list(words[begin:end])
+    if clause[:2] == ['followed', 'by']:
+        clause = clause[2:]
+    return clause
+
+
+def _out_of_order(words: Sequence[str]) -> list[Said] | None:
+    """'before you wave, go to the red box': as the steps shall happen."""
+    for word in ('before', 'after'):
+        if list(words).count(word) != 1:
+            continue
+        at = list(words).index(word)
+        inner = at + 1
+        if inner < len(words) and words[inner] in ('that', 'this', 'which'):
+            continue
+        inner += tuple(words[inner:inner + 1]) == ('you',)
+        begin = at
+        while begin > 0 and words[begin - 1] in (*_GLUE, 'but', 'right', 'immediately'):
+            begin -= 1
+        if begin == 0:  # before A, B
+            commas = [i for i in range(inner, len(words)) if words[i] == ',']
+            parts = [(words[inner:i], words[i:]) for i in commas]
+        else:
+            parts = [(words[inner:], words[:begin])]
+        for one, other in parts:
+            subordinate = _several(base_form(one), None)
+            main = _several(stripped(other), subordinate[-1] if subordinate and begin == 0
+                            else None)
+            if main is not None and begin > 0:
+                subordinate = _several(base_form(one), main[-1])
+            if subordinate is None or main is None:
+                continue
+            return [*main, *subordinate] if word == 'before' else [*subordinate, *main]
+    return None
+
+
+def _several(words: Sequence[str], last: Said | None) -> list[Said] | None:
+    if not words:
+        return None
+    one = _clear(words, last)
+    return one if one is not None else part(words)

@@ -1,0 +1,37 @@
+"""The words of an utterance: slips put right, figures kept, some ways of speaking made plain."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+
+from vla_humanoid_control.language.quantities import spell_figures
+from vla_humanoid_control.language.spelling import Speller, other_words, task_words
+from vla_humanoid_control.language.spoken import spoken, visible
+
+_PLAINER = tuple((re.compile(rf'(?<!\w){pattern}(?!\w)'), plain) for pattern, plain in (
+    ('(?:could|can|may|might|shall|should) (?:we|i) (?:have|get|see) you', 'i want you'),
+    ('(?:a|one) (step|pace) or two', r'some \1s'),
+    (r'^(?:(?:what|who) is (?:that|this)|there is some(?:thing|one)|some(?:thing|one) is) (.+?)'
+     r' (?:, )?look(?: ,)?$', r'look \1'),
+    ('(?:can|could|may) (?:we|i) (?:get|have)', 'give us'),
+    ('a (?:couple|few|handful) of (?=steps|paces)', 'some ')))
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """The words of an utterance, slips put right, ',' for a pause."""
+    line = spoken(visible(speller().correct(spell_figures(text))))
+    for pattern, plain in _PLAINER:
+        line = pattern.sub(plain, line)
+    return tuple(line.split())
+
+
+@cache
+def speller() -> Speller:
+    """Puts slips right towards words of tasks; words that exist stay."""
+    # Imported when needed: a stop is heard without it.
+    from vla_humanoid_control.language.encoder import model_folder
+    pieces = json.loads((model_folder() / 'tokenizer.json').read_text(encoding='utf-8'))
+    read_words = {w for w in pieces['model']['vocab'] if w.isalpha()}
+    return Speller(read_words | other_words(), task_words())
