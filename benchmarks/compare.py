@@ -25,7 +25,8 @@ from typing import Any
 import yaml
 
 from vla_humanoid_control.confidence.metrics import wilson_interval
-from vla_humanoid_control.evaluation.suite import Episode, load_suite
+from vla_humanoid_control.evaluation.obedience import exchange
+from vla_humanoid_control.evaluation.suite import load_suite
 from vla_humanoid_control.models.config import distinct
 from vla_humanoid_control.support.outputs import write_atomically
 from vla_humanoid_control.support.resources import config_path
@@ -82,16 +83,6 @@ def write_part(path: Path, ids: Sequence[str], said: Sequence[str] = ()) -> Path
                                     for i, words in zip(ids, told, strict=True)]),
                     encoding='utf-8')
     return path
-
-
-def exchange(episodes: Sequence[Episode]) -> list[str]:
-    """For each episode the instruction of another one, of another task."""
-    count, step = len(episodes), len(episodes) // 2 + 1
-    said = []
-    for i, episode in enumerate(episodes):
-        others = (episodes[(i + step + k) % count] for k in range(count))
-        said.append(next(o.instruction for o in others if o.task.key != episode.task.key))
-    return said
 
 
 def compare(name: str, given: argparse.Namespace, told: tuple[Path, Path]) -> bool:

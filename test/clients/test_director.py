@@ -31,18 +31,22 @@ class Others:
     Attributes:
         heard: Every command.
         answer: The lines of `/vla/task_state`, and of `/safety/state`, that a command leads to.
+        achieved: Whether what is judged now is achieved, by the key of its task.
+        judged: Keys of what was judged, in order.
     """
 
     def __init__(self, context: Any) -> None:
         self.heard: list[str] = []
         self.answer: Callable[[str], list[str]] = lambda words: []
+        self.achieved: Callable[[str], bool] = lambda key: True
+        self.judged: list[str] = []
         self._lines: deque[str] = deque()
         self._scene, self._task = 0, 'IDLE'
         self.node = rclpy.create_node('humanoid_sim', context=context)
         for name, value in (('scene_seed', 0), ('scene_task', ''), ('scene_distractors', -1)):
             self.node.declare_parameter(name, value)
         self.node.create_service(Trigger, '/humanoid_sim/reset', self._on_reset)
-        self.node.create_service(Trigger, '/humanoid_sim/watch', self._agree)
+        self.node.create_service(Trigger, '/humanoid_sim/watch', self._on_watch)
         self._truth = self.node.create_publisher(String, '/humanoid_sim/task_truth', qos.STREAM)
         self._states = {name: self.node.create_publisher(String, name, qos.STATE)
                         for name in ('/vla/task_state', '/safety/state')}
@@ -64,10 +68,15 @@ class Others:
     def _tick(self) -> None:
         if self._lines:
             self._say(self._lines.popleft())
-        self._truth.publish(String(data=json.dumps({'scene': self._scene, 'success': True})))
+        success = not self.judged or self.achieved(self.judged[-1])
+        self._truth.publish(String(data=json.dumps({'scene': self._scene, 'success': success})))
 
     def _on_reset(self, request: Trigger.Request, answer: Trigger.Response) -> Trigger.Response:
         self._scene += 1
+        return self._agree(request, answer)
+
+    def _on_watch(self, request: Trigger.Request, answer: Trigger.Response) -> Trigger.Response:
+        self.judged.append(self.node.get_parameter('scene_task').value)
         return self._agree(request, answer)
 
     def _agree(self, _request: Trigger.Request, answer: Trigger.Response) -> Trigger.Response:
@@ -153,3 +162,46 @@ def test_who_did_not_hear_is_not_held(director: Director, others: Others) -> Non
     held = episode(director, 'file my taxes', 'out_of_scope')
     assert held.success
     assert held.held is not None and not held.held.acted
+    assert not held.held.refused
+
+
+def test_what_is_refused_as_it_is_read_is_told_from_what_the_gate_holds(director: Director,
+                                                                        others: Others) -> None:
+    others.answer = lambda words: [f'FAILED: {words} (say what to do)']
+    outcome = episode(director, 'never wave', 'out_of_scope')
+    assert outcome.success
+    assert outcome.held is not None and outcome.held.refused == 'say what to do'
+
+
+SAID, STEPS = 'turn left and then wave', 'turn:left+gesture:wave'
+
+
+def lines(words: str) -> list[str]:
+    return [f'RUNNING: {words} (step 1 of 2: turn left)', f'HELD: {words} (step 1 of 2: a hand)',
+            f'RUNNING: {words} (step 1 of 2: turn left)', f'RUNNING: {words} (step 2 of 2: wave)',
+            f'RUNNING: {words} (step 2 of 2: wave)', f'DONE: {words}']
+
+
+def test_each_step_is_judged_from_when_the_robot_goes_on_to_it(director: Director,
+                                                               others: Others) -> None:
+    others.answer = lines
+    outcome = episode(director, SAID, STEPS)
+    assert (outcome.success, outcome.declared_done, outcome.problem) == (True, True, '')
+    assert others.judged == ['turn:left', 'gesture:wave']
+
+
+@pytest.mark.parametrize(('missing', 'says'), [
+    ('turn:left', 'step 1 of 2 (turn:left) was not achieved when the robot went on'),
+    ('gesture:wave', 'declared done, but it was not: step 2 of 2 (gesture:wave)')])
+def test_a_step_that_was_not_achieved_is_named(director: Director, others: Others, missing: str,
+                                               says: str) -> None:
+    others.answer, others.achieved = lines, lambda key: key != missing
+    outcome = episode(director, SAID, STEPS)
+    assert outcome.declared_done and not outcome.success
+    assert outcome.problem == says
+
+
+def test_done_before_the_last_step_is_not_done(director: Director, others: Others) -> None:
+    others.answer = lambda words: [*lines(words)[:3], f'DONE: {words}']
+    outcome = episode(director, SAID, STEPS)
+    assert outcome.problem == 'declared done at step 1 of 2 (turn:left)'

@@ -187,7 +187,7 @@ def test_features_do_not_depend_on_the_batch_or_on_the_size_of_the_image() -> No
 def test_the_meter_says_nothing_twice() -> None:
     """Of several cameras the worst counts, and what was not learnt is not there."""
     found = SignalMeter({'head': 'head'}).measure(seen(), replace(chunk(), evidence={}))
-    assert set(found) == {'implausible', 'agreement', 'reversals'}
+    assert set(found) == {'implausible', 'coverage', 'agreement', 'reversals'}
 
 
 def test_what_was_learnt_with_other_joints_is_told() -> None:

@@ -62,3 +62,11 @@ def test_commands_must_come_to_rest(fault: dict[str, float]) -> None:
 
 def test_nothing_watched_is_not_held() -> None:
     assert HoldWatch().problem
+
+
+def test_what_is_declared_done_is_not_held_and_the_first_problem_stays() -> None:
+    still, moved = watched(0.0), watched(1.1)
+    for watch in (still, moved):
+        watch.declare_done()
+    assert 'declared done' in still.problem
+    assert 'gate was open' in moved.problem

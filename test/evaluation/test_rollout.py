@@ -16,10 +16,9 @@ from vla_humanoid_control.evaluation.report import (
     EARLY_S,
     build_report,
     early_confidence,
-    failures,
     save_report,
-    table,
 )
+from vla_humanoid_control.evaluation.report_text import failures, table
 from vla_humanoid_control.evaluation.rollout import EpisodeResult, Rollout
 from vla_humanoid_control.evaluation.suite import Episode
 from vla_humanoid_control.pipeline import Pipeline

@@ -24,6 +24,11 @@ from vla_humanoid_control.tasks.vocabulary import FAMILIES, TASK_KEYS
 SUITES = sorted((Path(__file__).resolve().parents[2] / 'config' / 'suites').glob('*.yaml'))
 GOOD = '{id: a, instruction: go to the red box, task: go_to, colour: red, shape: box, seed: 1}'
 
+STEPS = ('- {id: a, instruction: turn left and wave, task: steps, seed: 1, '
+         'steps: [{task: turn, direction: left}, {task: gesture, gesture: wave}]}')
+QUANTITY = ('- {id: a, instruction: walk two metres, task: quantity, '
+            'of: {task: move, direction: forward}, value: 2.0, unit: m, seed: 1}')
+
 
 def suite(tmp_path: Path, text: str) -> Path:
     path = tmp_path / 'suite.yaml'
@@ -44,6 +49,27 @@ def test_reads_what_the_robot_must_not_do(tmp_path: Path) -> None:
         'camera: frozen}\n- {id: b, instruction: fly away, task: out_of_scope, seed: 2}'))
     assert (broken.task.key, broken.camera) == ('gesture:look_up', 'frozen')
     assert (broken.family, beyond.family) == ('broken_camera', 'out_of_scope')
+
+
+@pytest.mark.parametrize(('text', 'key', 'family'), [
+    (STEPS, 'turn:left+gesture:wave', 'steps_2'),
+    (STEPS.replace('wave}]', 'wave}, {task: turn, direction: left}]'),
+     'turn:left+gesture:wave+turn:left', 'steps_3'),
+    (STEPS.replace('[{', '[{task: gesture, gesture: look_up}, {task: move, direction: left}, {'),
+     'gesture:look_up+move:left+turn:left+gesture:wave', 'steps_3'),
+    (QUANTITY, 'move:forward=2m', 'quantity'),
+    (QUANTITY.replace('task: move, direction: forward', 'task: gesture, gesture: wave').replace(
+        '2.0, unit: m', '3, unit: times'), 'gesture:wave=3times', 'quantity')])
+def test_reads_what_is_done_in_steps_and_by_amounts(tmp_path: Path, text: str, key: str,
+                                                    family: str) -> None:
+    [episode] = load_suite(suite(tmp_path, text))
+    assert (episode.task.key, episode.family, episode.kind) == (key, family, None)
+
+
+def test_reads_the_kind_of_what_is_out_of_scope(tmp_path: Path) -> None:
+    [episode] = load_suite(suite(tmp_path, '- {id: a, instruction: do not wave, seed: 1, '
+                                 'task: out_of_scope, kind: negation}'))
+    assert (episode.family, episode.kind) == ('out_of_scope', 'negation')
 
 
 @pytest.mark.parametrize(('text', 'says'), [
@@ -72,7 +98,26 @@ def test_reads_what_the_robot_must_not_do(tmp_path: Path) -> None:
     (f'- {GOOD}'.replace('seed: 1', 'seed: 1, view: dim, camera: black'), 'does not break'),
     ('- {id: a, instruction: halt, task: stop, seed: 1, view: dim}', 'needs to see'),
     ('- {id: a, instruction: fly, task: out_of_scope, seed: 1, colour: red}',
-     'unknown key colour')])
+     'unknown key colour'),
+    ('- {id: a, instruction: fly, task: out_of_scope, seed: 1, kind: }', 'kind must be a name'),
+    ('- {id: a, instruction: fly, task: out_of_scope, seed: 1, kind: Other Thing}',
+     'kind must be a name of small letters.*Other Thing'),
+    (f'- {GOOD}'.replace('seed: 1', 'seed: 1, kind: negation'), 'unknown key kind; a go_to'),
+    (f'- {GOOD}'.replace('seed: 1', 'seed: 1, value: 2, unit: m'), 'unknown key value, unit'),
+    (STEPS.replace('wave}]', 'wive}]'), 'step 2: .*gesture.*wave.*wive'),
+    (STEPS.replace('seed: 1', 'seed: 1, unit: m'), 'unknown key unit; a steps episode'),
+    (STEPS.replace('direction: left', 'direction: left, distractors: 1'),
+     'step 1: unknown key distractors'),
+    (STEPS.replace('task: gesture, gesture: wave', 'task: reach, colour: red, shape: cup'),
+     'step 2: reach begins at the table'),
+    (STEPS.replace('task: turn, direction: left', 'task: go_to, colour: red, shape: box').replace(
+        'task: gesture, gesture: wave', 'task: move, direction: forward'),
+     'has room in none of'),
+    (QUANTITY.replace('value: 2.0', 'value: 2000'), '0.1 to 4 m, got 2000'),
+    (QUANTITY.replace('unit: m', 'unit: yards'), 'measured in m; got unit .yards'),
+    (QUANTITY.replace('value: 2.0, ', ''), 'value must be 0.1 to 4 m, got None'),
+    (QUANTITY.replace('of: {task: move, direction: forward}, ', ''), 'of must be a mapping'),
+    (QUANTITY.replace('seed: 1', 'seed: 1, direction: forward'), 'unknown key direction')])
 def test_refuses_with_the_reason(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(UserError, match=f'(?s)suite.yaml.*{says}'):
         load_suite(suite(tmp_path, text))

@@ -62,3 +62,25 @@ def test_retries_are_those_that_the_task_manager_made() -> None:
         watch.take(task.describe())
     assert watch.is_over and not watch.is_declared
     assert watch.retries == task.attempt == 3
+
+
+def test_the_step_is_that_of_the_newest_line_about_it() -> None:
+    watch = TaskWatch('look up and wave', 'DONE: stop')
+    steps = []
+    for line in ('RUNNING: look up and wave (step 1 of 2: look up)',
+                 'HELD: look up and wave (step 1 of 2: confidence 0.10 below 0.60)',
+                 'RUNNING: look up and wave (step 2 of 2: wave)', 'DONE: look up and wave'):
+        watch.take(line)
+        steps.append(watch.step)
+    assert steps == [0, 0, 1, 1]
+    assert watch.is_declared and not watch.refused
+
+
+@pytest.mark.parametrize(('lines', 'refused'), [
+    (['FAILED: fly (I do not know that)'], 'I do not know that'),
+    (['RUNNING: fly', 'FAILED: fly (confidence 0.10 below 0.60)'], '')])
+def test_only_what_never_began_was_refused(lines: list[str], refused: str) -> None:
+    watch = TaskWatch('fly', 'DONE: stop')
+    for line in lines:
+        watch.take(line)
+    assert watch.refused == refused

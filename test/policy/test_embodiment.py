@@ -276,7 +276,7 @@ def test_a_fitted_policy_is_what_a_controller_runs() -> None:
     assert waver.prompts == ['wave']
     black = replace(good, images={'head': picture, 'wrist': picture * 0})
     assert chunk.signals == pytest.approx({
-        'implausible': 0.0, 'agreement': math.nan, 'reversals': math.nan,
+        'implausible': 0.0, 'coverage': 0.0, 'agreement': math.nan, 'reversals': math.nan,
         'claim': math.log(0.2 / 0.8)}, nan_ok=True)
     assert fitted.infer(black).signals['implausible'] == 1.0
     fitted.close()

@@ -218,7 +218,7 @@ def _interactive(arguments: argparse.Namespace, window: bool, timing: NodeParame
 def _obey(terminal: Terminal, director: Director, recorder: Recorder) -> None:
     """Pass on what is typed until "quit", or until the end of the input and of the last task."""
     from vla_humanoid_control.evaluation.watching import TaskWatch
-    from vla_humanoid_control.language.intake import Rejection, parse_command
+    from vla_humanoid_control.language.intake import Rejection, check_command
 
     shown, watch, said_s = '', None, 0.0
     while True:
@@ -232,7 +232,7 @@ def _obey(terminal: Terminal, director: Director, recorder: Recorder) -> None:
         for line in terminal.lines():
             if line.strip().lower() in (b'quit', b'exit'):
                 return
-            if isinstance(parsed := parse_command(line), Rejection):
+            if isinstance(parsed := check_command(line), Rejection):
                 print(f'  not understood: {parsed.reason}', flush=True)
                 continue
             watch, said_s = TaskWatch(parsed.text, state), time.monotonic()

@@ -49,6 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='where the report goes; the reliability diagram goes beside it')
     parser.add_argument('--ros', action='store_true',
                         help='through the real node graph, in real time')
+    parser.add_argument('--obedience', action='store_true',
+                        help='also tell each episode the instruction of another one, and its own '
+                             'with one word exchanged: a robot that listens does not succeed then')
     parser.add_argument('--ungated', action='store_true',
                         help='let every finite action pass the confidence gate, to see what it '
                              'withholds; not with --ros')
@@ -75,7 +78,9 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from vla_humanoid_control.control.timing import Timing
     from vla_humanoid_control.evaluation.latency import measure_latency_s, read_latency
-    from vla_humanoid_control.evaluation.report import build_report, failures, save_report, table
+    from vla_humanoid_control.evaluation.obedience import obedience, obedience_text, told_otherwise
+    from vla_humanoid_control.evaluation.report import build_report, save_report
+    from vla_humanoid_control.evaluation.report_text import failures, table
     from vla_humanoid_control.evaluation.suite import load_suite
     from vla_humanoid_control.policy.registry import load_policy, monitoring
     from vla_humanoid_control.robot.reader import load_robot
@@ -92,6 +97,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.ungated and arguments.ros:
         raise UserError('--ungated is for evaluation in process; leave out --ros.')
     episodes = load_suite(arguments.suite, through_nodes=arguments.ros)
+    told = told_otherwise(episodes) if arguments.obedience else {}
+    everything = [*episodes, *(episode for others in told.values() for episode in others)]
     if problem := rendering_problem() or (ros_problem() if arguments.ros else None):
         raise UserError(problem)
     signals = tuple(n for n in arguments.signals.split(',') if n)
@@ -109,22 +116,27 @@ def run(arguments: argparse.Namespace) -> int:
     World(robot)  # refuses a robot that the simulator lacks
     gate = monitoring(arguments.policy, arguments.trust, signals, arguments.alpha).gate
     if arguments.ros:
-        results = _through_nodes(episodes, setup, Timing.of(policy.spec).parameters())
+        results = _through_nodes(everything, setup, Timing.of(policy.spec).parameters())
     else:
         if latency_s is None:  # before the workers take the cores
             latency_s = round(measure_latency_s(policy, robot), 3)
         setup = replace(setup, latency_s=latency_s)
-        jobs = [(setup, episode) for episode in episodes]
+        jobs = [(setup, episode) for episode in everything]
         with closing(parallel_map(_run, jobs, arguments.workers)) as outcomes:
             results = list(tqdm(outcomes, total=len(jobs), unit='episode', smoothing=0.05))
-        order = {episode.id: n for n, episode in enumerate(episodes)}
-        results.sort(key=lambda r: order[r.id])
-    report = build_report(results, gate)
+    result_of = {result.id: result for result in results}
+    own = [result_of[episode.id] for episode in episodes]
+    report = build_report(own, gate)
+    if told:
+        report['obedience'] = obedience(own, {how: [result_of[episode.id] for episode in others]
+                                              for how, others in told.items()})
     report = {'suite': arguments.suite.name, 'policy': str(arguments.policy),
               'ros': arguments.ros, 'ungated': arguments.ungated, 'latency_s': latency_s, **report}
     if latency_s is not None:
         print(f'Latency of the policy: {latency_s * 1e3:.0f} ms.')
     print(table(report))
+    if told:
+        print(f'\n{obedience_text(report["obedience"])}')
     if wrong := failures(report):
         print(f'\nFailures:\n{wrong}')
     if arguments.json is not None:

@@ -24,8 +24,8 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UserError: The words make no command, or no controller is there to hear them.
     """
-    from vla_humanoid_control.language.intake import Rejection, parse_command
-    parsed = parse_command(' '.join(arguments.words))
+    from vla_humanoid_control.language.intake import Rejection, check_command
+    parsed = check_command(' '.join(arguments.words))
     if isinstance(parsed, Rejection):
         raise UserError(f'{parsed.reason}; say it in plain English, such as "walk forward".')
     reaching.check(arguments)

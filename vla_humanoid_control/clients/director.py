@@ -27,7 +27,7 @@ from std_srvs.srv import Trigger
 from vla_humanoid_control.evaluation.held import WATCH_S, HoldWatch
 from vla_humanoid_control.evaluation.watching import InterventionCounter, TaskWatch
 from vla_humanoid_control.graph.bringup import log_arguments
-from vla_humanoid_control.language.intake import Rejection, parse_command
+from vla_humanoid_control.language.intake import Rejection, check_command
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.ros import qos
 from vla_humanoid_control.ros.messages import rgb_from_msg, twist_from_msg
@@ -35,6 +35,7 @@ from vla_humanoid_control.ros.topics import OUTSIDE_TOPIC
 from vla_humanoid_control.state_text import read_safety, task_line
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.names import full_name
+from vla_humanoid_control.tasks.order import StepOrder
 from vla_humanoid_control.tasks.task import Task
 from vla_humanoid_control.tasks.vocabulary import OUT_OF_SCOPE
 from vla_humanoid_control.types import Command, SafetyState, TaskState
@@ -86,6 +87,7 @@ class EpisodeOutcome:
             `InterventionCounter`.
         retries: How often the command was reworded.
         held: Where the command was out of scope: whether the robot was held, and since when.
+        problem: Why it is no success though it was declared done; empty otherwise.
     """
 
     success: bool
@@ -96,6 +98,7 @@ class EpisodeOutcome:
     interventions: int
     retries: int = 0
     held: HoldWatch | None = None
+    problem: str = ''
 
 
 class Director:
@@ -195,7 +198,7 @@ class Director:
             UserError: The simulator refuses the scene, the instruction makes none, or one of the
                 nodes does not answer.
         """
-        parsed = parse_command(instruction)
+        parsed = check_command(instruction)
         if isinstance(parsed, Rejection):
             raise UserError(f'The instruction {instruction!r} is refused: {parsed.reason}.')
         # In words of its own, so that what becomes of the instruction can be told from it.
@@ -209,7 +212,8 @@ class Director:
                 return EpisodeOutcome(False, False, 0.0, f'it did not move on {words!r}, so there '
                                       'was nothing to stop', (), 0)
             self._spin_until(lambda: False, seconds)
-        self._call(self._watch)
+        order = StepOrder(task.parts)
+        self._judge(order.present)
         watch = self._task = TaskWatch(parsed.text, self._task_state)
         counter = self._interventions = InterventionCounter(self._safety)
         self._confidences = []
@@ -219,18 +223,24 @@ class Director:
         if held is not None:
             self._watch_hold(held, began_s)
         else:
-            self._spin_until(lambda: watch.is_over, task.time_limit_s)
+            self._follow(watch, order, began_s + task.time_limit_s)
         ended_s, declared, confidences = time.monotonic(), watch.is_declared, self._confidences
         state = watch.line or f'vla_controller did not react; it says {self._task_state!r}'
         self._task = None
+        problem = ''
         if held is not None:
-            success = bool(watch.line) and not held.problem and not declared
+            held.refused = watch.refused
+            if declared:
+                held.declare_done()
+            success = bool(watch.line) and not held.problem
         else:  # The verdict is that of the moment; a stop needs to be seen for a while.
-            success = declared and bool(self._fresh_truth(task.settle_s).get('success'))
+            if declared:
+                problem = order.end(bool(self._fresh_truth(task.settle_s).get('success')))
+            success = declared and not problem
         if not declared:
             self.say('stop')
         return EpisodeOutcome(success, declared, ended_s - began_s, state, tuple(confidences),
-                              counter.count, watch.retries, held)
+                              counter.count, watch.retries, held, problem)
 
     def linger(self, seconds: float) -> None:
         """Let time pass between commands, moments included."""
@@ -261,6 +271,20 @@ class Director:
         raise UserError(f'vla_controller does not react to {words!r}; it says '
                         f'{self._task_state!r}. The log of the graph says more.')
 
+    def _follow(self, watch: TaskWatch, order: StepOrder, until_s: float) -> None:
+        """Wait for the end of an instruction; the simulator judges the step that it is at."""
+        def news() -> bool:
+            return watch.is_over or (watch.step != order.step and not order.problem)
+        while self._spin_until(news, until_s - time.monotonic()) and not watch.is_over:
+            if order.go_on(watch.step, bool(self._truth.get('success'))):
+                self._judge(order.present)
+
+    def _judge(self, task: Task) -> None:
+        """Let the simulator judge a task from now on, in the scene as it is."""
+        self._set(scene_task=task.key)
+        self._call(self._watch)
+        self._truth = {}  # of what was judged before
+
     def _watch_hold(self, watch: HoldWatch, began_s: float) -> None:
         """From outside, an open gate shows as safety following what is proposed.
 
@@ -274,18 +298,21 @@ class Director:
         self._spin_until(look, WATCH_S)
 
     def _set_scene(self, task: Task, seed: int) -> None:
-        values = {'scene_seed': seed, 'scene_task': task.key,
-                  'scene_distractors': -1 if task.distractors is None else task.distractors}
-        answer = self._answer(self._scene, SetParameters.Request(parameters=[
-            Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]))
-        for result in answer.results:
-            if not result.successful:
-                raise UserError(f'humanoid_sim refuses the scene: {result.reason}')
+        self._set(scene_seed=seed, scene_task=task.key,
+                  scene_distractors=-1 if task.distractors is None else task.distractors)
         scene = self._truth.get('scene')
         self._call(self._reset)
         self._spin_until(lambda: self._truth.get('scene') != scene, 5.0)
         # The robot comes to rest in the new scene, and every sensor shows it.
         self._spin_until(lambda: False, 0.6)
+
+    def _set(self, **values: int | str) -> None:
+        """Set parameters of the simulator."""
+        answer = self._answer(self._scene, SetParameters.Request(parameters=[
+            Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]))
+        for result in answer.results:
+            if not result.successful:
+                raise UserError(f'humanoid_sim refuses the scene: {result.reason}')
 
     def _call(self, client: Any) -> None:
         answer = self._answer(client, Trigger.Request())

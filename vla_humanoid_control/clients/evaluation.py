@@ -16,7 +16,6 @@ from vla_humanoid_control.clients.director import (
 from vla_humanoid_control.confidence.artifact import ALL
 from vla_humanoid_control.confidence.combine import ALPHA
 from vla_humanoid_control.control.timing import NodeParameters
-from vla_humanoid_control.evaluation.held import BEYOND_IT
 from vla_humanoid_control.evaluation.rollout import EpisodeResult
 from vla_humanoid_control.evaluation.suite import Episode
 from vla_humanoid_control.graph.bringup import Deployment, environment, graph
@@ -83,7 +82,8 @@ def evaluate(episodes: Sequence[Episode], robot: str, policy: str,
                 sum(confidences) / len(confidences) if confidences else 0.0,
                 outcome.interventions, _reason(outcome), outcome.confidences,
                 signals=None, retries=outcome.retries, acted=None if held is None else held.acted,
-                held_s=None if held is None else held.held_s)
+                held_s=None if held is None else held.held_s, kind=episode.kind,
+                refused='' if held is None else held.refused)
             director.linger(0.5)
 
 
@@ -92,6 +92,4 @@ def _reason(outcome: EpisodeOutcome) -> str:
         return ''
     if outcome.held is not None and outcome.held.problem:
         return outcome.held.problem
-    if not outcome.declared_done:
-        return outcome.task_state
-    return 'declared done, but it was not' if outcome.held is None else BEYOND_IT
+    return outcome.problem if outcome.declared_done else outcome.task_state

@@ -2,7 +2,8 @@
 
 That is on an instruction outside its abilities, and when a camera breaks: then the gate is closed
 within `HELD_WITHIN_S` and stays so to the end of a watch of `WATCH_S`, in which safety commands
-nothing but the deceleration.
+nothing but the deceleration. Such an instruction is never declared done, either. Whether it was
+refused as it was read, before anything began, or held by the gate is told apart.
 """
 
 from __future__ import annotations
@@ -34,11 +35,14 @@ class HoldWatch:
         acted: Whether the gate was open at any time: there was something to hold.
         held_s: Since when the gate is closed, counted from that moment [s]; None while it is open.
         problem: Why it does not count as held; empty where it does.
+        refused: Why the words were refused as they were read; empty where they were not. Set from
+            outside.
     """
 
     acted: bool = False
     held_s: float | None = None
     problem: str = 'nothing was watched'
+    refused: str = ''
     _previous: Command | None = field(default=None, repr=False)
 
     def take(self, since_s: float, is_open: bool, command: Command) -> None:
@@ -64,6 +68,10 @@ class HoldWatch:
             elif since_s >= HELD_WITHIN_S + REST_WITHIN_S and self._moves(command):
                 self.problem = f'it was not at rest after {since_s:.1f} s'
         self._previous = command
+
+    def declare_done(self) -> None:
+        """What cannot be done was declared done."""
+        self.problem = self.problem or BEYOND_IT
 
     def _moves(self, command: Command) -> bool:
         before = {} if self._previous is None else self._previous.joints

@@ -1,4 +1,4 @@
-"""What an evaluation gives: JSON for programs, a table and a reliability diagram for people."""
+"""What an evaluation gives: JSON for programs, and a reliability diagram for people."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vla_humanoid_control.evaluation.held import replay
 from vla_humanoid_control.evaluation.rollout import EpisodeResult
 from vla_humanoid_control.evaluation.suite import BROKEN_CAMERA, HELD_FAMILIES
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.tasks.vocabulary import FAMILIES
+from vla_humanoid_control.tasks.vocabulary import FAMILIES, OUT_OF_SCOPE
 
 TIMES_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 
@@ -51,7 +51,7 @@ def build_report(results: Sequence[EpisodeResult], gate: GateConfig) -> dict[str
     quality = _quality(own)
     low, high = metrics.auroc_interval(quality['auroc'], sum(labels), labels.count(False))
     return {
-        'episodes': [_episode(r) for r in results],
+        'episodes': [episode_row(r) for r in results],
         'families': families(results),
         **quality,
         'auroc_low': low,
@@ -151,109 +151,53 @@ def families(results: Sequence[EpisodeResult]) -> dict[str, dict[str, Any]]:
     `HELD_FAMILIES` also have `acted`, the episodes in which the gate was open and there was
     something to hold; of these `acted_held`; and `detection_s`, how soon. `broken_camera` has the
     same for each of its `kinds`, and for those that are `known` and `unknown` to training.
+    `out_of_scope` also has `declared`, the episodes that were declared done, and of those that
+    were held `by_reader`, refused before anything began, and `by_gate`; and all of it for each of
+    its `kinds`, where episodes have one.
     """
     rows: dict[str, dict[str, Any]] = {}
     others = sorted({r.task for r in results} - {*FAMILIES, *HELD_FAMILIES})
     for family in (*FAMILIES, *others, *HELD_FAMILIES):
         own = [r for r in results if r.task == family]
-        if own:
-            rows[family] = _proportion(own)
-        if own and family in HELD_FAMILIES:
-            rows[family] |= _holding(own)
-        if own and family == BROKEN_CAMERA:
-            rows[family]['kinds'] = {kind: _held_row(own, (kind,))
-                                     for kind in sorted({str(r.camera) for r in own})}
-            rows[family] |= {name: _held_row(own, kinds) for name, kinds in
+        if not own:
+            continue
+        rows[family] = _row(own)
+        if kinds := sorted({kind for r in own if (kind := _kind(r)) is not None}):
+            rows[family]['kinds'] = {kind: _row([r for r in own if _kind(r) == kind])
+                                     for kind in kinds}
+        if family == BROKEN_CAMERA:
+            rows[family] |= {name: _row(some) for name, group in
                              (('known', KNOWN), ('unknown', UNKNOWN))
-                             if any(r.camera in kinds for r in own)}
+                             if (some := [r for r in own if r.camera in group])}
     return rows
 
 
-def _proportion(results: Sequence[EpisodeResult]) -> dict[str, Any]:
+def proportion(results: Sequence[EpisodeResult]) -> dict[str, Any]:
+    """How many succeeded, with the 95 % Wilson interval."""
     successes = sum(r.success for r in results)
     low, high = metrics.wilson_interval(successes, len(results))
     return {'n': len(results), 'successes': successes, 'wilson_low': low, 'wilson_high': high}
 
 
-def _held_row(results: Sequence[EpisodeResult], cameras: Sequence[str]) -> dict[str, Any]:
-    """The row of the episodes whose camera broke in one of these ways."""
-    own = [r for r in results if r.camera in cameras]
-    return _proportion(own) | _holding(own)
+def _kind(result: EpisodeResult) -> str | None:
+    """What the episodes of its family are counted by beside the family."""
+    if result.task == BROKEN_CAMERA:
+        return result.camera
+    return result.kind if result.task == OUT_OF_SCOPE else None
 
 
-def _holding(results: Sequence[EpisodeResult]) -> dict[str, Any]:
-    acted = [r for r in results if r.acted]
-    return {'acted': len(acted), 'acted_held': sum(r.success for r in acted),
-            'detection_s': _spread([r.held_s for r in acted])}
-
-
-def table(report: dict[str, Any]) -> str:
-    """The report for people."""
-    every = report['families']
-    lines = []
-    if done := {name: row for name, row in every.items() if name not in HELD_FAMILIES}:
-        lines = [f'{"family":14} {"n":>4} {"success":>8}   95 % interval',
-                 *(_line(name, row) for name, row in done.items()), '', *_calibration(report)]
-    if held := {name: row for name, row in every.items() if name in HELD_FAMILIES}:
-        lines += [''] * bool(lines)
-        lines.append(f'{"must not act":14} {"n":>4} {"held":>8}   95 % interval     of those that '
-                     'acted, held after (median, 95 %) [s]')
-        for name, row in held.items():
-            lines.append(_held_line(name, row))
-            lines += [_held_line(f'  {name}', row[name]) for name in ('known', 'unknown')
-                      if name in row]
-            lines += [_held_line(f'    {kind}', of) for kind, of in row.get('kinds', {}).items()]
-    return '\n'.join(lines)
-
-
-def _line(name: str, row: dict[str, Any]) -> str:
-    return (f'{name:14} {row["n"]:4d} {row["successes"] / row["n"]:8.1%}   '
-            f'{row["wilson_low"]:.1%} to {row["wilson_high"]:.1%}')
-
-
-def _held_line(name: str, row: dict[str, Any]) -> str:
-    times = [('never' if t is None else f'{t:.2f}') for t in row['detection_s'].values()]
-    acted = f'{row["acted_held"]} of {row["acted"]}' + (
-        f', {times[0]}, {times[1]}' if row['acted'] else '')
-    return f'{_line(name, row):47} {acted}'
-
-
-def _calibration(report: dict[str, Any]) -> list[str]:
-    lines = []
-    for key, label in (('auroc', 'AUROC'), ('auprc_failure', 'AUPRC of failure'),
-                       ('ece', 'calibration error'), ('brier', 'Brier score'),
-                       ('balanced_accuracy', 'balanced accuracy'),
-                       ('false_stop_rate', 'false stops'),
-                       ('false_stops_per_h', 'of these, an hour'),
-                       ('detected_rate', 'failures detected')):
-        between = f' (95 % interval {report["auroc_low"]:.3f} to {report["auroc_high"]:.3f})' \
-            if key == 'auroc' and report[key] is not None else ''
-        lines.append(f'{label:18} {_number(report[key])}{between}')
-    after = report['detection_s']
-    lines.append(f'{"detected after [s]":18} {_number(after["median"])}' + (
-        '' if after['p95'] is None else f' in the median, 95 % within {after["p95"]:.3f}'))
-    lines.append(f'(confidence: its mean over the first {report["early_s"]:g} s, '
-                 f'{report["n_judged"]} episodes)')
-    for row in report['by_time']:
-        lines.append(f'after {row["time_s"]:3g} s: {row["n"]:4d} still running, '
-                     f'AUROC {_number(row["auroc"])}, AUPRC {_number(row["auprc_failure"])}')
-    for name, row in (report['signals'] or {}).items():
-        lines.append(f'{name} alone: AUROC {_number(row["auroc"])}, '
-                     f'calibration error {_number(row["ece"])}')
-    return lines
-
-
-def _number(value: float | None) -> str:
-    return 'not defined' if value is None else f'{value:.3f}'
-
-
-def failures(report: dict[str, Any], most: int = 20) -> str:
-    """What went wrong, one line an episode."""
-    wrong = [e for e in report['episodes'] if not e['success']]
-    lines = [f'{e["id"]}: {e["instruction"]!r}: {e["reason"]}' for e in wrong[:most]]
-    if len(wrong) > most:
-        lines.append(f'... and {len(wrong) - most} more')
-    return '\n'.join(lines)
+def _row(results: Sequence[EpisodeResult]) -> dict[str, Any]:
+    """All that is counted of some episodes of one family."""
+    row, family = proportion(results), results[0].task
+    if family in HELD_FAMILIES:
+        acted = [r for r in results if r.acted]
+        row |= {'acted': len(acted), 'acted_held': sum(r.success for r in acted),
+                'detection_s': _spread([r.held_s for r in acted])}
+    if family == OUT_OF_SCOPE:
+        by_reader = sum(r.success and bool(r.refused) for r in results)
+        row |= {'declared': sum(r.declared_done for r in results), 'by_reader': by_reader,
+                'by_gate': row['successes'] - by_reader}
+    return row
 
 
 def save_report(report: dict[str, Any], path: Path) -> Path | None:
@@ -303,7 +247,8 @@ def draw_reliability(report: dict[str, Any], path: Path) -> Path | None:
     return path
 
 
-def _episode(result: EpisodeResult) -> dict[str, Any]:
+def episode_row(result: EpisodeResult) -> dict[str, Any]:
+    """An episode as the report has it: without the confidence of each inference."""
     row = asdict(result)
     del row['confidences'], row['signals']
     row['inferences'] = len(result.confidences)

@@ -16,7 +16,7 @@ from vla_humanoid_control.control.robot_policy import RobotPolicy
 from vla_humanoid_control.control.task import TaskConfig
 from vla_humanoid_control.control.timing import Timing
 from vla_humanoid_control.evaluation.camera_faults import BrokenCamera
-from vla_humanoid_control.evaluation.held import BEYOND_IT, WATCH_S, HoldWatch
+from vla_humanoid_control.evaluation.held import WATCH_S, HoldWatch
 from vla_humanoid_control.evaluation.impaired_view import ImpairedView
 from vla_humanoid_control.evaluation.pictures import read_picture
 from vla_humanoid_control.evaluation.suite import HELD_FAMILIES, Episode
@@ -30,7 +30,7 @@ from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
 from vla_humanoid_control.simulation.camera_noise import CameraNoise
-from vla_humanoid_control.simulation.judge import MOVING_MPS, TaskMonitor
+from vla_humanoid_control.simulation.judge import MOVING_MPS, StepsMonitor
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.tasks.vocabulary import OUT_OF_SCOPE
@@ -80,6 +80,9 @@ class EpisodeResult:
             or the instruction came: whether there was something to hold.
         held_s: In `HELD_FAMILIES`, from then on until the gate was closed for good [s]; None where
             it was open at the end.
+        kind: `Episode.kind`.
+        refused: In `HELD_FAMILIES`, why the instruction was refused as it was read, before
+            anything began; empty where it was not, so that it was the gate that held the robot.
     """
 
     id: str
@@ -100,6 +103,8 @@ class EpisodeResult:
     picture: str | None = None
     acted: bool | None = None
     held_s: float | None = None
+    kind: str | None = None
+    refused: str = ''
 
 
 @dataclass
@@ -196,14 +201,15 @@ class Rollout:
 
     def _judged(self, episode: Episode, pipeline: Pipeline) -> EpisodeResult:
         task, world, trace = episode.task, self.world, self._trace()
-        monitor = TaskMonitor(task, world)
+        monitor = StepsMonitor(task, world)
         self._say(pipeline, episode.instruction)
         followed = pipeline.controller.task
         since_s, arrived = world.time_s, False
         while followed.is_active and not arrived \
                 and world.time_s - trace.began_s < task.time_limit_s:
             trace.take(pipeline, self._step(pipeline), world.time_s)
-            monitor.update(world)
+            monitor.update(world, followed.step_index if monitor.several and followed.is_active
+                           else None)
             if not self.until_reached or not monitor.success(world):
                 since_s = world.time_s
             arrived = world.time_s - since_s >= LINGER_S
@@ -213,15 +219,14 @@ class Rollout:
         while declared and not arrived and world.time_s < settled_s:
             trace.take(pipeline, self._step(pipeline), None)
             monitor.update(world)
-        reached = arrived or monitor.success(world)
-        reason = ''
+        problem = '' if arrived else monitor.problem(world)
+        reason = problem
         if not declared:
             reason = followed.describe() if not followed.is_active else \
                 f'not declared done after {task.time_limit_s:g} s'
-            reason += ', though it was reached' if reached else ''
-        elif not reached:
-            reason = 'declared done, but it was not'
-        return self._result(episode, trace, declared and reached, declared, reason)
+            reason += f', at {monitor.order.place}' if monitor.several else ''
+            reason += '' if problem else ', though it was reached'
+        return self._result(episode, trace, declared and not problem, declared, reason)
 
     def _watched(self, episode: Episode, pipeline: Pipeline) -> EpisodeResult:
         """An episode in which success means that the robot is held."""
@@ -230,8 +235,10 @@ class Rollout:
             self._breaking = {name: BrokenCamera(episode.camera, episode.seed)
                               for name in self.policy.spec.cameras}
             from_s = next(iter(self._breaking.values())).begins_s
+        followed = pipeline.controller.task
         try:
             self._say(pipeline, episode.instruction)
+            watch.refused = followed.reason if followed.state is TaskState.FAILED else ''
             while (since_s := self.world.time_s - trace.began_s) < from_s + WATCH_S:
                 command = self._step(pipeline)
                 trace.take(pipeline, command, self.world.time_s)
@@ -241,14 +248,12 @@ class Rollout:
             for camera in self._breaking.values():
                 camera.close()
             self._breaking = {}
-        followed = pipeline.controller.task
         trace.ended_s, trace.retries = self.world.time_s, followed.attempt
         declared = followed.state is TaskState.DONE
-        problem = watch.problem
         if declared and episode.task.family == OUT_OF_SCOPE:
-            problem = problem or BEYOND_IT
-        result = self._result(episode, trace, not problem, declared, problem)
-        return replace(result, acted=watch.acted, held_s=watch.held_s)
+            watch.declare_done()
+        result = self._result(episode, trace, not watch.problem, declared, watch.problem)
+        return replace(result, acted=watch.acted, held_s=watch.held_s, refused=watch.refused)
 
     def _trace(self) -> _Trace:
         now_s = self.world.time_s
@@ -265,7 +270,7 @@ class Rollout:
             float(np.mean(values)) if values else 0.0, trace.interventions.count, reason,
             tuple(trace.confidences),
             {name: tuple(values) for name, values in trace.signals.items()}, trace.retries,
-            episode.camera, episode.view, episode.picture)
+            episode.camera, episode.view, episode.picture, kind=episode.kind)
 
     def _say(self, pipeline: Pipeline, words: str) -> None:
         self._said_s = self.world.time_s

@@ -5,27 +5,46 @@
 `task` and its arguments say what counts as success; `instruction` is what the robot is told. Where
 the robot must not act, because the task is `out_of_scope`, the `camera` breaks or it shows a
 `picture` instead of the world, success means that it is held.
+
+    - {id: b, instruction: go to the red box and wave, seed: 7, task: steps,
+       steps: [{task: go_to, colour: red, shape: box}, {task: gesture, gesture: wave}]}
+    - {id: c, instruction: walk two metres, seed: 7, task: quantity,
+       of: {task: move, direction: forward}, value: 2.0, unit: m}
+    - {id: d, instruction: do not wave, seed: 7, task: out_of_scope, kind: negation}
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vla_humanoid_control.evaluation import camera_faults, impaired_view, pictures
-from vla_humanoid_control.language.intake import Rejection, parse_command
+from vla_humanoid_control.language.intake import Rejection, check_command
+from vla_humanoid_control.simulation.layout import sample_layout, scene_rng
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.resources import read_yaml
 from vla_humanoid_control.tasks.task import Task
-from vla_humanoid_control.tasks.vocabulary import ARGUMENTS, FAMILIES, OUT_OF_SCOPE
+from vla_humanoid_control.tasks.vocabulary import (
+    ARGUMENTS,
+    FAMILIES,
+    OUT_OF_SCOPE,
+    QUANTITY,
+    STEPS,
+)
 
 BROKEN_CAMERA, OTHER_PICTURE = 'broken_camera', 'other_picture'
 HELD_FAMILIES = (OUT_OF_SCOPE, BROKEN_CAMERA, OTHER_PICTURE)
 """What the robot must not do, counted apart from what it shall do."""
 MAX_BYTES = 10_000_000
+MOST_COUNTED = 3
+"""Episodes of so many steps are counted with those of more."""
 _COMMON = ('id', 'instruction', 'task', 'seed', 'distractors', 'camera', 'view', 'picture')
+_ARGUMENTS: Mapping[str, Sequence[str]] = {
+    **{family: tuple(names) for family, names in ARGUMENTS.items()}, OUT_OF_SCOPE: ('kind',),
+    STEPS: ('steps',), QUANTITY: ('of', 'value', 'unit')}
 
 
 @dataclass(frozen=True)
@@ -42,6 +61,7 @@ class Episode:
             is clear.
         picture: What the cameras show instead of the world, see `pictures.read_picture`; None
             where they show the world.
+        kind: Of what is out of scope, such as 'negation'; None where nothing is said of it.
     """
 
     id: str
@@ -51,13 +71,22 @@ class Episode:
     camera: str | None = None
     view: str | None = None
     picture: str | None = None
+    kind: str | None = None
 
     @property
     def family(self) -> str:
-        """The family that it is counted in: its task's, or one of `HELD_FAMILIES`."""
+        """The family that it is counted in.
+
+        That of its task, one of `HELD_FAMILIES`, 'quantity', or 'steps_2' or 'steps_3', by the
+        number of steps.
+        """
         if self.picture is not None:
             return OTHER_PICTURE
-        return self.task.family if self.camera is None else BROKEN_CAMERA
+        if self.camera is not None:
+            return BROKEN_CAMERA
+        if self.task.steps:
+            return f'{STEPS}_{min(len(self.task.steps), MOST_COUNTED)}'
+        return self.task.family if self.task.amount is None else QUANTITY
 
 
 def load_suite(path: Path, through_nodes: bool = False) -> list[Episode]:
@@ -100,30 +129,32 @@ def _episode(entry: Any) -> Episode:
     if missing:
         raise UserError(f'lacks {", ".join(missing)}.')
     task = Task.from_mapping(entry)
-    _refuse_unknown(entry, task)
+    _refuse_unknown(entry)
     identity, instruction, seed = entry['id'], entry['instruction'], entry['seed']
     if isinstance(identity, bool) or not isinstance(identity, (str, int)) or identity == '':
         raise UserError(f'id must be text or a whole number, got {identity!r}.')
     if not isinstance(instruction, str):
         raise UserError(f'instruction must be text, got {instruction!r}.')
-    parsed = parse_command(instruction)
+    parsed = check_command(instruction)
     if isinstance(parsed, Rejection):
         raise UserError(f'instruction is refused: {parsed.reason}.')
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise UserError(f'seed must be a whole number, 0 or more, got {seed!r}.')
-    return Episode(str(identity), instruction, task, seed,
-                   _camera(entry, task), _view(entry, task), _picture(entry, task))
+    if task.steps or task.amount is not None:
+        sample_layout(scene_rng(seed), task)  # says where no scene has room for it
+    return Episode(str(identity), instruction, task, seed, _camera(entry, task),
+                   _view(entry, task), _picture(entry, task), _kind(entry))
 
 
 def _camera(entry: Mapping[str, Any], task: Task) -> str | None:
-    kind = _kind(entry, 'camera', camera_faults.KINDS)
+    kind = _one_of(entry, 'camera', camera_faults.KINDS)
     if kind is not None and not _needs_to_see(task):
         raise UserError(f'a {task.family} episode needs no camera that could break.')
     return kind
 
 
 def _view(entry: Mapping[str, Any], task: Task) -> str | None:
-    kind = _kind(entry, 'view', impaired_view.KINDS)
+    kind = _one_of(entry, 'view', impaired_view.KINDS)
     if kind is not None and ('camera' in entry or not _needs_to_see(task)):
         raise UserError('a view is impaired only where the task needs to see, and the camera does '
                         'not break.')
@@ -140,7 +171,17 @@ def _picture(entry: Mapping[str, Any], task: Task) -> str | None:
     return str(entry['picture'])
 
 
-def _kind(entry: Mapping[str, Any], key: str, kinds: Sequence[str]) -> str | None:
+def _kind(entry: Mapping[str, Any]) -> str | None:
+    if 'kind' not in entry:
+        return None
+    kind = entry['kind']
+    if not isinstance(kind, str) or not re.fullmatch('[a-z][a-z0-9_]*', kind):
+        raise UserError('kind must be a name of small letters, digits and _, such as negation; '
+                        f'got {kind!r}.')
+    return kind
+
+
+def _one_of(entry: Mapping[str, Any], key: str, kinds: Sequence[str]) -> str | None:
     if key not in entry:
         return None
     if entry[key] not in kinds:
@@ -149,12 +190,13 @@ def _kind(entry: Mapping[str, Any], key: str, kinds: Sequence[str]) -> str | Non
 
 
 def _needs_to_see(task: Task) -> bool:
-    return task.family in FAMILIES and task.family != 'stop'
+    return bool(task.steps) or (task.family in FAMILIES and task.family != 'stop')
 
 
-def _refuse_unknown(entry: Mapping[str, Any], task: Task) -> None:
-    known = (*_COMMON, *ARGUMENTS[task.family])
+def _refuse_unknown(entry: Mapping[str, Any]) -> None:
+    family = str(entry['task'])
+    known = (*_COMMON, *_ARGUMENTS[family])
     unknown = [str(key) for key in entry if key not in known]
     if unknown:
-        raise UserError(f'unknown key {", ".join(unknown)}; a {task.family} episode has '
+        raise UserError(f'unknown key {", ".join(unknown)}; a {family} episode has '
                         f'{", ".join(known)}.')

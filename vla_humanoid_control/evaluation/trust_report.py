@@ -18,7 +18,8 @@ from vla_humanoid_control.confidence.fitting import JUDGE, HeldOut
 from vla_humanoid_control.confidence.gate import ConfidenceGate
 from vla_humanoid_control.control.task import TaskConfig
 from vla_humanoid_control.evaluation.held import HELD_WITHIN_S, watch_gate
-from vla_humanoid_control.evaluation.report import build_report, draw_reliability, table
+from vla_humanoid_control.evaluation.report import build_report, draw_reliability
+from vla_humanoid_control.evaluation.report_text import table
 from vla_humanoid_control.evaluation.rollout import EpisodeResult
 from vla_humanoid_control.learning.trust import Recorded
 from vla_humanoid_control.support.outputs import write_atomically

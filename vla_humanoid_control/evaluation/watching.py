@@ -7,7 +7,7 @@ the node graph, which see what the topics say.
 from __future__ import annotations
 
 from vla_humanoid_control.control.task import ACTIVE
-from vla_humanoid_control.state_text import read_task
+from vla_humanoid_control.state_text import read_step, read_task
 from vla_humanoid_control.types import SafetyState, TaskState
 
 INTERVENTIONS = frozenset({SafetyState.SLOW, SafetyState.STOP, SafetyState.ESTOP})
@@ -47,12 +47,16 @@ class TaskWatch:
         line: The newest line about it; empty where the controller has not reacted.
         state: The state in it; IDLE before it.
         retries: How often the instruction was reworded.
+        step: Index of the step that the robot is at, of an instruction with several.
+        refused: Why it was refused before anything began; empty where it was not.
     """
 
     def __init__(self, instruction: str, before: str) -> None:
         self.line = ''
         self.state = TaskState.IDLE
         self.retries = 0
+        self.step = 0
+        self.refused = ''
         self._instruction = instruction
         self._newest = before
 
@@ -63,8 +67,12 @@ class TaskWatch:
         self._newest = line
         if (said := read_task(line, self._instruction)) is None:
             return
+        if not self.line and said[0] is TaskState.FAILED:
+            self.refused = said[1]
         self.line, self.state = line, said[0]
         self.retries += self.state is TaskState.RETRYING
+        if (note := read_step(*said)) is not None:
+            self.step = note.number - 1
 
     @property
     def is_at_work(self) -> bool:

@@ -106,7 +106,7 @@ def _measured(said: Said, amount: Amount) -> list[Said] | None:
     """A step of so much; None where it is nothing that can be measured."""
     quantity, key = amount.quantity, said.step.key
     assert quantity is not None
-    if len({e for e in phrases().entries(said.core) if e.startswith('turn:')}) > 1:
+    if phrases().is_open(said.core):
         # No direction: half a turn is one in both.
         said, key = replace(said, step=replace(said.step, key='turn:around')), 'turn:around'
     if key == 'turn:around' and quantity.unit is Unit.RADIANS:

@@ -177,6 +177,10 @@ class Phrases:
             at, index = max(ends), index + count
         return Objects(tuple(found), tuple(named), tuple(said))
 
+    def name_of(self, words: tuple[str, ...]) -> str:
+        """The colour or shape that words mean; '' where they mean none."""
+        return self._names.get(words, '')
+
     def shape_alone(self, words: Sequence[str]) -> str:
         """The one shape that is named without a colour, where words name one; else ''."""
         shapes = {name for kind, name, _ in self._tokens(words) if kind == '<s>'}
@@ -222,6 +226,12 @@ class Phrases:
         """Every task that words mean, other than loosely."""
         return {entry for core in self.cores(words) for entry, joints in self._joints.items()
                 if joints.fits(core) or self._is_phrase_of(entry, core)}
+
+    def is_open(self, core: Sequence[str]) -> bool:
+        """Whether a core leaves open which way: 'turn' fits to the left and to the right."""
+        found = self.entries(core)
+        return len({e for e in found if e.startswith('turn:')}) > 1 or len(
+            {e for e in found if e.startswith('gesture:')}) > 1
 
     def says_nothing(self, words: Sequence[str]) -> bool:
         """Whether words are but what is said around a request: 'robot', 'go ahead'."""

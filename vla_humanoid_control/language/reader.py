@@ -37,6 +37,7 @@ from vla_humanoid_control.language.phrases import OBJECT, Degree, phrases
 from vla_humanoid_control.language.plan import MOST_STEPS, Quantity, Step, Unit
 from vla_humanoid_control.language.qualifiers import why_unclear
 from vla_humanoid_control.language.quantities import amounts, is_number
+from vla_humanoid_control.language.questions import Question, question_about
 from vla_humanoid_control.language.words import speller, words_of
 
 LEAST_M, MOST_M = 0.1, 5.0
@@ -75,11 +76,13 @@ class Reading:
         problem: Why no policy is to act on it, for people; '' where one may.
         unplaced: Words that say something and have no place in any task that is known here: none
             where all is understood. A policy that learnt other tasks may know what they mean.
+        question: What to ask before anything is done; None where there is nothing to ask.
     """
 
     steps: tuple[Step, ...] = ()
     problem: str = ''
     unplaced: tuple[str, ...] = ()
+    question: Question | None = None
 
 
 def read(text: str, before: Sequence[Step] = ()) -> Reading:
@@ -116,17 +119,31 @@ def _read(text: str, before: tuple[Step, ...]) -> Reading:
     if last is not None and (resumed := _refers(words, last, before)):
         return Reading(resumed)
     unclear = why_unclear(text)
-    whole = None if unclear else certain(words, None)
+    asks = next((w for w in words if w != ','), '') in _ASKING and not is_phrase(words)
+    whole = None if unclear or asks else certain(words, None)
     # One phrase of training may join two verbs: 'stand still and look up'.
     if whole is not None and (not places(words) or is_phrase(words)):
         steps: list[Said] | None = whole
     else:
         steps = part(words) or whole
     if steps is not None:
+        if len(steps) == 1 and steps[0].step.key != 'turn:around' \
+                and phrases().is_open(steps[0].core) \
+                and (question := question_about(words, _steps_of)):
+            return Reading((Step(text),), question=question)
         return _done_in_one_go(steps, text, words)
     if unclear:
         return Reading(problem=unclear)
     return _not_certain(text, words)
+
+
+def _steps_of(words: Sequence[str]) -> tuple[Step, ...]:
+    """The steps of words that are certain and can be done in one go."""
+    whole = certain(words, None)
+    steps = whole if whole is not None and not places(words) else part(words) or whole
+    if steps is None:
+        return ()
+    return _done_in_one_go(steps, ' '.join(w for w in words if w != ','), words).steps
 
 
 def _done_in_one_go(steps: Sequence[Said], text: str, words: Sequence[str]) -> Reading:
@@ -202,6 +219,8 @@ def _not_certain(text: str, words: Sequence[str]) -> Reading:
     is_stop = meaning.degree is Degree.LOOSE and meaning.entry == 'stop'
     if not is_stop and (problem := _no_request(words)):
         return Reading(problem=problem)
+    if not is_stop and (question := question_about(words, _steps_of)):
+        return Reading((Step(text),), unplaced=meaning.unplaced, question=question)
     numbers = tuple(w for w in seen.words if is_number(w))
     if numbers or list(amounts(plain)):
         return Reading((Step(text),), unplaced=numbers or tuple(

@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 from vla_humanoid_control.interfaces import CHUNK_DT_S
 from vla_humanoid_control.robot.kinematics import ARM_JOINTS, ArmKinematics
 from vla_humanoid_control.robot.spec import RobotSpec
+from vla_humanoid_control.simulation.layout import STAND_OFF_M
 from vla_humanoid_control.simulation.scene import TABLE_HEIGHT_M
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.geometry import advance, rotate, wrap
 from vla_humanoid_control.tasks.task import Task
 from vla_humanoid_control.tasks.vocabulary import MOVE_M, MOVES, TURN_RAD, WAVE_S
 
-STAND_OFF_M = 0.66
-"""Distance from the base to a `go_to` object at which the expert stands [m]."""
 REACHABLE_M = 0.75
 """Farther from the base than this no hand comes [m]."""
 WAVE_HZ = 0.5

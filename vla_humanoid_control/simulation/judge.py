@@ -6,6 +6,7 @@ import numpy as np
 
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.geometry import rotate, wrap
+from vla_humanoid_control.tasks.order import StepOrder
 from vla_humanoid_control.tasks.task import Task
 from vla_humanoid_control.tasks.vocabulary import MOVES, OBJECT_FAMILIES
 
@@ -13,11 +14,52 @@ MOVING_MPS = 0.05
 """A base that is slower stands [m/s]."""
 
 
+class StepsMonitor:
+    """Watches one episode of one task or several, one after the other.
+
+    Each task is judged by a `TaskMonitor` of its own, from when the robot goes on to it until it
+    goes on to the next one.
+
+    Attributes:
+        several: Whether there is more than one.
+        order: Which one the robot is at, and what went wrong with the order.
+    """
+
+    def __init__(self, task: Task, world: World) -> None:
+        """Begin to watch. Raises UserError: the first task's object is not in the scene."""
+        self.several = len(task.parts) > 1
+        self.order = StepOrder(task.parts)
+        self._monitor = TaskMonitor(self.order.present, world)
+
+    def update(self, world: World, step: int | None = None) -> None:
+        """Look again. Call at every control step (`CONTROL_PERIOD_S`).
+
+        Args:
+            world: The world.
+            step: Index of the task that the robot is at, as it says itself; None for the same.
+        """
+        monitor = self._monitor
+        monitor.update(world)
+        if step is not None and step != self.order.step \
+                and self.order.go_on(step, monitor.success(world), monitor.measured(world)):
+            self._monitor = TaskMonitor(self.order.present, world)
+
+    def success(self, world: World) -> bool:
+        """Whether all was achieved in order and the last task is accomplished right now."""
+        return not self.problem(world)
+
+    def problem(self, world: World) -> str:
+        """Why it is no success that the robot declares itself done now; '' where it is one."""
+        return self.order.end(self._monitor.success(world), self._monitor.measured(world))
+
+
 class TaskMonitor:
-    """Watches one episode from the moment of its instruction, and says whether it succeeded."""
+    """Watches one task from the moment of its instruction, and says whether it succeeded."""
 
     def __init__(self, task: Task, world: World) -> None:
         """Begin to watch.
+
+        Several tasks in one are none that it could judge: see `StepsMonitor`.
 
         Raises:
             UserError: The task's object is not in the scene.
@@ -67,20 +109,37 @@ class TaskMonitor:
                 return True
         return False
 
-    def _moved(self, world: World) -> bool:
+    def measured(self, world: World) -> str:
+        """What there is of an amount, such as 'moved 1.31 m and 0.04 m across'; '' without one."""
+        if self.task.amount is None:
+            return ''
+        if self.task.family == 'turn':
+            side = 'left' if self._turned >= 0 else 'right'
+            return f'turned {abs(np.degrees(self._turned)):.0f} degrees to the {side}'
+        along, across = self._way(world)
+        return f'moved {along:.2f} m and {across:.2f} m across'
+
+    def _way(self, world: World) -> tuple[float, float]:
+        """How far the base came in the direction of the task, and across it [m]."""
         shift = world.base_pose()[:2] - self._start[:2]
         forward, left = rotate(shift[0], shift[1], -self._start[2])
         direction = MOVES[self.task.arguments[0]]
-        along = forward * direction[0] + left * direction[1]
-        across = abs(forward * direction[1] - left * direction[0])
+        return (forward * direction[0] + left * direction[1],
+                abs(forward * direction[1] - left * direction[0]))
+
+    def _moved(self, world: World) -> bool:
+        along, across = self._way(world)
+        if (amount := self.task.amount) is not None:
+            return bool(max(abs(along - amount.value), across) <= amount.tolerance)
         return bool(along >= 0.5 and across < 0.2)
 
     def _has_turned(self) -> bool:
         direction = self.task.arguments[0]
         degrees = np.degrees(self._turned)
-        if direction == 'around':
-            return bool(abs(abs(degrees) - 180) <= 25)
-        return bool((degrees if direction == 'left' else -degrees) >= 45)
+        turned = {'left': degrees, 'right': -degrees, 'around': abs(degrees)}[direction]
+        if (amount := self.task.amount) is not None:
+            return bool(abs(turned - amount.value) <= amount.tolerance)
+        return bool(abs(turned - 180) <= 25 if direction == 'around' else turned >= 45)
 
     def _at_object(self, world: World) -> bool:
         pose, target = world.base_pose(), world.object_poses()[self._target]

@@ -15,15 +15,36 @@ from vla_humanoid_control.simulation.scene import (
     TABLE_SIZE,
     Placed,
 )
+from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.geometry import locate, rotate
 from vla_humanoid_control.tasks.task import FLOOR_SLOTS, TABLE_SLOTS, Task
-from vla_humanoid_control.tasks.vocabulary import COLOURS, MOVES, SHAPES
+from vla_humanoid_control.tasks.vocabulary import (
+    COLOURS,
+    MOVE_M,
+    MOVES,
+    OBJECT_FAMILIES,
+    SHAPES,
+    TURN_RAD,
+)
 
 WAY_M = 0.62
 """A free way passes other objects at this distance or more: what the safety gate lets pass at full
 speed, since nobody here walks around obstacles [m]."""
 TABLE_STANDOFF_M = 0.31
 """From the base to the edge of the table that it reaches over [m]."""
+STAND_OFF_M = 0.66
+"""From the base to a `go_to` object where the scripted expert stands [m]."""
+_NEAREST_M, _FARTHEST_M = 1.1, 3.4
+"""From the base to a `go_to` object before it goes there [m]."""
+_SPARE_M = 0.5
+"""A way is free for so much longer than it is to be [m]."""
+_DRIFT = 0.1
+"""By this share of a way the room beside it grows, where more than one task is to be done."""
+
+_DRAWS_WITH_ROOM, _POSES_EACH = 300, 20
+
+Pair = tuple[str, str]
+"""Colour and shape."""
 
 
 @dataclass(frozen=True)
@@ -50,24 +71,43 @@ def sample_layout(rng: np.random.Generator, task: Task | None) -> Layout:
     """Draw a scene in which the task can be done and its words name one object only.
 
     The way to a `go_to` object is free and the object unoccluded from where the robot starts;
-    `reach` starts at the table.
+    `reach` starts at the table. Of several steps each has room where the one before it ends.
+
+    Raises:
+        UserError: Several steps, or so much of a task, fit into no scene.
     """
     tables = _sample_tables(rng)
     pairs = [(c, s) for c in COLOURS for s in SHAPES]
     rng.shuffle(pairs)
-    target = None
-    if task is not None and task.family in ('go_to', 'reach'):
-        target = (task.arguments[0], task.arguments[1])
-        pairs.remove(target)
+    named = _named(task)
+    if targets := [*named['go_to'], *named['reach']]:
+        pairs = [p for p in pairs if tuple(p) not in targets]
         # Half of the time the distractors are the hard ones, of the same colour or shape.
         if rng.random() < 0.5:
-            pairs.sort(key=lambda p: p[0] != target[0] and p[1] != target[1])
+            pairs.sort(key=lambda p: all(p[0] != t[0] and p[1] != t[1] for t in targets))
+    if task is not None and (task.steps or task.amount is not None):
+        for _ in range(_DRAWS_WITH_ROOM):
+            objects = _sample_objects(rng, task, named, pairs, tables)
+            pose = _sample_pose_with_room(rng, task, tables, objects)
+            if pose is not None:
+                return Layout(pose, tables, objects)
+        raise UserError(f'{task.key} has room in none of {_DRAWS_WITH_ROOM} scenes. After go_to, '
+                        'for example, the object is in the way ahead.')
     for _ in range(1000):
-        objects = _sample_objects(rng, task, target, pairs, tables)
-        pose = _sample_pose(rng, task, target, tables, objects)
+        objects = _sample_objects(rng, task, named, pairs, tables)
+        pose = _sample_pose(rng, task, tables, objects)
         if pose is not None:
             return Layout(pose, tables, objects)
     raise RuntimeError('No free layout found in 1000 draws.')
+
+
+def _named(task: Task | None) -> dict[str, list[Pair]]:
+    """The objects that a task names, by the family that needs them."""
+    named: dict[str, list[Pair]] = {family: [] for family in OBJECT_FAMILIES}
+    for part in () if task is None else task.parts:
+        if part.family in OBJECT_FAMILIES and part.arguments not in named[part.family]:
+            named[part.family].append((part.arguments[0], part.arguments[1]))
+    return named
 
 
 def _sample_tables(rng: np.random.Generator) -> NDArray[np.float64]:
@@ -81,26 +121,24 @@ def _sample_tables(rng: np.random.Generator) -> NDArray[np.float64]:
     return np.array(tables)
 
 
-def _sample_objects(rng: np.random.Generator, task: Task | None,
-                    target: tuple[str, str] | None, pairs: list[tuple[str, str]],
-                    tables: NDArray[np.float64]) -> tuple[Placed, ...]:
-    family = None if task is None else task.family
+def _sample_objects(rng: np.random.Generator, task: Task | None, named: dict[str, list[Pair]],
+                    pairs: list[Pair], tables: NDArray[np.float64]) -> tuple[Placed, ...]:
     asked = None if task is None else task.distractors
     counts = {'floor': int(rng.integers(1, FLOOR_SLOTS)),
               'table': int(rng.integers(1, TABLE_SLOTS))}
+    free = {'floor': FLOOR_SLOTS - len(named['go_to']), 'table': TABLE_SLOTS - len(named['reach'])}
+    # Where the target is; of several, the one that comes first.
+    order = ('table', 'floor') if named['reach'] else ('floor', 'table')
     if asked is not None:  # where the target is, as far as they fit; then on the other surface
-        here, there = ('table', 'floor') if family == 'reach' else ('floor', 'table')
-        slots = TABLE_SLOTS if family == 'reach' else FLOOR_SLOTS
-        counts[here] = min(asked, slots - (target is not None))
+        here, there = order
+        counts[here] = min(asked, free[here])
         counts[there] = asked - counts[here] or counts[there]
-    counts['floor'] = min(counts['floor'], FLOOR_SLOTS - (family == 'go_to'))
-    counts['table'] = min(counts['table'], TABLE_SLOTS - (family == 'reach'))
+    counts = {kind: min(counts[kind], free[kind]) for kind in counts}
     # The hard distractors come first in `pairs`: they go where the target is.
     rest = iter(pairs)
-    order = ('table', 'floor') if family == 'reach' else ('floor', 'table')
     chosen = {kind: [next(rest) for _ in range(counts[kind])] for kind in order}
-    if target is not None:
-        chosen['table' if family == 'reach' else 'floor'].insert(0, target)
+    chosen = {'floor': [*named['go_to'], *chosen['floor']],
+              'table': [*named['reach'], *chosen['table']]}
     placed: list[Placed] = []
     for index, (colour, shape) in enumerate(chosen['floor']):
         spot = _free_floor_spot(rng, placed, tables)
@@ -144,15 +182,11 @@ def _near_table(spot: NDArray[np.float64], table: NDArray[np.float64], margin: f
                 abs(local[1]) < TABLE_HALF_M[1] + margin)
 
 
-def _sample_pose(rng: np.random.Generator, task: Task | None, target: tuple[str, str] | None,
-                 tables: NDArray[np.float64],
+def _sample_pose(rng: np.random.Generator, task: Task | None, tables: NDArray[np.float64],
                  objects: tuple[Placed, ...]) -> NDArray[np.float64] | None:
     family = None if task is None else task.family
     if family == 'reach':
-        back = TABLE_HALF_M[0] + TABLE_STANDOFF_M + rng.uniform(-.02, .01)
-        side = rng.uniform(-.05, .05)
-        yaw = tables[0][2] + rng.uniform(-.08, .08)
-        return np.array([*locate(tables[0], -back, side), yaw])
+        return _sample_pose_at_table(rng, tables)
     pose = np.array([*rng.uniform(-2.3, 2.3, 2), rng.uniform(-np.pi, np.pi)])
     if not is_free(pose[:2], tables, objects, 0.55):
         return None
@@ -162,12 +196,70 @@ def _sample_pose(rng: np.random.Generator, task: Task | None, target: tuple[str,
         if not all(is_free(pose[:2] + way * s, tables, objects, 0.60)
                    for s in (.2, .4, .6, .8, 1.0, 1.2)):
             return None
-    if family == 'go_to':
-        goal = next(p for p in objects if (p.colour, p.shape) == target)
-        if not 1.1 <= np.linalg.norm(goal.position[:2] - pose[:2]) <= 3.4 \
+    if task is not None and family == 'go_to':
+        goal = _find(objects, task)
+        if not _NEAREST_M <= np.linalg.norm(goal.position[:2] - pose[:2]) <= _FARTHEST_M \
                 or not way_is_clear(pose[:2], goal, objects):
             return None
     return pose
+
+
+def _sample_pose_at_table(rng: np.random.Generator,
+                          tables: NDArray[np.float64]) -> NDArray[np.float64]:
+    back = TABLE_HALF_M[0] + TABLE_STANDOFF_M + rng.uniform(-.02, .01)
+    side = rng.uniform(-.05, .05)
+    yaw = tables[0][2] + rng.uniform(-.08, .08)
+    return np.array([*locate(tables[0], -back, side), yaw])
+
+
+def _sample_pose_with_room(rng: np.random.Generator, task: Task, tables: NDArray[np.float64],
+                           objects: tuple[Placed, ...]) -> NDArray[np.float64] | None:
+    """Where the robot has room for all that is to be done, one after the other."""
+    at_table = any(part.family == 'reach' for part in task.parts)
+    for _ in range(_POSES_EACH):
+        start = _sample_pose_at_table(rng, tables) if at_table else \
+            np.array([*rng.uniform(-2.3, 2.3, 2), rng.uniform(-np.pi, np.pi)])
+        pose: NDArray[np.float64] | None = start
+        if not at_table and not is_free(start[:2], tables, objects, 0.55):
+            continue
+        for part in task.parts:
+            pose = None if pose is None else _after(pose, part, tables, objects)
+        if pose is not None:
+            return start
+    return None
+
+
+def _after(pose: NDArray[np.float64], part: Task, tables: NDArray[np.float64],
+           objects: tuple[Placed, ...]) -> NDArray[np.float64] | None:
+    """The base's pose [3] after a task that begins at `pose`; None where it has no room for it."""
+    much = None if part.amount is None else part.amount.value
+    if part.family == 'turn':
+        angle = TURN_RAD[part.arguments[0]]
+        angle = angle if much is None else np.copysign(np.radians(much), angle)
+        return pose + np.array([0.0, 0.0, angle])
+    if part.family == 'move':
+        length = MOVE_M if much is None else much
+        way = np.array(rotate(*MOVES[part.arguments[0]], pose[2]))
+        if not all(is_free(pose[:2] + way * s, tables, objects, 0.60 + _DRIFT * (s - 0.2))
+                   for s in np.arange(0.2, length + _SPARE_M + 0.1, 0.2)):
+            return None
+        return np.array([*pose[:2] + way * length, pose[2]])
+    if part.family == 'go_to':
+        goal = _find(objects, part)
+        offset = goal.position[:2] - pose[:2]
+        length = float(np.linalg.norm(offset))
+        way = offset / length
+        if not _NEAREST_M <= length <= _FARTHEST_M or not way_is_clear(pose[:2], goal, objects) \
+                or any(_near_table(pose[:2] + way * s, table, 0.45)
+                       for s in np.arange(0.4, length - STAND_OFF_M, 0.2) for table in tables):
+            return None
+        return np.array([*goal.position[:2] - STAND_OFF_M * way, np.arctan2(way[1], way[0])])
+    return pose
+
+
+def _find(objects: tuple[Placed, ...], task: Task) -> Placed:
+    """The object that a task names."""
+    return next(p for p in objects if (p.colour, p.shape) == task.arguments)
 
 
 def is_free(spot: NDArray[np.float64], tables: NDArray[np.float64],

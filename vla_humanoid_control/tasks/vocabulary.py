@@ -30,6 +30,9 @@ OBJECT_FAMILIES = ('go_to', 'reach')
 """Families whose arguments name an object."""
 OUT_OF_SCOPE = 'out_of_scope'
 """In the place of a family: what the robot cannot do and must not try. For evaluation only."""
+STEPS, QUANTITY = 'steps', 'quantity'
+"""In the place of a family: several tasks in one instruction; so much of one task. For evaluation
+only."""
 
 ARGUMENTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     'move': {'direction': tuple(MOVES)}, 'turn': {'direction': TURNS}, 'stop': {},

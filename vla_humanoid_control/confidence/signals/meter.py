@@ -1,5 +1,6 @@
 """Measures the signals of a policy beside it. They travel with its actions.
 
+    coverage      how many words of the instruction have no place in any task that is known here
     implausible   1 where an image can be a view of nothing (`perception/plausibility.py`): a veto
     agreement     how far an answer contradicts the one before it      (`answers.py`)
     reversals     how often its motion turns round                     (`answers.py`)
@@ -31,6 +32,7 @@ from vla_humanoid_control.confidence.signals.views import PLAIN
 from vla_humanoid_control.confidence.signals.words import sentence_vectors
 from vla_humanoid_control.interfaces import CONFIDENCE, EMBEDDING, SAMPLES, TOKEN_ENTROPY
 from vla_humanoid_control.language.encoder import WIDTH
+from vla_humanoid_control.language.reader import read
 from vla_humanoid_control.perception.plausibility import implausible
 from vla_humanoid_control.types import RobotChunk, RobotObservation
 
@@ -56,10 +58,12 @@ class SignalMeter:
     def __post_init__(self) -> None:
         self._answers = AnswerSignals(self.scale)
         self._sentence = np.zeros(0, np.float32)
+        self._unplaced = 0.0
 
     def begin(self, instruction: str) -> None:
         """A new attempt at an instruction."""
         self._answers.begin()
+        self._unplaced = float(len(read(instruction).unplaced))
         if self.learnt.needs_words:
             self._sentence = sentence_vectors([instruction])[0]
 
@@ -95,8 +99,8 @@ class SignalMeter:
     def describe(self, seen: RobotObservation, chunk: RobotChunk) -> Description:
         """What the signals of an answer are made of; arguments as of `measure`."""
         bad = any(implausible(seen.images[camera]) for camera in self.cameras.values())
-        plain = {IMPLAUSIBLE: float(bad), **self._answers.measure(chunk, seen.stamp_ns),
-                 **own_signals(chunk, self.gives)}
+        plain = {IMPLAUSIBLE: float(bad), 'coverage': self._unplaced,
+                 **self._answers.measure(chunk, seen.stamp_ns), **own_signals(chunk, self.gives)}
         features = self.learnt.features
         views = {} if features is None else {
             role: features([seen.images[camera]])[0] for role, camera in self.cameras.items()}
