@@ -14,32 +14,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.control.inference import Outcome, Request
-from vla_humanoid_control.control.playback import ChunkPlayback
+from vla_humanoid_control.control.proposing import Motion, Proposer
 from vla_humanoid_control.control.rest import Stillness
 from vla_humanoid_control.control.robot_policy import ControlSpec
 from vla_humanoid_control.control.senses import Senses
 from vla_humanoid_control.control.task import TaskConfig, TaskManager
 from vla_humanoid_control.interfaces import CHUNK_DT_S
 from vla_humanoid_control.language.intake import Instruction, Rejection, parse_command
+from vla_humanoid_control.language.plan import Step
 from vla_humanoid_control.perception.frames import FrameLimits
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.state_text import safety_line
 from vla_humanoid_control.support.bounds import bounded, check_bounds
 from vla_humanoid_control.types import (
-    Action,
+    CONTROL_PERIOD_S,
     Fault,
     JointReading,
     OdometryReading,
     Proposal,
     SafetyState,
-    proposal_of,
 )
 
 NEWS_S = 0.3
@@ -59,6 +59,8 @@ class ControllerConfig:
         joints_max_age_s: Older joint states are not acted on [s].
         odometry_max_age_s: Older odometry, where the robot file lists it, is not acted on [s].
         hang_timeout_s: An inference that takes longer counts as hung [s].
+        stop_delay_s: From the proposal of a hold until the base begins to brake. A base that
+            follows late comes too far where this is too short, on 'walk forward two metres' [s].
     """
 
     rate_hz: float = bounded(1.0 / CHUNK_DT_S, 1.0, 100.0, at_start=True)
@@ -66,6 +68,7 @@ class ControllerConfig:
     joints_max_age_s: float = bounded(0.3, 0.02, 5.0)
     odometry_max_age_s: float = bounded(0.5, 0.02, 5.0)
     hang_timeout_s: float = bounded(1.0, 0.1, 60.0)
+    stop_delay_s: float = bounded(2 * CONTROL_PERIOD_S, 0.0, 1.0)
 
     def __post_init__(self) -> None:
         check_bounds(self)
@@ -85,8 +88,6 @@ class Controller:
     Attributes:
         task: Where the present instruction stands.
         senses: What the policy is shown.
-        answered: The newest answer that is acted on, as a proposal of no action yet; None before
-            the first.
         fault: Why there is no usable action though a task runs; '' where there is none.
         command_problem: Why the newest command was refused; '' where it was not.
         counts: What happened how often, for diagnostics.
@@ -100,24 +101,28 @@ class Controller:
         self.spec = spec
         self.task = TaskManager(task, Stillness.of(spec.channels, robot), unreadable)
         self.senses = Senses(spec, robot, frames)
-        self.answered: Proposal | None = None
         self.fault = self.command_problem = ''
         self.counts = dict.fromkeys(('commands', 'commands_rejected', 'joint_states_rejected',
                                      'inferences', 'results_discarded', 'hangs'), 0)
         self.inference_s = 0.0
         self.is_due = False
-        self._playback = ChunkPlayback(spec, config.ensembling)
-        self._seen = (0, 0)  # generation and instruction that playback and way belong to
-        self._acted_ns = 0  # stamp of the frame that the newest chunk was computed from
+        self._proposer = Proposer(spec, config.ensembling)
+        # Generation, step and instruction that playback and way belong to
+        self._seen = (0, 0, 0)
         self._pending: tuple[Request, float] | None = None  # what is inferred, and since when
         self._request: Request | None = None
-        self._proposals: list[Proposal | Fault] = []
         self._hangs_s = 0.0
         self._not_before_s = 0.0  # until then the policy is away
         self._ask_s = 0.0  # when a policy that is slower than the ticks is to be asked next
         self._latched = ''  # what safety says while an emergency stop is latched
+        self._steps_before: tuple[Step, ...] = ()  # what 'again' and 'the blue one' refer to
         self._asked_latched: tuple[Instruction, float] | None = None  # command meanwhile, and when
         self.configure(config=config)
+
+    @property
+    def answered(self) -> Proposal | None:
+        """The newest answer that is acted on, as a proposal of no action; None before one."""
+        return self._proposer.answered
 
     @property
     def period_s(self) -> float:
@@ -131,6 +136,7 @@ class Controller:
             self.config = config
             self.senses.joints_max_age_s = config.joints_max_age_s
             self.senses.odometry_max_age_s = config.odometry_max_age_s
+            self.senses.stop_delay_s = config.stop_delay_s
         self.senses.frames.limits = frames or self.senses.frames.limits
         self.task.config = task or self.task.config
 
@@ -143,8 +149,7 @@ class Controller:
 
     def take_proposals(self) -> list[Proposal | Fault]:
         """What is to be published, oldest first."""
-        proposals, self._proposals = self._proposals, []
-        return proposals
+        return self._proposer.take()
 
     def is_moving(self, now_s: float) -> bool:
         """Whether the base is being told to move."""
@@ -153,7 +158,7 @@ class Controller:
     def health(self, now_s: float) -> tuple[str, str, dict[str, Any]]:
         """For diagnostics: 'ok', 'warn' or 'error', why, and further values."""
         values = {**self.counts, **self.senses.frames.counts, 'task': self.task.describe(),
-                  'inference_s': self.inference_s}
+                  'step': self.task.step, 'inference_s': self.inference_s}
         if problem := self.fault or self.senses.problem(now_s) or self.senses.frames.problem:
             return 'error', problem, values
         if self.senses.base_problem:
@@ -185,22 +190,25 @@ class Controller:
     def on_odometry(self, reading: OdometryReading, now_s: float) -> None:
         """Take where the base is by its own account."""
         self.senses.on_odometry(reading, now_s)
+        self._follow_way(now_s)
 
     def on_twist(self, twist: NDArray[np.float64], now_s: float) -> None:
         """Hear what the base was told, float64 [3]: forward, left [m/s], turning left [rad/s]."""
         self.senses.on_twist(twist, now_s)
+        self._follow_way(now_s)
 
     # --- words, and what gate and safety say -------------------------------------------------
 
     def on_command(self, text: str, now_s: float) -> Instruction | Rejection:
         """A person gives a command in plain English."""
         self.counts['commands'] += 1
-        parsed = parse_command(text)
+        parsed = parse_command(text, self._steps_before)
         if isinstance(parsed, Rejection):
             self.counts['commands_rejected'] += 1
             self.command_problem = parsed.reason
             return parsed
         self.command_problem = ''
+        self._steps_before = parsed.steps or self._steps_before
         if self._latched and not parsed.is_stop:
             # Topics have no order among each other: who heard of a reset and speaks at once may be
             # heard here before safety is.
@@ -256,6 +264,7 @@ class Controller:
         """Let time pass. Call at `config.rate_hz`."""
         self._refuse_latched(now_s)
         self._tell_blindness(now_s)
+        self._follow_way(now_s)  # also where nothing more is heard: the base may have come to rest
         self.task.tick(now_s)
         self._watch_for_hang(now_s)
         self._follow_task(now_s)
@@ -304,22 +313,20 @@ class Controller:
         if outcome.chunk is None:
             self.task.on_policy_error(outcome.error, outcome.is_fatal, now_s)
             return
-        stamp_ns = outcome.request.observation.stamp_ns
+        request = outcome.request
         try:
-            self._playback.add(outcome.chunk, stamp_ns)
+            self._proposer.add(outcome.chunk, request.observation.stamp_ns, request.generation)
         except ValueError as error:
             self._refuse_answer(str(error), now_s)
             return
         self.fault = ''
-        self._acted_ns = stamp_ns
-        self.answered = proposal_of(outcome.chunk, stamp_ns, outcome.request.generation)
         self.task.on_inference(outcome.chunk.progress, outcome.chunk.actions[0], now_s)
 
     def _refuse_answer(self, why: str, now_s: float) -> None:
         """An answer that makes no sense: safety stops for that reason, and words are changed."""
-        self._playback.clear()
+        self._proposer.clear()
         self.task.on_policy_error(why, False, now_s)
-        self._seen = (self.task.generation, self.task.instruction_id)
+        self._seen = (self.task.generation, *self._seen[1:])
         self.fault = f'policy: {why}'
 
     def _ask(self, now_s: float) -> None:
@@ -349,37 +356,35 @@ class Controller:
 
     def _follow_task(self, now_s: float) -> None:
         """What belongs to an older attempt is forgotten."""
-        generation, instruction = self._seen
-        if self.task.generation == generation:
+        task = self.task
+        generation, step, instruction = self._seen
+        if task.generation == generation:
             return
-        self._playback.clear()
+        self._proposer.clear()
         self.fault = ''
-        if self.task.instruction_id != instruction:
+        if task.step_id != step:
             self.senses.begin(now_s)
-        self._seen = (self.task.generation, self.task.instruction_id)
-        self.is_due = self.task.is_active  # a new instruction waits for no tick
+        elif task.instruction_id != instruction:
+            self.senses.begin_words(now_s)
+        self._seen = (task.generation, task.step_id, task.instruction_id)
+        self.is_due = task.wording is not None  # a new instruction waits for no tick
         self._ask_s = now_s + 1.0 / self.spec.rate_hz
-        if not self.task.is_active:
+        if task.is_between or not task.is_active:
             self._propose(now_s)  # a stop waits for no tick, either
 
+    def _follow_way(self, now_s: float) -> None:
+        """What has a quantity is measured."""
+        if self.task.is_measured and (way := self.senses.way(now_s)) is not None:
+            self.task.on_way(way, now_s)
+            self._follow_task(now_s)
+
     def _propose(self, now_s: float) -> None:
-        stamp_ns, action = self._acted_ns, None
         if self.fault and self.task.is_active:  # a task that has failed holds
-            self._proposals.append(Fault(stamp_ns, self.fault))
+            self._proposer.refuse(self.fault)
             return
-        frames, _ = self.senses.frames.matching(now_s)
-        if frames:
-            newest = max(frames.values(), key=lambda f: f.stamp_ns)
-            if self.task.is_active:
-                # On the steady clock, so that a paused or jumping robot clock plays nothing twice.
-                moment_ns = newest.stamp_ns + int((now_s - newest.arrival_s) * 1e9)
-                action = self._playback.action_at(moment_ns)
-            else:
-                stamp_ns = newest.stamp_ns
-        if action is None or self.answered is None:
-            self._proposals.append(Proposal(stamp_ns, Action.hold(), 0.0, 0.0))
-        else:
-            self._proposals.append(replace(self.answered, action=action))
+        motion = Motion.PAUSE if self.task.is_between else \
+            Motion.PLAY if self.task.is_active else Motion.NONE
+        self._proposer.propose(motion, self.senses.frames.matching(now_s)[0], now_s)
 
     def _tell_blindness(self, now_s: float) -> None:
         """The task's reason for being held is the true one; other figures in it are no news."""

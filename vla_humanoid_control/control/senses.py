@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_humanoid_control.control.braking import Coasting
 from vla_humanoid_control.control.dead_reckoning import DeadReckoning
 from vla_humanoid_control.control.odometry import OdometryTrack
+from vla_humanoid_control.control.quantity import Way
 from vla_humanoid_control.control.robot_policy import ControlSpec
 from vla_humanoid_control.perception.frames import FrameLimits, FrameStore
 from vla_humanoid_control.perception.joints import JointStateMerger
 from vla_humanoid_control.robot.spec import RobotSpec
+from vla_humanoid_control.support.geometry import rotate
 from vla_humanoid_control.types import (
     BASE_CHANNELS,
     JointReading,
@@ -33,6 +36,7 @@ class Senses:
         frames: The newest camera frames.
         joints_max_age_s: Older joint states are not acted on [s].
         odometry_max_age_s: Older odometry is not acted on [s].
+        stop_delay_s: From the proposal of a hold until the base brakes [s].
         base_problem: Set from outside: why it cannot be known how the base moves; '' where it can.
         clock_problem: Set from outside: what is wrong with the robot's clock; '' if nothing is.
     """
@@ -40,18 +44,27 @@ class Senses:
     def __init__(self, spec: ControlSpec, robot: RobotSpec, limits: FrameLimits) -> None:
         self.frames = FrameStore(spec.cameras, limits)
         self.joints_max_age_s = self.odometry_max_age_s = np.inf
+        self.stop_delay_s = 0.0
         self.base_problem = self.clock_problem = ''
         top_twist = np.array([robot.base[c].velocity for c in BASE_CHANNELS])
         self._top_twist = top_twist * (1 + 1e-6)
         self._joints = JointStateMerger(spec.joint_names)
         self._commanded = DeadReckoning(robot.command_timeout_s)
+        self._coasting = Coasting([robot.base[c] for c in BASE_CHANNELS], robot.command_timeout_s)
         self._odometry = OdometryTrack(top_twist) if 'odom' in robot.sensors else None
+        # Where the words began that the policy has now, in the way of the step
+        self._words_began: NDArray[np.float64] = np.zeros(3)
 
     def begin(self, now_s: float) -> None:
-        """A new instruction: the way is counted from here."""
+        """A new step: the way is counted from here."""
         self._commanded.reset(now_s)
         if self._odometry is not None:
             self._odometry.reset()
+        self._words_began = np.zeros(3)
+
+    def begin_words(self, now_s: float) -> None:
+        """The step's words begin anew: the policy is shown the way from here, `way` goes on."""
+        self._words_began = self._travelled(now_s)
 
     def on_frame(self, camera: str, pixels: NDArray[np.uint8], stamp_ns: int, robot_now_ns: int,
                  now_s: float) -> str:
@@ -73,6 +86,7 @@ class Senses:
         # What is beyond the limits, or NaN, did not come from safety, and no base follows it.
         if (np.abs(twist) <= self._top_twist).all():
             self._commanded.on_command(twist, now_s)
+            self._coasting.on_command(twist, now_s)
 
     def is_moving(self, now_s: float) -> bool:
         """Whether the base is being told to move."""
@@ -84,6 +98,14 @@ class Senses:
         problem = blind or self._joints_problem(now_s) or self._way_problem(now_s)
         return problem and (self.clock_problem or problem)
 
+    def way(self, now_s: float) -> Way | None:
+        """How far the base has come since the step began; None where it is not known."""
+        if self._way_problem(now_s):
+            return None
+        travelled = self._travelled(now_s)
+        x, y, yaw = self._coasting.ahead(now_s, self.stop_delay_s).tolist()
+        return Way(travelled, np.array([*rotate(x, y, float(travelled[2])), yaw]))
+
     def observe(self, elapsed_s: float, now_s: float) -> RobotObservation | None:
         """What is seen now, so long after the instruction began [s]; None where too little is."""
         if self.problem(now_s):
@@ -94,9 +116,17 @@ class Senses:
             images={name: f.pixels for name, f in frames.items()},
             joint_positions=self._joints.positions.copy(),
             elapsed_s=elapsed_s,
-            travelled=(self._commanded.travelled(now_s) if self._odometry is None
-                       else self._odometry.travelled()),
+            travelled=self._since_words_began(now_s),
         )
+
+    def _travelled(self, now_s: float) -> NDArray[np.float64]:
+        """float64 [3], since the step began."""
+        return self._commanded.travelled(now_s) if self._odometry is None \
+            else self._odometry.travelled()
+
+    def _since_words_began(self, now_s: float) -> NDArray[np.float64]:
+        x, y, yaw = (self._travelled(now_s) - self._words_began).tolist()
+        return np.array([*rotate(x, y, -float(self._words_began[2])), yaw])
 
     def _joints_problem(self, now_s: float) -> str:
         longest_s = self.joints_max_age_s

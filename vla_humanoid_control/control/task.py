@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_humanoid_control.control.quantity import Way
 from vla_humanoid_control.control.rest import RestWatch, Stillness
+from vla_humanoid_control.control.steps import StepSequence, steps_problem
 from vla_humanoid_control.language.intake import Instruction, reword
+from vla_humanoid_control.language.plan import Quantity, Unit
 from vla_humanoid_control.state_text import task_line
 from vla_humanoid_control.support.bounds import bounded, check_bounds
 from vla_humanoid_control.types import TaskState
@@ -17,10 +20,13 @@ from vla_humanoid_control.types import TaskState
 
 @dataclass(frozen=True)
 class TaskConfig:
-    """Limits of one task.
+    """Limits of one task; of each step, where an instruction has several.
 
     Attributes:
         time_limit_s: From the command to FAILED, held time included [s].
+        slowest_mps: How fast a slow base gets on, pauses included: 'walk forward two metres' has
+            the time limit, and as long as two metres take at this speed [m/s].
+        slowest_radps: The same of a turn [rad/s].
         max_retries: Retries with another wording before FAILED.
         hold_timeout_s: A gate that stays closed this long leads to a retry [s].
         settle_s: A start whose gate is still closed after this long shows as HELD [s].
@@ -34,6 +40,8 @@ class TaskConfig:
     """
 
     time_limit_s: float = bounded(30.0, 0.1, 3600.0)
+    slowest_mps: float = bounded(0.1, 0.01, 10.0)
+    slowest_radps: float = bounded(0.2, 0.01, 10.0)
     max_retries: int = bounded(3, 0, 20)
     hold_timeout_s: float = bounded(2.0, 0.05, 60.0)
     settle_s: float = bounded(0.5, 0.01, 60.0)
@@ -45,24 +53,37 @@ class TaskConfig:
     def __post_init__(self) -> None:
         check_bounds(self)
 
+    def limit_s(self, quantity: Quantity | None) -> float:
+        """Time limit of a step: so much longer as its quantity takes a slow robot [s]."""
+        if quantity is None:
+            return self.time_limit_s
+        slowest = self.slowest_mps if quantity.unit is Unit.METRES else self.slowest_radps
+        return self.time_limit_s + quantity.value / slowest
+
 
 ACTIVE = frozenset({TaskState.RUNNING, TaskState.HELD, TaskState.RETRYING})
 """States in which the policy is to work on an instruction."""
 
 
 class TaskManager:
-    """Follows one instruction from the command to DONE or FAILED.
+    """Follows one instruction from the command to DONE or FAILED, one step after the other.
 
         IDLE --command--> RUNNING --gate closes--> HELD --hold_timeout_s--> RETRYING --> FAILED
                            ^  ^                     |                          |
                            |  +----- gate opens ----+                          |
                            +------------------------ gate opens ---------------+
-        RUNNING --progress, rest--> DONE    any --stop--> DONE or IDLE    any --command--> RUNNING
-        RUNNING, HELD, RETRYING --abort--> FAILED      any --refused command--> FAILED
+        RUNNING --progress, rest--> DONE, or RUNNING with the next step
+        any --stop--> DONE or IDLE    any --command--> RUNNING    any --refused command--> FAILED
+        RUNNING, HELD, RETRYING --abort--> FAILED
 
     DONE and FAILED stay until the next command. A command that must not be acted on, because it
     negates or conditions or the policy cannot read it to its end, is refused: the task before it
     has ended, as the person may have meant it.
+
+    Every step is a start of its own, with its own retries and its own time. One with a quantity is
+    measured (`on_way`): once the base would come to rest where it should, it is stopped, and what
+    it has done is judged when it stands. Where the policy means 'done' before, the same words
+    begin anew, as long as each beginning gets the base on.
 
     Args:
         config: Limits of a task.
@@ -74,10 +95,13 @@ class TaskManager:
     Attributes:
         state: The present state.
         reason: Why it is HELD, RETRYING or FAILED; empty otherwise.
-        generation: Grows with every start, retry and end: a result of an older one is to be
-            discarded.
-        instruction_id: Grows with every new instruction, not with a retry: travelled distance and
-            elapsed time begin anew with it.
+        generation: Grows with every start, retry, stop for a quantity and end: a result of an
+            older one is to be discarded.
+        step_id: Grows with every step: what a quantity is measured from begins anew with it.
+        instruction_id: Grows with every step and every time its words begin anew, not with a
+            retry: the policy's travelled distance and elapsed time begin anew with it.
+        is_between: Whether the robot is to stand because one thing is done and the next has no
+            result yet; nothing speaks against the policy.
         blind: Set from outside: why the policy cannot be asked now, such as a camera that is
             missing; empty where it can.
     """
@@ -88,15 +112,17 @@ class TaskManager:
         self._unreadable = unreadable
         self.state = TaskState.IDLE
         self.reason = ''
-        self.generation = 0
-        self.instruction_id = 0
+        self.generation = self.step_id = self.instruction_id = 0
+        self.is_between = False
         self.blind = ''
         self._blocked = ''  # why safety lets no action through
         self._away = ''  # why the policy does not answer, though it may again
         self._instruction: Instruction | None = None
+        self._steps = StepSequence(Instruction('', False))
+        self._braking = False  # the base is stopped, to be judged when it stands
         self._attempt = 0
         self._wording = ''
-        self._began_s = 0.0  # when the command came
+        self._began_s = 0.0  # when the command came, or the step began
         self._closed_s = 0.0  # since when this attempt waits for the gate
         self._gate_open = False
         self._gate_reason = ''
@@ -119,17 +145,30 @@ class TaskManager:
     @property
     def wording(self) -> str | None:
         """The words to give the policy now; None where there is nothing to do."""
-        if self._instruction is None or not self.is_active:
-            return None
-        return self._wording
+        return self._wording if self.is_active and not self._braking else None
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether `on_way` is to be told how far the base comes."""
+        return self.is_active and self._steps.quantity is not None
+
+    @property
+    def step_index(self) -> int:
+        """Which step is worked on, or was last, from 0 on."""
+        return self._steps.index
+
+    @property
+    def step(self) -> str:
+        """What is worked on, such as '2 of 3: walk forward, went 1.2 m of 2 m'; '' if nothing."""
+        return str(self._steps) if self.is_active else ''
 
     @property
     def attempt(self) -> int:
-        """Retries so far, 0 to `max_retries`."""
+        """Retries of the present step so far, 0 to `max_retries`."""
         return self._attempt
 
     def elapsed_s(self, now_s: float) -> float:
-        """Time for which the gate was open on the present instruction [s]."""
+        """Time for which the gate was open since the words last began [s]."""
         running = 0.0 if self._acting_s is None else max(0.0, now_s - self._acting_s)
         return self._elapsed_s + running
 
@@ -139,25 +178,22 @@ class TaskManager:
             self.stop(now_s)
             self._instruction, self.state = instruction, TaskState.DONE
             return
-        if problem := instruction.unclear or self._unreadable(instruction.text):
+        if problem := instruction.unclear or steps_problem(instruction, self._unreadable):
             self.refuse(instruction, problem, now_s)
             return
         if self.is_active and self.instruction.casefold() == instruction.text.casefold():
             return
-        self._instruction = instruction
-        self.instruction_id += 1
-        self._attempt, self._wording = 0, instruction.text
-        self._began_s = now_s
-        self._acting_s, self._elapsed_s = None, 0.0
-        self._start(TaskState.RUNNING, '', now_s)
+        self._instruction, self._steps = instruction, StepSequence(instruction)
+        self._begin_step(now_s)
 
     def refuse(self, instruction: Instruction, reason: str, now_s: float) -> None:
         """An instruction that must not even begin; whatever ran before has ended, too."""
         self._end(TaskState.FAILED, reason, now_s)
         self._instruction = instruction
+        self._steps = StepSequence(replace(instruction, steps=()))
 
     def stop(self, now_s: float) -> None:
-        """End whatever runs, at once."""
+        """End whatever runs, at once, and what would have come after it."""
         self._end(TaskState.IDLE, '', now_s)
 
     def abort(self, reason: str, now_s: float) -> None:
@@ -175,7 +211,7 @@ class TaskManager:
         """
         if not self.is_active:
             return
-        self._inferred = True
+        self._inferred, self.is_between = True, False
         if self._away:
             self._away, self._closed_s = '', now_s
         self._follow_gate(now_s)
@@ -187,7 +223,18 @@ class TaskManager:
         says_done = progress >= self.config.done_threshold
         self._done_count = self._done_count + 1 if says_done else 0
         if self._done_count >= self.config.done_ticks or rests:
-            self._end(TaskState.DONE, '', now_s)
+            self._finish(now_s)
+
+    def on_way(self, way: Way, now_s: float) -> None:
+        """The base has come so far since the step began, as `step_id` says."""
+        measure = self._steps.quantity
+        if measure is None or not self.is_active:
+            return
+        measure.take(way, now_s)
+        if self._braking and measure.stands:
+            self._finish(now_s)
+        elif not self._braking and measure.is_reached:
+            self._brake(now_s)
 
     def on_gate(self, is_open: bool, reason: str, now_s: float) -> None:
         """The confidence gate reports itself; call it with every report."""
@@ -209,7 +256,7 @@ class TaskManager:
 
     def on_policy_error(self, reason: str, fatal: bool, now_s: float) -> None:
         """Inference failed: hold and retry, or fail at once where a retry cannot help."""
-        if not self.is_active:
+        if not self.is_active or self._braking:
             return
         if fatal:
             self._end(TaskState.FAILED, reason, now_s)
@@ -218,7 +265,7 @@ class TaskManager:
 
     def on_policy_away(self, reason: str, now_s: float) -> None:
         """The policy does not answer, but may again: hold, and retry nothing until it does."""
-        if not self.is_active:
+        if not self.is_active or self._braking:
             return
         if self._acting_s is not None:
             self._pause(now_s)
@@ -232,10 +279,10 @@ class TaskManager:
         waited_s = 0.0 if self._acting_s is not None else now_s - self._closed_s
         if self._blocked or self._away:  # what no other wording could change
             waited_s = min(waited_s, self.config.hold_timeout_s)
-        if now_s - self._began_s > self.config.time_limit_s:
-            why = f'not done after {self.config.time_limit_s:g} s'
-            held = '' if self._acting_s is not None else f': {self._held_reason()}'
-            self._end(TaskState.FAILED, why + held, now_s)
+        if now_s - self._began_s > (limit_s := self.config.limit_s(self._steps.step.quantity)):
+            self._end(TaskState.FAILED, self._late_reason(limit_s), now_s)
+        elif self._braking:
+            return
         elif waited_s > self.config.hold_timeout_s:
             self._retry(self._held_reason(), now_s)
         elif waited_s > self.config.settle_s and self.state is TaskState.RUNNING:
@@ -244,9 +291,45 @@ class TaskManager:
     def describe(self) -> str:
         """One line for people and `/vla/task_state`, such as 'RUNNING: go to the red box'."""
         told = '' if self.state is TaskState.IDLE else self.instruction
-        return task_line(self.state, told, self.reason)
+        return task_line(self.state, told, self._steps.reason(self.state, self.reason))
+
+    def _begin_step(self, now_s: float) -> None:
+        self.step_id += 1
+        self._attempt, self._wording = 0, self._steps.step.text
+        self._began_s = now_s
+        self._begin_words(now_s)
+
+    def _begin_words(self, now_s: float) -> None:
+        self.instruction_id += 1
+        self._acting_s, self._elapsed_s = None, 0.0
+        self._start(TaskState.RUNNING, '', now_s)
+
+    def _finish(self, now_s: float) -> None:
+        """The policy means that it is done, or the base that was stopped stands."""
+        measure = self._steps.quantity
+        if measure is not None and measure.wants_more:
+            measure.begin()
+            self._begin_words(now_s)
+            self.is_between = True
+        elif measure is not None and not self._braking:
+            self._brake(now_s)
+        elif measure is not None and measure.problem:
+            self._end(TaskState.FAILED, measure.problem, now_s)
+        elif self._steps.advance():
+            self._begin_step(now_s)
+            self.is_between = True
+        else:
+            self._end(TaskState.DONE, '', now_s)
+
+    def _brake(self, now_s: float) -> None:
+        if self._acting_s is not None:
+            self._pause(now_s)
+        self._start(TaskState.RUNNING, '', now_s)
+        self._braking = self.is_between = True  # until it stands
 
     def _follow_gate(self, now_s: float) -> None:
+        if self._braking:
+            return
         # A gate still open from the instruction before says nothing about this one.
         if self._gate_open and self._inferred and not self._blocked and not self._away:
             if self._acting_s is None:
@@ -265,6 +348,12 @@ class TaskManager:
             return 'the policy gave no result'
         return self._gate_reason or 'the confidence gate is closed'
 
+    def _late_reason(self, limit_s: float) -> str:
+        measured = '' if self._steps.quantity is None else f', {self._steps.quantity}'
+        waits = self._acting_s is None and not self._braking
+        held = f': {self._held_reason()}' if waits else ''
+        return f'not done after {round(limit_s, 1):g} s{measured}{held}'
+
     def _not_done(self) -> None:
         self._done_count = 0
         self._rest.pause()
@@ -279,7 +368,7 @@ class TaskManager:
         self.generation += 1
         self.state, self.reason = state, reason
         self._closed_s = now_s
-        self._inferred = False
+        self._inferred = self._braking = self.is_between = False
         self._away = ''
         self._done_count = 0
         self._rest.begin()
@@ -292,7 +381,8 @@ class TaskManager:
             self._pause(now_s)
         self._attempt += 1
         if self._instruction is not None:
-            self._wording = reword(self._instruction, self._attempt, self._unreadable)
+            said = replace(self._instruction, text=self._steps.step.text)
+            self._wording = reword(said, self._attempt, self._unreadable)
         self._start(TaskState.RETRYING,
                     f'retry {self._attempt} of {self.config.max_retries}: {reason}', now_s)
 
@@ -301,4 +391,5 @@ class TaskManager:
             self._pause(now_s)
         self.generation += 1
         self.state, self.reason = state, reason
+        self._braking = self.is_between = False
         self._not_done()
