@@ -252,5 +252,6 @@ class TaskState(Enum):
     RUNNING = 'RUNNING'
     HELD = 'HELD'
     RETRYING = 'RETRYING'
+    ASKING = 'ASKING'
     DONE = 'DONE'
     FAILED = 'FAILED'

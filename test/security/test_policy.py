@@ -27,6 +27,7 @@ PUBLISHERS = {
     '/vla/signals': {'confidence_monitor'},
     '/vla/action_proposal': {'vla_controller'},
     '/vla/task_state': {'vla_controller'},
+    '/vla/question': {'vla_controller'},
     '/camera/rgb/image_raw': ROBOT_SIDE,
     '/camera/rgb/image_raw/compressed': {'robot'},
     '/camera/depth/image_raw': {'robot'},

@@ -42,6 +42,10 @@ from vla_humanoid_control.types import Command, SafetyState, TaskState
 
 ENCLAVE = '/vla_humanoid_control/director'
 """Whose rights in config/sros2/policy.xml it has, where ROS enforces them."""
+REACTION_S = 5.0
+"""Within which the controller says what becomes of a command [s]."""
+REPLY_S = 2.0
+"""How long a person takes to answer a question [s]."""
 MOVING_MPS = 0.15
 """Faster than this the robot has got going, so that it can be told to stop [m/s]."""
 
@@ -191,8 +195,15 @@ class Director:
         """Publish a command."""
         self._commands.publish(String(data=text))
 
-    def run_episode(self, instruction: str, task: Task, seed: int) -> EpisodeOutcome:
+    def run_episode(self, instruction: str, task: Task, seed: int, answer: str | None = None
+                    ) -> EpisodeOutcome:
         """Set up a scene, give the instruction, and watch until the task is over.
+
+        Args:
+            instruction: What is said.
+            task: What counts as success.
+            seed: Decides the scene.
+            answer: What is said where the robot asks.
 
         Raises:
             UserError: The simulator refuses the scene, the instruction makes none, or one of the
@@ -220,14 +231,20 @@ class Director:
         began_s = self._episode_s = time.monotonic()
         self.say(instruction)
         held = HoldWatch() if task.family == OUT_OF_SCOPE else None
+        problem = ''
         if held is not None:
             self._watch_hold(held, began_s)
         else:
+            if answer is not None and self._spin_until(lambda: watch.is_asking, REACTION_S):
+                self.linger(REPLY_S)
+                watch = self._task = TaskWatch(answer, self._task_state)
+                self.say(answer)
+            elif answer is not None:
+                problem = 'it did not ask'
             self._follow(watch, order, began_s + task.time_limit_s)
         ended_s, declared, confidences = time.monotonic(), watch.is_declared, self._confidences
         state = watch.line or f'vla_controller did not react; it says {self._task_state!r}'
         self._task = None
-        problem = ''
         if held is not None:
             held.refused = watch.refused
             if declared:
@@ -235,7 +252,8 @@ class Director:
             success = bool(watch.line) and not held.problem
         else:  # The verdict is that of the moment; a stop needs to be seen for a while.
             if declared:
-                problem = order.end(bool(self._fresh_truth(task.settle_s).get('success')))
+                verdict = self._fresh_truth(task.settle_s).get('success')
+                problem = problem or order.end(bool(verdict))
             success = declared and not problem
         if not declared:
             self.say('stop')

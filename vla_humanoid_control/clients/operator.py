@@ -241,7 +241,7 @@ def _standing(instruction: Instruction, line: str) -> TaskState | None:
     A command that is under way goes on; a refusal or a stop that is repeated changes no line.
     """
     said = read_task(line, instruction.text, ignore_case=True)
-    if said is not None and (said[0] in ACTIVE or said[0] is TaskState.FAILED
+    if said is not None and (said[0] in ACTIVE or said[0] in (TaskState.FAILED, TaskState.ASKING)
                              or instruction.is_stop):
         return said[0]
     return None

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,12 @@ from vla_humanoid_control.control.robot_policy import ControlSpec
 from vla_humanoid_control.control.senses import Senses
 from vla_humanoid_control.control.task import TaskConfig, TaskManager
 from vla_humanoid_control.interfaces import CHUNK_DT_S
-from vla_humanoid_control.language.intake import Instruction, Rejection, parse_command
+from vla_humanoid_control.language.intake import (
+    Instruction,
+    Rejection,
+    check_command,
+    parse_command,
+)
 from vla_humanoid_control.language.plan import Step
 from vla_humanoid_control.perception.frames import FrameLimits
 from vla_humanoid_control.robot.spec import RobotSpec
@@ -202,7 +207,7 @@ class Controller:
     def on_command(self, text: str, now_s: float) -> Instruction | Rejection:
         """A person gives a command in plain English."""
         self.counts['commands'] += 1
-        parsed = parse_command(text, self._steps_before)
+        parsed = self._answer(text) or parse_command(text, self._steps_before)
         if isinstance(parsed, Rejection):
             self.counts['commands_rejected'] += 1
             self.command_problem = parsed.reason
@@ -216,6 +221,14 @@ class Controller:
         else:
             self._begin(parsed, now_s)
         return parsed
+
+    def _answer(self, text: str) -> Instruction | None:
+        """What was asked for, where a text answers the question that waits."""
+        question, said = self.task.question, check_command(text)
+        if question is None or isinstance(said, Rejection) or said.is_stop:
+            return None
+        option = question.answer(said.text)
+        return None if option is None else replace(said, steps=option.steps)
 
     def on_gated(self, is_open: bool, reason: str, now_s: float) -> None:
         """The confidence gate reports whether it lets proposals pass, or why not."""

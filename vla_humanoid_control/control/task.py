@@ -13,6 +13,7 @@ from vla_humanoid_control.control.rest import RestWatch, Stillness
 from vla_humanoid_control.control.steps import StepSequence, steps_problem
 from vla_humanoid_control.language.intake import Instruction, reword
 from vla_humanoid_control.language.plan import Quantity, Unit
+from vla_humanoid_control.language.questions import Question
 from vla_humanoid_control.state_text import task_line
 from vla_humanoid_control.support.bounds import bounded, check_bounds
 from vla_humanoid_control.types import TaskState
@@ -34,6 +35,7 @@ class TaskConfig:
         done_ticks: Consecutive inferences that must say so.
         rest_threshold: Progress from which a policy that has come to rest means 'done', too.
         rest_s: How long it must be at rest [s].
+        answer_timeout_s: How long a question waits for its answer [s].
 
     Raises:
         ValueError: A value is outside its bounds.
@@ -49,6 +51,7 @@ class TaskConfig:
     done_ticks: int = bounded(6, 1, 100)
     rest_threshold: float = bounded(0.45, 0.05, 1.0)
     rest_s: float = bounded(2.0, 0.5, 60.0)
+    answer_timeout_s: float = bounded(30.0, 1.0, 3600.0)
 
     def __post_init__(self) -> None:
         check_bounds(self)
@@ -75,6 +78,8 @@ class TaskManager:
         RUNNING --progress, rest--> DONE, or RUNNING with the next step
         any --stop--> DONE or IDLE    any --command--> RUNNING    any --refused command--> FAILED
         RUNNING, HELD, RETRYING --abort--> FAILED
+        any --command that leaves something open--> ASKING --answer--> RUNNING
+        ASKING --answer_timeout_s--> FAILED
 
     DONE and FAILED stay until the next command. A command that must not be acted on, because it
     negates or conditions or the policy cannot read it to its end, is refused: the task before it
@@ -94,7 +99,7 @@ class TaskManager:
 
     Attributes:
         state: The present state.
-        reason: Why it is HELD, RETRYING or FAILED; empty otherwise.
+        reason: Why it is HELD, RETRYING or FAILED, or what it is ASKING; empty otherwise.
         generation: Grows with every start, retry, stop for a quantity and end: a result of an
             older one is to be discarded.
         step_id: Grows with every step: what a quantity is measured from begins anew with it.
@@ -179,12 +184,21 @@ class TaskManager:
             self._instruction, self.state = instruction, TaskState.DONE
             return
         if problem := instruction.unclear or steps_problem(instruction, self._unreadable):
-            self.refuse(instruction, problem, now_s)
+            if instruction.question is None:
+                self.refuse(instruction, problem, now_s)
+            else:
+                self._ask(instruction, instruction.question, now_s)
             return
         if self.is_active and self.instruction.casefold() == instruction.text.casefold():
             return
         self._instruction, self._steps = instruction, StepSequence(instruction)
         self._begin_step(now_s)
+
+    @property
+    def question(self) -> Question | None:
+        """What waits for an answer; nothing moves meanwhile."""
+        asked = None if self._instruction is None else self._instruction.question
+        return asked if self.state is TaskState.ASKING else None
 
     def refuse(self, instruction: Instruction, reason: str, now_s: float) -> None:
         """An instruction that must not even begin; whatever ran before has ended, too."""
@@ -274,6 +288,10 @@ class TaskManager:
 
     def tick(self, now_s: float) -> None:
         """Let time pass: time limit, hold timeout, and a start that does not get going."""
+        if self.state is TaskState.ASKING \
+                and now_s - self._began_s > self.config.answer_timeout_s:
+            self._end(TaskState.FAILED,
+                      f'no answer within {self.config.answer_timeout_s:g} s: {self.reason}', now_s)
         if not self.is_active:
             return
         waited_s = 0.0 if self._acting_s is not None else now_s - self._closed_s
@@ -292,6 +310,10 @@ class TaskManager:
         """One line for people and `/vla/task_state`, such as 'RUNNING: go to the red box'."""
         told = '' if self.state is TaskState.IDLE else self.instruction
         return task_line(self.state, told, self._steps.reason(self.state, self.reason))
+
+    def _ask(self, instruction: Instruction, question: Question, now_s: float) -> None:
+        self.refuse(instruction, question.text, now_s)
+        self.state, self._began_s = TaskState.ASKING, now_s
 
     def _begin_step(self, now_s: float) -> None:
         self.step_id += 1

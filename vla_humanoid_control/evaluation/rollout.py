@@ -47,6 +47,8 @@ SETTLE_S = 0.8
 """Before the first instruction: long enough for safety to have heard every sensor [s]."""
 SCAN_EVERY = 5
 """Control steps between two laser scans: 10 Hz."""
+REPLY_S = 1.0
+"""How long a person takes to answer a question [s]."""
 LINGER_S = 1.0
 """So long a task must stay achieved where nobody declares it done [s]."""
 
@@ -204,6 +206,10 @@ class Rollout:
         monitor = StepsMonitor(task, world)
         self._say(pipeline, episode.instruction)
         followed = pipeline.controller.task
+        asked = followed.question is not None
+        if asked and episode.answer is not None:
+            self._idle(pipeline, REPLY_S)
+            self._say(pipeline, episode.answer)
         since_s, arrived = world.time_s, False
         while followed.is_active and not arrived \
                 and world.time_s - trace.began_s < task.time_limit_s:
@@ -220,6 +226,8 @@ class Rollout:
             trace.take(pipeline, self._step(pipeline), None)
             monitor.update(world)
         problem = '' if arrived else monitor.problem(world)
+        if episode.answer is not None and not asked:
+            problem = 'it did not ask'
         reason = problem
         if not declared:
             reason = followed.describe() if not followed.is_active else \

@@ -41,7 +41,8 @@ HELD_FAMILIES = (OUT_OF_SCOPE, BROKEN_CAMERA, OTHER_PICTURE)
 MAX_BYTES = 10_000_000
 MOST_COUNTED = 3
 """Episodes of so many steps are counted with those of more."""
-_COMMON = ('id', 'instruction', 'task', 'seed', 'distractors', 'camera', 'view', 'picture')
+_COMMON = ('id', 'instruction', 'task', 'seed', 'distractors', 'camera', 'view', 'picture',
+           'answer')
 _ARGUMENTS: Mapping[str, Sequence[str]] = {
     **{family: tuple(names) for family, names in ARGUMENTS.items()}, OUT_OF_SCOPE: ('kind',),
     STEPS: ('steps',), QUANTITY: ('of', 'value', 'unit')}
@@ -62,6 +63,8 @@ class Episode:
         picture: What the cameras show instead of the world, see `pictures.read_picture`; None
             where they show the world.
         kind: Of what is out of scope, such as 'negation'; None where nothing is said of it.
+        answer: What a person says where the robot asks: it must ask, and go on. None where it must
+            not ask.
     """
 
     id: str
@@ -72,6 +75,7 @@ class Episode:
     view: str | None = None
     picture: str | None = None
     kind: str | None = None
+    answer: str | None = None
 
     @property
     def family(self) -> str:
@@ -143,7 +147,17 @@ def _episode(entry: Any) -> Episode:
     if task.steps or task.amount is not None:
         sample_layout(scene_rng(seed), task)  # says where no scene has room for it
     return Episode(str(identity), instruction, task, seed, _camera(entry, task),
-                   _view(entry, task), _picture(entry, task), _kind(entry))
+                   _view(entry, task), _picture(entry, task), _kind(entry), _answer(entry, task))
+
+
+def _answer(entry: Mapping[str, Any], task: Task) -> str | None:
+    if (answer := entry.get('answer')) is None:
+        return None
+    if task.family == OUT_OF_SCOPE or not isinstance(answer, str) \
+            or isinstance(check_command(answer), Rejection):
+        raise UserError(f'answer must be a command that answers a question, of an episode that is '
+                        f'to be done; got {answer!r}.')
+    return answer
 
 
 def _camera(entry: Mapping[str, Any], task: Task) -> str | None:

@@ -80,6 +80,11 @@ class TaskWatch:
         return self.state in ACTIVE
 
     @property
+    def is_asking(self) -> bool:
+        """Whether a question waits for its answer."""
+        return self.state is TaskState.ASKING
+
+    @property
     def is_over(self) -> bool:
         """Whether it came to DONE or FAILED."""
         return self.state in _OVER

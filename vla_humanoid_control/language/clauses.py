@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from vla_humanoid_control.language.phrases import OBJECT, Degree, Meaning, Objects, phrases
+from vla_humanoid_control.language.phrases import Degree, Meaning, Objects, phrases
 from vla_humanoid_control.language.plan import MOST_STEPS, Step, Unit
 from vla_humanoid_control.language.quantities import Amount, amounts, is_number
+from vla_humanoid_control.language.trees import OBJECT
 from vla_humanoid_control.tasks.vocabulary import COLOURS, OBJECT_FAMILIES, family_of
 
 # What the policy is told where an amount is measured.
@@ -20,6 +21,10 @@ REPEATABLE = ('move', 'turn', 'gesture:wave')
 _PRONOUNS = (('it',), ('that', 'one'), ('this', 'one'), ('that',), ('this',), ('the', 'thing'),
              ('there',), ('over', 'there'), ('that', 'thing'), ('the', 'same', 'one'),
              ('the', 'object'), ('that', 'object'))
+_BESIDE = (*((at, it) for at in ('at', 'to', 'towards', 'by', 'near', 'beside', 'from', 'for')
+            for it in ('it', 'that')), ('there',), ('in', 'front', 'of', 'it'),
+           ('next', 'to', 'it'))
+"""Where something is done right behind going to an object, which changes nothing of it."""
 _SIDES = ('left', 'right')
 _WAYS = ('forward', 'forwards', 'backward', 'backwards', 'back', 'ahead', *_SIDES)
 _VERTICAL = ('up', 'down')
@@ -50,6 +55,8 @@ def certain(words: Sequence[str], last: Said | None) -> list[Said] | None:
     if not plain:
         return None
     found = list(amounts(plain))
+    if sum(a.end - a.begin for a in found) == len(plain):
+        return None  # 'two metres' of what?
     if not found:
         return _with_amount(plain, last, None)
     if len(found) > 2 or len([a for a in found if a.quantity is None]) > 1 \
@@ -127,35 +134,27 @@ def _times(steps: list[Said], often: Amount | None) -> list[Said] | None:
     return steps * min(often.times, MOST_STEPS + 1)
 
 
-def base_form(words: Sequence[str]) -> list[str]:
-    """'waving to us' as 'wave to us': the form that a request begins with."""
-    if not words or not words[0].endswith('ing'):
-        return list(words)
-    stem = words[0][:-3]
-    ways = (stem, stem + 'e', stem[:-1])
-    return [next((w for w in ways if phrases().begins_one(w)), words[0]), *words[1:]]
-
-
 # --- what refers to something said before ---------------------------------------------------
 
 def _resolved(seen: Objects, last: Said | None) -> Iterator[Objects]:
     """Words as they are, then with what they leave out or point at taken from the step before."""
-    gerund = base_form(seen.words)
     if last is not None:
         yield from elliptic(seen, last)
     yield seen
-    if tuple(gerund) != seen.words:
-        yield replace(seen, words=tuple(gerund))
     for starter in _STARTERS:
         for at in range(min(3, len(seen.words))):
             if seen.words[at:at + len(starter)] == starter:
-                yield replace(seen, words=tuple(base_form(seen.words[at + len(starter):])))
+                yield replace(seen, words=phrases().base_form(seen.words[at + len(starter):]))
     if last is not None:
         yield from pointing(seen, last)
 
 
 def pointing(seen: Objects, last: Said) -> Iterator[Objects]:
-    """'touch it' and 'go there' with the object of the step before."""
+    """'touch it' and 'go there' with the object of the step before, 'wave at it' without."""
+    if not seen.named and last.named:
+        for beside in _BESIDE:
+            if seen.words[1:][-len(beside):] == beside:
+                yield replace(seen, words=seen.words[:-len(beside)])
     colours = [i for i, w in enumerate(seen.words[:-1])
                if w in COLOURS and seen.words[i + 1] == 'one']
     if not seen.named and last.named and len(colours) == 1:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from vla_humanoid_control.language.plan import Step
+from vla_humanoid_control.language.questions import Question
 from vla_humanoid_control.language.reader import read
 from vla_humanoid_control.language.spoken import UNSEEN, visible
 from vla_humanoid_control.language.stop_words import is_stop
@@ -27,6 +28,7 @@ class Instruction:
         steps: What it asks for, one after the other; empty where it is a stop or unclear.
         unplaced: Words that say something and have no place in any task that is known here; see
             `reader.Reading`.
+        question: What to ask before anything is done; None where there is nothing to ask.
     """
 
     text: str
@@ -34,6 +36,7 @@ class Instruction:
     unclear: str = ''
     steps: tuple[Step, ...] = ()
     unplaced: tuple[str, ...] = ()
+    question: Question | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def parse_command(text: str | bytes, before: Sequence[Step] = ()) -> Instruction
         return checked
     reading = read(checked.text, before)
     return replace(checked, unclear=reading.problem, steps=reading.steps,
-                   unplaced=reading.unplaced)
+                   unplaced=reading.unplaced, question=reading.question)
 
 
 def check_command(text: str | bytes) -> Instruction | Rejection:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from vla_humanoid_control.language.clauses import REPEATABLE, Said, base_form, certain
+from vla_humanoid_control.language.clauses import REPEATABLE, Said, certain
 from vla_humanoid_control.language.phrases import Degree, phrases
 from vla_humanoid_control.language.plan import MOST_STEPS
 from vla_humanoid_control.language.qualifiers import why_unclear
+from vla_humanoid_control.language.quantities import amounts
 
 _JOINTS = frozenset((',', 'and', 'then', 'afterwards', 'next', 'finally', 'after', 'before',
                      'followed'))
@@ -81,8 +82,9 @@ def is_phrase(words: Sequence[str]) -> bool:
 
 def places(words: Sequence[str]) -> list[int]:
     """Where words can be parted."""
+    within = {i for a in amounts(words) for i in range(a.begin, a.end)}  # 'a metre and a half'
     return [i for i, w in enumerate(words)
-            if i > 0 and w in _JOINTS and words[i - 1] not in _JOINTS
+            if i > 0 and i not in within and w in _JOINTS and words[i - 1] not in _JOINTS
             and not (w == 'next' and words[i + 1:i + 2] == ('to',))]
 
 
@@ -118,11 +120,11 @@ def _out_of_order(words: Sequence[str]) -> list[Said] | None:
         else:
             parts = [(words[inner:], words[:begin])]
         for one, other in parts:
-            subordinate = _several(base_form(one), None)
+            subordinate = _several(phrases().base_form(one), None)
             main = _several(stripped(other), subordinate[-1] if subordinate and begin == 0
                             else None)
             if main is not None and begin > 0:
-                subordinate = _several(base_form(one), main[-1])
+                subordinate = _several(phrases().base_form(one), main[-1])
             if subordinate is None or main is None:
                 continue
             return [*main, *subordinate] if word == 'before' else [*subordinate, *main]

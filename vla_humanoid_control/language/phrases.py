@@ -16,52 +16,42 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache, lru_cache
-from itertools import pairwise
 from typing import Literal
 
-from vla_humanoid_control.language.spoken import spoken, visible
+from vla_humanoid_control.language.frames import frames
+from vla_humanoid_control.language.trees import (
+    FUNCTION,
+    OBJECT,
+    Joints,
+    Tree,
+    ends,
+    joints_of,
+    pattern_of,
+    tree_of,
+    words_in,
+)
+from vla_humanoid_control.language.words import plain_words
 from vla_humanoid_control.tasks.phrasings import templates
 from vla_humanoid_control.tasks.vocabulary import COLOURS, OBJECT_FAMILIES
 
-OBJECT = '<o>'
-"""In the place of the words for an object."""
 _SPLITS: tuple[Literal['train', 'val'], ...] = ('train', 'val')
-_PIECE = re.compile(r'\(|\)|\||[^()|]+')
 _DETERMINERS = frozenset(['the', 'a', 'an', 'that', 'this', 'your', 'my', 'our'])
-_FUNCTION = frozenset(
-    ['the', 'a', 'an', 'to', 'of', 'at', 'on', 'in', 'by', 'it', 'is', 'are', 'be', 'been', 'am',
-     'your', 'my', 'you', 'i', 'me', 'us', 'we', 'that', 'this', 'there', 'here', 'and', 'with',
-     'for', 'from', 'so', 'as', 'up', 'over', 'out', 'do', 'does', 'please'])
-"""Words that hold a phrase together and say nothing of what is to be done."""
 _NONE: frozenset[int] = frozenset()
-_NO_VERB = _FUNCTION - {'do', 'be', 'please'}
+_NO_VERB = FUNCTION - {'do', 'be', 'please'}
+_SIZES = frozenset((
+    'big', 'bigger', 'biggest', 'large', 'larger', 'largest', 'huge', 'giant', 'tall', 'tallest',
+    'tiny', 'smallest', 'old', 'new', 'other', 'second'))
+"""Of objects: training's phrases have these words, and nothing that is done depends on them."""
+_MANNERS = frozenset((
+    'hop', 'hopping', 'skip', 'jump', 'leap', 'crawl', 'tiptoe', 'tiptoes', 'dance', 'gallop',
+    'roll', 'swim', 'fly', 'skate', 'limp', 'somersault'))
+"""Of going somewhere: likewise."""
 _LONGEST_LEAD = 10
 _FEW_PLACES = 5
-
-# Said around a request, beside the frames of training.
-_MORE_LEADS = (
-    'show us how you', 'let us see you', 'keep facing this way and', 'keep facing this way but',
-    'stay facing this way and', 'stay facing this way but', 'keep your heading and',
-    'be a sport and', 'be so good as to', 'if i may ask', 'may i ask you',
-    'it would be great if you could', 'it would be nice if you could',
-    'it would help if you could',
-    'go on and', 'and finally', 'and lastly', 'and then', 'and after that', 'and afterwards',
-    'then finally', 'afterwards', 'subsequently', 'and also', 'as a next step', 'as the next step',
-    'in the end', 'last', 'at last', 'third', 'thirdly', 'secondly', 'firstly', 'first of all',
-    'step one', 'step two', 'step three', 'once that is done', 'when that is done', 'that done',
-    'once you have done that', 'when you have done that', 'when you are done', 'once done',
-    'once you are done', 'when done', 'from there', 'there', 'thereafter', 'after this',
-    'when you are there', 'once you are there', 'once there', 'when you get there',
-    'once you get there', 'when you arrive', 'once you arrive', 'when you have arrived',
-    'immediately after', 'right after', 'right after that', 'at the end', 'to finish',
-    'to end with')
-_MORE_TAILS = ('first', 'afterwards', 'after that', 'at the end', 'in the end', 'finally', 'too',
-               'as well', 'next', 'then', 'and that is it', 'and that is all', 'and you are done',
-               'for a start', 'to begin with', 'to start with', 'to finish', 'last')
 
 
 class Degree(IntEnum):
@@ -105,30 +95,6 @@ class Meaning:
     unplaced: tuple[str, ...] = ()
 
 
-@dataclass
-class _Joints:
-    """Which words begin, end, and follow each other in the phrases of one task."""
-
-    begin: set[str] = field(default_factory=set)
-    imperative: set[str] = field(default_factory=set)
-    end: set[str] = field(default_factory=set)
-    follow: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    words: set[str] = field(default_factory=set)
-    leaps: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-
-    def fits(self, core: Sequence[str]) -> bool:
-        """Whether each word follows the one before it in some phrase."""
-        return core[0] in self.begin and core[-1] in self.end and all(
-            after in self.follow[before] for before, after in pairwise(core))
-
-    def strange(self, core: Sequence[str]) -> list[str]:
-        """Words that carry meaning and follow others than in any phrase, if more than one do."""
-        content = [w for w in core if w not in _FUNCTION]
-        found = [after for before, after in pairwise(content)
-                 if after not in self.leaps[before]]
-        return found if len(found) > 1 else []
-
-
 class Phrases:
     """The grammar. Holds no state once it is made."""
 
@@ -136,20 +102,20 @@ class Phrases:
         self._names = _names()
         self._longest = max(map(len, self._names))
         self._objects = _object_patterns()
-        self._leads, self._tails = _frames()
-        self._trees: dict[str, list[_Tree]] = {}
+        self._leads, self._tails = frames()
+        self._trees: dict[str, list[Tree]] = {}
         self._with_word: dict[str, defaultdict[str, set[int]]] = {}  # numbers of trees
-        self._joints: dict[str, _Joints] = {}
+        self.joints_of: dict[str, Joints] = {}
         for entry, phrases, sentences in _entries():
             both = list(dict.fromkeys((*phrases, *sentences)))
-            self._trees[entry] = [_tree(template) for template in both]
+            self._trees[entry] = [tree_of(template) for template in both]
             self._with_word[entry] = defaultdict(set)
             for number, tree in enumerate(self._trees[entry]):
-                for word in _words_of(tree):
+                for word in words_in(tree):
                     self._with_word[entry][word].add(number)
-            self._joints[entry] = _joints(phrases, sentences)
+            self.joints_of[entry] = joints_of(phrases, sentences)
         self._meaning = lru_cache(maxsize=1024)(self._find_meaning)
-        self._begin = {w for j in self._joints.values() for w in j.imperative}
+        self._begin = {w for j in self.joints_of.values() for w in j.imperative}
 
     def find_objects(self, words: Sequence[str]) -> Objects:
         """Replace what names an object: 'go to the box that is crimson' has 'the <o>'."""
@@ -168,6 +134,8 @@ class Phrases:
             count = line.count(' ', at, max(ends))
             part = tokens[index:index + count]
             names = [name for _, name, _ in part if name]
+            if undone := _SIZES.intersection(' '.join(w for _, _, w in part).split()):
+                found.extend(sorted(undone))  # 'the tall cone': there is no telling which
             named.append(next((c, s) for c in names for s in names
                               if c in COLOURS and s not in COLOURS))
             said.append(' '.join(word for _, _, word in part))
@@ -210,21 +178,32 @@ class Phrases:
         return self._meaning(tuple(words))
 
     def _find_meaning(self, words: tuple[str, ...]) -> Meaning:
-        cores = [c for c in self.cores(words) if not _FUNCTION.issuperset(c)]
+        cores = [c for c in self.cores(words) if not FUNCTION.issuperset(c)]
+        if undone := _MANNERS.intersection(words):
+            return Meaning(Degree.NONE, '', words, tuple(sorted(undone)))
+        cores += [base for c in cores if (base := self.base_form(c)) != c]
         for core in cores:
             for entry in self._trees:
                 if self._is_phrase_of(entry, core):
                     return Meaning(Degree.PHRASE, entry, core)
         for core in cores:
-            for entry, joints in self._joints.items():
+            for entry, joints in self.joints_of.items():
                 if (entry in OBJECT_FAMILIES) == (OBJECT in core) and joints.fits(core):
                     return Meaning(Degree.JOINTS, entry, core)
         return min((self._loose(core) for core in cores), key=lambda m: len(m.unplaced),
                    default=Meaning(Degree.NONE, '', tuple(words), tuple(words)))
 
+    def base_form(self, words: Sequence[str]) -> tuple[str, ...]:
+        """'waving to us' as 'wave to us': the form that a request begins with."""
+        if not words or not words[0].endswith('ing'):
+            return tuple(words)
+        stem = words[0][:-3]
+        ways = (stem, stem + 'e', stem[:-1])
+        return (next((w for w in ways if w in self._begin), words[0]), *words[1:])
+
     def entries(self, words: Sequence[str]) -> set[str]:
         """Every task that words mean, other than loosely."""
-        return {entry for core in self.cores(words) for entry, joints in self._joints.items()
+        return {entry for core in self.cores(words) for entry, joints in self.joints_of.items()
                 if joints.fits(core) or self._is_phrase_of(entry, core)}
 
     def is_open(self, core: Sequence[str]) -> bool:
@@ -248,24 +227,25 @@ class Phrases:
             return False
         for variant in _variants(core):
             having = sorted((self._with_word[entry].get(w, _NONE) for w in set(variant)), key=len)
-            if any(len(variant) in _ends(self._trees[entry][number], variant, 0)
+            if any(len(variant) in ends(self._trees[entry][number], variant, 0)
                    for number in having[0].intersection(*having[1:])):
                 return True
         return False
 
     def _loose(self, core: tuple[str, ...]) -> Meaning:
         """The task in which the most words of a core have a place."""
-        content = [w for w in core if w not in _FUNCTION and w != OBJECT]
+        content = [w for w in core if w not in FUNCTION and w != OBJECT]
         best: Meaning | None = None
-        for entry, joints in self._joints.items():
+        for entry, joints in self.joints_of.items():
             unplaced = [w for w in content if w not in joints.words]
             if (entry in OBJECT_FAMILIES) != (OBJECT in core):
                 unplaced.extend(w for w in core if w == OBJECT)
                 if not unplaced:
                     continue
             # A stop may be told in any form: it does no harm.
+            told_to_stop = entry == 'stop' and core[1:] and not joints.strange(core, 0)
             if (core[0] in _NO_VERB or core[0] not in joints.imperative) \
-                    and core[0] not in unplaced and not (entry == 'stop' and core[1:]):
+                    and core[0] not in unplaced and not told_to_stop:
                 unplaced.insert(0, core[0])
             if not unplaced:
                 unplaced = ['and'] if 'and' in core else joints.strange(core)
@@ -298,12 +278,6 @@ def phrases() -> Phrases:
     return Phrases()
 
 
-@lru_cache(maxsize=8192)
-def plain_words(text: str) -> tuple[str, ...]:
-    """The words of a text, by `spoken`, without pauses."""
-    return tuple(spoken(visible(text)).replace(',', ' ').split())
-
-
 # --- reading templates ----------------------------------------------------------------------
 
 def _entries() -> Iterator[tuple[str, list[str], list[str]]]:
@@ -322,31 +296,7 @@ def _names() -> dict[tuple[str, ...], str]:
 
 def _object_patterns() -> list[re.Pattern[str]]:
     ways = dict.fromkeys(t for split in _SPLITS for t in templates(split)['object'])
-    return [re.compile(_pattern(way)) for way in ways]
-
-
-def _frames() -> tuple[frozenset[tuple[str, ...]], frozenset[tuple[str, ...]]]:
-    """What is said before and after a request."""
-    frames = [f.split('{}') for split in _SPLITS for f in templates(split)['frames']]
-    before = [f[0] for f in frames] + list(_MORE_LEADS)
-    after = [f[1] for f in frames] + list(_MORE_TAILS)
-    return (frozenset(w for t in before if (w := plain_words(t))),
-            frozenset(w for t in after if (w := plain_words(t))))
-
-
-@lru_cache(maxsize=8192)
-def _literal(piece: str) -> list[str]:
-    """The words of a piece of a template without choices."""
-    for name, mark in (('{object}', 'qobject'), ('{colour}', 'qcolour'), ('{shape}', 'qshape')):
-        piece = piece.replace(name, f' {mark} ')
-    marks = {'qobject': OBJECT, 'qcolour': '<c>', 'qshape': '<s>'}
-    return [marks.get(word, word) for word in plain_words(piece)]
-
-
-def _pattern(template: str) -> str:
-    """A template as a pattern of words, each with a blank behind it."""
-    return ''.join({'(': '(?:', ')': ')', '|': '|'}.get(piece) or ''.join(
-        f'{re.escape(word)} ' for word in _literal(piece)) for piece in _PIECE.findall(template))
+    return [re.compile(pattern_of(way)) for way in ways]
 
 
 def _variants(core: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -358,102 +308,3 @@ def _variants(core: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         yield (*core[:at - 1], *core[at:])
 
 
-_Tree = str | list[list['_Tree']]
-"""A word, or a choice of sequences."""
-
-
-def _tree(template: str) -> _Tree:
-    pieces = iter(_PIECE.findall(template))
-
-    def choice() -> _Tree:
-        ways: list[list[_Tree]] = [[]]
-        for piece in pieces:
-            if piece == ')':
-                break
-            if piece == '|':
-                ways.append([])
-            elif piece == '(':
-                ways[-1].append(choice())
-            else:
-                ways[-1].extend(_literal(piece))
-        return ways
-
-    return choice()
-
-
-def _words_of(tree: _Tree) -> Iterator[str]:
-    if isinstance(tree, str):
-        yield tree
-    else:
-        for way in tree:
-            for part in way:
-                yield from _words_of(part)
-
-
-def _ends(tree: _Tree, words: Sequence[str], begin: int) -> set[int]:
-    """Where what a tree means can end among words, if it begins at a place."""
-    if isinstance(tree, str):
-        return {begin + 1} if words[begin:begin + 1] == (tree,) else set()
-    found: set[int] = set()
-    for way in tree:
-        places = {begin}
-        for part in way:
-            places = {end for place in places for end in _ends(part, words, place)}
-        found |= places
-    return found
-
-
-def _joints(phrases: Sequence[str], sentences: Sequence[str]) -> _Joints:
-    joints = _Joints()
-    for alone, texts in ((False, phrases), (True, sentences)):
-        for template in texts:
-            begin, end, _ = _follow(_tree(template), joints.follow)
-            joints.begin |= begin
-            joints.end |= end
-            joints.imperative |= set() if alone else begin
-    for before in [w for w in joints.follow if w not in _FUNCTION]:
-        joints.leaps[before] = _leaps(before, joints.follow)
-    joints.words = joints.begin | joints.end | set(joints.follow) | {
-        word for after in joints.follow.values() for word in after}
-    return joints
-
-
-def _leaps(word: str, follow: Mapping[str, set[str]]) -> set[str]:
-    """Words that carry meaning and can follow a word, with none or only others between them."""
-    found: set[str] = set()
-    passed: set[str] = set()
-    ahead = list(follow[word])
-    while ahead:
-        after = ahead.pop()
-        if after not in _FUNCTION:
-            found.add(after)
-        elif after not in passed:
-            passed.add(after)
-            ahead.extend(follow.get(after, ()))
-    return found
-
-
-def _follow(tree: _Tree, follow: defaultdict[str, set[str]]
-            ) -> tuple[set[str], set[str], bool]:
-    """Words that begin and end a tree, and whether it may be empty; adds to what follows what."""
-    if isinstance(tree, str):
-        return {tree}, {tree}, False
-    begins: set[str] = set()
-    ends: set[str] = set()
-    may_be_empty = False
-    for way in tree:
-        begin: set[str] = set()
-        end: set[str] = set()
-        empty = True
-        for part in way:
-            first, last, nothing = _follow(part, follow)
-            for word in end:
-                follow[word] |= first
-            if empty:
-                begin |= first
-            end = end | last if nothing else last
-            empty = empty and nothing
-        begins |= begin
-        ends |= end
-        may_be_empty = may_be_empty or empty
-    return begins, ends, may_be_empty

@@ -24,7 +24,7 @@ _TENS = {w: 10.0 * i for i, w in enumerate(
 _NUMBERS = {**_ONES, **_TENS, 'fourty': 40.0, 'dozen': 12.0, 'couple': 2.0}
 _SCALES = {'hundred': 100.0, 'thousand': 1000.0, 'million': 1e6}
 _FRACTIONS = {'half': 0.5, 'quarter': 0.25, 'third': 1 / 3, 'quarters': 0.25, 'thirds': 1 / 3,
-              'halves': 0.5}
+              'halves': 0.5, 'fifth': 0.2, 'sixth': 1 / 6, 'eighth': 0.125, 'tenth': 0.1}
 _METRES = {**dict.fromkeys(('m', 'metre', 'metres', 'meter', 'meters', 'mtr'), 1.0),
            **dict.fromkeys(('cm', 'centimetre', 'centimetres', 'centimeter', 'centimeters'), 0.01),
            **dict.fromkeys(('dm', 'decimetre', 'decimetres', 'decimeter', 'decimeters'), 0.1),
@@ -45,7 +45,7 @@ _WHOLE = frozenset(('full', 'whole', 'complete', 'entire'))
 _ABOUT = frozenset(('by', 'for', 'of', 'exactly', 'precisely', 'about', 'around', 'approximately',
                     'roughly', 'circa', 'some', 'just', 'another', 'a', 'an', 'further', 'only',
                     'distance', 'angle', 'total', 'nearly', 'almost'))
-_TIMES = frozenset(('times', 'time'))
+_TIMES = frozenset(('times', 'time', 'x'))
 _OFTEN = {'twice': 2, 'thrice': 3}
 _FIGURES = re.compile(r'\d+(?:d\d+)?')
 
@@ -82,6 +82,7 @@ def is_number(word: str) -> bool:
     """Whether a word says how many, on its own; 'one' and 'a' do not: 'the red one'."""
     return bool(_FIGURES.fullmatch(word)) or word in _OFTEN or word in _SCALES \
         or word in ('minus', 'percent', 'dozen', 'several', 'many', 'both', 'every', 'all') \
+        or (word in _FRACTIONS and word not in ('half', 'quarter', 'third')) \
         or (word in _NUMBERS and word not in ('one', 'couple'))
 
 
@@ -99,10 +100,12 @@ def amounts(words: Sequence[str]) -> Iterator[Amount]:
 
 def _amount(words: Sequence[str], begin: int) -> Amount | None:
     """The quantity that begins at a word; None where none does."""
+    if begin > 0 and words[begin - 1] == 'step':
+        return None  # 'step 1: turn left'
     at = begin
     while at < len(words) and words[at] in _ABOUT:
         at += 1
-    for start in dict.fromkeys((at, *range(begin, at))):
+    for start in range(begin, at + 1):
         if start < len(words) and (found := _counted(words, start)) is not None:
             # What leads up to it belongs to it, but not an article: 'make a 90 degree turn'.
             lead = begin
@@ -166,7 +169,9 @@ def _number(words: Sequence[str], at: int) -> tuple[float | None, int, bool]:
         while end < len(words) and words[end] in ('of', 'a', 'an'):
             end += 1
         return value, end, False
-    if word in ('a', 'an', 'one', *_WHOLE):
+    if word == 'one' and tuple(words[at + 1:at + 2]) == ('point',):
+        return _large(words, at, 1.0)
+    if word in ('a', 'an', 'one', 'another', *_WHOLE):
         if at + 1 < len(words) and words[at + 1] in _SCALES:
             return _large(words, at, 1.0)
         if at + 1 < len(words) and words[at + 1] == 'couple':

@@ -33,11 +33,12 @@ from vla_humanoid_control.language.parting import (
     places,
     stripped,
 )
-from vla_humanoid_control.language.phrases import OBJECT, Degree, phrases
+from vla_humanoid_control.language.phrases import Degree, phrases
 from vla_humanoid_control.language.plan import MOST_STEPS, Quantity, Step, Unit
 from vla_humanoid_control.language.qualifiers import why_unclear
 from vla_humanoid_control.language.quantities import amounts, is_number
 from vla_humanoid_control.language.questions import Question, question_about
+from vla_humanoid_control.language.trees import OBJECT
 from vla_humanoid_control.language.words import speller, words_of
 
 LEAST_M, MOST_M = 0.1, 5.0
@@ -61,6 +62,9 @@ _MODAL = frozenset(('can', 'could', 'will', 'would', 'shall', 'should', 'may', '
 _TELLER = frozenset(('i', 'he', 'she', 'it', 'they', 'we', 'there', 'this', 'these', 'those',
                      'everybody', 'everyone', 'somebody', 'someone', 'nobody', 'people',
                      'yesterday'))
+_DOING = frozenset(('are', 'were', 'is', 'was', 'have', 'has', 'had', 'went', 'did', 'do', 'does',
+                    'got', 'saw', 'seem', 'seems', 'look', 'looks', 'looked', 'stood', 'will',
+                    'like', 'likes', 'love', 'know', 'think'))
 _VERB = frozenset(('is', 'are', 'was', 'were', 'am', 'has', 'have', 'had', 'will', 'would', 'can',
                    'could', 'did', 'do', 'does', 'should', 'shall', 'may', 'might', 'must', 'went',
                    'goes', 'said', 'says', 'say', 'told', 'tells', 'likes', 'like', 'want',
@@ -98,6 +102,8 @@ def read(text: str, before: Sequence[Step] = ()) -> Reading:
 def why_unplaced(text: str) -> str:
     """Why who knows no other tasks than ours must not act on an utterance; '' where it may."""
     reading = read(text)
+    if reading.question is not None:
+        return reading.question.text
     if reading.problem or not reading.unplaced:
         return reading.problem
     strange = ', '.join(map(repr, dict.fromkeys(reading.unplaced)))
@@ -119,8 +125,8 @@ def _read(text: str, before: tuple[Step, ...]) -> Reading:
     if last is not None and (resumed := _refers(words, last, before)):
         return Reading(resumed)
     unclear = why_unclear(text)
-    asks = next((w for w in words if w != ','), '') in _ASKING and not is_phrase(words)
-    whole = None if unclear or asks else certain(words, None)
+    tells = _tells(words) and not is_phrase(words)
+    whole = None if unclear or tells else certain(words, None)
     # One phrase of training may join two verbs: 'stand still and look up'.
     if whole is not None and (not places(words) or is_phrase(words)):
         steps: list[Said] | None = whole
@@ -135,6 +141,13 @@ def _read(text: str, before: tuple[Step, ...]) -> Reading:
     if unclear:
         return Reading(problem=unclear)
     return _not_certain(text, words)
+
+
+def _tells(words: Sequence[str]) -> bool:
+    """Whether words ask or tell something: 'where is the box', 'you are next to the box'."""
+    plain = [w for w in words if w != ',']
+    return bool(plain) and (plain[0] in _ASKING or (
+        plain[0] in _TELLER | {'you'} and any(w in _DOING for w in plain[1:2])))
 
 
 def _steps_of(words: Sequence[str]) -> tuple[Step, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from functools import cache
+from functools import cache, lru_cache
 
 from vla_humanoid_control.language.quantities import spell_figures
 from vla_humanoid_control.language.spelling import Speller, other_words, task_words
@@ -35,3 +35,9 @@ def speller() -> Speller:
     pieces = json.loads((model_folder() / 'tokenizer.json').read_text(encoding='utf-8'))
     read_words = {w for w in pieces['model']['vocab'] if w.isalpha()}
     return Speller(read_words | other_words(), task_words())
+
+
+@lru_cache(maxsize=8192)
+def plain_words(text: str) -> tuple[str, ...]:
+    """The words of a text, by `spoken`, without pauses."""
+    return tuple(spoken(visible(text)).replace(',', ' ').split())

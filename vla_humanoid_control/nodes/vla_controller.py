@@ -75,7 +75,8 @@ class VlaController(ManagedNode):
 
     Subscribers: cameras, joint_states and odom of the robot file; vla_command in plain English;
         vla/action_gated; cmd_vel, what the base was really told; safety/state.
-    Publishers: vla/action_proposal, see `channels`; vla/task_state, see `state_text`.
+    Publishers: vla/action_proposal, see `channels`; vla/task_state, see `state_text`;
+        vla/question, what a person is asked, empty where nothing waits for an answer.
     Parameters: `ControllerParameters`, `ControllerConfig`, `FrameLimits` below `frames.`,
         `TaskConfig` below `task.`.
     """
@@ -97,10 +98,11 @@ class VlaController(ManagedNode):
         self._recorded = self._record(policy, robot) if p.record else None
         self._joint_names = frozenset(j.name for j in robot.controlled)
         self._loop = LoopTiming(self.controller.period_s)
-        self._announced = ''
+        self._announced = self._asked = ''
         self._doing: int | None = None
         self._proposals = self.advertise(JointState, 'vla/action_proposal', qos.STREAM)
         self._task_states = self.advertise(String, 'vla/task_state', qos.STATE)
+        self._questions = self.advertise(String, 'vla/question', qos.STATE)
         subscribe_cameras(self, robot, policy.spec.cameras, p.compressed, self._on_image)
         self._hear(JointState, robot.sensors['joint_states'].topic, lambda msg, now:
                    self.controller.on_joints(messages.joints_from_msg(msg), now))
@@ -201,6 +203,9 @@ class VlaController(ManagedNode):
             self._announced = line
             self._task_states.publish(String(data=line))
             self.tell('task', line)
+        if (asked := control.task.question.text if control.task.question else '') != self._asked:
+            self._asked = asked
+            self._questions.publish(String(data=asked))
 
     def _look_for_other_twists(self) -> None:
         self.controller.senses.base_problem = type_problem(
