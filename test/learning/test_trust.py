@@ -91,8 +91,8 @@ def test_a_policy_that_says_nothing_of_itself_gets_a_confidence(measure: Measure
                                                                 ) -> None:
     fitted, measurement = measure(says=False)
     artifact, held_out, recorded = measurement.run(tmp_path / 'trust', 'a fingerprint')
-    assert set(artifact.combination.signals) == {'agreement', 'coverage', 'reversals', 'view', 'picture',
-                                                 'words', 'scope', 'outcome'}
+    assert set(artifact.combination.signals) == {
+        'agreement', 'coverage', 'reversals', 'view', 'picture', 'words', 'scope', 'outcome'}
     report = judge(artifact, held_out, recorded)
     assert report['auroc'] > 0.9
     assert set(report['signals']) == set(artifact.combination.signals)
@@ -148,8 +148,8 @@ def test_what_a_policy_says_itself_is_one_signal_among_others(measure: Measure, 
                                                               ) -> None:
     fitted, measurement = measure(says=True)
     artifact, held_out, recorded = measurement.run(tmp_path / 'trust', 'x')
-    assert set(artifact.combination.signals) == {'agreement', 'coverage', 'reversals', 'view', 'picture',
-                                                 'head'}
+    assert set(artifact.combination.signals) == {
+        'agreement', 'coverage', 'reversals', 'view', 'picture', 'head'}
     assert fitted.policy.asked > 100  # type: ignore[attr-defined] # about what is broken
     page = save_page(judge(artifact, held_out, recorded), tmp_path / 'trust', 'the <teller>')
     text = page.read_text(encoding='utf-8')

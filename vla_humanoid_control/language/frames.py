@@ -12,6 +12,7 @@ _SPLITS: tuple[Literal['train', 'val'], ...] = ('train', 'val')
 _MORE_LEADS = (
     'show us how you', 'let us see you', 'keep facing this way and', 'keep facing this way but',
     'stay facing this way and', 'stay facing this way but', 'keep your heading and',
+    'do not turn just', 'do not turn but', 'without turning just',
     'be a sport and', 'be so good as to', 'if i may ask', 'may i ask you',
     'it would be great if you could', 'it would be nice if you could',
     'it would help if you could',
