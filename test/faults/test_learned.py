@@ -111,6 +111,7 @@ def test_fault_25_command_outside_its_abilities(learned: Watched, fault: Fault) 
         learned.begin(SEEDS[0], words)
         learned.until(lambda: learned.pipeline.controller.task.state is TaskState.FAILED, 15.0)
         assert learned.pipeline.controller.task.state is TaskState.FAILED, words
+        learned.until(lambda: False, 1.0)  # and stays so
         why = learned.pipeline.controller.task.reason
         assert 'confidence' in why or 'I do not know what to do about' in why, words
         assert not any(c.twist.any() for c in learned.commands), words

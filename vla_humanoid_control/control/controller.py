@@ -34,6 +34,7 @@ from vla_humanoid_control.language.intake import (
     parse_command,
 )
 from vla_humanoid_control.language.plan import Step
+from vla_humanoid_control.language.reader import warm_up
 from vla_humanoid_control.perception.frames import FrameLimits
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.state_text import safety_line
