@@ -124,6 +124,7 @@ class Controller:
         self._steps_before: tuple[Step, ...] = ()  # what 'again' and 'the blue one' refer to
         self._asked_latched: tuple[Instruction, float] | None = None  # command meanwhile, and when
         self.configure(config=config)
+        warm_up()  # the first command is to be read as fast as others
 
     @property
     def answered(self) -> Proposal | None:
