@@ -139,6 +139,35 @@ def test_a_press_while_a_worker_is_started_tears_no_worker(tmp_path: Path, name:
     assert (run.returncode, run.stderr) == (code, '')
 
 
+_WHAT_WORKERS_BLOCK = """
+import multiprocessing.util, os
+from vla_humanoid_control.support.workers import crew
+
+def spawn_and_look(*arguments):
+    pid = spawn(*arguments)
+    with open(f'/proc/{pid}/status') as status:
+        blocked = next(line.split()[1] for line in status if line.startswith('SigBlk'))
+    if b'resource_tracker' not in b' '.join(map(os.fsencode, arguments[1])):
+        print(int(blocked, 16) >> 1 & 1)  # SIGINT is the second
+    return pid
+
+if __name__ == '__main__':
+    spawn, multiprocessing.util.spawnv_passfds = (multiprocessing.util.spawnv_passfds,
+                                                  spawn_and_look)
+    with crew(int, [(0,), (1,)]):
+        pass
+"""
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='looks into /proc')
+def test_no_worker_hears_ctrl_c_before_it_is_up(tmp_path: Path) -> None:
+    """Regression: the first one did, for what multiprocessing starts beside it unblocks it."""
+    (tmp_path / 'starting.py').write_text(_WHAT_WORKERS_BLOCK, encoding='utf-8')
+    run = subprocess.run([sys.executable, 'starting.py'], cwd=tmp_path, text=True, timeout=60,
+                         capture_output=True, env={**os.environ, 'PYTHONPATH': str(ROOT)})
+    assert run.stdout.split() == ['1', '1'], run.stderr
+
+
 @pytest.mark.skipif(sys.platform != 'linux', reason='looks into /proc')
 def test_collecting_ends_when_it_is_killed(tmp_path: Path) -> None:
     """Regression: `vla collect` left two workers behind."""

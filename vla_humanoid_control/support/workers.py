@@ -12,7 +12,7 @@ import threading
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing import connection
+from multiprocessing import connection, resource_tracker
 from multiprocessing.context import SpawnProcess
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
@@ -113,6 +113,9 @@ def crew(work: Callable[..., None], arguments: Sequence[tuple[Any, ...]]
         arguments: Of each process; pickled.
     """
     processes: list[SpawnProcess] = []
+    # It starts with the first process otherwise, and lets SIGINT through again behind itself:
+    # that process then hears what it must not hear.
+    resource_tracker.ensure_running()
     with _ending_in_order():
         try:
             for its_own in arguments:
