@@ -53,6 +53,17 @@ def test_a_policy_that_comes_with_trust_is_recorded_without(tmp_path: Path) -> N
     assert recorded.success and len(recorded.steps) > 3
 
 
+@pytest.mark.parametrize('words', ['file my taxes', 'walk forward two metres',
+                                   'turn left and then turn right'])
+def test_what_is_beyond_the_reader_is_recorded_as_the_policy_hears_it(words: str, tmp_path: Path
+                                                                      ) -> None:
+    """Regression: it was refused or taken apart, and trust never saw what a policy makes of it."""
+    plan = Plan(Episode('one', words, Task('out_of_scope'), 5), able=False)
+    folder = record(Recording('default', '', 'humanoid', 0.02, tmp_path), [plan], 1)
+    recorded = folder.read('one')
+    assert recorded.prompt == words and len(recorded.steps) > 10
+
+
 def test_an_episode_of_a_policy_that_never_is_done_ends_once_it_has_succeeded(tmp_path: Path
                                                                               ) -> None:
     policy = load_policy('scripted', ROBOT)

@@ -25,6 +25,8 @@ LONGEST = 3000
 class RecordingPolicy:
     """Passes everything on to a policy, and keeps what it saw and said, and under which words.
 
+    It does not say what the policy cannot read: what the policy makes of such words is kept, too.
+
     Attributes:
         spec: The policy's.
     """
@@ -39,10 +41,6 @@ class RecordingPolicy:
         """See `RobotPolicy`."""
         self._policy.reset(instruction)
         self._instruction = instruction
-
-    def unreadable(self, text: str) -> str:
-        """See `interfaces.reading_problem`."""
-        return reading_problem(self._policy)(text)
 
     def infer(self, observation: RobotObservation) -> RobotChunk:
         """See `RobotPolicy`."""
@@ -99,6 +97,10 @@ class RecordedPolicy(RecordingPolicy):
         super().reset(instruction)
         with self._lock:
             self._is_over = False
+
+    def unreadable(self, text: str) -> str:
+        """See `interfaces.reading_problem`."""
+        return reading_problem(self._policy)(text)
 
     def end(self) -> None:
         """The instruction is over, however it ended. May be called from any thread."""

@@ -28,7 +28,8 @@ from vla_humanoid_control.evaluation.impaired_view import KINDS
 from vla_humanoid_control.evaluation.latency import noise_observation
 from vla_humanoid_control.evaluation.rollout import LINGER_S, Rollout
 from vla_humanoid_control.evaluation.suite import Episode
-from vla_humanoid_control.language.intake import Instruction, parse_command
+from vla_humanoid_control.language.intake import Instruction, Rejection, check_command
+from vla_humanoid_control.language.plan import Step
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.layout import sample_layout, scene_rng
 from vla_humanoid_control.support.errors import UserError
@@ -84,10 +85,11 @@ class RolloutRecorder:
         self._says_progress = policy.infer(asked).says_progress
         monitoring = Monitoring(OPEN_GATE, Standing.ALLOWED)
         self._fair = Rollout(robot, self._policy, monitoring, TaskConfig(max_retries=0),
-                             latency_s=latency_s, until_reached=not self._says_progress)
+                             latency_s=latency_s, until_reached=not self._says_progress,
+                             read=as_said)
         self._hopeless = Rollout(robot, self._policy, monitoring,
                                  TaskConfig(max_retries=0, time_limit_s=HOPELESS_S),
-                                 latency_s=latency_s)
+                                 latency_s=latency_s, read=as_said)
 
     def record(self, plan: Plan) -> RecordedEpisode:
         """Run an episode to its end. It has no answers where a stop word ended it."""
@@ -154,9 +156,14 @@ def of_suite(episodes: Sequence[Episode]) -> list[Plan]:
     return plans
 
 
+def as_said(words: str | bytes, before: Sequence[Step] = ()) -> Instruction | Rejection:
+    """A `Reader` that leaves all there is to understand to the policy."""
+    return check_command(words)
+
+
 def _as_given(words: str) -> str:
-    """An instruction as the policy is given it, after the checks of `parse_command`."""
-    parsed = parse_command(words)
+    """An instruction as the policy is given it, after the checks of `check_command`."""
+    parsed = check_command(words)
     return parsed.text if isinstance(parsed, Instruction) else words
 
 

@@ -29,6 +29,7 @@ from vla_humanoid_control.control.task import TaskConfig, TaskManager
 from vla_humanoid_control.interfaces import CHUNK_DT_S
 from vla_humanoid_control.language.intake import (
     Instruction,
+    Reader,
     Rejection,
     check_command,
     parse_command,
@@ -90,6 +91,7 @@ class Controller:
         frames: Which camera frames are trusted.
         task: Limits of a task.
         unreadable: Why the policy cannot read a text to its end; see `interfaces.reading_problem`.
+        read: What becomes of a person's words before the policy is told anything.
 
     Attributes:
         task: Where the present instruction stands.
@@ -103,7 +105,8 @@ class Controller:
 
     def __init__(self, spec: ControlSpec, robot: RobotSpec, config: ControllerConfig,
                  frames: FrameLimits, task: TaskConfig,
-                 unreadable: Callable[[str], str] = lambda text: '') -> None:
+                 unreadable: Callable[[str], str] = lambda text: '',
+                 read: Reader = parse_command) -> None:
         self.spec = spec
         self.task = TaskManager(task, Stillness.of(spec.channels, robot), unreadable)
         self.senses = Senses(spec, robot, frames)
@@ -112,6 +115,7 @@ class Controller:
                                      'inferences', 'results_discarded', 'hangs'), 0)
         self.inference_s = 0.0
         self.is_due = False
+        self._read = read
         self._proposer = Proposer(spec, config.ensembling)
         # Generation, step and instruction that playback and way belong to
         self._seen = (0, 0, 0)
@@ -209,7 +213,7 @@ class Controller:
     def on_command(self, text: str, now_s: float) -> Instruction | Rejection:
         """A person gives a command in plain English."""
         self.counts['commands'] += 1
-        parsed = self._answer(text) or parse_command(text, self._steps_before)
+        parsed = self._answer(text) or self._read(text, self._steps_before)
         if isinstance(parsed, Rejection):
             self.counts['commands_rejected'] += 1
             self.command_problem = parsed.reason

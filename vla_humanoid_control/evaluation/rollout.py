@@ -22,7 +22,7 @@ from vla_humanoid_control.evaluation.pictures import read_picture
 from vla_humanoid_control.evaluation.suite import HELD_FAMILIES, Episode
 from vla_humanoid_control.evaluation.watching import InterventionCounter
 from vla_humanoid_control.interfaces import reading_problem
-from vla_humanoid_control.language.intake import Rejection
+from vla_humanoid_control.language.intake import Reader, Rejection, parse_command
 from vla_humanoid_control.perception.frames import FrameLimits
 from vla_humanoid_control.perception.resizing import resize_image
 from vla_humanoid_control.pipeline import Pipeline
@@ -122,6 +122,7 @@ class Rollout:
             so that its resizing averages as it does with a real camera's image.
         until_reached: End an episode once the task has been achieved for `LINGER_S`, whether or
             not it was declared done: for policies that declare nothing.
+        read: What becomes of a person's words before the policy is told anything.
 
     Attributes:
         impair: Applied to every image of an episode; None leaves them alone.
@@ -135,6 +136,7 @@ class Rollout:
     latency_s: float = 0.0
     camera_size: tuple[int, int] | None = None
     until_reached: bool = False
+    read: Reader = parse_command
 
     def __post_init__(self) -> None:
         self.world = World(self.robot)
@@ -185,7 +187,8 @@ class Rollout:
         controller = Controller(
             self.policy.spec, self.robot,
             ControllerConfig(rate_hz=timing.rate_hz, hang_timeout_s=timing.hang_timeout_s),
-            FrameLimits(frozen_at_rest=True), self.task, reading_problem(self.policy))
+            FrameLimits(frozen_at_rest=True), self.task, reading_problem(self.policy),
+            self.read)
         asked = self.monitoring
         gate = replace(asked.gate, stale_after_s=max(asked.gate.stale_after_s,
                                                      timing.stale_after_s))

@@ -46,6 +46,10 @@ class Rejection:
     reason: str
 
 
+Reader = Callable[[str | bytes, Sequence[Step]], 'Instruction | Rejection']
+"""Text and the steps of the command before, to what is to be done: `parse_command`, or another."""
+
+
 def parse_command(text: str | bytes, before: Sequence[Step] = ()) -> Instruction | Rejection:
     """Check and read what a person or another program sent.
 
