@@ -26,6 +26,7 @@ _BESIDE = (*((at, it) for at in ('at', 'to', 'towards', 'by', 'near', 'beside', 
            ('next', 'to', 'it'))
 """Where something is done right behind going to an object, which changes nothing of it."""
 _SIDES = ('left', 'right')
+_SIDES_SAID = frozenset((*_SIDES, 'around', 'clockwise', 'anticlockwise', 'counterclockwise'))
 _WAYS = ('forward', 'forwards', 'backward', 'backwards', 'back', 'ahead', *_SIDES)
 _VERTICAL = ('up', 'down')
 # Where a clause says how to begin, end or go on: 'start by waving'.
@@ -72,7 +73,23 @@ def certain(words: Sequence[str], last: Said | None) -> list[Said] | None:
             rest = [*rest[:amount.begin], *instead, *rest[amount.end:]]
         if rest and (steps := _with_amount(rest, last, much)) is not None:
             return _times(steps, often)
+        if much is not None and (whole := _either_way(rest, last, much)) is not None:
+            return _times([whole], often)
     return None
+
+
+def _either_way(rest: Sequence[str], last: Said | None, much: Amount) -> Said | None:
+    """Half a turn, or whole ones, of which nobody said which way: it does not matter."""
+    assert much.quantity is not None
+    turns = much.quantity.value / (2 * math.pi)
+    if much.quantity.unit is not Unit.RADIANS or _SIDES_SAID.intersection(rest) \
+            or abs(2 * turns - round(2 * turns)) > 1e-6 or (turns > 0.75 and turns % 1 > 0.25):
+        return None
+    steps = _with_amount([*rest, 'to', 'the', 'left'], last, much)
+    if steps is None or len(steps) != 1 or steps[0].step.key != 'turn:left':
+        return None
+    return steps[0] if turns > 0.75 else replace(
+        steps[0], step=Step('turn around', None, 'turn:around'))
 
 
 def has_amount(words: Sequence[str]) -> bool:
@@ -88,7 +105,7 @@ def _with_amount(words: Sequence[str], last: Said | None, amount: Amount | None
             if len(way.named) <= 1]
     # The first of those that are as sure as any.
     meaning, way = max(ways, key=lambda w: w[0].degree, default=(Meaning(Degree.NONE), seen))
-    if meaning.degree < Degree.JOINTS:
+    if meaning.degree < Degree.PLAIN:
         return None
     said = said_of(meaning, way)
     if amount is not None:

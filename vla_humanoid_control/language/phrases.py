@@ -4,9 +4,12 @@ A core, what is left of an utterance without the words around it ('please', 'cou
 means a task in one of four degrees:
 
     phrase    it is one of the phrases of training, with any object
-    joints    each word follows the one before it in some phrase of that task
-    loose     so do all words that carry meaning but at one place, and each occurs in its phrases
+    plain     it says in other words what one of them says (`plainer.py`)
+    loose     it is about standing still: each word occurs in phrases of that
     none      something has no place in any task: `unplaced` says which words
+
+That each word occurs in phrases is not enough for anything that moves: 'lift the red box', 'look
+at it', 'sit down' and 'turn the light on' are made of words that phrases have, too.
 
 Phrases are read from `config/phrasings/train.yaml` and `val.yaml`; `test.yaml` stays for
 evaluation. Follow sets are those of V. M. Glushkov's construction, 1961.
@@ -23,6 +26,7 @@ from functools import cache, lru_cache
 from typing import Literal
 
 from vla_humanoid_control.language.frames import frames
+from vla_humanoid_control.language.plainer import plainer
 from vla_humanoid_control.language.trees import (
     FUNCTION,
     OBJECT,
@@ -50,6 +54,11 @@ _MANNERS = frozenset((
     'hop', 'hopping', 'skip', 'jump', 'leap', 'crawl', 'tiptoe', 'tiptoes', 'dance', 'gallop',
     'roll', 'swim', 'fly', 'skate', 'limp', 'somersault'))
 """Of going somewhere: likewise."""
+_STILL = frozenset(('stop', 'halt', 'still', 'enough', 'freeze', 'stay', 'cease', 'quit', 'rest'))
+"""What says that nothing shall move, somehow."""
+_IRREGULAR = {'gone': 'go', 'taken': 'take', 'made': 'make', 'done': 'do', 'stood': 'stand',
+              'been': 'go', 'put': 'put', 'had': 'have', 'given': 'give', 'spun': 'spin',
+              'got': 'get', 'come': 'come', 'found': 'find', 'reached': 'reach', 'run': 'run'}
 _LONGEST_LEAD = 10
 _FEW_PLACES = 5
 
@@ -59,7 +68,7 @@ class Degree(IntEnum):
 
     NONE = 0
     LOOSE = 1
-    JOINTS = 2
+    PLAIN = 2
     PHRASE = 3
 
 
@@ -187,10 +196,12 @@ class Phrases:
                 if self._is_phrase_of(entry, core):
                     return Meaning(Degree.PHRASE, entry, core)
         for core in cores:
-            for entry, joints in self.joints_of.items():
-                if (entry in OBJECT_FAMILIES) == (OBJECT in core) and joints.fits(core):
-                    return Meaning(Degree.JOINTS, entry, core)
-        return min((self._loose(core) for core in cores), key=lambda m: len(m.unplaced),
+            for plain in plainer(core):
+                for entry in self._trees:
+                    if self._is_phrase_of(entry, plain):
+                        return Meaning(Degree.PLAIN, entry, core)
+        return min((self._loose(core) for core in cores),
+                   key=lambda m: (len(m.unplaced), len(m.core)),
                    default=Meaning(Degree.NONE, '', tuple(words), tuple(words)))
 
     def base_form(self, words: Sequence[str]) -> tuple[str, ...]:
@@ -200,6 +211,12 @@ class Phrases:
         stem = words[0][:-3]
         ways = (stem, stem + 'e', stem[:-1])
         return (next((w for w in ways if w in self._begin), words[0]), *words[1:])
+
+    def present(self, word: str) -> str:
+        """'turned' as 'turn', where a request begins with that; else the word itself."""
+        ways = (_IRREGULAR.get(word, ''), word.removesuffix('ed'), word.removesuffix('d'),
+                word.removesuffix('ed')[:-1])
+        return next((w for w in ways if w != word and w in self._begin), word)
 
     def entries(self, words: Sequence[str]) -> set[str]:
         """Every task that words mean, other than loosely."""
@@ -236,19 +253,24 @@ class Phrases:
         """The task in which the most words of a core have a place."""
         content = [w for w in core if w not in FUNCTION and w != OBJECT]
         best: Meaning | None = None
-        for entry, joints in self.joints_of.items():
+        likely = sorted(self.joints_of, key=lambda e: (e in OBJECT_FAMILIES) != (OBJECT in core))
+        for entry in likely:
+            joints = self.joints_of[entry]
             unplaced = [w for w in content if w not in joints.words]
             if (entry in OBJECT_FAMILIES) != (OBJECT in core):
                 unplaced.extend(w for w in core if w == OBJECT)
                 if not unplaced:
                     continue
             # A stop may be told in any form: it does no harm.
-            told_to_stop = entry == 'stop' and core[1:] and not joints.strange(core, 0)
+            told_to_stop = entry == 'stop' and core[1:] and not joints.strange(core, 0) \
+                and not _STILL.isdisjoint(core)
             if (core[0] in _NO_VERB or core[0] not in joints.imperative) \
                     and core[0] not in unplaced and not told_to_stop:
                 unplaced.insert(0, core[0])
             if not unplaced:
                 unplaced = ['and'] if 'and' in core else joints.strange(core)
+            if not unplaced and not (entry == 'stop' and not _STILL.isdisjoint(core)):
+                unplaced = joints.strange(core, 0) or content or list(core)
             if best is None or len(unplaced) < len(best.unplaced):
                 best = Meaning(Degree.NONE if unplaced else Degree.LOOSE, entry, core,
                                tuple(unplaced))

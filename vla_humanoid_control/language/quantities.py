@@ -35,8 +35,7 @@ _METRES = {**dict.fromkeys(('m', 'metre', 'metres', 'meter', 'meters', 'mtr'), 1
            **dict.fromkeys(('inch', 'inches'), 0.0254), **dict.fromkeys(('mile', 'miles'), 1609.3)}
 _STEPS = frozenset(('steps', 'paces', 'strides', 'sidesteps', 'step', 'pace', 'stride', 'sidestep',
                     'stepps'))
-_STEP_ADJECTIVES = frozenset(('small', 'little', 'big', 'large', 'side', 'sideways', 'single',
-                              'full', 'short', 'long'))
+_STEP_ADJECTIVES = frozenset(('side', 'sideways', 'single', 'full'))
 _DEGREES = {**dict.fromkeys(('degrees', 'degree', 'deg', 'degs'), math.pi / 180),
             **dict.fromkeys(('radians', 'radian', 'rad', 'rads'), 1.0)}
 _TURNS = frozenset(('turn', 'turns', 'rotation', 'rotations', 'circle', 'circles', 'revolution',
@@ -107,6 +106,8 @@ def _amount(words: Sequence[str], begin: int) -> Amount | None:
         at += 1
     for start in range(begin, at + 1):
         if start < len(words) and (found := _counted(words, start)) is not None:
+            if found.quantity is None and 'around' in words[begin:start]:
+                return None  # 'turn around two times'
             # What leads up to it belongs to it, but not an article: 'make a 90 degree turn'.
             lead = begin
             while lead < start and words[lead] in ('a', 'an'):

@@ -58,6 +58,7 @@ _AUXILIARY = frozenset(('is', 'are', 'was', 'were', 'do', 'does', 'did', 'has', 
 _SUBJECT = frozenset(('you', 'i', 'we', 'he', 'she', 'it', 'they', 'the', 'a', 'an', 'there',
                       'this', 'that', 'these', 'those', 'your', 'my', 'our', 'anybody', 'anyone',
                       'somebody', 'someone'))
+_ARTICLES = frozenset(('a', 'an', 'the', 'your', 'this', 'that', 'my', 'our'))
 _MODAL = frozenset(('can', 'could', 'will', 'would', 'shall', 'should', 'may', 'might', 'must'))
 _TELLER = frozenset(('i', 'he', 'she', 'it', 'they', 'we', 'there', 'this', 'these', 'those',
                      'everybody', 'everyone', 'somebody', 'someone', 'nobody', 'people',
@@ -186,10 +187,10 @@ def _refers(words: Sequence[str], last: Said, before: tuple[Step, ...]) -> tuple
     seen = phrases().find_objects(clause)
     own = phrases().meaning(seen.words)
     ways = [*elliptic(seen, last),
-            *(pointing(seen, last) if own.degree < Degree.JOINTS else ())]
+            *(pointing(seen, last) if own.degree < Degree.PLAIN else ())]
     for candidate in ways:
         meaning = phrases().meaning(candidate.words)
-        if meaning.degree >= Degree.JOINTS and len(candidate.named) <= 1:
+        if meaning.degree >= Degree.PLAIN and len(candidate.named) <= 1:
             return (said_of(meaning, candidate).step,)
     return ()
 
@@ -266,7 +267,8 @@ def _no_request(words: Sequence[str]) -> str:
     """Why words ask for nothing, whatever a robot can do; '' where they may ask for something."""
     for core in phrases().cores([w for w in words if w != ',']):
         if phrases().begins_one(core[0]) and core[0] not in _ASKING and not (
-                core[0] in _AUXILIARY and core[1:2] and core[1] in _SUBJECT):
+                core[0] in _AUXILIARY and core[1:2] and core[1] in _SUBJECT
+                and not (core[0] == 'do' and core[1] in _ARTICLES)):
             return ''
     first = next((w for w in words if w != ','), '')
     second = next((w for w in words[1:] if w != ','), '')
