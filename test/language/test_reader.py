@@ -57,6 +57,8 @@ def test_several_steps(text: str, expected: list[str]) -> None:
 @pytest.mark.parametrize(('text', 'key', 'value'), [
     ('walk forward two metres', 'move:forward', 2.0), ('go 1.5 m forward', 'move:forward', 1.5),
     ('take three steps back', 'move:backward', 1.05),
+    ('exactly one step back', 'move:backward', 0.35),
+    ('step one metre to the left', 'move:left', 1.0),
     ('move 30cm backwards', 'move:backward', 0.3),
     ('walk half a metre to the left', 'move:left', 0.5),
     ('turn left ninety degrees', 'turn:left', math.pi / 2), ('turn right 45°', 'turn:right',
@@ -75,7 +77,7 @@ def test_a_quantity_is_what_was_said(text: str, key: str, value: float) -> None:
     'wave seventeen times', 'walk forward six metres', 'turn left 3 degrees',
     'turn left by minus five degrees', 'raise your hand to 80 percent', 'wave for ten seconds',
     'go to the red box twice', 'raise your left hand three times', 'turn 90 degrees',
-    'look up by 30 degrees', 'wave twenty'])
+    'look up by 30 degrees', 'wave twenty', 'walk some metres forward', 'turn a few degrees left'])
 def test_a_quantity_that_cannot_be_done_is_not_rounded(text: str) -> None:
     assert why_unplaced(text)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from vla_humanoid_control.language.phrases import Degree, Meaning, Objects, phrases
 from vla_humanoid_control.language.plan import MOST_STEPS, Step, Unit
-from vla_humanoid_control.language.quantities import Amount, amounts, is_number
+from vla_humanoid_control.language.quantities import UNITS, Amount, amounts, is_number
 from vla_humanoid_control.language.trees import OBJECT
 from vla_humanoid_control.tasks.vocabulary import COLOURS, OBJECT_FAMILIES, family_of
 
@@ -111,7 +111,7 @@ def _with_amount(words: Sequence[str], last: Said | None, amount: Amount | None
     if amount is not None:
         return _measured(said, amount)
     # Figures that no amount has taken up: 'the 3 red box'.
-    if any(map(is_number, meaning.core)) and meaning.entry != 'turn:around':
+    if any(is_number(w) or w in UNITS for w in meaning.core) and meaning.entry != 'turn:around':
         return None
     return [said]
 
