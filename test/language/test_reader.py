@@ -101,7 +101,8 @@ def test_what_is_not_understood_whole_is_not_done_in_part(text: str) -> None:
         'lift', 'hold', 'move', 'push', 'take', 'get', 'bring me', 'carry', 'pick up', 'put down',
         'give me', 'look at', 'face', 'turn to', 'turn towards', 'turn away from', 'run into',
         'stand on', 'step over', 'walk around', 'go away from', 'stay away from', 'go left of',
-        'walk with', 'raise', 'follow', 'close', 'put your foot on', 'hold your hand over')),
+        'walk with', 'raise', 'reach over', 'reach into', 'follow',
+        'close', 'put your foot on', 'hold your hand over')),
     'put the red box on the table', 'bring the red box to me', 'turn the red box around',
     'go to the red box side', 'go to the left side of the red box', 'go to the red box and back',
     'walk to the red box and come back', 'go to the red box and turn',
@@ -115,7 +116,8 @@ def test_words_that_phrases_have_too_are_not_enough(text: str) -> None:
 
 
 @pytest.mark.parametrize(('text', 'key'), [
-    ('pivot so you are facing left', 'turn:left'), ('rotate in a clockwise direction',
+    ('pivot so you are facing left', 'turn:left'), ('take a left', 'turn:left'),
+    ('start walking', 'move:forward'), ('rotate in a clockwise direction',
                                                    'turn:right'),
     ('spin halfway around', 'turn:around'), ('make a half turn', 'turn:around'),
     ('step leftwards without turning', 'move:left'), ('march onward', 'move:forward'),

@@ -59,6 +59,7 @@ _STILL = frozenset(('stop', 'halt', 'still', 'enough', 'freeze', 'stay', 'cease'
 _IRREGULAR = {'gone': 'go', 'taken': 'take', 'made': 'make', 'done': 'do', 'stood': 'stand',
               'been': 'go', 'put': 'put', 'had': 'have', 'given': 'give', 'spun': 'spin',
               'got': 'get', 'come': 'come', 'found': 'find', 'reached': 'reach', 'run': 'run'}
+_BEGINNING = frozenset(('start', 'begin', 'keep', 'continue'))
 _LONGEST_LEAD = 10
 _FEW_PLACES = 5
 
@@ -205,7 +206,9 @@ class Phrases:
                    default=Meaning(Degree.NONE, '', tuple(words), tuple(words)))
 
     def base_form(self, words: Sequence[str]) -> tuple[str, ...]:
-        """'waving to us' as 'wave to us': the form that a request begins with."""
+        """'waving to us' and 'start waving to us' as 'wave to us': how a request begins."""
+        if len(words) > 1 and words[0] in _BEGINNING and words[1].endswith('ing'):
+            words = words[1:]
         if not words or not words[0].endswith('ing'):
             return tuple(words)
         stem = words[0][:-3]

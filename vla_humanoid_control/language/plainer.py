@@ -25,6 +25,8 @@ _SAME: tuple[tuple[str, str], ...] = (
     ('so that you face', 'to'), ('to face', 'to'), ('on your', 'to your'), ('on the', 'to the'),
     ('make a little room by stepping', 'step'), ('make some room by stepping', 'step'),
     ('quarter right turn', 'right turn'), ('quarter left turn', 'left turn'),
+    ('make a left', 'turn left'), ('make a right', 'turn right'), ('take a left', 'turn left'),
+    ('take a right', 'turn right'), ('a bit further', 'a bit'), ('a little further', 'a little'),
     ('over to', 'to'), ('raise up', 'raise'), ('lift up', 'raise'),
     ('straight on', 'straight'), ('check the view', 'look'), ('little wave', 'wave'),
     ('big wave', 'wave'), ('friendly wave', 'wave'), ('nice wave', 'wave'), ('quick look', 'look'),
@@ -37,7 +39,7 @@ _SAME: tuple[tuple[str, str], ...] = (
     ('an arm', 'a hand'), ('arm', 'hand'),
     *((people, 'me') for people in (
         'us', 'the camera', 'the children', 'the kids', 'the people', 'the visitors', 'the guests',
-        'our guests', 'our visitors', 'the crowd', 'the audience', 'the team', 'the class')))
+        'our guests', 'our visitors', 'the crowd', 'the audience', 'the team', 'the class', 'everyone', 'everybody')))
 _EACH_AS: tuple[tuple[str, ...], ...] = (
     ('turn', 'rotate', 'spin', 'pivot', 'swivel'),
     ('walk', 'step', 'move', 'go', 'march', 'proceed', 'advance', 'stride'),
@@ -47,12 +49,13 @@ _EACH_AS: tuple[tuple[str, ...], ...] = (
 _STRESSING_WAY = frozenset((
     'straight', 'directly', 'over', 'across', 'up', 'along', 'right', 'just', 'now', 'on', 'first',
     'out', 'all', 'way'))
+_BEFORE_TO = frozenset(('over', 'across', 'up', 'along', 'out', 'on'))
 _STRESSING = frozenset((
     'quickly', 'slowly', 'carefully', 'quietly', 'calmly', 'steadily', 'swiftly', 'gently',
     'softly', 'lightly', 'briefly', 'smoothly', 'completely'))
 _ENDINGS: tuple[_Words, ...] = tuple(tuple(e.split()) for e in (
     'without turning', 'some steps', 'a bit', 'a little', 'a bit more', 'a little more',
-    'for a metre', 'a metre', 'a step or two', 'one or two steps'))
+    'for a metre', 'a metre', 'a step or two', 'one or two steps', 'for a moment', 'for a bit'))
 """Of going somewhere, so far as it leaves open how far."""
 _FURTHER: tuple[_Words, ...] = tuple(tuple(e.split()) for e in (
     'a bit more', 'a bit further', 'a little more', 'a little further', 'a bit', 'a little',
@@ -86,6 +89,11 @@ def _about_object(core: _Words) -> Iterator[_Words]:
         core = core[:-len(place)]
         yield core
     yield from _without(core, _STRESSING | _STRESSING_WAY)
+
+
+def _changes_nothing(core: _Words, i: int) -> bool:
+    """Whether a word may go: 'over to the box' has one, 'reach over the box' has none."""
+    return core[i] not in _BEFORE_TO or core[i + 1:i + 2] in (('to',), ('towards',), ('for',))
 
 
 def _about_direction(core: _Words) -> Iterator[_Words]:
@@ -133,7 +141,7 @@ def _with_side(way: _Words) -> Iterator[_Words]:
 
 def _without(core: _Words, stressing: frozenset[str]) -> Iterator[_Words]:
     """A core without some words, all of them or one or all but one."""
-    at = [i for i, word in enumerate(core) if word in stressing]
+    at = [i for i, word in enumerate(core) if word in stressing and _changes_nothing(core, i)]
     if at:
         yield tuple(w for i, w in enumerate(core) if i not in at)
     for left in at if len(at) > 1 else ():
