@@ -39,7 +39,8 @@ _SAME: tuple[tuple[str, str], ...] = (
     ('an arm', 'a hand'), ('arm', 'hand'),
     *((people, 'me') for people in (
         'us', 'the camera', 'the children', 'the kids', 'the people', 'the visitors', 'the guests',
-        'our guests', 'our visitors', 'the crowd', 'the audience', 'the team', 'the class', 'everyone', 'everybody')))
+        'our guests', 'our visitors', 'the crowd', 'the audience', 'the team', 'the class',
+        'everyone', 'everybody')))
 _EACH_AS: tuple[tuple[str, ...], ...] = (
     ('turn', 'rotate', 'spin', 'pivot', 'swivel'),
     ('walk', 'step', 'move', 'go', 'march', 'proceed', 'advance', 'stride'),
