@@ -240,6 +240,35 @@ def test_of_twins_the_one_beside_which_it_stands_is_meant_afterwards() -> None:
     assert bench.policy.told == ['go to the red box', 'touch the red box']
 
 
+def test_before_it_reaches_for_what_is_out_of_view_it_looks_down() -> None:
+    bench = Bench(seen('green ball', 10))
+    bench.say('touch the left red cup, then wave')
+    assert bench.policy.told == ['look down'] and bench.controller.task.step == '1 of 2: look down'
+    bench.finder.room = (seen('red cup', 15, 0.4, True), seen('red cup', -15, 0.4, True))
+    finish(bench)
+    assert bench.policy.told == ['look down', 'touch the red cup']
+    assert bench.controller.task.step_index == 0
+    finish(bench)
+    assert bench.policy.told[-1] == 'wave' and bench.controller.task.step_index == 1
+
+
+def test_it_looks_down_once_and_says_then_that_it_sees_nothing() -> None:
+    bench = Bench(seen('green ball', 10))
+    bench.say('touch the left red cup')
+    finish(bench)
+    assert bench.task == 'FAILED: touch the left red cup (I see no red cup)'
+    assert bench.policy.told == ['look down']
+
+
+def test_twins_that_come_into_view_while_it_reaches_are_asked_about() -> None:
+    bench = Bench(seen('green ball', 10))
+    bench.say('touch the red cup')
+    assert bench.policy.told == ['touch the red cup'] and bench.task.startswith('RUNNING')
+    bench.finder.room = (seen('red cup', 15, 0.4, True), seen('red cup', -15, 0.4, True))
+    bench.wait(0.4)
+    assert bench.task.startswith('ASKING') and bench.speeds[-1] == 0.0
+
+
 def test_no_answer_in_time_ends_it_and_another_command_takes_its_place() -> None:
     bench = Bench(*TWINS)
     bench.say('go to the red box')

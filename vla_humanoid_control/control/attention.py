@@ -39,6 +39,11 @@ AGREE = 2
 """So many looks one after the other must find the same; of nothing one more."""
 MOST_LOOKS = 6
 """Where they do not, the last of so many counts."""
+LOOK_DOWN = Step('look down', None, 'gesture:look_down')
+"""What is on the table that the robot stands at is below what it sees ahead."""
+WATCH_LOOKS = 30
+"""So often it is looked, while an object is reached for, whether it is the only one: more of the
+table comes into view then."""
 _TRUST = 0.5  # how far a position follows what is seen of it each time
 _BEARING_RAD, _FACTOR = math.radians(10), 0.35  # what is off by so much is no more likely the same
 _LOST = 4.0
@@ -93,12 +98,14 @@ class Verdict:
         further: What later steps with the same object are about.
         question: What to ask.
         problem: Why nothing can be done, for people.
+        first: What to do first, so that more is seen.
     """
 
     step: Step | None = None
     further: Reference | None = None
     question: Question | None = None
     problem: str = ''
+    first: Step | None = None
 
 
 @dataclass
@@ -120,6 +127,7 @@ class Attention:
     joint_names: tuple[str, ...]
     may_act: bool = field(default=True, init=False)
     _step: Step | None = None  # whose object is being looked for
+    _looked_down: Step | None = None  # for which step
     _looks: list[tuple[SeenObject, ...]] = field(default_factory=list)  # what it can be
     _twins: list[tuple[SeenObject, NDArray[np.float64]]] = field(default_factory=list)
 
@@ -150,8 +158,9 @@ class Attention:
         assert reference is not None
         some = resolve(reference, seen)
         self._looks.append(some)
-        self.may_act = reference.is_plain and len(some) < 2
-        if not self._is_sure():
+        self.may_act = self._step.reference is None and len(some) < 2
+        if not self._is_sure() or (self.may_act and self._step.key.startswith('reach')
+                                   and len(self._looks) < WATCH_LOOKS):
             return None
         step, self._step, self.may_act = self._step, None, True
         return self._judge(step, reference, some, seen, look.place)
@@ -169,6 +178,9 @@ class Attention:
             return Verdict(question=question_which(step, reference, some))
         if not some and reference.is_plain:  # it may be behind the robot: the policy searches
             return Verdict(_told(step, reference), reference)
+        if not some and step.key.startswith('reach') and self._looked_down != step:
+            self._looked_down = step
+            return Verdict(first=LOOK_DOWN)
         if not some and not reference.relations:
             return Verdict(question=question_which(step, reference, ()))
         if not some:

@@ -357,6 +357,8 @@ class Controller:
         verdict = self._attention.take(look, seen)
         if verdict is not None and verdict.question is not None:
             self.task.ask(verdict.question, now_s)
+        elif verdict is not None and verdict.first is not None:
+            self.task.precede(verdict.first, now_s)
         elif verdict is not None and verdict.step is None:
             self.task.fail(verdict.problem, now_s)
         elif verdict is not None and verdict.step is not None and verdict.further is not None:

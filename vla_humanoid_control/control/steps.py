@@ -47,16 +47,24 @@ class StepSequence:
     def __init__(self, instruction: Instruction) -> None:
         self.steps = steps_of(instruction)
         self.index = instruction.begin - 1
+        self._waits = False
         self.advance()
 
     def advance(self) -> bool:
         """Go on to the next step; False where there is none."""
+        if self._waits:
+            self._waits, self.step = False, self.steps[self.index]
+            return True
         if self.index + 1 == len(self.steps):
             return False
         self.index += 1
         self.step = self.steps[self.index]
         self.quantity = None if self.step.quantity is None else QuantityWatch(self.step)
         return True
+
+    def precede(self, step: Step) -> None:
+        """Something else is to be done before the present step."""
+        self._waits, self.step, self.quantity = True, step, None
 
     def settle(self, step: Step, further: Reference) -> None:
         """The present step's object was found; later steps about the same one know it, too.

@@ -242,6 +242,11 @@ class TaskManager:
         self._end(TaskState.ASKING, question.text, now_s)
         self._question, self._began_s = question, now_s
 
+    def precede(self, step: Step, now_s: float) -> None:
+        """Something else is to be done before the step, which begins anew after it."""
+        self._steps.precede(step)
+        self._begin_step(now_s)
+
     def fail(self, reason: str, now_s: float) -> None:
         """The step cannot be done, nor what comes after it."""
         self._end(TaskState.FAILED, reason, now_s)
