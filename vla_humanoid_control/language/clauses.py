@@ -136,8 +136,8 @@ def _measured(said: Said, amount: Amount) -> list[Said] | None:
     if key == 'turn:around' and quantity.unit is Unit.RADIANS:
         return [replace(said, step=replace(said.step, text='turn around'))] \
             if abs(quantity.value - math.pi) < 1e-6 else None
-    unit = {'move': Unit.METRES, 'turn': Unit.RADIANS}.get(family_of(key))
-    if key not in _PLAIN or unit is not quantity.unit:
+    if key not in _PLAIN or quantity.unit is not (
+            Unit.METRES if family_of(key) == 'move' else Unit.RADIANS):
         return None
     return [replace(said, step=Step(_PLAIN[key], quantity, key))]
 

@@ -46,7 +46,7 @@ _SPLITS: tuple[Literal['train', 'val'], ...] = ('train', 'val')
 _DETERMINERS = frozenset(['the', 'a', 'an', 'that', 'this', 'your', 'my', 'our'])
 _NONE: frozenset[int] = frozenset()
 _NO_VERB = FUNCTION - {'do', 'be', 'please'}
-_SIZES = frozenset((
+SIZES = frozenset((
     'big', 'bigger', 'biggest', 'large', 'larger', 'largest', 'huge', 'giant', 'tall', 'tallest',
     'tiny', 'smallest', 'old', 'new', 'other', 'second'))
 """Of objects: training's phrases have these words, and nothing that is done depends on them."""
@@ -60,6 +60,8 @@ _IRREGULAR = {'gone': 'go', 'taken': 'take', 'made': 'make', 'done': 'do', 'stoo
               'been': 'go', 'put': 'put', 'had': 'have', 'given': 'give', 'spun': 'spin',
               'got': 'get', 'come': 'come', 'found': 'find', 'reached': 'reach', 'run': 'run'}
 _BEGINNING = frozenset(('start', 'begin', 'keep', 'continue'))
+MARK = '<r'
+"""Of a word that stands for an object which other words tell: it begins so, and ends with '>'."""
 _LONGEST_LEAD = 10
 _FEW_PLACES = 5
 
@@ -79,7 +81,7 @@ class Objects:
 
     Attributes:
         words: Of the utterance, lower case; `OBJECT` with 'the' before it for each object.
-        named: Colour and shape of each, in order.
+        named: Colour and shape of each, in order; of a `MARK` itself and ''.
         said: The words of each, such as 'crimson crate'.
     """
 
@@ -129,7 +131,7 @@ class Phrases:
 
     def find_objects(self, words: Sequence[str]) -> Objects:
         """Replace what names an object: 'go to the box that is crimson' has 'the <o>'."""
-        tokens = self._tokens(words)
+        tokens = self.tokens(words)
         line = ''.join(f'{kind} ' for kind, _, _ in tokens)
         found: list[str] = []
         named: list[tuple[str, str]] = []
@@ -137,6 +139,14 @@ class Phrases:
         at = index = 0
         while at < len(line):
             ends = [m.end() for p in self._objects if (m := p.match(line, at))]
+            if (mark := tokens[index][2]).startswith(MARK):
+                named.append((mark, ''))
+                said.append(mark)
+                if found and found[-1] in _DETERMINERS:
+                    found.pop()
+                found.extend(('the', OBJECT))
+                at, index = line.index(' ', at) + 1, index + 1
+                continue
             if not ends:
                 found.extend(tokens[index][2].split())
                 at, index = line.index(' ', at) + 1, index + 1
@@ -144,7 +154,7 @@ class Phrases:
             count = line.count(' ', at, max(ends))
             part = tokens[index:index + count]
             names = [name for _, name, _ in part if name]
-            if undone := _SIZES.intersection(' '.join(w for _, _, w in part).split()):
+            if undone := SIZES.intersection(' '.join(w for _, _, w in part).split()):
                 found.extend(sorted(undone))  # 'the tall cone': there is no telling which
             named.append(next((c, s) for c in names for s in names
                               if c in COLOURS and s not in COLOURS))
@@ -161,7 +171,7 @@ class Phrases:
 
     def shape_alone(self, words: Sequence[str]) -> str:
         """The one shape that is named without a colour, where words name one; else ''."""
-        shapes = {name for kind, name, _ in self._tokens(words) if kind == '<s>'}
+        shapes = {name for kind, name, _ in self.tokens(words) if kind == '<s>'}
         return shapes.pop() if len(shapes) == 1 else ''
 
     def cores(self, words: Sequence[str]) -> Iterator[tuple[str, ...]]:
@@ -281,8 +291,11 @@ class Phrases:
                 break
         return best or Meaning(Degree.NONE, '', core, core)
 
-    def _tokens(self, words: Sequence[str]) -> list[tuple[str, str, str]]:
-        """Kind, name and words: kind is '<c>' for a colour, '<s>' for a shape, else the word."""
+    def tokens(self, words: Sequence[str]) -> list[tuple[str, str, str]]:
+        """Kind, name and words of each token.
+
+        The kind is '<c>' for a colour, '<s>' for a shape, else the word, which has no name.
+        """
         tokens, at = [], 0
         while at < len(words):
             for count in range(min(self._longest, len(words) - at), 0, -1):

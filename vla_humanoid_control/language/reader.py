@@ -33,11 +33,12 @@ from vla_humanoid_control.language.parting import (
     places,
     stripped,
 )
-from vla_humanoid_control.language.phrases import Degree, phrases
+from vla_humanoid_control.language.phrases import MARK, Degree, phrases
 from vla_humanoid_control.language.plan import MOST_STEPS, Quantity, Step, Unit
 from vla_humanoid_control.language.qualifiers import why_unclear
 from vla_humanoid_control.language.quantities import amounts, is_number
 from vla_humanoid_control.language.questions import Question, question_about
+from vla_humanoid_control.language.references import Marked, mark_references, placed
 from vla_humanoid_control.language.trees import OBJECT
 from vla_humanoid_control.language.words import speller, words_of
 
@@ -90,14 +91,16 @@ class Reading:
     question: Question | None = None
 
 
-def read(text: str, before: Sequence[Step] = ()) -> Reading:
+def read(text: str, before: Sequence[Step] = (), sees: bool = False) -> Reading:
     """Read an utterance that is no stop.
 
     Args:
         text: What a person said, as `intake.parse_command` lets it pass.
         before: The steps of the command before, to which 'again' and 'the blue one' refer.
+        sees: Whether whoever acts on it can look which object is meant: 'the box left of the cup'
+            is a `Step.reference` then, and nothing is asked before it was looked for.
     """
-    return _read(text, tuple(before))
+    return _read(text, tuple(before), sees)
 
 
 def why_unplaced(text: str) -> str:
@@ -118,10 +121,37 @@ def warm_up() -> None:
 
 
 @lru_cache(maxsize=256)
-def _read(text: str, before: tuple[Step, ...]) -> Reading:
+def _read(text: str, before: tuple[Step, ...], sees: bool) -> Reading:
     words = words_of(text)
     if len(words) > MOST_WORDS:
         return Reading(problem=f'that is more than {MOST_WORDS} words: say it shorter')
+    if not sees:
+        return _read_words(text, words, before)
+    if (related := _read_marked(text, words, before, bare=False)) is not None:
+        return related
+    reading = _read_words(text, words, before)
+    steps = placed(reading.steps, Marked(words, {}), before)
+    if steps is not None and reading.question is None:
+        return replace(reading, steps=steps)
+    if (bare := _read_marked(text, words, before, bare=True)) is not None:
+        return bare
+    return reading if steps is not None else Reading((Step(text),), unplaced=words)
+
+
+def _read_marked(text: str, words: tuple[str, ...], before: tuple[Step, ...], *, bare: bool
+                 ) -> Reading | None:
+    """The reading with references to objects in view; None where there are none, or any doubt."""
+    marked = mark_references(words, bare)
+    if not marked.references:
+        return None
+    reading = _read_words(text, marked.words, before)
+    if reading.problem or reading.unplaced or reading.question is not None:
+        return None
+    steps = placed(reading.steps, marked, before)
+    return None if steps is None else Reading(steps)
+
+
+def _read_words(text: str, words: tuple[str, ...], before: tuple[Step, ...]) -> Reading:
     last = _recalled(before[-1]) if before else None
     if last is not None and (resumed := _refers(words, last, before)):
         return Reading(resumed)
@@ -165,7 +195,8 @@ def _done_in_one_go(steps: Sequence[Said], text: str, words: Sequence[str]) -> R
     moving = [s.step for s in steps if s.step.key != 'stop'] or [s.step for s in steps]
     if problem := _beyond(moving):
         return Reading(problem=problem)
-    if len(moving) == len(steps) == 1 and moving[0].quantity is None and not has_amount(words):
+    if len(moving) == len(steps) == 1 and moving[0].quantity is None and not has_amount(words) \
+            and MARK not in moving[0].key:
         return Reading((replace(moving[0], text=text),))  # in the person's own words
     return Reading(tuple(moving))
 
@@ -197,7 +228,10 @@ def _refers(words: Sequence[str], last: Said, before: tuple[Step, ...]) -> tuple
 
 def _recalled(step: Step) -> Said | None:
     """A step of the command before, as one that later words can refer to."""
-    seen = phrases().find_objects([w for w in words_of(step.text) if w != ','])
+    words = tuple(w for w in words_of(step.text) if w != ',')
+    if step.reference is not None:
+        words = mark_references(words, bare=True, label='before').words
+    seen = phrases().find_objects(words)
     meaning = phrases().meaning(seen.words)
     if meaning.degree is Degree.NONE:
         return None

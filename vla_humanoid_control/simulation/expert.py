@@ -17,10 +17,17 @@ from vla_humanoid_control.robot.kinematics import ARM_JOINTS, ArmKinematics
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.layout import STAND_OFF_M
 from vla_humanoid_control.simulation.scene import TABLE_HEIGHT_M
+from vla_humanoid_control.simulation.twins import meant
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.geometry import advance, rotate, wrap
 from vla_humanoid_control.tasks.task import Task
-from vla_humanoid_control.tasks.vocabulary import MOVE_M, MOVES, TURN_RAD, WAVE_S
+from vla_humanoid_control.tasks.vocabulary import (
+    MOVE_M,
+    MOVES,
+    OBJECT_FAMILIES,
+    TURN_RAD,
+    WAVE_S,
+)
 
 REACHABLE_M = 0.75
 """Farther from the base than this no hand comes [m]."""
@@ -248,8 +255,9 @@ def observe(world: World, task: Task, elapsed_s: float,
             travelled: NDArray[np.float64]) -> ExpertState:
     """The expert's view of a world."""
     target = None
-    index = world.index_of(*task.arguments) if task.family in ('go_to', 'reach') else None
-    if index is not None:
+    start = world.layout.base_pose
+    if task.family in OBJECT_FAMILIES and (goals := meant(world.objects, start, task)):
+        index = goals[0]
         pose, position = world.base_pose(), world.object_poses()[index][:3]
         offset = position[:2] - pose[:2]
         local = np.array([*rotate(offset[0], offset[1], -pose[2]), position[2]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from vla_humanoid_control.simulation.twins import meant
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.geometry import rotate, wrap
 from vla_humanoid_control.tasks.order import StepOrder
@@ -72,7 +73,8 @@ class TaskMonitor:
         self._last_fast_s = self._start_s
         self._waves = _WaveCounter()
         if task.family in OBJECT_FAMILIES:
-            self._target = world.find(*task.arguments)
+            world.find(*task.arguments)  # says where there is none
+            self._targets = meant(world.objects, world.layout.base_pose, task)
         self._objects = world.object_poses()
 
     def update(self, world: World) -> None:
@@ -142,13 +144,17 @@ class TaskMonitor:
         return bool(abs(turned - 180) <= 25 if direction == 'around' else turned >= 45)
 
     def _at_object(self, world: World) -> bool:
-        pose, target = world.base_pose(), world.object_poses()[self._target]
-        offset = target[:2] - pose[:2]
-        bearing = wrap(np.arctan2(offset[1], offset[0]) - pose[2])
-        return bool(np.linalg.norm(offset) <= 0.8 and abs(bearing) <= np.radians(30))
+        pose = world.base_pose()
+        for target in world.object_poses()[list(self._targets)]:
+            offset = target[:2] - pose[:2]
+            bearing = wrap(np.arctan2(offset[1], offset[0]) - pose[2])
+            if np.linalg.norm(offset) <= 0.8 and abs(bearing) <= np.radians(30):
+                return True
+        return False
 
     def _hand_at_object(self, world: World) -> bool:
-        return min(world.hand_distance(side, self._target) for side in ('left', 'right')) <= 0.06
+        return min(world.hand_distance(side, target)
+                   for side in ('left', 'right') for target in self._targets) <= 0.06
 
     def _gestured(self, world: World) -> bool:
         joints = world.joint_reading().positions
