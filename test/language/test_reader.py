@@ -91,6 +91,7 @@ def test_a_quantity_that_cannot_be_done_is_not_rounded(text: str) -> None:
     'go to the box that is not red', 'go to the red box if the lights are off',
     'go to the red box or the blue cup', 'do not walk forward, wave', 'walk forward on one leg',
     'go to the object next to the yellow cone', 'how do you wave', 'do you wave often',
+    'can you see the red box',
     'red', 'box', 'metre', 'two', 'and then', 'the red box is heavy, the blue ball is not'])
 def test_what_is_not_understood_whole_is_not_done_in_part(text: str) -> None:
     assert why_unplaced(text)

@@ -156,7 +156,8 @@ def _read_words(text: str, words: tuple[str, ...], before: tuple[Step, ...]) -> 
     if last is not None and (resumed := _refers(words, last, before)):
         return Reading(resumed)
     unclear = why_unclear(text)
-    tells = _tells(words) and not is_phrase(words)
+    # 'see the red box' is a way to send it there; 'can you see the red box' is not.
+    tells = 'you see' in ' '.join(words) or (_tells(words) and not is_phrase(words))
     whole = None if unclear or tells else certain(words, None)
     # One phrase of training may join two verbs: 'stand still and look up'.
     if whole is not None and (not places(words) or is_phrase(words)):
@@ -299,14 +300,16 @@ def _strange_clauses(words: Sequence[str]) -> tuple[str, ...]:
 
 def _no_request(words: Sequence[str]) -> str:
     """Why words ask for nothing, whatever a robot can do; '' where they may ask for something."""
-    for core in phrases().cores([w for w in words if w != ',']):
+    for core in () if 'you see' in ' '.join(words) else phrases().cores(
+            [w for w in words if w != ',']):
         if phrases().begins_one(core[0]) and core[0] not in _ASKING and not (
                 core[0] in _AUXILIARY and core[1:2] and core[1] in _SUBJECT
                 and not (core[0] == 'do' and core[1] in _ARTICLES)):
             return ''
     first = next((w for w in words if w != ','), '')
     second = next((w for w in words[1:] if w != ','), '')
-    if first in _ASKING or (first in _AUXILIARY and second in _SUBJECT) \
+    if first in _ASKING or 'you see' in ' '.join(words) \
+            or (first in _AUXILIARY and second in _SUBJECT) \
             or (first in _MODAL and second != 'you'):
         return 'this is a question, and no request: I only do what I am asked to do now'
     if first in _TELLER or any(v in _VERB for v in words[1:4]):
