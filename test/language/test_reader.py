@@ -46,6 +46,12 @@ def keys(text: str, before: tuple[Step, ...] = ()) -> list[str]:
     ('having looked up, wave', ['gesture:look_up', 'gesture:wave']),
     ('turn around two times', ['turn:around', 'turn:around']),
     ('walk forward and back', ['move:forward', 'move:backward']),
+    ('walk to the red box. When you reach it, wave.', ['go_to:red:box', 'gesture:wave']),
+    ('go to the red and the blue box', ['go_to:red:box', 'go_to:blue:box']),
+    ('1. wave 2. turn left 3. look up', ['gesture:wave', 'turn:left', 'gesture:look_up']),
+    ('wave & look up -> turn left', ['gesture:wave', 'gesture:look_up', 'turn:left']),
+    ('look up, down, left and right', [
+        'gesture:look_up', 'gesture:look_down', 'gesture:look_left', 'gesture:look_right']),
     ('walk over to the green ball, then to the red cone and finally to the yellow box',
      ['go_to:green:ball', 'go_to:red:cone', 'go_to:yellow:box']),
     ('okay robot, first wave, second turn around, third look up, thanks',
@@ -91,7 +97,7 @@ def test_a_quantity_that_cannot_be_done_is_not_rounded(text: str) -> None:
     'go to the box that is not red', 'go to the red box if the lights are off',
     'go to the red box or the blue cup', 'do not walk forward, wave', 'walk forward on one leg',
     'go to the object next to the yellow cone', 'how do you wave', 'do you wave often',
-    'can you see the red box',
+    'can you see the red box', 'when you get there, wave', 'go to the red and blue box',
     'red', 'box', 'metre', 'two', 'and then', 'the red box is heavy, the blue ball is not'])
 def test_what_is_not_understood_whole_is_not_done_in_part(text: str) -> None:
     assert why_unplaced(text)

@@ -206,7 +206,8 @@ def elliptic(seen: Objects, last: Said) -> Iterator[Objects]:
             continue
         if not bare and 'other' in rest:
             bare = [_SIDES[1 - _SIDES.index(w)] for w in last.core if w in _SIDES]
-        for group in (_SIDES, _VERTICAL, _WAYS):
+        looks = (_SIDES + _VERTICAL,) if last.step.key.startswith('gesture:look') else ()
+        for group in (_SIDES, _VERTICAL, _WAYS, *looks):
             if len(bare) == 1 and bare[0] in group and any(w in group for w in last.core):
                 yield Objects(tuple(bare[0] if w in group else w for w in last.core),
                               last.named, last.objects)

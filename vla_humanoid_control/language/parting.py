@@ -10,6 +10,7 @@ from vla_humanoid_control.language.phrases import Degree, phrases
 from vla_humanoid_control.language.plan import MOST_STEPS
 from vla_humanoid_control.language.qualifiers import why_unclear
 from vla_humanoid_control.language.quantities import amounts
+from vla_humanoid_control.tasks.vocabulary import COLOURS, SHAPES
 
 _JOINTS = frozenset((',', 'and', 'then', 'afterwards', 'next', 'finally', 'after', 'before',
                      'followed'))
@@ -36,6 +37,7 @@ _DONE_FIRST = tuple(tuple(w.split()) for w in (
 def part(words: Sequence[str]) -> list[Said] | None:
     """The steps of words that can be parted so that each is certain, in the fewest parts."""
     words = _done_first(words) or words
+    words = _shapes_told(words)
     joints = places(words)
     if not joints or len(joints) > _MOST_JOINTS:
         return None
@@ -68,7 +70,8 @@ def further_steps(clause: Sequence[str], so_far: list[Said]) -> list[Said] | Non
     steps = _clear(clause, last)
     if steps is None or all(s.step.key != 'stop' for s in steps):
         return steps
-    return steps if clause[0] in _STOPPING else None  # and not 'no', or 'enough'
+    said = clause[1:] if clause[0] == 'now' else clause
+    return steps if said[:1] and said[0] in _STOPPING else None  # and not 'no', or 'enough'
 
 
 def _clear(clause: Sequence[str], last: Said | None) -> list[Said] | None:
@@ -154,6 +157,19 @@ def _done_first(words: Sequence[str]) -> list[str] | None:
                 if (doing := phrases().present(did)) != did:
                     return [*words[:at], 'after', doing, *rest]
     return None
+
+
+def _shapes_told(words: Sequence[str]) -> Sequence[str]:
+    """'the red and the blue box' as 'the red box and the blue box'."""
+    told = list(words)
+    for at in range(len(told) - 1, 0, -1):
+        name = phrases().name_of((told[at],))
+        if name in COLOURS and told[at + 1:at + 2] in (['and'], [',']) and told[at - 1] == 'the':
+            rest = told[at + 2:] if told[at + 2:at + 3] != ['and'] else told[at + 3:]
+            if rest[:1] == ['the'] and phrases().name_of(tuple(rest[1:2])) in COLOURS \
+                    and phrases().name_of(tuple(rest[2:3])) in SHAPES:
+                told.insert(at + 1, rest[2])
+    return told
 
 
 def _several(words: Sequence[str], last: Said | None) -> list[Said] | None:

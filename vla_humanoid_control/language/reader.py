@@ -25,6 +25,7 @@ from vla_humanoid_control.language.clauses import (
     pointing,
     said_of,
 )
+from vla_humanoid_control.language.frames import ARRIVING
 from vla_humanoid_control.language.parting import (
     AGAIN,
     further_steps,
@@ -165,6 +166,8 @@ def _read_words(text: str, words: tuple[str, ...], before: tuple[Step, ...]) -> 
     else:
         steps = part(words) or whole
     if steps is not None:
+        if len(steps) == 1 and any(f' {a} ' in f' {" ".join(words)} ' for a in ARRIVING):
+            return Reading(problem='this waits for something else to be done: say both at once')
         if len(steps) == 1 and steps[0].step.key != 'turn:around' \
                 and phrases().is_open(steps[0].core) \
                 and (question := question_about(words, _steps_of)):
