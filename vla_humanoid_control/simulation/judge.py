@@ -154,19 +154,20 @@ class TaskMonitor:
 
     def _hand_at_object(self, world: World) -> bool:
         return min(world.hand_distance(side, target)
-                   for side in ('left', 'right') for target in self._targets) <= 0.06
+                   for side in world.robot.end_effectors for target in self._targets) <= 0.06
 
     def _gestured(self, world: World) -> bool:
-        joints = world.joint_reading().positions
         gesture = self.task.arguments[0]
         if gesture == 'wave':
             return self._waves.count >= 3
         if gesture.startswith('raise'):
             side = gesture.split('_')[1]
-            return bool(world.hand_position(side)[2] >= world.shoulder_height(side) + 0.25)
-        return {'look_left': joints['neck_yaw'] >= 0.4, 'look_right': joints['neck_yaw'] <= -0.4,
-                'look_up': joints['neck_pitch'] <= -0.15,
-                'look_down': joints['neck_pitch'] >= 0.5}[gesture]
+            return side in world.robot.end_effectors and bool(
+                world.hand_position(side)[2] >= world.shoulder_height(side) + 0.25)
+        joints, looks = world.joint_reading().positions, world.robot.gestures.looks
+        return gesture in looks and all(
+            (joints[name] - least) * (least - world.robot.joint(name).home) >= 0
+            for name, least in looks[gesture].items())
 
 
 class _WaveCounter:
@@ -179,7 +180,7 @@ class _WaveCounter:
         self._sign = 0
 
     def update(self, world: World) -> None:
-        raised = [s for s in ('left', 'right')
+        raised = [s for s in world.robot.end_effectors
                   if world.hand_position(s)[2] > world.shoulder_height(s) + 0.05]
         if not raised or (self._side is not None and self._side not in raised):
             self._side, self.count, self._sign = None, 0, 0
