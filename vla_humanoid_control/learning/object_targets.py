@@ -43,6 +43,7 @@ class Targets:
         cell: int64 [C, 3], picture, row and column of cells near the middle of an object.
         kind: int64 [C, 3], of each its colour, shape and whether it stands on a table.
         place: float32 [C, 6], of each its box and centre, as in `Answers`.
+        weight: float32 [C], of each, so that every object counts as much, near or far.
     """
 
     heat: Tensor
@@ -50,6 +51,7 @@ class Targets:
     cell: Tensor
     kind: Tensor
     place: Tensor
+    weight: Tensor
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def take_part(image: NDArray[np.uint8], objects: NDArray[np.float32],
     scale = rng.uniform(0.8, 1.25) if rng.random() < 0.5 else 1.0
     wide, high = (min(round(side / scale), whole) for side, whole in zip(PART, _WHOLE))
     middle = rng.uniform((0, 0), _WHOLE)
-    if len(rows) and rng.random() < 0.75:
+    if len(rows) and rng.random() < 0.85:
         left, top, right, bottom = rows[int(rng.integers(len(rows))), _BOX]
         middle = np.array([left + right, top + bottom]) / 2 + rng.normal(0, (30, 24))
     x, y = (int(np.clip(m - side / 2, 0, whole - side))
@@ -140,7 +142,7 @@ def targets_of(parts: list[Part]) -> Targets:
     at = np.stack([columns + 0.5, rows + 0.5]) * CELL_PX  # [2, h, w], middles of cells [px]
     heat, counts = np.zeros((len(parts), high, wide), np.float32), np.ones(
         (len(parts), high, wide), np.float32)
-    cells, kinds, places = [], [], []
+    cells, kinds, places, weights = [], [], [], []
     for number, part in enumerate(parts):
         for box in part.objects[~part.asked, _BOX]:
             counts[number][(at[0] > box[0] - 4) & (at[0] < box[2] + 4)
@@ -152,7 +154,9 @@ def targets_of(parts: list[Part]) -> Targets:
         whose = hills.argmax(axis=0)
         heat[number] = hills.max(axis=0)
         near = np.argwhere(heat[number] > 0.55)
-        own = found[whose[near[:, 0], near[:, 1]]]
+        owner = whose[near[:, 0], near[:, 1]]
+        own = found[owner]
+        weights.append(1 / np.bincount(owner, minlength=len(found))[owner])
         middle = at[:, near[:, 0], near[:, 1]].T  # [C, 2]
         box, centre = own[:, _BOX], own[:, _CENTRE]
         cells.append(np.c_[np.full(len(near), number), near])
@@ -163,7 +167,8 @@ def targets_of(parts: list[Part]) -> Targets:
                    torch.from_numpy(np.concatenate([np.zeros((0, 3)), *cells]).astype(np.int64)),
                    torch.from_numpy(np.concatenate([np.zeros((0, 3)), *kinds]).astype(np.int64)),
                    torch.from_numpy(np.concatenate([np.zeros((0, 6)), *places]
-                                                   ).astype(np.float32)))
+                                                   ).astype(np.float32)),
+                   torch.from_numpy(np.concatenate([np.zeros(0), *weights]).astype(np.float32)))
 
 
 def _hill(at: NDArray[np.float32], box: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -176,7 +181,7 @@ def _hill(at: NDArray[np.float32], box: NDArray[np.float32]) -> NDArray[np.float
 
 
 def losses(answers: Answers, targets: Targets) -> dict[str, Tensor]:
-    """How wrong the answers are: heat (focal, per object), kind (per cell), place (per cell)."""
+    """How wrong the answers are: heat (focal), kind and place, each per object."""
     heat, right = answers.heat[:, 0].float(), targets.heat
     sure = functional.logsigmoid(heat)
     unsure = functional.logsigmoid(-heat)
@@ -190,10 +195,15 @@ def losses(answers: Answers, targets: Targets) -> dict[str, Tensor]:
         return result
     colour, shape, table, box, centre = (part[number, :, row, column].float()
                                          for part in answers[1:])
-    result['colour'] = functional.cross_entropy(colour, targets.kind[:, 0])
-    result['shape'] = functional.cross_entropy(shape, targets.kind[:, 1])
-    result['table'] = functional.binary_cross_entropy_with_logits(
-        table[:, 0], targets.kind[:, 2].float())
-    result['box'] = functional.smooth_l1_loss(box, targets.place[:, :4], beta=0.1)
-    result['centre'] = functional.smooth_l1_loss(centre, targets.place[:, 4:], beta=0.1)
-    return result
+    each = {
+        'colour': functional.cross_entropy(colour, targets.kind[:, 0], reduction='none'),
+        'shape': functional.cross_entropy(shape, targets.kind[:, 1], reduction='none'),
+        'table': functional.binary_cross_entropy_with_logits(
+            table[:, 0], targets.kind[:, 2].float(), reduction='none'),
+        'box': functional.smooth_l1_loss(box, targets.place[:, :4], beta=0.1,
+                                         reduction='none').mean(1),
+        'centre': functional.smooth_l1_loss(centre, targets.place[:, 4:], beta=0.1,
+                                            reduction='none').mean(1)}
+    objects = targets.weight.sum()
+    return result | {name: (value * targets.weight).sum() / objects
+                     for name, value in each.items()}
