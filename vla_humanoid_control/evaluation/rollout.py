@@ -54,6 +54,7 @@ REPLY_S = 1.0
 """How long a person takes to answer a question [s]."""
 TRUE: Literal['true'] = 'true'
 """In the place of a finder: one that makes no error."""
+_STANDS = 0.03  # a base that stands comes no further than this [m; rad]
 LINGER_S = 1.0
 """So long a task must stay achieved where nobody declares it done [s]."""
 
@@ -90,6 +91,7 @@ class EpisodeResult:
         kind: `Episode.kind`.
         refused: In `HELD_FAMILIES`, why the instruction was refused as it was read, before
             anything began; empty where it was not, so that it was the gate that held the robot.
+        asked: Whether the robot asked something.
     """
 
     id: str
@@ -112,6 +114,7 @@ class EpisodeResult:
     held_s: float | None = None
     kind: str | None = None
     refused: str = ''
+    asked: bool = False
 
 
 @dataclass
@@ -220,12 +223,12 @@ class Rollout:
         monitor = StepsMonitor(task, world)
         self._say(pipeline, episode.instruction)
         followed = pipeline.controller.task
-        since_s, arrived, asked = world.time_s, False, False
+        since_s, arrived, asked, moved = world.time_s, False, False, False
         while (followed.is_active or (followed.question is not None and not asked)) \
                 and not arrived and world.time_s - trace.began_s < task.time_limit_s:
             if followed.question is not None:
                 asked = True
-                self._answer(pipeline, episode)
+                moved = self._answer(pipeline, episode)
             trace.take(pipeline, self._step(pipeline), world.time_s)
             monitor.update(world, followed.step_index if monitor.several and followed.is_active
                            else None)
@@ -241,19 +244,23 @@ class Rollout:
         problem = '' if arrived else monitor.problem(world)
         if asked is (episode.answer is None):
             problem = 'it asked' if asked else 'it did not ask'
+        problem = problem or ('it moved before it was answered' if moved else '')
         reason = problem
         if not declared:
             reason = followed.describe() if not followed.is_active else \
                 f'not declared done after {task.time_limit_s:g} s'
             reason += f', at {monitor.order.place}' if monitor.several else ''
             reason += '' if problem else ', though it was reached'
-        return self._result(episode, trace, declared and not problem, declared, reason)
+        result = self._result(episode, trace, declared and not problem, declared, reason)
+        return replace(result, asked=asked)
 
-    def _answer(self, pipeline: Pipeline, episode: Episode) -> None:
-        """Let a person think, and give the answer, if there is one."""
+    def _answer(self, pipeline: Pipeline, episode: Episode) -> bool:
+        """Let a person think, and give the answer, if there is one; whether it moved meanwhile."""
+        before = self.world.base_pose()
         self._idle(pipeline, REPLY_S)
         if episode.answer is not None:
             self._say(pipeline, episode.answer)
+        return bool(np.abs(self.world.base_pose() - before).max() > _STANDS)
 
     def _watched(self, episode: Episode, pipeline: Pipeline) -> EpisodeResult:
         """An episode in which success means that the robot is held."""
