@@ -128,7 +128,7 @@ class BcRun:
         if options.init_from is None:
             self.model_config = load_model_config(options.model, demo=not options.published)
             self.spec = model_spec(self.train.spec, self.model_config)
-            self.statistics = measure(self.train)
+            self.statistics = measure(self.train, self.model_config.scale)
             self.model = build_model(self.model_config, self.spec)
         else:
             start = load_checkpoint(options.init_from)
