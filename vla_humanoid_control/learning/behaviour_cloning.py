@@ -22,6 +22,7 @@ from vla_humanoid_control.models.parts.part import Head
 from vla_humanoid_control.models.streams import Inputs, Space, Targets, Tokens
 from vla_humanoid_control.models.system import Streams, System
 from vla_humanoid_control.models.transforms import (
+    SCALES,
     Statistics,
     as_frames,
     normalise_actions,
@@ -97,22 +98,31 @@ class BcBatch:
             self.shown.pieces(count), self.spoken.pieces(count), told, strict=True)]
 
 
-def measure(shards: ShardSet) -> Statistics:
-    """Mean and deviation of joints and actions, with a floor for channels that hardly move."""
+def measure(shards: ShardSet, scale: str = SCALES[0]) -> Statistics:
+    """Mean and deviation of joints and actions, with a floor for channels that hardly move.
+
+    Args:
+        shards: The data.
+        scale: Of actions, one of `SCALES`.
+    """
     assert shards.spec is not None
     # A hundred thousand samples tell as much as all.
     step = max(1, len(shards.samples) // 100_000)
     actions = shards.samples.actions[::step].reshape(-1, len(shards.spec.channels))
     joints = shards.joints[::max(1, len(shards.joints) // 100_000)]
 
-    def deviation(values: NDArray[np.float32], names: Sequence[str]) -> NDArray[np.float32]:
+    def enough(deviation: NDArray[np.float32], names: Sequence[str]) -> NDArray[np.float32]:
         floor = [_SMALLEST_STD['base' if n in BASE_CHANNELS else
                                'gripper' if 'gripper' in n else 'joint'] for n in names]
-        return np.maximum(values.std(0), floor).astype(np.float32)
+        return np.maximum(deviation, floor).astype(np.float32)
 
+    middle, half = actions.mean(0), actions.std(0)
+    if scale != SCALES[0]:
+        low, high = np.percentile(actions, [1, 99], axis=0)
+        middle, half = (low + high) / 2, (high - low) / 2
     return Statistics(
-        joints.mean(0).astype(np.float32), deviation(joints, shards.spec.joint_names),
-        actions.mean(0).astype(np.float32), deviation(actions, shards.spec.channels))
+        joints.mean(0).astype(np.float32), enough(joints.std(0), shards.spec.joint_names),
+        middle.astype(np.float32), enough(half, shards.spec.channels), scale)
 
 
 def prepare(shards: ShardSet, rows: NDArray[np.int64], texts: TaskTexts, statistics: Statistics,

@@ -48,6 +48,7 @@ from vla_humanoid_control.models.config import ModelConfig, load_model_config
 from vla_humanoid_control.models.deployment import ModelDeployment
 from vla_humanoid_control.models.spec import ModelSpec
 from vla_humanoid_control.models.system import System
+from vla_humanoid_control.models.weights.load import load_weights
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.outputs import write_atomically
 from vla_humanoid_control.support.progress import ProgressLine
@@ -71,6 +72,7 @@ class BcOptions:
         bfloat16: Compute in bfloat16 where it does no harm.
         published: Train the model at its published size, not at that for two cores.
         deployment: How the checkpoint is to run on a robot.
+        weights: Folder of a checkpoint of another house to start from; see `load_weights`.
     """
 
     data: tuple[Path, ...]
@@ -84,6 +86,7 @@ class BcOptions:
     bfloat16: bool
     published: bool = False
     deployment: ModelDeployment = field(default_factory=ModelDeployment)
+    weights: Path | None = None
 
 
 class WeightAverage:
@@ -128,8 +131,11 @@ class BcRun:
         if options.init_from is None:
             self.model_config = load_model_config(options.model, demo=not options.published)
             self.spec = model_spec(self.train.spec, self.model_config)
-            self.statistics = measure(self.train)
+            self.statistics = measure(self.train, self.model_config.scale)
             self.model = build_model(self.model_config, self.spec)
+            if options.weights is not None and (left := load_weights(self.model, options.weights)):
+                print(f'{options.weights} is of another robot: {", ".join(left)} begin anew.',
+                      file=sys.stderr)
         else:
             start = load_checkpoint(options.init_from)
             self.spec = model_spec(self.train.spec, start.model_config)
