@@ -26,7 +26,8 @@ ROS = [
     'ros-rclpy[fastrtps]==7.1.6',
     'ros-jazzy-rclpy==7.1.6',
     *(f'ros-jazzy-{name}==5.3.6' for name in (
-        'diagnostic-msgs', 'geometry-msgs', 'nav-msgs', 'sensor-msgs', 'std-msgs', 'std-srvs')),
+        'diagnostic-msgs', 'geometry-msgs', 'nav-msgs', 'sensor-msgs', 'std-msgs', 'std-srvs',
+        'trajectory-msgs')),
 ]
 SIM = [
     'mink>=1.3,<2',

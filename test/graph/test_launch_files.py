@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 pytest.importorskip('launch_ros')
 
@@ -22,6 +23,8 @@ from launch_ros.actions import Node
 
 from vla_humanoid_control.graph.bringup import Deployment, graph
 from vla_humanoid_control.graph.launch_description import describe
+from vla_humanoid_control.robot.reader import load_robot
+from vla_humanoid_control.robot.urdf import urdf
 from vla_humanoid_control.support.errors import UserError
 
 pytestmark = pytest.mark.ros
@@ -74,7 +77,8 @@ def test_launch_argument_remaps_topics_of_all_nodes(path: Path) -> None:
     for entity in description.entities:
         if isinstance(entity, (DeclareLaunchArgument, OpaqueFunction)):
             for action in entity.execute(context) or ():
-                action.execute(context)
+                if not isinstance(action, Node):  # which would be started
+                    action.execute(context)
         elif isinstance(entity, Node):
             entity._perform_substitutions(context)
             assert dict(entity.expanded_remapping_rules) == {'/cmd_vel': '/base/cmd_vel',
@@ -116,7 +120,8 @@ def test_a_namespace_moves_all_nodes(given: str, around: str, full: str) -> None
     for entity in describe(simulated=True).entities:
         if isinstance(entity, (DeclareLaunchArgument, OpaqueFunction)):
             for action in entity.execute(context) or ():
-                action.execute(context)
+                if not isinstance(action, Node):  # which would be started
+                    action.execute(context)
         elif isinstance(entity, Node):
             files = evaluated(entity, context)
             assert entity.node_name.rpartition('/')[0] == full
@@ -141,11 +146,67 @@ def test_a_namespace_that_is_none_ends_the_launch() -> None:
         run_functions(context)
 
 
-def run_functions(context: LaunchContext) -> None:
-    """What the launch description computes, with defaults for what the context does not say."""
-    for entity in describe(simulated=False).entities:
+def run_functions(context: LaunchContext, simulated: bool = False) -> list[Node]:
+    """What the launch description computes, with defaults for what the context does not say.
+
+    Gives the nodes among it.
+    """
+    found = []
+    for entity in describe(simulated=simulated).entities:
         if isinstance(entity, (DeclareLaunchArgument, OpaqueFunction)):
-            entity.execute(context)
+            found += [a for a in entity.execute(context) or () if isinstance(a, Node)]
+    return found
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ROS installation that has what shows the robot."""
+    index = tmp_path / 'share' / 'ament_index' / 'resource_index' / 'packages'
+    index.mkdir(parents=True)
+    for name in ('robot_state_publisher', 'rviz2'):
+        (index / name).touch()
+    monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path))
+
+
+@pytest.mark.parametrize(('simulated', 'chosen', 'names'), [
+    (True, {}, ['robot_state_publisher']), (False, {}, []),
+    (True, {'rviz': 'true'}, ['robot_state_publisher', 'rviz2']),
+    (False, {'robot_state_publisher': 'true'}, ['robot_state_publisher']),
+    (True, {'robot_state_publisher': 'false', 'rviz': 'true'}, ['rviz2'])])
+@pytest.mark.usefixtures('installed')
+def test_the_robot_is_shown_as_far_as_a_person_wants_it(
+        simulated: bool, chosen: dict[str, str], names: list[str]) -> None:
+    context = LaunchContext()
+    context.launch_configurations.update({'namespace': 'robot1', 'policy': 'scripted', **chosen})
+    nodes = run_functions(context, simulated)
+    for node in nodes:
+        node._perform_substitutions(context)
+    assert [n.node_name for n in nodes] == [f'/robot1/{name}' for name in names]
+    assert all(n._ExecuteLocal__on_exit is None for n in nodes)  # the graph outlives them
+
+
+@pytest.mark.usefixtures('installed')
+def test_the_state_publisher_gets_the_urdf() -> None:
+    context = LaunchContext()
+    context.launch_configurations['policy'] = 'scripted'
+    node = run_functions(context, simulated=True)[0]
+    node._perform_substitutions(context)
+    path, is_file = node._Node__expanded_parameter_arguments[0]
+    document = yaml.safe_load(Path(path).read_text()) if is_file else None
+    parameters = next(iter(document.values()))['ros__parameters']
+    assert parameters['robot_description'] == urdf(load_robot('humanoid'))
+    assert parameters['use_sim_time'] is True
+
+
+def test_the_graph_runs_where_nothing_shows_the_robot(tmp_path: Path,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path))
+    context = LaunchContext()
+    context.launch_configurations['policy'] = 'scripted'
+    assert not run_functions(context, simulated=True)
+    context.launch_configurations['rviz'] = 'true'
+    with pytest.raises(UserError, match='rviz2'):
+        run_functions(context)
 
 
 def evaluated(node: Node, context: LaunchContext) -> list[tuple[str, bool]]:

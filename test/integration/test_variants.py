@@ -1,4 +1,4 @@
-"""The other forms of the topics: compressed images, stamped twists, arrays for ros2_control."""
+"""The other forms of the topics: compressed images, stamped twists, commands for ros2_control."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from sensor_msgs.msg import CompressedImage, JointState
 from std_msgs.msg import Float64MultiArray, String
 
 from vla_humanoid_control.ros import qos
+from vla_humanoid_control.ros.joint_commands import FORMS
 from vla_humanoid_control.ros.messages import twist_from_msg
+from vla_humanoid_control.ros.topics import type_name
 
 
-def test_compressed_camera_stamped_twist_and_array_commands(domain_id: int,
-                                                            tmp_path: Path) -> None:
+def test_compressed_camera_stamped_twist_and_arrays(domain_id: int, tmp_path: Path) -> None:
     parameters = {'vla_controller': {'compressed': True, 'stamped_twist': True},
                   'safety_monitor': {'compressed': True, 'safety.watch_cameras': True,
-                                     'stamped_twist': True, 'array_commands': True}}
+                                     'stamped_twist': True, 'joint_command_type': 'array'}}
     with GraphUnderTest(domain_id, tmp_path, parameters=parameters) as graph:
         graph.robot.camera_on = False
         camera = graph.node.create_publisher(
@@ -73,12 +74,14 @@ def test_compressed_camera_stamped_twist_and_array_commands(domain_id: int,
         assert np.allclose(arrays[-1].data, [j.home for j in ROBOT.controlled], atol=1e-3)
 
 
-def test_arms_follow_array_commands_in_the_simulator(domain_id: int, tmp_path: Path) -> None:
-    """Regression: the simulator knew JointState alone, so its arms stood still under
-    `array_commands`, and the task was declared done.
+@pytest.mark.parametrize('form', FORMS)
+def test_arms_follow_every_form_of_commands_in_the_simulator(form: str, domain_id: int,
+                                                             tmp_path: Path) -> None:
+    """Regression: the simulator knew JointState alone, so its arms stood still under arrays, and
+    the task was declared done.
     """
     pytest.importorskip('mujoco')
-    shared = {'array_commands': True, 'stamped_twist': True}
+    shared = {'joint_command_type': form, 'stamped_twist': True}
     parameters = dict.fromkeys(('vla_controller', 'confidence_monitor', 'safety_monitor',
                                 'humanoid_sim'), shared)
     with GraphUnderTest(domain_id, tmp_path, simulated=True, parameters=parameters) as graph:
@@ -100,3 +103,5 @@ def test_arms_follow_array_commands_in_the_simulator(domain_id: int, tmp_path: P
         graph.wait_for(lambda: abs(truth[-1]['pose'][0] - start[0])
                        + abs(truth[-1]['pose'][1] - start[1]) > 0.3, 'it walks')
         assert not graph.count('humanoid_sim', 'commands_rejected')
+        spoken = graph.node.get_publishers_info_by_topic('/joint_commands')
+        assert [i.topic_type for i in spoken] == [type_name(FORMS[form].kind)]

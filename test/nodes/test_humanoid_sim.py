@@ -44,6 +44,11 @@ def test_a_scene_is_a_number_and_a_task() -> None:
     assert few.task() == Task('reach', ('blue', 'cup'), 2)
 
 
+def test_the_form_of_joint_commands_is_one_that_there_is() -> None:
+    with pytest.raises(ValueError, match='joint_command_type'):
+        SimulatorParameters(joint_command_type='trajectories')
+
+
 @pytest.mark.parametrize(('scene', 'words'), [
     ({'scene_task': 'go_to:red:car'}, 'scene_task.*shape.*box'),
     ({'scene_task': 'fly'}, 'scene_task.*fly'), ({'scene_seed': -1}, 'scene_seed'),

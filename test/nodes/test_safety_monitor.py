@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip('rclpy')
@@ -22,11 +23,13 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, JointState
 from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
 
 from vla_humanoid_control.nodes.safety_monitor import SafetyMonitor
 from vla_humanoid_control.ros import managed, qos
 from vla_humanoid_control.ros.latch_file import LatchFile
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.types import Command, SafetyState
 
 pytestmark = pytest.mark.ros
 
@@ -327,6 +330,33 @@ def test_it_says_whether_a_base_hears_its_commands(node: SafetyMonitor, others: 
     others.until('')
     others.add('arms').create_subscription(Float64MultiArray, '/joint_commands', print, 1)
     others.until('/joint_commands: /arms wants Float64MultiArray')
+
+
+@pytest.mark.parametrize(('given', 'kind'), [
+    (['joint_command_type:=trajectory'], JointTrajectory), ([], JointState),
+    (['joint_command_type:=array'], Float64MultiArray), (['array_commands:=true'],
+                                                         Float64MultiArray)])
+def test_joint_commands_have_the_form_that_is_asked_for(
+        given: list[str], kind: type, domain_id: int, tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('ROS_HOME', str(tmp_path))
+    rclpy.init(domain_id=domain_id,
+               args=['--ros-args', *(part for value in given for part in ('-p', value))])
+    node = SafetyMonitor()
+    try:
+        node.trigger_configure()
+        node.trigger_activate()
+        sent: list[object] = []
+        monkeypatch.setattr(node._joint_targets, 'publish', sent.append)
+        targets = {j.name: 0.01 * i for i, j in enumerate(node._robot.controlled)}
+        shuffled = dict(reversed(targets.items()))
+        node._publish(Command(np.zeros(3), shuffled, SafetyState.RUN, ''))
+        form = node._joint_form
+        assert node._joint_targets.msg_type is kind and type(sent[0]) is kind
+        assert dict(form.targets(sent[0], tuple(targets))) == pytest.approx(targets)
+    finally:
+        node.destroy_node()
+        rclpy.shutdown()
 
 
 def test_it_says_that_the_controller_cannot_hear_the_commands(others: Others) -> None:

@@ -17,11 +17,14 @@ def test_nobody_listens() -> None:
 @pytest.mark.parametrize(('published', 'wanted', 'remedy'), [
     (TWIST, STAMPED, 'wants TwistStamped and gets Twist: set stamped_twist to true'),
     (STAMPED, TWIST, 'wants Twist and gets TwistStamped: set stamped_twist to false'),
-    ('sensor_msgs/msg/JointState', 'std_msgs/msg/Float64MultiArray', 'set array_commands to true'),
+    ('sensor_msgs/msg/JointState', 'std_msgs/msg/Float64MultiArray',
+     'set joint_command_type to array'),
     ('std_msgs/msg/Float64MultiArray', 'sensor_msgs/msg/JointState',
-     'set array_commands to false'),
+     'set joint_command_type to joint_state'),
     ('sensor_msgs/msg/JointState', 'trajectory_msgs/msg/JointTrajectory',
-     'wants JointTrajectory and gets JointState: no parameter')])
+     'wants JointTrajectory and gets JointState: set joint_command_type to trajectory'),
+    ('sensor_msgs/msg/JointState', 'trajectory_msgs/msg/MultiDOFJointTrajectory',
+     'wants MultiDOFJointTrajectory and gets JointState: no parameter')])
 def test_who_wants_another_type_hears_nothing(published: str, wanted: str, remedy: str) -> None:
     listener = Subscriber('/base', wanted)
     said = nobody_hears('/commands', published, [listener])

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import os
 
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext, LaunchDescription  # type: ignore[attr-defined]
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import (
+    DeclareLaunchArgument,
+    LogInfo,
+    OpaqueFunction,
+    SetEnvironmentVariable,
+)
 from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node, SetRemap
@@ -22,8 +28,10 @@ from vla_humanoid_control.graph.bringup import (
     remapped,
 )
 from vla_humanoid_control.graph.lifetime import PARENT_VARIABLE
+from vla_humanoid_control.graph.views import View, rviz, state_publisher
 from vla_humanoid_control.policy.registry import DEFAULT_POLICY, check_policy
 from vla_humanoid_control.robot.reader import load_robot
+from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.names import read_namespace
 
 ARGUMENTS = {
@@ -60,6 +68,12 @@ def describe(simulated: bool) -> LaunchDescription:
         DeclareLaunchArgument('namespace', default_value='',
                               description='Namespace of the robot, such as robot1, for several '
                                           'robots in one ROS domain'),
+        DeclareLaunchArgument('robot_state_publisher', choices=['true', 'false'],
+                              default_value='true' if simulated else 'false',
+                              description="Whether to publish the robot's URDF and TF; true where "
+                                          'nothing else does'),
+        DeclareLaunchArgument('rviz', choices=['true', 'false'], default_value='false',
+                              description='Whether to show the robot in RViz'),
         OpaqueFunction(function=_settle_namespace),
         OpaqueFunction(function=_check),
         OpaqueFunction(function=_settle_timing),
@@ -74,6 +88,7 @@ def describe(simulated: bool) -> LaunchDescription:
                ros_arguments=['--enclave', [LaunchConfiguration('namespace'), entry.enclave]],
                output='both', on_exit=_ended)
           for entry in entries),
+        OpaqueFunction(function=_views, args=[simulated]),
     ])
 
 
@@ -117,6 +132,45 @@ def _remap(context: LaunchContext, simulated: bool) -> list[SetRemap]:
     space = context.launch_configurations['namespace']
     return [SetRemap(src=source, dst=target)
             for source, target in remapped(rules, space, simulated).items()]
+
+
+def _views(context: LaunchContext, simulated: bool) -> list[Node | LogInfo]:
+    """Programs that show the robot, as far as a person wants them and they are installed."""
+    chosen = context.launch_configurations
+    robot, namespace = load_robot(chosen['robot']), chosen['namespace']
+    shown: list[Node | LogInfo] = []
+    if chosen['robot_state_publisher'] == 'true':
+        if robot.mjcf is None:
+            shown.append(LogInfo(msg=f'Robot {robot.name} has no model (mjcf): no URDF, no TF.'))
+        elif not _is_installed('robot_state_publisher'):
+            shown.append(LogInfo(msg='robot_state_publisher is not installed: no URDF, no TF. '
+                                     'rosdep install brings it.'))
+        else:
+            shown.append(_shown(state_publisher(robot, namespace, simulated)))
+    if chosen['rviz'] == 'true':
+        if not _is_installed('rviz2'):
+            raise UserError('rviz:=true needs the package rviz2, which is not installed. rosdep '
+                            'install brings it.')
+        shown.append(_shown(rviz(robot, namespace, simulated)))
+    return shown
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        get_package_prefix(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _shown(view: View) -> Node:
+    """Its end is no fault of the robot's, and leaves the graph running."""
+    return Node(package=view.package, executable=view.executable, name=view.package,
+                namespace=LaunchConfiguration('namespace'),
+                parameters=[{name: ParameterValue(value, value_type=type(value))
+                             for name, value in view.parameters.items()}],
+                remappings=list(view.remappings.items()), arguments=list(view.arguments),
+                output='log')
 
 
 def _ended(event: ProcessExited, context: LaunchContext) -> None:

@@ -14,16 +14,22 @@ from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, Imu, JointState, LaserScan
-from std_msgs.msg import Float64MultiArray, String
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.ros import qos
+from vla_humanoid_control.ros.joint_commands import (
+    ARRAY_COMMANDS_GOES,
+    JOINT_STATE,
+    JointCommand,
+    JointCommandForm,
+    command_form,
+)
 from vla_humanoid_control.ros.managed import OK, WARN, Health, ManagedNode, run
 from vla_humanoid_control.ros.messages import (
     MessageError,
     imu_to_msg,
-    joints_from_msg,
     joints_to_msg,
     odometry_to_msg,
     rgb_to_msg,
@@ -55,8 +61,9 @@ class SimulatorParameters:
         camera_rate_hz: Images per second [Hz].
         outside_rate_hz: Images per second of a view from outside, for people; 0 for none [Hz].
         stamped_twist: Whether /cmd_vel is a TwistStamped.
-        array_commands: Whether /joint_commands is a Float64MultiArray, in the order of the
-            controlled joints of the robot file.
+        joint_command_type: What /joint_commands is: joint_state, array or trajectory, as in
+            `safety_monitor`; give it to both, below `/**`.
+        array_commands: Former name of `joint_command_type` array; goes with the next release.
         scene_seed: Decides everything about the scene that the start and the reset service set up.
         scene_task: What can be done in it, such as go_to:red:box; empty for any scene.
         scene_distractors: How many other objects are where that task's object is; -1 leaves it to
@@ -69,6 +76,7 @@ class SimulatorParameters:
     camera_rate_hz: float = bounded(30.0, 0.5, 120.0, at_start=True)
     outside_rate_hz: float = bounded(0.0, 0.0, 120.0, at_start=True)
     stamped_twist: bool = fixed(False)
+    joint_command_type: str = fixed(JOINT_STATE)
     array_commands: bool = fixed(False)
     scene_seed: int = bounded(0, 0, 2 ** 53)
     scene_task: str = ''
@@ -76,10 +84,15 @@ class SimulatorParameters:
 
     def __post_init__(self) -> None:
         check_bounds(self)
+        self.joint_commands()
         try:
             self.task()
         except UserError as error:
             raise UserError(f'scene_task: {error}') from error
+
+    def joint_commands(self) -> JointCommandForm:
+        """The form of /joint_commands."""
+        return command_form(self.joint_command_type, self.array_commands)
 
     def task(self) -> Task | None:
         """What can be done in the scene; None for any scene.
@@ -103,7 +116,8 @@ class HumanoidSim(ManagedNode):
 
     Subscribers:
         cmd_vel (geometry_msgs/Twist, or TwistStamped)
-        joint_commands (sensor_msgs/JointState, or std_msgs/Float64MultiArray)
+        joint_commands (sensor_msgs/JointState, std_msgs/Float64MultiArray, or
+            trajectory_msgs/JointTrajectory of one point)
 
     Publishers:
         camera topics of the robot file (sensor_msgs/Image, rgb8)
@@ -154,10 +168,10 @@ class HumanoidSim(ManagedNode):
                        for name, (topic, rate) in views.items()}
         self.subscribe(TwistStamped if p.stamped_twist else Twist, 'cmd_vel', self._on_twist,
                        qos.STREAM)
+        self._joint_form = p.joint_commands()
+        self.subscribe(self._joint_form.kind, 'joint_commands', self._on_joints, qos.STREAM)
         if p.array_commands:
-            self.subscribe(Float64MultiArray, 'joint_commands', self._on_array, qos.STREAM)
-        else:
-            self.subscribe(JointState, 'joint_commands', self._on_joints, qos.STREAM)
+            self.get_logger().warning(ARRAY_COMMANDS_GOES)
         self.serve(Trigger, 'humanoid_sim/reset', self._on_reset)
         self.serve(Trigger, 'humanoid_sim/watch', self._on_watch)
 
@@ -199,20 +213,13 @@ class HumanoidSim(ManagedNode):
             return
         self._command = (time.monotonic(), twist)
 
-    def _on_joints(self, msg: JointState) -> None:
+    def _on_joints(self, msg: JointCommand) -> None:
         try:
-            targets = joints_from_msg(msg).positions
+            targets = self._joint_form.targets(msg, self._controlled)
         except MessageError as error:
             self._refuse(f'joint command: {error}')
             return
         self._drive(targets)
-
-    def _on_array(self, msg: Float64MultiArray) -> None:
-        if len(msg.data) != len(self._controlled):
-            self._refuse(f'joint command: {len(msg.data)} numbers for {len(self._controlled)} '
-                         'controlled joints')
-            return
-        self._drive(dict(zip(self._controlled, msg.data)))
 
     def _drive(self, targets: Mapping[str, float]) -> None:
         unknown = [n for n in targets if n not in self._controlled]

@@ -12,7 +12,7 @@ from typing import Any
 from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu, JointState, LaserScan
-from std_msgs.msg import Empty, Float64MultiArray, String
+from std_msgs.msg import Empty, String
 from std_srvs.srv import Trigger
 
 from vla_humanoid_control.channels import ChannelError, decode_gated
@@ -23,6 +23,12 @@ from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.ros import qos
 from vla_humanoid_control.ros.button import Button
 from vla_humanoid_control.ros.cameras import subscribe_cameras
+from vla_humanoid_control.ros.joint_commands import (
+    ARRAY_COMMANDS_GOES,
+    JOINT_STATE,
+    JointCommandForm,
+    command_form,
+)
 from vla_humanoid_control.ros.latch_file import LatchFile
 from vla_humanoid_control.ros.listeners import Subscriber, deaf, nobody_hears
 from vla_humanoid_control.ros.managed import ERROR, OK, WARN, Health, ManagedNode, run
@@ -32,7 +38,6 @@ from vla_humanoid_control.ros.messages import (
     depth_from_msg,
     imu_from_msg,
     joints_from_msg,
-    joints_to_msg,
     odometry_from_msg,
     scan_from_msg,
     to_ns,
@@ -72,8 +77,11 @@ class MonitorParameters:
         compressed: Whether the cameras, where they are watched, are heard on their .../compressed
             topics; as in `vla_controller`, so give it to both, below `/**`.
         stamped_twist: Publish /cmd_vel as TwistStamped.
-        array_commands: Publish /joint_commands as Float64MultiArray for ros2_control, in the
-            order of the controlled joints of the robot file.
+        joint_command_type: What /joint_commands is: joint_state for a JointState; array for a
+            Float64MultiArray, as `forward_command_controller` takes it, in the order of the
+            controlled joints of the robot file; trajectory for a JointTrajectory of one point, as
+            `joint_trajectory_controller` takes it.
+        array_commands: Former name of `joint_command_type` array; goes with the next release.
         remember_latch: Whether an emergency stop outlives this process: it then comes up latched.
         depth_heights: Only what depth sees between these heights above the ground is an
             obstacle [m].
@@ -82,17 +90,23 @@ class MonitorParameters:
     robot: str = fixed('humanoid')
     compressed: bool = fixed(False)
     stamped_twist: bool = fixed(False)
+    joint_command_type: str = fixed(JOINT_STATE)
     array_commands: bool = fixed(False)
     remember_latch: bool = fixed(True)
     depth_heights: tuple[float, ...] = bounded((0.05, 1.5), -10.0, 10.0, at_start=True)
 
     def __post_init__(self) -> None:
         check_bounds(self)
+        self.joint_commands()
         if len(self.depth_heights) != 2:
             raise ValueError('depth_heights must have 2 numbers')
         if not self.depth_heights[0] < self.depth_heights[1]:
             raise ValueError('depth_heights must be a lower and a higher one, got '
                              f'{self.depth_heights[0]:g} and {self.depth_heights[1]:g}')
+
+    def joint_commands(self) -> JointCommandForm:
+        """The form of /joint_commands."""
+        return command_form(self.joint_command_type, self.array_commands)
 
 
 class SafetyMonitor(ManagedNode):
@@ -105,7 +119,8 @@ class SafetyMonitor(ManagedNode):
         safety/heartbeat (std_msgs/Empty): only where `heartbeat_timeout_s` is set
 
     Publishers:
-        cmd_vel (geometry_msgs/Twist), joint_commands (sensor_msgs/JointState) at `rate_hz`
+        cmd_vel (geometry_msgs/Twist, or TwistStamped) at `rate_hz`
+        joint_commands (by `joint_command_type`) at `rate_hz`
         safety/state (std_msgs/String): 'STATE: reason' on change and at 1 Hz, latched
 
     Services:
@@ -150,8 +165,10 @@ class SafetyMonitor(ManagedNode):
         self._deaf: tuple[str, ...] = ()
         self._twists = self.advertise(TwistStamped if p.stamped_twist else Twist, CMD_VEL,
                                       qos.STREAM)
-        self._joint_targets = self.advertise(Float64MultiArray if p.array_commands else JointState,
-                                             JOINT_COMMANDS, qos.STREAM)
+        self._joint_form = p.joint_commands()
+        self._joint_targets = self.advertise(self._joint_form.kind, JOINT_COMMANDS, qos.STREAM)
+        if p.array_commands:
+            self.get_logger().warning(ARRAY_COMMANDS_GOES)
         self._states = self.advertise(String, 'safety/state', qos.STATE)
         self._supervise()
         self._listen(config)
@@ -394,11 +411,9 @@ class SafetyMonitor(ManagedNode):
         else:
             self._twists.publish(twist)
         if command.joints:
-            if p.array_commands:
-                values = [command.joints[j.name] for j in self._robot.controlled]
-                self._joint_targets.publish(Float64MultiArray(data=values))
-            else:
-                self._joint_targets.publish(joints_to_msg(self.now_ns(), command.joints))
+            targets = {j.name: command.joints[j.name] for j in self._robot.controlled}
+            self._joint_targets.publish(self._joint_form.message(self.now_ns(), targets,
+                                                                 self._loop.period_s))
         self._announce(command)
 
     def _announce(self, command: Command) -> None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 _REMEDIES = {'geometry_msgs/msg/TwistStamped': 'set stamped_twist to true',
              'geometry_msgs/msg/Twist': 'set stamped_twist to false',
-             'std_msgs/msg/Float64MultiArray': 'set array_commands to true',
-             'sensor_msgs/msg/JointState': 'set array_commands to false'}
+             'sensor_msgs/msg/JointState': 'set joint_command_type to joint_state',
+             'std_msgs/msg/Float64MultiArray': 'set joint_command_type to array',
+             'trajectory_msgs/msg/JointTrajectory': 'set joint_command_type to trajectory'}
 """What makes `safety_monitor` publish a type, in its parameters."""
 
 

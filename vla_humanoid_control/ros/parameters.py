@@ -142,7 +142,7 @@ class Parameters(Generic[T]):
 
 
 SHARED = frozenset({'robot', 'policy', 'trust', 'compressed', 'stamped_twist',
-                    'array_commands'})
+                    'joint_command_type', 'array_commands'})
 """Parameters of several nodes: given to all of them, below `/**`, whoever has none ignores it."""
 
 
