@@ -57,6 +57,7 @@ SERVERS = [
 G1 = [
     *SIM,
     'fast-simplification>=0.1.9,<1',
+    'onnxruntime>=1.18,<2',
 ]
 # In an environment of its own, for it wants other versions than TRAIN: serves LeRobot checkpoints.
 LEROBOT = [

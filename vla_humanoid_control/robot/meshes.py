@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import mujoco
 
 _FEWEST = 200  # triangles that a mesh keeps: a small part would lose its form
+_SAME_M = 1e-4  # corners nearer to each other than this are one
 _HEADER = 80  # bytes of a binary STL before its count of triangles
 _TRIANGLE = np.dtype([('normal', '<f4', 3), ('corners', '<f4', (3, 3)), ('attribute', '<u2')])
 
@@ -48,7 +49,7 @@ def lighten(spec: mujoco.MjSpec, folder: Path, share: float) -> None:
 def light_mesh(path: Path, share: float) -> Path:
     """The file of a mesh with a share of its triangles; made where the cache lacks it."""
     content = path.read_bytes()
-    key = hashlib.sha256(content + f'{share:.6f} {_FEWEST}'.encode()).hexdigest()[:16]
+    key = hashlib.sha256(content + f'{share:.6f} {_FEWEST} {_SAME_M}'.encode()).hexdigest()[:16]
     kept = cache_dir() / 'meshes' / f'{path.stem}_{key}.stl'
     if not kept.is_file():
         triangles = _simplified(_triangles(content, path), share)
@@ -78,9 +79,12 @@ def _simplified(triangles: NDArray[np.float32], share: float) -> NDArray[np.floa
     except ModuleNotFoundError as error:
         raise UserError('Drawing this robot needs fast-simplification, which is not installed: '
                         'make g1 installs what the robots with legs need.') from error
-    points, places = np.unique(triangles.reshape(-1, 3), axis=0, return_inverse=True)
-    points, faces = fast_simplification.simplify(points, places.reshape(-1, 3).astype(np.int32),
-                                                 target_count=keep)
+    # Corners that are as good as one would keep their edges apart, and those would all remain.
+    snapped = np.round(triangles.reshape(-1, 3) / _SAME_M) * np.float32(_SAME_M)
+    points, places = np.unique(snapped, axis=0, return_inverse=True)
+    faces = places.reshape(-1, 3).astype(np.int32)
+    faces = faces[(faces != np.roll(faces, 1, axis=1)).all(axis=1)]
+    points, faces = fast_simplification.simplify(points, faces, target_count=keep)
     light: NDArray[np.float32] = np.asarray(points, np.float32)[faces]
     return light
 

@@ -24,6 +24,8 @@ MAX_TIMEOUT_S = 5.0
 """Nothing that is older than this may count as fresh [s]."""
 MAX_TILT_RAD = math.pi / 2
 """A robot that leans further is lying [rad]."""
+FALLEN_RAD = 1.0
+"""A robot on legs that leans further has fallen [rad]."""
 LEAST_COMMAND_TIMEOUT_S, MOST_COMMAND_TIMEOUT_S = 0.05, 2.0
 """Bounds of `RobotSpec.command_timeout_s` [s]."""
 SENSORS = ('joint_states', 'scan', 'imu', 'odom', 'depth')

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation import scene
-from vla_humanoid_control.simulation.body import Body, Joints
+from vla_humanoid_control.simulation.bodies import make_body
+from vla_humanoid_control.simulation.body import Joints
 from vla_humanoid_control.simulation.fitting import EYE
 from vla_humanoid_control.simulation.layout import Layout, sample_layout, scene_rng
-from vla_humanoid_control.simulation.planar import PlanarBody
 from vla_humanoid_control.simulation.scene import Placed
 from vla_humanoid_control.support.drawing import chosen, explained, setting_problem
 from vla_humanoid_control.support.errors import UserError
@@ -50,7 +50,7 @@ class World:
         self._check_fits()
         self._nominal = scene.Nominal.of(self.model)
         self._joints = Joints(robot, self.model, self.data)
-        self._body: Body = PlanarBody(robot, self.model, self.data)
+        self._body = make_body(robot, robot.simulation, self.model, self.data)
         self._cameras: dict[tuple[int, int], Camera] = {}
         self.layout: Layout
         self.reset(0)
