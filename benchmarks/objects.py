@@ -29,13 +29,15 @@ from vla_humanoid_control.perception.objects import load_finder
 from vla_humanoid_control.perception.seen import ObjectFinder, SeenObject
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.simulation.camera_noise import CameraNoise
+from vla_humanoid_control.simulation.seeing import IN_VIEW, LEAST_PX
 from vla_humanoid_control.support.geometry import wrap
 from vla_humanoid_control.support.progress import ProgressLine
 from vla_humanoid_control.tasks.vocabulary import COLOURS, SHAPES
 
 FLOOR_M, TABLE_M = 3.5, 1.5
 """Objects that are farther away need not be found [m]."""
-_CLEARLY, _LEAST_PX, _OVERLAP = 0.5, 12, 0.3
+_OVERLAP = 0.3
+"""A box is of an object whose box shares so much of their union with it."""
 Change = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 
@@ -170,7 +172,7 @@ def truths(rows: NDArray[np.float32]) -> list[There]:
         seen = SeenObject(COLOURS[int(v['colour'])], SHAPES[int(v['shape'])], v['bearing_rad'],
                           v['distance_m'], (v['left'], v['top'], v['right'], v['bottom']),
                           bool(v['on_table']), v['share'])
-        result.append(There(seen, v['share'] >= _CLEARLY and v['pixels'] >= _LEAST_PX
+        result.append(There(seen, v['share'] >= IN_VIEW and v['pixels'] >= LEAST_PX
                             and not far))
     return result
 

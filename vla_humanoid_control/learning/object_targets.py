@@ -18,12 +18,10 @@ from torch.nn import functional
 from vla_humanoid_control.data.object_views import COLUMNS
 from vla_humanoid_control.learning.corruptions import CORRUPTIONS
 from vla_humanoid_control.perception.object_network import CELL_PX, UNIT_PX, Answers
+from vla_humanoid_control.simulation.seeing import IN_VIEW, LEAST_PX, SIZE
 
 PART = (160, 128)
 """Width and height of a part [px]."""
-_WHOLE = (320, 240)
-_IN_VIEW, _LEAST_PX = 0.5, 12
-"""As in `simulation.seeing`: an object that is less visible is neither asked for nor denied."""
 _BROKEN = ('black', 'saturated', 'plain', 'noise', 'clouds', 'stripes', 'blurred', 'negative',
            'shuffled', 'shapes')
 """Corruptions that leave no object that could be found, or none where it was."""
@@ -79,16 +77,16 @@ def take_part(image: NDArray[np.uint8], objects: NDArray[np.float32],
         rng: Source of chance.
     """
     rows = objects.copy()
-    rows[:, _BOX] *= np.tile(_WHOLE, 2)
-    rows[:, _CENTRE] *= _WHOLE
+    rows[:, _BOX] *= np.tile(SIZE, 2)
+    rows[:, _CENTRE] *= SIZE
     scale = rng.uniform(0.8, 1.25) if rng.random() < 0.5 else 1.0
-    wide, high = (min(round(side / scale), whole) for side, whole in zip(PART, _WHOLE))
-    middle = rng.uniform((0, 0), _WHOLE)
+    wide, high = (min(round(side / scale), whole) for side, whole in zip(PART, SIZE))
+    middle = rng.uniform((0, 0), SIZE)
     if len(rows) and rng.random() < 0.85:
         left, top, right, bottom = rows[int(rng.integers(len(rows))), _BOX]
         middle = np.array([left + right, top + bottom]) / 2 + rng.normal(0, (30, 24))
     x, y = (int(np.clip(m - side / 2, 0, whole - side))
-            for m, side, whole in zip(middle, (wide, high), _WHOLE))
+            for m, side, whole in zip(middle, (wide, high), SIZE))
     part = np.ascontiguousarray(image[y:y + high, x:x + wide])
     if (wide, high) != PART:
         how = cv2.INTER_AREA if wide > PART[0] else cv2.INTER_LINEAR
@@ -103,7 +101,7 @@ def take_part(image: NDArray[np.uint8], objects: NDArray[np.float32],
     rows[:, _BOX] = np.clip(whole_boxes, 0, np.tile(PART, 2))
     rows[:, _SHARE] *= _area(rows[:, _BOX]) / np.maximum(_area(whole_boxes), 1e-3)
     rows = rows[_area(rows[:, _BOX]) > 0]
-    asked = (rows[:, _SHARE] >= _IN_VIEW) & (rows[:, _PIXELS] >= _LEAST_PX)
+    asked = (rows[:, _SHARE] >= IN_VIEW) & (rows[:, _PIXELS] >= LEAST_PX)
     if rng.random() < 0.05:
         name = _BROKEN[int(rng.integers(len(_BROKEN)))]
         return Part(CORRUPTIONS[name](part, rng), rows[:0], asked[:0])
@@ -119,7 +117,7 @@ def _varied(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
     """Another light and another camera; what is what stays visible."""
     pixels = image.astype(np.float32)
     if rng.random() < 0.2:
-        pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.4, 2.0)), np.float32)
+        pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.4, 2.5)), np.float32)
     light = rng.uniform(0.25, 0.6) if rng.random() < 0.2 else rng.uniform(0.6, 1.3)
     grey = pixels.mean(axis=2, keepdims=True)
     pixels = grey + (pixels - grey) * np.float32(rng.uniform(0.8, 1.2))
