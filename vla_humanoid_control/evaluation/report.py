@@ -149,9 +149,10 @@ def families(results: Sequence[EpisodeResult]) -> dict[str, dict[str, Any]]:
     """Successes by family, with the 95 % Wilson interval.
 
     `SIGHT_FAMILIES` have all of it for each of their `kinds`, and `asked`, in how many the robot
-    asked something, with its interval. `HELD_FAMILIES` also have `acted`, the episodes in which the gate was open and there was
-    something to hold; of these `acted_held`; and `detection_s`, how soon. `broken_camera` has the
-    same for each of its `kinds`, and for those that are `known` and `unknown` to training.
+    asked something, with its interval. `HELD_FAMILIES` also have `acted`, the episodes in which
+    the gate was open and there was something to hold; of these `acted_held`; and `detection_s`,
+    how soon. `broken_camera` has the same for each of its `kinds`, and for those that are `known`
+    and `unknown` to training.
     `out_of_scope` also has `declared`, the episodes that were declared done, and of those that
     were held `by_reader`, refused before anything began, and `by_gate`; and all of it for each of
     its `kinds`, where episodes have one.

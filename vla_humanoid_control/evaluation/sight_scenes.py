@@ -1,12 +1,11 @@
 """Writes the suites of words that mean an object by where it is: scenes in which they do.
 
-python -m vla_humanoid_control.evaluation.sight_scenes --kind relations \\
-    --out config/suites/relations.yaml
+python -m vla_humanoid_control.evaluation.sight_scenes --kind KIND --out config/suites/KIND.yaml
 
-The sentences stand in `config/phrasings/relations.yaml`. For each, scenes are drawn until one has an
-object that it means, one of the same name that it does not mean, and a clear margin between the
-two. Whether a relation holds is reckoned here from the floor plan of the simulator, apart from
-`language/relations.py`, which is measured by it.
+The sentences stand in `config/phrasings/relations.yaml`. For each, scenes are drawn until one has
+an object that it means, one of the same name that it does not mean where there is such a scene,
+and a clear margin between the two. Whether a relation holds is reckoned here from the floor plan
+of the simulator, apart from `language/relations.py`, which is measured by it.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,8 @@ FIRST_SEEDS = {RELATIONS: 1_099_513_300_000, AMBIGUOUS: 1_099_513_400_000}
 """Collection draws its scene seeds below 2**31: no scene of these suites was trained on."""
 _SIGHT_RAD, _TABLE_SIGHT_RAD = math.radians(33), math.radians(30)
 _LEAST_SHARE = 0.6
-_MOST_DRAWS = 4000
+_OTHERS = {'go_to': 3, 'reach': 2}  # distractors, beside a twin
+_MOST_DRAWS, _DRAWS_WITH_ANOTHER = 6000, 2500
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Thing:
 
     @property
     def at(self) -> tuple[float, float]:
+        """Ahead and to the left of the base [m]."""
         return self.distance * math.cos(self.bearing), self.distance * math.sin(self.bearing)
 
 
@@ -70,9 +72,9 @@ def _deg(this: Thing, other: Thing) -> float:
 
 def _behind(this: Thing, other: Thing) -> bool | None:
     farther, aside = this.distance - other.distance, abs(_deg(this, other))
-    if farther > 0.5 and aside < 11:
+    if farther > 0.45 and aside < 14:
         return True
-    return False if farther < -0.3 or aside > 40 else None
+    return False if farther < -0.2 or aside > 36 else None
 
 
 def _between(this: Thing, one: Thing, other: Thing) -> bool | None:
@@ -88,8 +90,9 @@ BY_ANCHOR: Mapping[str, Holds] = {
     'next_to': lambda t, a: _clear(-math.dist(t.at, a[0].at), -1.25, -2.0),
     'between': lambda t, a: _between(t, a[0], a[1])}
 """Kind to whether it holds; these name what it is said with regard to."""
-_BY_SIDE = {'left': lambda t: -t.bearing, 'right': lambda t: t.bearing,
-            'near': lambda t: t.distance, 'far': lambda t: -t.distance}
+_BY_SIDE: Mapping[str, Callable[[Thing], float]] = {
+    'left': lambda t: -t.bearing, 'right': lambda t: t.bearing,
+    'near': lambda t: t.distance, 'far': lambda t: -t.distance}
 
 
 def extreme(things: Sequence[Thing], which: str) -> Thing | None:
@@ -182,14 +185,18 @@ def find(scenes: Scenes, kind: str, sentence: str, number: int) -> Found:
         sentence: With '{c}' and '{s}' for the target's colour and shape, '{ac}', '{as}' and
             '{bc}', '{bs}' for those of anchors, '{ss}' for its shape in the plural.
         number: Decides the target's colour and shape.
+
+    Raises:
+        UserError: There is no such scene among many.
     """
     colour, shape = COLOURS[number % 4], SHAPES[(number // 4 + number) % 4]
     family = 'reach' if kind.startswith('table_') else 'go_to'
     way = kind.removeprefix('table_')
     for draw in range(_MOST_DRAWS):
         twins = draw % 2 == 0 and '{c}' in sentence
-        tasks = [Task(family, (colour, shape), twins=1, which=w) for w in ('left', 'right')] \
-            if twins else [Task(family, (colour, shape))]
+        tasks = [Task(family, (colour, shape), _OTHERS[family], twins=1, which=w)
+                 for w in ('left', 'right')] if twins else \
+            [Task(family, (colour, shape), _OTHERS[family])]
         task = tasks[draw // 2 % len(tasks)]
         drawn = scenes.draw(task)
         if drawn is None:
@@ -199,7 +206,8 @@ def find(scenes: Scenes, kind: str, sentence: str, number: int) -> Found:
             if family == 'reach' else ahead
         if family == 'reach' and len(things) < len(table):
             continue  # it looks down, and not aside
-        found = _fits(way, sentence, task, things)
+        found = _fits(way, sentence, task, things,
+                      1 if draw > _DRAWS_WITH_ANOTHER and way in BY_ANCHOR else 2)
         if found is None:
             continue
         needed, words, named = found
@@ -208,22 +216,18 @@ def find(scenes: Scenes, kind: str, sentence: str, number: int) -> Found:
     raise UserError(f'{sentence!r} is true of one object in none of {_MOST_DRAWS} scenes.')
 
 
-def _fits(way: str, sentence: str, task: Task, things: Sequence[Thing]
+def _fits(way: str, sentence: str, task: Task, things: Sequence[Thing], least: int
           ) -> tuple[list[Thing], dict[str, str], Callable[[Thing], bool]] | None:
     """What must be seen, the words for the blanks, and what has the target's name."""
     colour, shape = task.arguments
 
-    def named(thing: Thing) -> bool:
-        return ('{c}' not in sentence or thing.colour == colour) \
-            and ('{s}' not in sentence and '{ss}' not in sentence or thing.shape == shape)
-
+    named = partial(_goes_by_words, sentence, task)
     targets = [t for t in things if (t.colour, t.shape) == task.arguments]
     some = [t for t in things if named(t)]
-    if not targets or len(some) < 2:
+    if len(targets) != 1 + task.twins or len(some) < least:
         return None
-    target = targets[0] if task.which is None else extreme(targets, task.which) \
-        if len(targets) > 1 else None
-    if target is None or (task.which is None and len(targets) > 1):
+    target = targets[0] if task.which is None else extreme(targets, task.which)
+    if target is None:
         return None
     words = {'c': colour, 's': shape, 'ss': f'{shape}es' if shape == 'box' else f'{shape}s'}
     if way in BY_ANCHOR:
@@ -231,17 +235,34 @@ def _fits(way: str, sentence: str, task: Task, things: Sequence[Thing]
             holds = [BY_ANCHOR[way](t, anchors) for t in some]
             if [t for t, ok in zip(some, holds, strict=True) if ok] == [target] \
                     and None not in holds:
-                for name, anchor in zip(('a', 'b'), anchors, strict=False):
+                pairs = tuple(zip(('a', 'b'), anchors, strict=False))
+                for name, anchor in pairs:
                     words |= {f'{name}c': anchor.colour, f'{name}s': anchor.shape}
-                return [*some, *anchors], words, lambda t: named(t) or any(
-                    _goes_by(sentence, name, t, a)
-                    for name, a in zip(('a', 'b'), anchors, strict=False))
+                return [*some, *anchors], words, partial(_has_a_name, sentence, named, pairs)
         return None
-    picked = {**{f'{w}_one': lambda w=w: extreme(some, w) for w in _BY_SIDE},
-              'middle_one': lambda: in_row(some, 1) if len(some) == 3 else None,
-              'second': lambda: in_row(some, 1) if len(some) > 2 else None,
-              'on_table': lambda: target}[way]()
-    return ([*some], words, named) if picked is target else None
+    return ([*some], words, named) if _picked(way, some) is target else None
+
+
+def _goes_by_words(sentence: str, task: Task, thing: Thing) -> bool:
+    """Whether a thing goes by the name that a sentence has for a task's object."""
+    says_shape = '{s}' in sentence or '{ss}' in sentence
+    return ('{c}' not in sentence or thing.colour == task.arguments[0]) and (
+        not says_shape or thing.shape == task.arguments[1])
+
+
+def _has_a_name(sentence: str, named: Callable[[Thing], bool],
+                anchors: Sequence[tuple[str, Thing]], thing: Thing) -> bool:
+    """Whether a thing goes by the name of the target or of an anchor."""
+    return named(thing) or any(_goes_by(sentence, name, thing, a) for name, a in anchors)
+
+
+def _picked(way: str, some: Sequence[Thing]) -> Thing | None:
+    """The one of some that words without an anchor mean; None where it is doubtful."""
+    if (side := way.removesuffix('_one')) in _BY_SIDE:
+        return extreme(some, side)
+    if way == 'middle_one' and len(some) != 3:
+        return None
+    return in_row(some, 1) if len(some) > 2 else None
 
 
 def _anchors(way: str, sentence: str, target: Thing, things: Sequence[Thing],
@@ -271,6 +292,7 @@ def find_open(scenes: Scenes, kind: str, sentence: str, answer: str | None, numb
     twins = {'twins': 1, 'three': 2, 'table_twins': 1}.get(kind, 0)
     task = Task(family, (colour, shape), twins=twins, which=which)
     words = {'c': colour, 's': shape}
+    named = partial(_goes_by_words, sentence, task)
     for _ in range(_MOST_DRAWS):
         drawn = scenes.draw(task)
         if drawn is None:
@@ -280,22 +302,19 @@ def find_open(scenes: Scenes, kind: str, sentence: str, answer: str | None, numb
             [t for t in table if abs(t.bearing) < _TABLE_SIGHT_RAD]
         if family == 'reach' and len(things) < len(table):
             continue
-        some = [t for t in things if ('{c}' not in sentence or t.colour == colour)
-                and ('{s}' not in sentence or t.shape == shape)]
+        some = [t for t in things if named(t)]
         wanted = {'twins': 2, 'three': 3, 'table_twins': 2, 'colours': 2, 'shapes': 2,
                   'out_of_view': 0}.get(kind, 1)
         if len(some) != wanted:
             continue
-        if family == 'reach' or scenes.confirms(
-                seed, task, some, lambda t, s=sentence: ('{c}' not in s or t.colour == colour)
-                and ('{s}' not in s or t.shape == shape)):
+        if family == 'reach' or scenes.confirms(seed, task, some, named):
             return Found(seed, task, words)
     raise UserError(f'{sentence!r} ({kind}) fits none of {_MOST_DRAWS} scenes.')
 
 
 def relations() -> list[dict[str, Any]]:
     """The suite of relations."""
-    episodes = []
+    episodes: list[dict[str, Any]] = []
     with closing(Scenes(FIRST_SEEDS[RELATIONS])) as scenes:
         for kind, sentences in _sentences()['relations'].items():
             for number, sentence in enumerate(sentences):
@@ -309,7 +328,7 @@ def relations() -> list[dict[str, Any]]:
 
 def ambiguous() -> list[dict[str, Any]]:
     """The suite of what must be asked and what must not."""
-    episodes = []
+    episodes: list[dict[str, Any]] = []
     with closing(Scenes(FIRST_SEEDS[AMBIGUOUS])) as scenes:
         for family in (AMBIGUOUS, CLEAR):
             for kind, sentences in _sentences()[family].items():
@@ -338,10 +357,9 @@ def main() -> None:
     parser.add_argument('--kind', choices=(RELATIONS, AMBIGUOUS), required=True)
     parser.add_argument('--out', type=Path, required=True)
     arguments = parser.parse_args()
-    header = ('# Words that mean an object by where it is, or leave open which one, in scenes made '
-              'for them.\n# Made by python -m vla_humanoid_control.evaluation.sight_scenes --kind '
-              f'{arguments.kind}\n# of sentences in config/phrasings/relations.yaml, which no '
-              'reader was tuned to.\n')
+    header = ('# Words that mean an object by where it is, or leave open which one, in scenes '
+              'made for them.\n# Made by python -m vla_humanoid_control.evaluation.sight_scenes '
+              f'--kind {arguments.kind}\n# of the sentences in config/phrasings/relations.yaml.\n')
     lines = [yaml.safe_dump(e, default_flow_style=True, sort_keys=False, width=10**6).strip()
              for e in (relations() if arguments.kind == RELATIONS else ambiguous())]
     arguments.out.write_text(header + ''.join(f'- {line}\n' for line in lines), encoding='utf-8')

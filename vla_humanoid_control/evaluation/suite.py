@@ -70,8 +70,8 @@ class Episode:
             is clear.
         picture: What the cameras show instead of the world, see `pictures.read_picture`; None
             where they show the world.
-        kind: Of what is out of scope, such as 'negation', or of what it is `counted_as`; None where
-            nothing is said of it.
+        kind: Of what is out of scope, such as 'negation', or of what it is `counted_as`; None
+            where nothing is said of it.
         answer: What a person says where the robot asks: it must ask, and go on. None where it must
             not ask.
         counted_as: One of `SIGHT_FAMILIES`, in the place of the task's own family; None for that.
