@@ -14,7 +14,9 @@ from launch import LaunchContext, LaunchDescription, LaunchService
 from launch.actions import (
     DeclareLaunchArgument,
     ExecuteProcess,
+    IncludeLaunchDescription,
     OpaqueFunction,
+    SetLaunchConfiguration,
     Shutdown,
     TimerAction,
 )
@@ -22,10 +24,12 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 
 from vla_humanoid_control.graph.bringup import Deployment, graph
+from vla_humanoid_control.graph.gazebo_description import describe_gazebo
 from vla_humanoid_control.graph.launch_description import describe
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.robot.urdf import urdf
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.resources import config_path
 
 pytestmark = pytest.mark.ros
 
@@ -33,7 +37,8 @@ FILES = sorted((Path(__file__).resolve().parents[2] / 'launch').glob('*.launch.p
 
 
 def test_there_are_launch_files() -> None:
-    assert {f.name for f in FILES} >= {'vla_demo.launch.py', 'robot.launch.py'}
+    assert {f.name for f in FILES} >= {'vla_demo.launch.py', 'robot.launch.py',
+                                       'gazebo.launch.py'}
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda p: p.name)
@@ -47,8 +52,9 @@ def test_launch_file_lists_the_graph(path: Path) -> None:
     for node in nodes:
         node._perform_substitutions(context)
     simulated = path.name == 'vla_demo.launch.py'
+    beside = ['gazebo_bridge'] if path.name == 'gazebo.launch.py' else []
     assert [n.node_name.split('/')[-1] for n in nodes] \
-        == [e.name for e in graph(Deployment(simulated=simulated))]
+        == [*(e.name for e in graph(Deployment(simulated=simulated))), *beside]
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda p: p.name)
@@ -102,6 +108,45 @@ def test_a_parameter_file_of_a_node_that_there_is_not_ends_the_launch(tmp_path: 
     context.launch_configurations['params'] = str(mine)
     with pytest.raises(UserError, match=r'saftey_monitor \(did you mean safety_monitor\?\)'):
         run_functions(context)
+
+
+def test_gazebo_gets_the_world_and_the_bridge_its_topics(tmp_path: Path,
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    """`ros_gz_sim` is one that tells what it is given."""
+    index = tmp_path / 'share' / 'ament_index' / 'resource_index' / 'packages'
+    index.mkdir(parents=True)
+    (index / 'ros_gz_sim').touch()
+    there = tmp_path / 'share' / 'ros_gz_sim' / 'launch'
+    there.mkdir(parents=True)
+    (there / 'gz_sim.launch.py').write_text(
+        'from launch import LaunchDescription\n'
+        'from launch.actions import DeclareLaunchArgument\n'
+        'def generate_launch_description():\n'
+        "    return LaunchDescription([DeclareLaunchArgument(name, default_value='')\n"
+        "                              for name in ('gz_args', 'on_exit_shutdown')])\n")
+    monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path))
+    context = LaunchContext()
+    context.launch_configurations.update({'policy': 'scripted', 'gz_args': '-r -s'})
+    entities = describe_gazebo().entities
+    for entity in entities:
+        if isinstance(entity, (DeclareLaunchArgument, OpaqueFunction)):
+            for action in entity.execute(context) or ():
+                if not isinstance(action, Node):
+                    action.execute(context)
+    bridge = next(e for e in entities if isinstance(e, Node) and
+                  e._Node__package == 'ros_gz_bridge')
+    ((path, is_file),) = evaluated(bridge, context)
+    document = yaml.safe_load(Path(path).read_text()) if is_file else {}
+    (parameters,) = document.values()
+    assert parameters['ros__parameters'] == {
+        'config_file': str(config_path('gazebo', 'bridge.yaml'))}
+    include = next(e for e in entities if isinstance(e, IncludeLaunchDescription))
+    for action in include.execute(context):
+        if isinstance(action, (SetLaunchConfiguration, DeclareLaunchArgument)):
+            action.execute(context)
+    world = config_path('gazebo', 'world.sdf')
+    assert context.launch_configurations['gz_args'] == f'-r -s "{world}"'
+    assert context.launch_configurations['on_exit_shutdown'] == 'true'
 
 
 @pytest.mark.parametrize(('given', 'around', 'full'), [

@@ -21,19 +21,19 @@ ROBOT = load_robot('humanoid')
 
 
 def test_the_state_publisher_has_the_urdf_and_hears_the_joints() -> None:
-    view = state_publisher(ROBOT, '', simulated=True)
+    view = state_publisher(ROBOT, '', on_clock=True)
     assert view.parameters == {'robot_description': urdf(ROBOT), 'use_sim_time': True}
     assert not view.remappings
     elsewhere = dataclasses.replace(ROBOT, sensors={
         **ROBOT.sensors, 'joint_states': SensorSpec('body/joint_states', 0.2)})
-    assert state_publisher(elsewhere, '', simulated=False).remappings == {
+    assert state_publisher(elsewhere, '', on_clock=False).remappings == {
         'joint_states': 'body/joint_states'}
 
 
 def test_frames_of_robots_in_namespaces_do_not_meet() -> None:
-    assert state_publisher(ROBOT, '/robot1', simulated=False).remappings == {
+    assert state_publisher(ROBOT, '/robot1', on_clock=False).remappings == {
         '/tf': 'tf', '/tf_static': 'tf_static'}
-    assert rviz(ROBOT, '/robot1', simulated=True).remappings == {
+    assert rviz(ROBOT, '/robot1', on_clock=True).remappings == {
         '/tf': 'tf', '/tf_static': 'tf_static', '/clock': 'clock'}
 
 
@@ -64,7 +64,7 @@ def test_rviz_is_told_what_another_robot_calls_its_topics() -> None:
     other = dataclasses.replace(ROBOT, base_frame='pelvis', cameras={
         'eye': SensorSpec('eye/image', 0.5)}, sensors={
         'joint_states': SensorSpec('/joint_states', 0.2), 'scan': SensorSpec('front/scan', 0.5)})
-    view = rviz(other, '', simulated=False)
+    view = rviz(other, '', on_clock=False)
     assert view.remappings == {'joint_states': '/joint_states', 'scan': 'front/scan',
                                'camera/rgb/image_raw': 'eye/image'}
     assert view.arguments[-2:] == ('-f', 'pelvis')

@@ -25,7 +25,7 @@ VERBS = {
     'serve': ('cli.serve', 'a policy for several robots, behind the openpi protocol'),
     'policies': ('cli.policies', 'which policies there are, and whether one does what it must'),
     'models': ('cli.models', 'which architectures there are, with their parts and sizes'),
-    'robot': ('cli.robot', "a robot file's model in other forms: URDF"),
+    'robot': ('cli.robot', "a robot file's model in other forms: URDF, a world for Gazebo"),
     'explain': ('cli.explain', 'where in an image a policy looks for each word, as a picture'),
     'bench': ('cli.bench', 'latency, jitter and speed'),
 }

@@ -41,6 +41,7 @@ class Deployment:
         timing: Node to parameters that follow from the policy's own pace, which hold where no file
             says otherwise; see `control/timing.py`.
         simulated: Whether the built-in simulator stands in for the robot.
+        gazebo: Whether Gazebo does.
         parameter_file: Parameters of the nodes in YAML, which go before those of the shipped file
             in config/params/; '' for these alone.
         parameters: Node name to parameters that go before those of the files.
@@ -55,6 +56,7 @@ class Deployment:
     trust: Any = ''
     timing: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     simulated: bool = True
+    gazebo: bool = False
     parameter_file: Any = ''
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     remappings: Mapping[str, str] = field(default_factory=dict)
@@ -103,10 +105,10 @@ def graph(deployment: Deployment) -> tuple[NodeEntry, ...]:
         'safety_monitor': robot,
         **({'humanoid_sim': robot} if deployment.simulated else {}),
     }
-    default = default_parameters(deployment.simulated)
+    default = default_parameters(deployment.simulated, deployment.gazebo)
     document = read_parameter_file(default)
     space = deployment.namespace
-    remappings = remapped(deployment.remappings, space, deployment.simulated)
+    remappings = remapped(deployment.remappings, space, deployment.simulated or deployment.gazebo)
     return tuple(NodeEntry(name, {**values, **deployment.parameters.get(name, {})},
                            deployment.parameter_file or default, remappings, namespace=space,
                            shipped={**deployment.timing.get(name, {}), **parameters_of(
@@ -163,9 +165,10 @@ def check_parameter_file(path: str | Path, namespace: str = '') -> None:
     check_node_names(read_parameter_file(Path(path)), names, path)
 
 
-def default_parameters(simulated: bool) -> Path:
+def default_parameters(simulated: bool, gazebo: bool = False) -> Path:
     """The shipped parameter file, which a person's own lies over."""
-    return config_path('params', 'demo.yaml' if simulated else 'robot.yaml')
+    return config_path('params', 'gazebo.yaml' if gazebo else
+                       'demo.yaml' if simulated else 'robot.yaml')
 
 
 def environment() -> dict[str, str]:

@@ -45,8 +45,14 @@ ARGUMENTS = {
 }
 
 
-def describe(simulated: bool) -> LaunchDescription:
-    """All nodes with their environment; the end of any of them ends the launch with an error."""
+def describe(simulated: bool, gazebo: bool = False) -> LaunchDescription:
+    """All nodes with their environment; the end of any of them ends the launch with an error.
+
+    Args:
+        simulated: Whether the built-in simulator stands in for the robot.
+        gazebo: Whether Gazebo does.
+    """
+    on_clock = simulated or gazebo
     # Typed, as launch would read a path or an empty name as YAML.
     chosen = {name: ParameterValue(LaunchConfiguration(name), value_type=str)
               for name in ARGUMENTS}
@@ -54,12 +60,12 @@ def describe(simulated: bool) -> LaunchDescription:
     timing = {node: {name: ParameterValue(
         LaunchConfiguration(f'{node}.{name}', default=str(value)), value_type=float)
         for name, value in values.items()} for node, values in Timing().parameters().items()}
-    entries = graph(Deployment(simulated=simulated, parameter_file=LaunchConfiguration('params'),
-                               timing=timing, **chosen))
+    entries = graph(Deployment(simulated=simulated, gazebo=gazebo, timing=timing,
+                               parameter_file=LaunchConfiguration('params'), **chosen))
     return LaunchDescription([
         *(DeclareLaunchArgument(name, default_value=default, description=text)
           for name, (default, text) in ARGUMENTS.items()),
-        DeclareLaunchArgument('params', default_value=str(default_parameters(simulated)),
+        DeclareLaunchArgument('params', default_value=str(default_parameters(simulated, gazebo)),
                               description='Parameters of the nodes, a YAML file; what it does '
                                           'not say is as shipped'),
         DeclareLaunchArgument('remap', default_value='',
@@ -69,7 +75,7 @@ def describe(simulated: bool) -> LaunchDescription:
                               description='Namespace of the robot, such as robot1, for several '
                                           'robots in one ROS domain'),
         DeclareLaunchArgument('robot_state_publisher', choices=['true', 'false'],
-                              default_value='true' if simulated else 'false',
+                              default_value='true' if on_clock else 'false',
                               description="Whether to publish the robot's URDF and TF; true where "
                                           'nothing else does'),
         DeclareLaunchArgument('rviz', choices=['true', 'false'], default_value='false',
@@ -77,7 +83,7 @@ def describe(simulated: bool) -> LaunchDescription:
         OpaqueFunction(function=_settle_namespace),
         OpaqueFunction(function=_check),
         OpaqueFunction(function=_settle_timing),
-        OpaqueFunction(function=_remap, args=[simulated]),
+        OpaqueFunction(function=_remap, args=[on_clock]),
         *(SetEnvironmentVariable(name, value) for name, value in environment().items()),
         # Where launch is killed, it leaves its nodes behind.
         SetEnvironmentVariable(PARENT_VARIABLE, str(os.getpid())),
@@ -86,9 +92,9 @@ def describe(simulated: bool) -> LaunchDescription:
                parameters=[dict(entry.shipped), entry.parameter_file, dict(entry.parameters)],
                remappings=list(entry.remappings.items()),
                ros_arguments=['--enclave', [LaunchConfiguration('namespace'), entry.enclave]],
-               output='both', on_exit=_ended)
+               output='both', on_exit=ended)
           for entry in entries),
-        OpaqueFunction(function=_views, args=[simulated]),
+        OpaqueFunction(function=_views, args=[on_clock]),
     ])
 
 
@@ -126,15 +132,15 @@ def _settle_timing(context: LaunchContext) -> None:
         chosen.update({f'{node}.{name}': str(value) for name, value in values.items()})
 
 
-def _remap(context: LaunchContext, simulated: bool) -> list[SetRemap]:
+def _remap(context: LaunchContext, on_clock: bool) -> list[SetRemap]:
     """For all nodes that come after it."""
     rules = parse_remappings(context.launch_configurations['remap'].split())
     space = context.launch_configurations['namespace']
     return [SetRemap(src=source, dst=target)
-            for source, target in remapped(rules, space, simulated).items()]
+            for source, target in remapped(rules, space, on_clock).items()]
 
 
-def _views(context: LaunchContext, simulated: bool) -> list[Node | LogInfo]:
+def _views(context: LaunchContext, on_clock: bool) -> list[Node | LogInfo]:
     """Programs that show the robot, as far as a person wants them and they are installed."""
     chosen = context.launch_configurations
     robot, namespace = load_robot(chosen['robot']), chosen['namespace']
@@ -146,12 +152,12 @@ def _views(context: LaunchContext, simulated: bool) -> list[Node | LogInfo]:
             shown.append(LogInfo(msg='robot_state_publisher is not installed: no URDF, no TF. '
                                      'rosdep install brings it.'))
         else:
-            shown.append(_shown(state_publisher(robot, namespace, simulated)))
+            shown.append(_shown(state_publisher(robot, namespace, on_clock)))
     if chosen['rviz'] == 'true':
         if not _is_installed('rviz2'):
             raise UserError('rviz:=true needs the package rviz2, which is not installed. rosdep '
                             'install brings it.')
-        shown.append(_shown(rviz(robot, namespace, simulated)))
+        shown.append(_shown(rviz(robot, namespace, on_clock)))
     return shown
 
 
@@ -173,7 +179,8 @@ def _shown(view: View) -> Node:
                 output='log')
 
 
-def _ended(event: ProcessExited, context: LaunchContext) -> None:
+def ended(event: ProcessExited, context: LaunchContext) -> None:
+    """End the launch with an error, as one of its processes has ended by itself."""
     # `Shutdown` would end the launch as well, but as if all had been well.
     if not context.is_shutdown:
         raise RuntimeError(f'{event.process_name} has ended with status {event.returncode}')

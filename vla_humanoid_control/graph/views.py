@@ -39,7 +39,7 @@ class View:
     arguments: tuple[str, ...] = ()
 
 
-def state_publisher(robot: RobotSpec, namespace: str, simulated: bool) -> View:
+def state_publisher(robot: RobotSpec, namespace: str, on_clock: bool) -> View:
     """`robot_state_publisher`: gives `robot_description`, and TF of what the joints do.
 
     In a namespace its TF is there, too: the frames of two robots have the same names.
@@ -47,25 +47,25 @@ def state_publisher(robot: RobotSpec, namespace: str, simulated: bool) -> View:
     Args:
         robot: The robot.
         namespace: As `read_namespace` gives it.
-        simulated: Whether time is that of `/clock`.
+        on_clock: Whether time is that of `/clock`.
 
     Raises:
         UserError: The robot has no model.
     """
     topic = robot.sensors['joint_states'].topic
     return View('robot_state_publisher', 'robot_state_publisher',
-                {'robot_description': urdf(robot), 'use_sim_time': simulated},
-                {**_elsewhere({'joint_states': topic}), **_own_frames(namespace, simulated)})
+                {'robot_description': urdf(robot), 'use_sim_time': on_clock},
+                {**_elsewhere({'joint_states': topic}), **_own_frames(namespace, on_clock)})
 
 
-def rviz(robot: RobotSpec, namespace: str, simulated: bool) -> View:
+def rviz(robot: RobotSpec, namespace: str, on_clock: bool) -> View:
     """RViz with the package's own view of the robot; arguments as of `state_publisher`."""
     topics = {shown: robot.sensors[name].topic for name, shown in RVIZ_TOPICS.items()
               if name in robot.sensors}
     for camera in list(robot.cameras.values())[:1]:
         topics[RVIZ_IMAGE] = camera.topic
-    return View('rviz2', 'rviz2', {'use_sim_time': simulated},
-                {**_elsewhere(topics), **_own_frames(namespace, simulated)},
+    return View('rviz2', 'rviz2', {'use_sim_time': on_clock},
+                {**_elsewhere(topics), **_own_frames(namespace, on_clock)},
                 ('-d', str(config_path('rviz', 'vla.rviz')), '-f', robot.base_frame))
 
 
@@ -73,7 +73,7 @@ def _elsewhere(topics: Mapping[str, str]) -> dict[str, str]:
     return {name: topic for name, topic in topics.items() if name != topic}
 
 
-def _own_frames(namespace: str, simulated: bool) -> dict[str, str]:
+def _own_frames(namespace: str, on_clock: bool) -> dict[str, str]:
     if not namespace:
         return {}
-    return {'/tf': 'tf', '/tf_static': 'tf_static', **({'/clock': 'clock'} if simulated else {})}
+    return {'/tf': 'tf', '/tf_static': 'tf_static', **({'/clock': 'clock'} if on_clock else {})}

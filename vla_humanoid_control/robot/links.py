@@ -6,6 +6,7 @@ the joint. The link of the last joint has the body's name and all that belongs t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -113,12 +114,14 @@ class Link:
         joint: What carries it; None for the base.
         inertia: Its mass; None for a frame, and between two joints of one body.
         shapes: What it looks like, and what it touches with.
+        fovy: Of a camera's frame its vertical field of view [rad]; 0 for the others.
     """
 
     name: str
     joint: LinkJoint | None = None
     inertia: Inertia | None = None
     shapes: tuple[Shape, ...] = ()
+    fovy: float = 0.0
 
 
 def read_links(robot: RobotSpec) -> tuple[Link, ...]:
@@ -257,26 +260,18 @@ class _Reader:
 
     def _shape(self, geom: int, place: Array) -> Shape:
         model = self._model
-        kind = _KINDS.get(mujoco.mjtGeom(model.geom_type[geom]))
-        if kind is None:
-            self._fail('has a geometry that is neither a box, a sphere, a cylinder, a capsule, an '
-                       'ellipsoid nor a mesh')
-        half = tuple(float(v) for v in model.geom_size[geom])
-        size = {'box': tuple(2 * v for v in half), 'sphere': half[:1], 'ellipsoid': half,
-                'cylinder': (half[0], 2 * half[1]), 'capsule': (half[0], 2 * half[1]), 'mesh': ()
-                }[kind]
-        frame, mesh = place @ pose(model.geom_pos[geom], model.geom_quat[geom]), None
-        if kind == 'mesh':
+        try:
+            shape = read_shape(model, geom)
+        except UserError as error:
+            self._fail(str(error))
+        if shape.kind == 'mesh':
             number = int(model.geom_dataid[geom])
             # The compiler moves a mesh to its own principal axes; the file knows nothing of that.
             moved = pose(model.mesh_pos[number], model.mesh_quat[number])
-            frame, mesh = frame @ np.linalg.inv(moved), self._mesh_file(number)
-            size = tuple(float(v) for v in model.mesh_scale[number])
-        rgba = tuple(float(v) for v in model.geom_rgba[geom])
-        if model.geom_matid[geom] >= 0 and np.allclose(rgba, _NO_COLOUR):
-            rgba = tuple(float(v) for v in model.mat_rgba[model.geom_matid[geom]])
-        return Shape(kind, size, frame, rgba, bool(model.geom_group[geom] < _HIDDEN_FROM_GROUP),
-                     bool(model.geom_contype[geom] or model.geom_conaffinity[geom]), mesh)
+            shape = replace(shape, frame=shape.frame @ np.linalg.inv(moved),
+                            size=tuple(float(v) for v in model.mesh_scale[number]),
+                            mesh=self._mesh_file(number))
+        return replace(shape, frame=place @ shape.frame)
 
     def _mesh_file(self, number: int) -> Path:
         name = self._model.mesh(number).name
@@ -298,7 +293,8 @@ class _Reader:
             body, name = int(model.cam_bodyid[camera]), model.cam(camera).name
             if name in robot.cameras and body in there:
                 where = pose(model.cam_pos[camera], model.cam_quat[camera]) @ _FROM_MUJOCO
-                yield self._frame(camera_frame(name), body, where)
+                yield replace(self._frame(camera_frame(name), body, where),
+                              fovy=math.radians(float(model.cam_fovy[camera])))
         for name, sensor in robot.sensors.items():
             if sensor.frame and sensor.frame not in self._taken:
                 where = mount_pose(sensor.mount)
@@ -314,6 +310,28 @@ class _Reader:
 
     def _fail(self, problem: str) -> NoReturn:
         raise UserError(f'Robot {self._robot.name}: its model {self._robot.mjcf} {problem}.')
+
+
+def read_shape(model: Any, geom: int) -> Shape:
+    """A geometry of a compiled model, in its body; of a mesh as it was compiled, without a file.
+
+    Raises:
+        UserError: It is of another kind than those of `Shape`.
+    """
+    kind = _KINDS.get(mujoco.mjtGeom(model.geom_type[geom]))
+    if kind is None:
+        raise UserError('has a geometry that is neither a box, a sphere, a cylinder, a capsule, '
+                        'an ellipsoid nor a mesh')
+    half = tuple(float(v) for v in model.geom_size[geom])
+    size = {'box': tuple(2 * v for v in half), 'sphere': half[:1], 'ellipsoid': half,
+            'cylinder': (half[0], 2 * half[1]), 'capsule': (half[0], 2 * half[1]),
+            'mesh': (1.0, 1.0, 1.0)}[kind]
+    rgba = tuple(float(v) for v in model.geom_rgba[geom])
+    if model.geom_matid[geom] >= 0 and np.allclose(rgba, _NO_COLOUR):
+        rgba = tuple(float(v) for v in model.mat_rgba[model.geom_matid[geom]])
+    return Shape(kind, size, pose(model.geom_pos[geom], model.geom_quat[geom]), rgba,
+                 bool(model.geom_group[geom] < _HIDDEN_FROM_GROUP),
+                 bool(model.geom_contype[geom] or model.geom_conaffinity[geom]))
 
 
 def camera_frame(camera: str) -> str:
