@@ -172,11 +172,13 @@ class Trainer:
 
 
 def write_weights(path: Path, weights: dict[str, Tensor], run: dict[str, Any]) -> None:
-    """Write what `perception.objects.load_finder` reads: weights, and how high objects are."""
-    heights = {'floor': {s: size.height / 2 for s, size in FLOOR_SIZE.items()},
-               'table': {s: TABLE_HEIGHT_M + size.height / 2 for s, size in TABLE_SIZE.items()}}
+    """Write what `perception.objects.load_finder` reads: weights, and how large objects are."""
+    sizes = {where: {s: (2 * size.radius, size.height, base + size.height / 2)
+                     for s, size in known.items()}
+             for where, known, base in (('floor', FLOOR_SIZE, 0.0),
+                                        ('table', TABLE_SIZE, TABLE_HEIGHT_M))}
     content = save({n: v.contiguous() for n, v in weights.items()},
-                   {'heights_m': json.dumps(heights), 'run': json.dumps(run)})
+                   {'sizes_m': json.dumps(sizes), 'run': json.dumps(run)})
     write_atomically(path, content)
 
 
