@@ -29,6 +29,7 @@ from vla_humanoid_control.simulation.seeing import TrueView
 from vla_humanoid_control.simulation.twins import locate_from
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.geometry import rotate
 from vla_humanoid_control.support.resources import config_path, read_yaml
 from vla_humanoid_control.tasks.task import Task
 from vla_humanoid_control.tasks.vocabulary import COLOURS, SHAPES
@@ -38,7 +39,7 @@ FIRST_SEEDS = {RELATIONS: 1_099_513_300_000, AMBIGUOUS: 1_099_513_400_000}
 _SIGHT_RAD, _TABLE_SIGHT_RAD = math.radians(33), math.radians(30)
 _LEAST_SHARE = 0.6
 _OTHERS = {'go_to': 3, 'reach': 2}  # distractors, beside a twin
-_MOST_DRAWS, _DRAWS_WITH_ANOTHER = 6000, 2500
+_MOST_DRAWS, _DRAWS_EACH, _DRAWS_WITH_ANOTHER = 4800, 1600, 1000
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,11 @@ def _deg(this: Thing, other: Thing) -> float:
 
 
 def _behind(this: Thing, other: Thing) -> bool | None:
-    farther, aside = this.distance - other.distance, abs(_deg(this, other))
-    if farther > 0.45 and aside < 14:
+    turned = rotate(this.at[0] - other.at[0], this.at[1] - other.at[1], -other.bearing)
+    along, across = float(turned[0]), abs(float(turned[1]))
+    if along > 0.45 and across < 0.8 * along:
         return True
-    return False if farther < -0.2 or aside > 36 else None
+    return False if along < -0.1 or across > 1.25 * along else None
 
 
 def _between(this: Thing, one: Thing, other: Thing) -> bool | None:
@@ -86,10 +88,11 @@ def _between(this: Thing, one: Thing, other: Thing) -> bool | None:
 BY_ANCHOR: Mapping[str, Holds] = {
     'left_of': lambda t, a: _clear(_deg(t, a[0]), 8, -6),
     'right_of': lambda t, a: _clear(-_deg(t, a[0]), 8, -6),
-    'behind': lambda t, a: _behind(t, a[0]), 'in_front': lambda t, a: _behind(a[0], t),
+    'in_front': lambda t, a: _behind(a[0], t),
     'next_to': lambda t, a: _clear(-math.dist(t.at, a[0].at), -1.25, -2.0),
     'between': lambda t, a: _between(t, a[0], a[1])}
-"""Kind to whether it holds; these name what it is said with regard to."""
+"""Kind to whether it holds; these name what it is said with regard to. What stands behind another
+object is in no scene: the straight way to what the robot goes to is free."""
 _BY_SIDE: Mapping[str, Callable[[Thing], float]] = {
     'left': lambda t: -t.bearing, 'right': lambda t: t.bearing,
     'near': lambda t: t.distance, 'far': lambda t: -t.distance}
@@ -189,10 +192,11 @@ def find(scenes: Scenes, kind: str, sentence: str, number: int) -> Found:
     Raises:
         UserError: There is no such scene among many.
     """
-    colour, shape = COLOURS[number % 4], SHAPES[(number // 4 + number) % 4]
     family = 'reach' if kind.startswith('table_') else 'go_to'
     way = kind.removeprefix('table_')
-    for draw in range(_MOST_DRAWS):
+    for total in range(_MOST_DRAWS):
+        draw, other = total % _DRAWS_EACH, number + total // _DRAWS_EACH
+        colour, shape = COLOURS[other % 4], SHAPES[(other // 4 + other) % 4]
         twins = draw % 2 == 0 and '{c}' in sentence
         tasks = [Task(family, (colour, shape), _OTHERS[family], twins=1, which=w)
                  for w in ('left', 'right')] if twins else \
@@ -313,12 +317,17 @@ def find_open(scenes: Scenes, kind: str, sentence: str, answer: str | None, numb
 
 
 def relations() -> list[dict[str, Any]]:
-    """The suite of relations."""
+    """The suite of relations, without sentences that are true in no scene; these are named."""
     episodes: list[dict[str, Any]] = []
     with closing(Scenes(FIRST_SEEDS[RELATIONS])) as scenes:
         for kind, sentences in _sentences()['relations'].items():
             for number, sentence in enumerate(sentences):
-                found = find(scenes, kind, sentence, number + len(episodes))
+                try:
+                    found = find(scenes, kind, sentence, number + len(episodes))
+                except UserError as error:
+                    print(error, flush=True)
+                    continue
+                print(len(episodes), kind, found.seed, flush=True)
                 episodes.append({
                     'id': f'{kind}-{number:03d}', 'instruction': sentence.format(**found.words),
                     **found.task.to_mapping(), 'seed': found.seed, 'counted_as': RELATIONS,
