@@ -40,7 +40,7 @@ def hide(image: NDArray[np.uint8], boxes: Sequence[Box], keep: Sequence[Box] = (
         kept[top:bottom, left:right] = True
         if hidden[top:bottom, left:right].sum() < _COVERED * (bottom - top) * (right - left):
             hidden[top:bottom, left:right] = False
-    shown = image.copy()
+    shown: NDArray[np.uint8] = image.copy()
     rng = np.random.default_rng(int(image[::16, ::16].sum()))
     for span in spans:
         _paint(shown, hidden, ~(hidden | kept), span, rng)
