@@ -69,8 +69,9 @@ def shares(explanation: Explanation, map_: NDArray[np.float32], mask: NDArray[np
     return float(map_[grown].sum()), float(grown.mean())
 
 
+@pytest.mark.timeout(600)  # some seven hundred gradients, on however slow a machine
 def test_more_than_chance_of_the_map_lies_on_the_red_box(policy: CheckpointPolicy) -> None:
-    on, chance = [], []
+    on, attended, chance = [], [], []
     for image, mask in views(12):
         explanation = explain(policy, image, 'go to the red box', ROBOT.home)
         for map_ in (explanation.whole, *explanation.each):
@@ -78,8 +79,14 @@ def test_more_than_chance_of_the_map_lies_on_the_red_box(policy: CheckpointPolic
         share, area = shares(explanation, explanation.whole, mask)
         on.append(share)
         chance.append(area)
-    print(f'{np.mean(on):.3f} of the map on the box, {np.mean(chance):.3f} of the image')
+        assert [*explanation.attention] == ['query']  # others attend to words and body, too
+        query = explanation.attention['query']
+        assert query.shape == (96, 128) and query.sum() == pytest.approx(1, abs=1e-3)
+        attended.append(shares(explanation, query, mask)[0])
+    print(f'{np.mean(on):.3f} of the map on the box, {np.mean(attended):.3f} of the attention, '
+          f'{np.mean(chance):.3f} of the image')
     assert np.mean(on) > 2 * np.mean(chance)
+    assert np.mean(attended) > 5 * np.mean(chance)
 
 
 def test_the_command_writes_a_picture_and_refuses_what_it_cannot_explain(

@@ -20,7 +20,8 @@ def draw_explanation(explanation: Explanation, title: str, path: Path) -> None:
     """Write the picture as PNG."""
     panels: list[tuple[str, NDArray[np.float32] | None]] = [
         ('as the policy sees it', None), ('the whole instruction', explanation.whole),
-        *((f'"{word}"', one) for word, one in zip(explanation.words, explanation.each))]
+        *((f'"{word}"', one) for word, one in zip(explanation.words, explanation.each)),
+        *((f'attention of {name}', one) for name, one in explanation.attention.items())]
     rows = math.ceil(len(panels) / _COLUMNS)
     figure = Figure(figsize=(3.6 * _COLUMNS, 3.0 * rows + 0.6), layout='constrained')
     figure.suptitle(title, fontsize=13)

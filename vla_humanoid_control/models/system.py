@@ -7,7 +7,7 @@ Streams are made when they are asked for: what words say needs no image.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar, cast
 
 import torch
@@ -81,6 +81,14 @@ class System(nn.Module):
         found = self.get_submodule(name)
         assert isinstance(found, kind)
         return found
+
+    def shape(self, stream: str) -> Shape | None:
+        """Of what a part gives; None where a stream is from outside, or has no tokens."""
+        name, _, attribute = stream.partition('.')
+        if name in INPUTS:
+            return None
+        gives = self.part(name, Part).gives
+        return gives.get(attribute) if isinstance(gives, Mapping) else gives
 
     def needs(self, *streams: str) -> set[str]:
         """Which streams from outside some streams are made of; by default all heads."""

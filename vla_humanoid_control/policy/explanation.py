@@ -4,12 +4,13 @@ What a word does is how the actions change without it. The map of a word is the 
 change with respect to the pixels; the map of the instruction is the gradient of the actions
 themselves. Gradients are averaged over copies of the image with noise (SmoothGrad, Smilkov et
 al., 2017, https://arxiv.org/abs/1706.03825), so that any model has such maps, with attention or
-without.
+without. Where parts of a model attend to the cells of an image, their own maps stand beside them.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from vla_humanoid_control.interfaces import Observation, Prompt
+from vla_humanoid_control.models.attention_maps import attention_maps
+from vla_humanoid_control.models.config import stem
 from vla_humanoid_control.models.streams import Inputs, Targets, Tokens
 from vla_humanoid_control.models.system import System
 from vla_humanoid_control.perception.resizing import resize_image
@@ -37,12 +40,15 @@ class Explanation:
         words: Of the instruction, n of them.
         whole: float32 [H, W], of the instruction.
         each: float32 [n, H, W], of every word.
+        attention: Name of a module that attends to the cells of the image to its map, float32
+            [H, W], the mean over heads and queries.
     """
 
     image: NDArray[np.uint8]
     words: tuple[str, ...]
     whole: NDArray[np.float32]
     each: NDArray[np.float32]
+    attention: Mapping[str, NDArray[np.float32]]
 
 
 def explain(policy: CheckpointPolicy, image: NDArray[np.uint8], instruction: str,
@@ -67,12 +73,12 @@ def explain(policy: CheckpointPolicy, image: NDArray[np.uint8], instruction: str
     words = tuple(re.findall(r"[\w']+", instruction))
     policy.reset(Prompt(instruction))
     asked = policy.inputs(shown)
-    maps = [_map(policy.model, asked, None)]
+    maps, attention = [_map(policy.model, asked, None)], _attention(policy.model, asked)
     for place in range(len(words)):
         policy.reset(Prompt(' '.join((*words[:place], *words[place + 1:]))))
         maps.append(_map(policy.model, asked, policy.inputs(shown)))
     return Explanation(small, words, maps[0], np.stack(maps[1:]) if words else
-                       np.zeros((0, *maps[0].shape), np.float32))
+                       np.zeros((0, *maps[0].shape), np.float32), attention)
 
 
 def _map(model: System, asked: Inputs, without: Inputs | None) -> NDArray[np.float32]:
@@ -90,6 +96,24 @@ def _map(model: System, asked: Inputs, without: Inputs | None) -> NDArray[np.flo
     cells = functional.avg_pool2d(total[None, None], _CELL, ceil_mode=True)
     smooth = functional.interpolate(cells, total.shape, mode='nearest')[0, 0]
     return (smooth / smooth.sum().clamp(min=1e-12)).numpy()
+
+
+@torch.no_grad()
+def _attention(model: System, asked: Inputs) -> dict[str, NDArray[np.float32]]:
+    """What attends to the cells of an image, and to nothing else, [H, W] each."""
+    with attention_maps(model) as maps:
+        model.predict(model(asked), 'action', torch.Generator().manual_seed(0))
+    size = next(iter(asked.images.values())).shape[-2:]
+    found = {}
+    for name, seen in maps.items():
+        for stream in model.config.parts[stem(name)].of:
+            shape = model.shape(stream)
+            if shape is None or shape.grid is None or shape.tokens != seen.shape[3]:
+                continue
+            cells = seen.mean((0, 1, 2)).reshape(-1, *shape.grid).sum(0)  # of all frames
+            whole = functional.interpolate(cells[None, None].float(), tuple(size))[0, 0]
+            found[name] = (whole / whole.sum().clamp(min=1e-12)).numpy()
+    return found
 
 
 def _copies(one: Inputs, role: str, pixels: Tensor) -> Inputs:

@@ -9,17 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_humanoid_control.support import mahalanobis
+
 Arrays = Mapping[str, NDArray[Any]]
 """What was learnt, by name, for a file."""
-_RIDGE = 0.01  # directions in which what is known hardly varied must not count for everything
 _FARTHEST = 6.0  # deviations; beyond, an input tells nothing more
 
 
 @dataclass(frozen=True)
 class Density:
-    """One Gaussian, with Mahalanobis' distance, about 1 for what is known.
-
-    As in Lee et al., 2018, https://arxiv.org/abs/1807.03888.
+    """One Gaussian, with Mahalanobis' distance; see `support/mahalanobis.py`.
 
     Attributes:
         mean: float32 [F]. whitening: float32 [F, F].
@@ -31,17 +30,12 @@ class Density:
     @staticmethod
     def fit(known: NDArray[np.float32]) -> Density:
         """Of what is known, [N, F]."""
-        x = known.astype(np.float64)
-        mean = x.mean(axis=0)
-        covariance = (x - mean).T @ (x - mean) / len(x)
-        ridge = _RIDGE * covariance.diagonal().mean() + 1e-8
-        values, vectors = np.linalg.eigh(covariance + ridge * np.eye(len(covariance)))
-        return Density(mean.astype(np.float32), (vectors / np.sqrt(values)).astype(np.float32))
+        (mean,), whitening = mahalanobis.fitted(known)
+        return Density(mean.astype(np.float32), whitening.astype(np.float32))
 
     def distance(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Vectors [N, F] to distances [N]."""
-        away = (x - self.mean) @ self.whitening
-        return np.asarray(np.sqrt((away.astype(np.float64) ** 2).mean(axis=1)))
+        return mahalanobis.distance(x, self.mean, self.whitening)
 
     @property
     def arrays(self) -> Arrays:

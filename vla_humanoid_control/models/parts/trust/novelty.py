@@ -1,6 +1,6 @@
-"""How far a feature lies from what training knew: Mahalanobis distances (Lee et al., 2018).
+"""How far a feature lies from what training knew: Mahalanobis distances.
 
-https://arxiv.org/abs/1807.03888. Fitted once, after training; no gradients.
+`support/mahalanobis.py` has the formula. Fitted once, after training; no gradients.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from torch import Tensor
 from vla_humanoid_control.models.parts.heads.intent import beyond
 from vla_humanoid_control.models.parts.part import Part, Shapes
 from vla_humanoid_control.models.streams import Space, Tokens
+from vla_humanoid_control.support import mahalanobis
 
 _BEYOND = 6.0
 """So much more log odds of being beyond the robot move an instruction e times as far away."""
@@ -39,18 +40,10 @@ class Novelty(Part):
             features: [N, F].
             kind: int64 [N], the centre that each belongs to; all to the first by default.
         """
-        x = features.double()
-        kind = torch.zeros(len(x), dtype=torch.long) if kind is None else kind
-        count = torch.bincount(kind, minlength=len(self.centres)).double()[:, None]
-        centres = torch.zeros(self.centres.shape, dtype=torch.double).index_add_(0, kind, x)
-        centres = centres / count.clamp(min=1)
-        offset = x - centres[kind]
-        covariance = offset.T @ offset / len(x)
-        # Directions in which training hardly varied must not count for everything.
-        ridge = 0.01 * covariance.diagonal().mean() + 1e-8
-        values, vectors = torch.linalg.eigh(covariance + ridge * torch.eye(len(covariance)))
-        self.centres.copy_(centres)
-        self.whitening.copy_(vectors / values.sqrt())
+        centres, whitening = mahalanobis.fitted(
+            features.numpy(), None if kind is None else kind.numpy(), len(self.centres))
+        self.centres.copy_(torch.from_numpy(centres))
+        self.whitening.copy_(torch.from_numpy(whitening))
 
     @torch.no_grad()
     def forward(self, feature: Tokens) -> Tensor:
@@ -58,7 +51,7 @@ class Novelty(Part):
         return self.distance(feature.vector)
 
     def distance(self, features: Tensor) -> Tensor:
-        """Features [B, F] to distances [B]."""
+        """Features [B, F] to distances [B] from the nearest centre."""
         x, centres = features.float() @ self.whitening, self.centres @ self.whitening
         return torch.cdist(x, centres).amin(1) / x.shape[1] ** 0.5
 
