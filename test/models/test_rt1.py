@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from vla_humanoid_control.language.encoder import SentenceEncoder
+from vla_humanoid_control.models.attention_maps import attention_maps
 from vla_humanoid_control.models.config import load_model_config
 from vla_humanoid_control.models.parts import build, part_class
 from vla_humanoid_control.models.parts.attention import Attention
@@ -211,11 +212,12 @@ def test_attention_gives_its_map_where_asked() -> None:
     mask = (torch.arange(5) < 3).expand(2, 1, 1, 5)
     with torch.no_grad():
         plain = attention(x, memory, mask)
-        attention.asked = True
-        torch.testing.assert_close(attention(x, memory, mask), plain)
-    assert attention.map is not None and attention.map.shape == (2, 2, 4, 5)
-    torch.testing.assert_close(attention.map.sum(-1), torch.ones(2, 2, 4))
-    assert not attention.map[..., 3:].any()
+        with attention_maps(attention) as maps:
+            torch.testing.assert_close(attention(x, memory, mask), plain)
+    (seen,) = maps.values()
+    assert seen.shape == (2, 2, 4, 5)
+    torch.testing.assert_close(seen.sum(-1), torch.ones(2, 2, 4))
+    assert not seen[..., 3:].any()
 
 
 @pytest.mark.parametrize('kind', ['t5', 'bert'])

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
+from vla_humanoid_control.models.attention_maps import attention_maps
 from vla_humanoid_control.models.config import (
     ModelConfig,
     distinct,
@@ -24,6 +25,12 @@ from vla_humanoid_control.tasks.vocabulary import TASK_KEYS
 TEXTS = ('go to the red box', 'turn left', 'wave', 'walk forward', 'reach for the blue cup',
          'look up', 'stop', 'raise your right hand')
 STEPS, RATE = 120, 2e-3
+WITHOUT_ATTENTION = {'minerva', 'simple_vla'}
+# Of our own parts, and of those from `transformers`; an expert has a map for each layer.
+SOME_ATTENTION = {
+    'default': {'language.attention', 'query', 'fusion.layers.0', 'fusion.layers.1.2'},
+    'openvla': {'dino', 'siglip', 'language'}, 'smolvla': {'prefix', 'action.expert.4'},
+    'act': {'action.encoder.0.attention', 'action.decoder.layers.0.cross'}}
 
 
 @pytest.fixture(params=distinct(), scope='module')
@@ -228,3 +235,25 @@ def test_no_weight_knows_how_many_tasks_there_are(name: str, system: System) -> 
         pytest.skip('its checkpoint keeps the shape that it has')
     for key, value in system.state_dict().items():
         assert len(TASK_KEYS) not in value.shape, key
+
+
+def test_attention_is_told_and_answers_are_the_same(name: str, system: System) -> None:
+    inputs = inputs_for(system.space, 2)
+
+    def answer() -> torch.Tensor:
+        made: torch.Tensor = system.predict(system(inputs), 'action',
+                                            torch.Generator().manual_seed(0))
+        return made
+    with torch.no_grad():
+        before = answer()
+        with attention_maps(system) as maps:
+            during = answer()
+        assert torch.equal(answer(), before)
+    torch.testing.assert_close(during, before, atol=1e-5, rtol=1e-5)
+    assert bool(maps) == (name not in WITHOUT_ATTENTION), sorted(maps)
+    for where, seen in maps.items():
+        assert where and seen.ndim == 4 and seen.min() >= 0 and not seen.requires_grad, where
+        torch.testing.assert_close(seen.float().sum(-1), torch.ones(seen.shape[:-1]), atol=1e-4,
+                                   rtol=0)
+    assert SOME_ATTENTION.get(name, set()) <= {
+        where[:end] for where in maps for end, sign in enumerate(f'{where}.') if sign == '.'}

@@ -31,6 +31,18 @@ def test_actions_come_back_from_normalisation() -> None:
         restore_actions(normalise_actions(actions, STATISTICS), STATISTICS), actions)
 
 
+def test_percentiles_are_the_ends_of_the_scale() -> None:
+    between = replace(STATISTICS, scale='percentiles')
+    ends = torch.stack([restore_actions(torch.full((3,), end), between) for end in (-1.0, 1.0)])
+    assert ends.tolist() == [[0.0, 1.5, 1.0], [2.0, 2.5, 5.0]]
+    inside = (ends[0] + 0.3 * (ends[1] - ends[0]))[None, None]
+    made = normalise_actions(inside, between)
+    torch.testing.assert_close(made, torch.full((1, 1, 3), -0.4))
+    torch.testing.assert_close(restore_actions(made, between), inside)
+    assert (normalise_actions(ends[1] + 7, between) == 1).all()
+    assert (normalise_actions(ends[1] + 7, STATISTICS) > 1).all()
+
+
 def test_wild_joint_readings_are_clipped() -> None:
     assert normalise_joints(torch.tensor([[100.0, -100.0]]), STATISTICS).tolist() == [[5, -5]]
 

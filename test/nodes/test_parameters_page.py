@@ -32,7 +32,8 @@ pytestmark = pytest.mark.ros
 PAGE = Path(__file__).resolve().parents[2] / 'docs' / 'parameters.md'
 NODES = {
     'vla_controller': (('', vla_controller.ControllerParameters), ('', ControllerConfig),
-                       ('frames.', FrameLimits), ('task.', TaskConfig)),
+                       ('frames.', FrameLimits), ('task.', TaskConfig),
+                       ('language.', vla_controller.LanguageParameters)),
     'confidence_monitor': (('', confidence_monitor.MonitorParameters), ('gate.', GateConfig)),
     'safety_monitor': (('', safety_monitor.MonitorParameters), ('safety.', SafetyConfig)),
     'humanoid_sim': (('', humanoid_sim.SimulatorParameters),),

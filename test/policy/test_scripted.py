@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from g1 import needs_g1
 
 from vla_humanoid_control.control.dead_reckoning import DeadReckoning
 from vla_humanoid_control.interfaces import Observation, Prompt
@@ -83,3 +84,27 @@ def test_targets_are_within_the_limits_of_the_robot() -> None:
             for column, joint in enumerate(ROBOT.controlled, start=3):
                 assert (rows[:, column] >= joint.lower - 1e-6).all(), (text, joint.name)
                 assert (rows[:, column] <= joint.upper + 1e-6).all(), (text, joint.name)
+
+
+@needs_g1
+def test_a_robot_without_a_neck_waves_and_raises_and_knows_no_look() -> None:
+    robot = load_robot('unitree_g1')
+    policy = ScriptedPolicy(robot)
+    for text, known in (('raise your left hand', True), ('wave', True), ('turn left', True),
+                        ('look left', False)):
+        policy.reset(Prompt(text))
+        chunk = policy.infer(seen(1.0))
+        assert (chunk.evidence['confidence'] > 0.5) == known, text
+    policy.reset(Prompt('raise your left hand'))
+    row = dict(zip(policy.spec.actions.channels, policy.infer(seen(1.0)).actions[0]))
+    assert row['left_shoulder_pitch_joint'] == pytest.approx(-2.6)
+    assert row['right_shoulder_pitch_joint'] == pytest.approx(0.2)
+
+
+def test_a_wave_swings_to_both_sides() -> None:
+    policy = ScriptedPolicy(ROBOT)
+    policy.reset(Prompt('wave'))
+    column = policy.spec.actions.channels.index('right_shoulder_roll')
+    rolls = [policy.infer(seen(t / 10)).actions[0, column] for t in range(13)]
+    assert max(rolls) - min(rolls) == pytest.approx(0.8, abs=0.02)
+    assert (max(rolls) + min(rolls)) / 2 == pytest.approx(-0.4, abs=0.02)

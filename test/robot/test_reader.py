@@ -61,6 +61,24 @@ def test_the_one_that_comes_along_is_valid() -> None:
      "sensors.imu has the unknown key 'frame'"),
     ('  odom:', '  depth: {topic: /depth, timeout_s: 1}\n  odom:',
      'sensors.depth.frame is missing'),
+    ('body: planar', 'body: wheels', "body must be one of planar, legged, got 'wheels'"),
+    ('support: [left_foot, right_foot]', 'support: left_foot', 'support must be a list of names'),
+    ('shoulder: left_upper_arm', 'shoulder: null', 'end_effectors.left.shoulder must be text'),
+    ('    site: left_grasp', '    site: left_grasp\n    at: [0, 0, 0]',
+     'end_effectors.left.body is missing'),
+    ('[left_shoulder_pitch,', '[left_thumb,', 'names left_thumb, which is no joint of the robot'),
+    ('look_left: {neck_yaw: 0.75}', 'look_left: {neck: 0.75}', 'postures.look_left.neck is no'),
+    ('look_left: {neck_yaw: 0.75}', 'look_left: {neck_yaw: 1.75}',
+     'postures.look_left.neck_yaw must be in [-1.3, 1.3], got 1.75'),
+    ('swing: {right_shoulder_roll: 0.40}', 'swing: {tail: 0.40}', 'swing.tail is no joint'),
+    ('imu: imu}', 'imu: imu, walking: x.onnx}', "simulation has the unknown key 'walking'"),
+    ('imu: imu}', 'imu: null}', 'simulation.imu must be text'),
+    ('size: [640, 480]', 'size: [640]', 'cameras.head.size must be [width, height]'),
+    ('size: [640, 480]', 'size: [640, 0.5]', 'cameras.head.size must be whole numbers'),
+    ('fovy_deg: 75', 'fovy_deg: 180', 'cameras.head.fovy_deg must be 170 or less'),
+    ('fovy_deg: 75, ', '', 'cameras.head.fovy_deg is missing'),
+    ('mjcf/humanoid.xml', 'package://not_there/a.xml',
+     'a.xml comes with the Python package not_there, which is not installed: make g1'),
 ])
 def test_nonsense_is_refused_with_its_place(tmp_path: Path, old: str, new: str, words: str
                                             ) -> None:
@@ -90,3 +108,16 @@ def test_the_frame_of_the_base_has_a_default(tmp_path: Path) -> None:
     assert load_robot(str(path)).base_frame == 'base_link'
     path.write_text(TEXT.replace('base_link', 'pelvis'), encoding='utf-8')
     assert load_robot(str(path)).base_frame == 'pelvis'
+
+
+def test_a_robot_that_nobody_simulates_needs_no_anatomy(tmp_path: Path) -> None:
+    path = tmp_path / 'robot.yaml'
+    kept = [line for line in TEXT.splitlines(keepends=True) if not line.startswith('#')]
+    begin = next(i for i, line in enumerate(kept) if line.startswith('body:'))
+    end = next(i for i, line in enumerate(kept) if line.startswith('cameras:'))
+    text = ''.join(kept[:begin] + kept[end:]).replace(', size: [640, 480], fovy_deg: 75, body: '
+                                                      'head, mount: [0.105, 0, 0.10, 0, 0, 0]', '')
+    path.write_text(text, encoding='utf-8')
+    robot = load_robot(str(path))
+    assert robot.simulation is None and not robot.walks and not robot.end_effectors
+    assert robot.cameras['head'].optics is None and robot.support == ('left_foot', 'right_foot')

@@ -29,8 +29,9 @@ LISTENERS = {'socket', 'socketserver', 'ssl', 'http', 'xmlrpc', 'wsgiref', 'asyn
 LISTENING_CALLS = {'start_server', 'create_server', 'create_datagram_endpoint', 'Listener',
                    'BaseManager', 'SyncManager', 'init_process_group', 'init_rpc'}
 # graph/domain.py looks whether a port of this machine is taken, and never reads from one.
-# serving.py is `vla serve`, which a person asks for.
+# serving.py is `vla serve`, and process_group.py training under `torchrun`, which a person asks for.
 MAY_LISTEN = frozenset({'vla_humanoid_control/graph/domain.py',
+                        'vla_humanoid_control/learning/process_group.py',
                         'vla_humanoid_control/policy/servers/serving.py'})
 # These call a server by its address, and wait for nobody.
 CLIENTS = frozenset({'vla_humanoid_control/policy/servers/openpi.py',

@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip('mujoco')
@@ -16,16 +17,36 @@ from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.errors import UserError
 
 ROBOT = load_robot('humanoid')
+HEAD = ROBOT.cameras['head']
 
 
 @pytest.mark.parametrize(('robot', 'what'), [
     (replace(ROBOT, joints=(*ROBOT.joints, replace(ROBOT.joints[0], name='tail'))), 'joint tail'),
     (replace(ROBOT, cameras={**ROBOT.cameras, 'wrist': SensorSpec('/wrist', 1.0)}),
-     'camera wrist')])
+     'camera wrist'),
+    (replace(ROBOT, simulation=None), 'no section simulation'),
+    (replace(ROBOT, simulation=replace(ROBOT.simulation, trunk='hull')), 'no body hull'),
+    (replace(ROBOT, simulation=replace(ROBOT.simulation, imu='gyro')), 'no site gyro'),
+    (replace(ROBOT, end_effectors={'left': replace(ROBOT.end_effectors['left'], site='paw')}),
+     'end_effectors.left names paw'),
+    (replace(ROBOT, cameras={'head': replace(HEAD, optics=replace(HEAD.optics, body='hat'))}),
+     'no body hat')])
 def test_robot_that_the_body_does_not_fit_is_refused(robot: RobotSpec, what: str) -> None:
     """It used to end in a KeyError, or in a camera thread that died."""
     with pytest.raises(UserError, match=what):
         World(robot)
+
+
+def test_a_camera_is_where_the_robot_file_has_it() -> None:
+    """Turned to the left, it looks that way; on a wider image, it sees further aside."""
+    turned = replace(HEAD, optics=replace(HEAD.optics, size=(640, 320),
+                                          mount=(0.1, 0.0, 0.1, 0.0, 0.0, 1.5707963)))
+    world = World(replace(ROBOT, cameras={'head': turned}))
+    axes = world.data.cam('head').xmat.reshape(3, 3)
+    yaw = world.base_pose()[2]
+    assert -axes[:, 2] == pytest.approx([-np.sin(yaw), np.cos(yaw), 0], abs=0.2)  # nods a little
+    assert world.aspect == 2.0
+    world.close()
 
 
 def test_without_a_driver_it_says_what_to_install() -> None:

@@ -39,6 +39,7 @@ class Setup:
     ungated: bool
     allow_uncalibrated: bool
     latency_s: float = 0.0
+    finder: str = 'shipped'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,6 +66,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="how long the policy takes to answer, played back in simulated time: "
                              "'measured' on this machine, or seconds (default: %(default)s); not "
                              'with --ros, where it takes what it takes')
+    parser.add_argument('--finder', choices=('shipped', 'true', 'none'), default='shipped',
+                        help='what finds the objects that words mean by where they are: the '
+                             "network that comes with the package, 'true' for one that makes no "
+                             'error, or none (default: %(default)s); not with --ros')
     parser.add_argument('--robot', default='humanoid', help='name or path of the robot file')
     parser.add_argument('--workers', type=int, default=max(1, min(8, os.cpu_count() or 1)),
                         help='processes (default: %(default)s)')
@@ -108,7 +113,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.ros and latency_s is not None:
         raise UserError('--latency is for evaluation in process; leave out --ros.')
     setup = Setup(arguments.robot, arguments.policy, arguments.embodiment, arguments.trust,
-                  signals, arguments.alpha, arguments.ungated, arguments.allow_uncalibrated)
+                  signals, arguments.alpha, arguments.ungated, arguments.allow_uncalibrated,
+                  finder=arguments.finder)
     # Once here, so that bad input is refused before anything starts.
     check_drawing()
     robot = load_robot(arguments.robot)
@@ -131,7 +137,8 @@ def run(arguments: argparse.Namespace) -> int:
         report['obedience'] = obedience(own, {how: [result_of[episode.id] for episode in others]
                                               for how, others in told.items()})
     report = {'suite': arguments.suite.name, 'policy': str(arguments.policy),
-              'ros': arguments.ros, 'ungated': arguments.ungated, 'latency_s': latency_s, **report}
+              'ros': arguments.ros, 'ungated': arguments.ungated, 'latency_s': latency_s,
+              'finder': None if arguments.ros else arguments.finder, **report}
     if latency_s is not None:
         print(f'Latency of the policy: {latency_s * 1e3:.0f} ms.')
     print(table(report))
@@ -164,7 +171,8 @@ def _run(job: tuple[Setup, Any]) -> Any:
 def _rollout(setup: Setup) -> Any:
     # Not in the pool's initialiser: an error there would start processes for ever.
     from vla_humanoid_control.confidence.gate import OPEN_GATE
-    from vla_humanoid_control.evaluation.rollout import Rollout
+    from vla_humanoid_control.evaluation.rollout import TRUE, Rollout
+    from vla_humanoid_control.perception.shipped_finder import shipped_finder
     from vla_humanoid_control.policy.registry import load_policy, monitoring
     from vla_humanoid_control.robot.reader import load_robot
     robot = load_robot(setup.robot)
@@ -175,4 +183,7 @@ def _rollout(setup: Setup) -> Any:
     loaded = load_policy(setup.policy, robot, setup.embodiment, setup.trust)
     if torch := sys.modules.get('torch'):  # each process has one core to itself
         torch.set_num_threads(1)
-    return Rollout(robot, loaded, asked, latency_s=setup.latency_s)
+    if setup.finder == TRUE:
+        return Rollout(robot, loaded, asked, latency_s=setup.latency_s, finder=TRUE)
+    finder = shipped_finder(robot)[0] if setup.finder == 'shipped' else None
+    return Rollout(robot, loaded, asked, latency_s=setup.latency_s, finder=finder)

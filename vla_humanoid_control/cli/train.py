@@ -1,6 +1,7 @@
 """`vla train`: a policy from demonstrations, and what it says of itself from rollouts.
 
-`vla train FILE` takes everything from one file (`learning/run_file.py`).
+`vla train FILE` takes everything from one file (`learning/run_file.py`). Under `torchrun` all its
+processes train the stage bc together (`learning/process_group.py`).
 
 Stages: bc trains the policy; confidence trains its confidence head on rollouts of it. What its
 confidence is worth then is measured by vla trust. An interrupted bc goes on where it was saved:
@@ -59,12 +60,14 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UserError: Bad arguments, data or checkpoint.
     """
+    from vla_humanoid_control.learning.process_group import leads
     if arguments.file is not None:
-        print(_run_file(arguments))
-        return 0
-    _check(arguments)
-    folder = _run_bc(arguments) if arguments.stage == 'bc' else _run_confidence(arguments)
-    print(folder)
+        folder = _run_file(arguments)
+    else:
+        _check(arguments)
+        folder = _run_bc(arguments) if arguments.stage == 'bc' else _run_confidence(arguments)
+    if leads():
+        print(folder)
     return 0
 
 
@@ -99,8 +102,11 @@ def _run_confidence(arguments: argparse.Namespace) -> Path:
         run_confidence,
     )
     from vla_humanoid_control.learning.config import load_training_config
+    from vla_humanoid_control.learning.process_group import of_torchrun
     from vla_humanoid_control.learning.train import keep_freed_memory
 
+    if of_torchrun():
+        raise UserError('--stage confidence is trained by one process. Start it without torchrun.')
     config = load_training_config(
         ConfidenceConfig, arguments.config or 'confidence', epochs=arguments.epochs,
         batch_size=arguments.batch_size, learning_rate=arguments.learning_rate)

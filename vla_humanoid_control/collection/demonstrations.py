@@ -123,7 +123,7 @@ class Collector:
                 continue
             world.place_base(pose)
             posture = random_posture(self._robot, rng)
-            if near is not None and rng.random() < .6:
+            if near is not None and rng.random() < .6 and 'neck_pitch' in posture:
                 distance = float(np.linalg.norm(near.position[:2] - pose[:2]))
                 posture['neck_pitch'] = float(np.clip(
                     np.arctan2(1.0, distance) - 0.22 + rng.normal(0, .06), .1, .9))

@@ -11,8 +11,14 @@ from vla_humanoid_control.tasks.task import Task
 def starting_posture(robot: RobotSpec, task: Task, rng: np.random.Generator) -> dict[str, float]:
     """Joint positions to begin a task from [rad]; joints that are not named are at home."""
     if task.family == 'reach':  # with its arms below the table
-        return {'neck_pitch': float(rng.choice([.15, .70]) + rng.normal(0, .04))}
+        return _own(robot, {'neck_pitch': float(rng.choice([.15, .70]) + rng.normal(0, .04))})
     return random_posture(robot, rng)
+
+
+def _own(robot: RobotSpec, posture: dict[str, float]) -> dict[str, float]:
+    """Without joints that the robot lacks, such as those of a neck."""
+    own = {j.name for j in robot.controlled}
+    return {name: value for name, value in posture.items() if name in own}
 
 
 def random_posture(robot: RobotSpec, rng: np.random.Generator) -> dict[str, float]:
@@ -33,7 +39,7 @@ def random_posture(robot: RobotSpec, rng: np.random.Generator) -> dict[str, floa
         posture['right_elbow'] = float(rng.uniform(-.7, -.4))
     if rng.random() < 0.15:  # with a hand at what it reached for, and looking at it
         posture |= _after_a_reach(str(rng.choice(['left', 'right'])), rng)
-    return posture
+    return _own(robot, posture)
 
 
 def _after_a_reach(side: str, rng: np.random.Generator) -> dict[str, float]:

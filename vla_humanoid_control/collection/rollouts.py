@@ -156,7 +156,8 @@ def of_suite(episodes: Sequence[Episode]) -> list[Plan]:
     return plans
 
 
-def as_said(words: str | bytes, before: Sequence[Step] = ()) -> Instruction | Rejection:
+def as_said(words: str | bytes, before: Sequence[Step] = (), sees: bool = False
+            ) -> Instruction | Rejection:
     """A `Reader` that leaves all there is to understand to the policy."""
     return check_command(words)
 

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_humanoid_control.control.attention import Attention
 from vla_humanoid_control.control.inference import Outcome, Request
 from vla_humanoid_control.control.proposing import Motion, Proposer
 from vla_humanoid_control.control.rest import Stillness
@@ -37,6 +38,7 @@ from vla_humanoid_control.language.intake import (
 from vla_humanoid_control.language.plan import Step
 from vla_humanoid_control.language.reader import warm_up
 from vla_humanoid_control.perception.frames import FrameLimits
+from vla_humanoid_control.perception.seen import ObjectFinder, SeenObject
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.state_text import safety_line
 from vla_humanoid_control.support.bounds import bounded, check_bounds
@@ -51,6 +53,8 @@ from vla_humanoid_control.types import (
 
 NEWS_S = 0.3
 """For how long what safety said before a command may still be under way [s]."""
+EYES = 'head'
+"""The camera through which objects are looked for."""
 LATE_S = 0.05
 """An inference that has taken longer is not waited for: the tick proposes without it [s]."""
 _FIGURES = re.compile(r'\d+(\.\d+)?')
@@ -92,6 +96,8 @@ class Controller:
         task: Limits of a task.
         unreadable: Why the policy cannot read a text to its end; see `interfaces.reading_problem`.
         read: What becomes of a person's words before the policy is told anything.
+        finder: Finds objects in images of the head camera, for words that mean one by where it is;
+            None where nobody looks.
 
     Attributes:
         task: Where the present instruction stands.
@@ -106,10 +112,13 @@ class Controller:
     def __init__(self, spec: ControlSpec, robot: RobotSpec, config: ControllerConfig,
                  frames: FrameLimits, task: TaskConfig,
                  unreadable: Callable[[str], str] = lambda text: '',
-                 read: Reader = parse_command) -> None:
+                 read: Reader = parse_command, finder: ObjectFinder | None = None) -> None:
         self.spec = spec
         self.task = TaskManager(task, Stillness.of(spec.channels, robot), unreadable)
         self.senses = Senses(spec, robot, frames)
+        self._attention = Attention(finder if EYES in spec.cameras else None, EYES,
+                                    spec.joint_names)
+        self.task.sees = self._attention.finder is not None
         self.fault = self.command_problem = ''
         self.counts = dict.fromkeys(('commands', 'commands_rejected', 'joint_states_rejected',
                                      'inferences', 'results_discarded', 'hangs'), 0)
@@ -213,7 +222,7 @@ class Controller:
     def on_command(self, text: str, now_s: float) -> Instruction | Rejection:
         """A person gives a command in plain English."""
         self.counts['commands'] += 1
-        parsed = self._answer(text) or self._read(text, self._steps_before)
+        parsed = self._answer(text) or self._read(text, self._steps_before, self.task.sees)
         if isinstance(parsed, Rejection):
             self.counts['commands_rejected'] += 1
             self.command_problem = parsed.reason
@@ -234,7 +243,7 @@ class Controller:
         if question is None or isinstance(said, Rejection) or said.is_stop:
             return None
         option = question.answer(said.text)
-        return None if option is None else replace(said, steps=option.steps)
+        return None if option is None else self.task.answered(said, option)
 
     def on_gated(self, is_open: bool, reason: str, now_s: float) -> None:
         """The confidence gate reports whether it lets proposals pass, or why not."""
@@ -320,6 +329,8 @@ class Controller:
         self._propose(now_s)
 
     def _use(self, outcome: Outcome, now_s: float) -> None:
+        if outcome.seen is not None and not self._see(outcome, outcome.seen, now_s):
+            return
         self.counts['inferences'] += 1
         if outcome.chunk is None and outcome.retry_after_s > 0.0 and not outcome.is_fatal:
             self.fault = outcome.error
@@ -341,6 +352,25 @@ class Controller:
         self.fault = ''
         self.task.on_inference(outcome.chunk.progress, outcome.chunk.actions[0], now_s)
 
+    def _see(self, outcome: Outcome, seen: tuple[SeenObject, ...], now_s: float) -> bool:
+        """Take what was found in view; whether the policy's answer is to be used."""
+        look = outcome.request.look
+        assert look is not None
+        verdict = self._attention.take(look, seen)
+        if verdict is not None and verdict.question is not None:
+            self.task.ask(verdict.question, now_s)
+        elif verdict is not None and verdict.first is not None:
+            self.task.precede(verdict.first, now_s)
+        elif verdict is not None and verdict.step is None:
+            self.task.fail(verdict.problem, now_s)
+        elif verdict is not None and verdict.step is not None and verdict.further is not None:
+            self.task.settle(verdict.step, verdict.further, now_s)
+            self._steps_before = self.task.steps
+        if not outcome.request.wording and not outcome.error:
+            self.fault = ''
+            return False
+        return self._attention.may_act and outcome.request.generation == self.task.generation
+
     def _refuse_answer(self, why: str, now_s: float) -> None:
         """An answer that makes no sense: safety stops for that reason, and words are changed."""
         self._proposer.clear()
@@ -355,7 +385,8 @@ class Controller:
         observation = self.senses.observe(self.task.elapsed_s(now_s), now_s)
         if observation is not None:
             self.is_due = False
-            self._request = Request(self.task.generation, wording, observation)
+            self._request = Request(self.task.generation, wording, observation,
+                                    self._attention.look(self.senses.place(now_s)))
             self._pending = self._request, now_s
 
     def _busy_s(self, now_s: float) -> float:
@@ -381,7 +412,10 @@ class Controller:
             return
         self._proposer.clear()
         self.fault = ''
+        if not task.is_active:
+            self._attention.begin(None)
         if task.step_id != step:
+            self._attention.begin(task.step_in_work)
             self.senses.begin(now_s)
         elif task.instruction_id != instruction:
             self.senses.begin_words(now_s)

@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vla_humanoid_control.control.attention import Look
 from vla_humanoid_control.control.robot_policy import RobotPolicy
 from vla_humanoid_control.interfaces import AnswerError, PolicyError
+from vla_humanoid_control.perception.seen import SeenObject
 from vla_humanoid_control.types import RobotChunk, RobotObservation
 
 
@@ -19,13 +21,15 @@ class Request:
     Attributes:
         generation: The task's; the policy is reset when it changes, and the result is worth
             nothing once the task has moved on.
-        wording: The instruction for the policy.
+        wording: The instruction for the policy; '' where it is not asked, but only looked.
         observation: What it may see.
+        look: What is to be found in it first; None for nothing.
     """
 
     generation: int
     wording: str
     observation: RobotObservation
+    look: Look | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Outcome:
         duration_s: Time it took [s].
         retry_after_s: How long the policy is away; 0 where it is there, and failed [s].
         is_nonsense: Whether there was an answer, which makes no sense.
+        seen: The objects that were found in view; None where none were looked for.
     """
 
     request: Request
@@ -49,6 +54,7 @@ class Outcome:
     duration_s: float
     retry_after_s: float = 0.0
     is_nonsense: bool = False
+    seen: tuple[SeenObject, ...] | None = None
 
 
 class Inference:
@@ -66,12 +72,14 @@ class Inference:
         """Infer. Whatever the policy raises, even `exit()`, becomes an outcome."""
         began_s = time.monotonic()
         chunk, error, is_fatal, retry_after_s, is_nonsense = None, '', False, 0.0, False
+        seen, observation = None, request.observation
         try:
-            if request.generation != self._generation:
-                self._policy.reset(request.wording)
-                self._generation = request.generation
-            chunk = self._policy.infer(request.observation)
-            error = 'the policy gave no chunk' if chunk is None else ''
+            if request.look is not None:
+                seen = request.look.find(observation)
+                observation = request.look.shown(observation, seen)
+            if request.wording:
+                chunk = self._infer(request, observation)
+                error = 'the policy gave no chunk' if chunk is None else ''
         except (Exception, SystemExit) as caught:
             self._generation = None
             error = str(caught) if isinstance(caught, PolicyError) else \
@@ -80,7 +88,13 @@ class Inference:
             retry_after_s = caught.retry_after_s if isinstance(caught, PolicyError) else 0.0
             is_nonsense = isinstance(caught, AnswerError)
         return Outcome(request, chunk, error, is_fatal, time.monotonic() - began_s, retry_after_s,
-                       is_nonsense)
+                       is_nonsense, seen)
+
+    def _infer(self, request: Request, observation: RobotObservation) -> RobotChunk | None:
+        if request.generation != self._generation:
+            self._policy.reset(request.wording)
+            self._generation = request.generation
+        return self._policy.infer(observation)
 
     def close(self) -> None:
         """Let go of the policy."""

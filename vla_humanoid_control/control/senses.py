@@ -106,6 +106,10 @@ class Senses:
         x, y, yaw = self._coasting.ahead(now_s, self.stop_delay_s).tolist()
         return Way(travelled, np.array([*rotate(x, y, float(travelled[2])), yaw]))
 
+    def place(self, now_s: float) -> NDArray[np.float64]:
+        """float64 [3], where the base is: x, y [m], yaw [rad], from where the step began."""
+        return self._travelled(now_s)
+
     def observe(self, elapsed_s: float, now_s: float) -> RobotObservation | None:
         """What is seen now, so long after the instruction began [s]; None where too little is."""
         if self.problem(now_s):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from vla_humanoid_control.control.quantity import QuantityWatch, quantity_problem
 from vla_humanoid_control.language.intake import Instruction
 from vla_humanoid_control.language.plan import Step
+from vla_humanoid_control.language.references import of_step
+from vla_humanoid_control.language.relations import Reference
 from vla_humanoid_control.state_text import StepNote, step_reason
 from vla_humanoid_control.types import TaskState
 
@@ -20,7 +23,9 @@ def steps_problem(instruction: Instruction, unreadable: Callable[[str], str]) ->
     """Why an instruction must not begin: a step cannot be read, or measured; '' where it may."""
     steps = steps_of(instruction)
     for number, step in enumerate(steps, 1):
-        if problem := unreadable(step.text) or quantity_problem(step):
+        # What is about an object in view is told otherwise once that is found.
+        unread = '' if step.reference is not None else unreadable(step.text)
+        if problem := unread or quantity_problem(step):
             return problem if len(steps) == 1 else step_reason(
                 TaskState.FAILED, StepNote(number, len(steps), step.text, problem))
     return ''
@@ -33,32 +38,65 @@ class StepSequence:
         instruction: One without a `steps_problem`.
 
     Attributes:
+        steps: All of them.
         index: Of the step that is worked on, from 0 on.
         step: That step.
         quantity: How much of it is done; None where it has no quantity.
     """
 
     def __init__(self, instruction: Instruction) -> None:
-        self._steps = steps_of(instruction)
-        self.index = -1
+        self.steps = steps_of(instruction)
+        self.index = instruction.begin - 1
+        self._waits = False
         self.advance()
 
     def advance(self) -> bool:
         """Go on to the next step; False where there is none."""
-        if self.index + 1 == len(self._steps):
+        if self._waits:
+            self._waits, self.step = False, self.steps[self.index]
+            return True
+        if self.index + 1 == len(self.steps):
             return False
         self.index += 1
-        self.step = self._steps[self.index]
+        self.step = self.steps[self.index]
         self.quantity = None if self.step.quantity is None else QuantityWatch(self.step)
         return True
 
+    def precede(self, step: Step) -> None:
+        """Something else is to be done before the present step."""
+        self._waits, self.step, self.quantity = True, step, None
+
+    def settle(self, step: Step, further: Reference) -> None:
+        """The present step's object was found; later steps about the same one know it, too.
+
+        Args:
+            step: What to do in its place.
+            further: What the later ones are about.
+        """
+        meant, later = of_step(self.step), self.steps[self.index + 1:]
+        self.steps = (*self.steps[:self.index], step,
+                      *(_about(s, further) if of_step(s) == meant else s for s in later))
+        self.step = step
+
     def reason(self, state: TaskState, reason: str) -> str:
         """A reason as `/vla/task_state` tells it: with the step, where there are several."""
-        if len(self._steps) == 1 or state in (TaskState.IDLE, TaskState.DONE):
+        if len(self.steps) == 1 or state in (TaskState.IDLE, TaskState.DONE):
             return reason
-        return step_reason(state, StepNote(self.index + 1, len(self._steps), self.step.text,
+        return step_reason(state, StepNote(self.index + 1, len(self.steps), self.step.text,
                                            reason))
 
     def __str__(self) -> str:
         measured = '' if self.quantity is None else f', {self.quantity}'
-        return f'{self.index + 1} of {len(self._steps)}: {self.step.text}{measured}'
+        return f'{self.index + 1} of {len(self.steps)}: {self.step.text}{measured}'
+
+
+def _about(step: Step, reference: Reference) -> Step:
+    """A step with another reference; where a colour and a shape are all of it, in these words."""
+    if step.reference is None and reference.is_plain:
+        return step
+    said = '' if step.reference is None else step.reference.words
+    text = step.text.replace(said, reference.name, 1) if said else step.text
+    family = step.key.partition(':')[0]
+    if reference.is_plain:
+        return Step(text, step.quantity, f'{family}:{reference.colour}:{reference.shape}')
+    return Step(text, step.quantity, family, replace(reference, words=''))

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from vla_humanoid_control.control.quantity import Way
 from vla_humanoid_control.control.rest import RestWatch, Stillness
 from vla_humanoid_control.control.steps import StepSequence, steps_problem
+from vla_humanoid_control.language.asking import SightQuestion
 from vla_humanoid_control.language.intake import Instruction, reword
-from vla_humanoid_control.language.plan import Quantity, Unit
-from vla_humanoid_control.language.questions import Question
+from vla_humanoid_control.language.plan import Quantity, Step, Unit
+from vla_humanoid_control.language.questions import Option, Question
+from vla_humanoid_control.language.relations import Reference
 from vla_humanoid_control.state_text import task_line
 from vla_humanoid_control.support.bounds import bounded, check_bounds
 from vla_humanoid_control.types import TaskState
@@ -107,6 +109,8 @@ class TaskManager:
             retry: the policy's travelled distance and elapsed time begin anew with it.
         is_between: Whether the robot is to stand because one thing is done and the next has no
             result yet; nothing speaks against the policy.
+        sees: Set from outside: whether it can be looked which object a step is about.
+        is_looking: Whether the step waits until its object is found; see `settle`.
         blind: Set from outside: why the policy cannot be asked now, such as a camera that is
             missing; empty where it can.
     """
@@ -118,11 +122,12 @@ class TaskManager:
         self.state = TaskState.IDLE
         self.reason = ''
         self.generation = self.step_id = self.instruction_id = 0
-        self.is_between = False
+        self.is_between = self.sees = self.is_looking = False
         self.blind = ''
         self._blocked = ''  # why safety lets no action through
         self._away = ''  # why the policy does not answer, though it may again
         self._instruction: Instruction | None = None
+        self._question: Question | None = None
         self._steps = StepSequence(Instruction('', False))
         self._braking = False  # the base is stopped, to be judged when it stands
         self._attempt = 0
@@ -149,8 +154,23 @@ class TaskManager:
 
     @property
     def wording(self) -> str | None:
-        """The words to give the policy now; None where there is nothing to do."""
-        return self._wording if self.is_active and not self._braking else None
+        """The words to give the policy now; None where there is nothing to do.
+
+        '' where it is not to be asked yet, but only looked for what the step is about.
+        """
+        if not self.is_active or self._braking:
+            return None
+        return '' if self.is_looking else self._wording
+
+    @property
+    def step_in_work(self) -> Step | None:
+        """What is worked on; None where there is nothing to do."""
+        return self._steps.step if self.is_active else None
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps of the instruction, with the objects that were found."""
+        return self._steps.steps
 
     @property
     def is_measured(self) -> bool:
@@ -197,8 +217,46 @@ class TaskManager:
     @property
     def question(self) -> Question | None:
         """What waits for an answer; nothing moves meanwhile."""
-        asked = None if self._instruction is None else self._instruction.question
-        return asked if self.state is TaskState.ASKING else None
+        return self._question if self.state is TaskState.ASKING else None
+
+    def settle(self, step: Step, further: Reference, now_s: float) -> None:
+        """What the step is about was found.
+
+        Args:
+            step: What the policy is to do, in words that it knows.
+            further: What later steps with the same object are about.
+            now_s: Steady clock [s].
+        """
+        changes = step.text != self._steps.step.text
+        self._steps.settle(step, further)
+        if changes and (problem := self._unreadable(step.text)):
+            self._end(TaskState.FAILED, problem, now_s)
+        elif self.is_looking:
+            self.is_looking = False
+            self._wording = step.text
+            self._start(TaskState.RUNNING, '', now_s)
+            self.is_between = True
+
+    def ask(self, question: Question, now_s: float) -> None:
+        """The step cannot begin before a person has said which object is meant."""
+        self._end(TaskState.ASKING, question.text, now_s)
+        self._question, self._began_s = question, now_s
+
+    def precede(self, step: Step, now_s: float) -> None:
+        """Something else is to be done before the step, which begins anew after it."""
+        self._steps.precede(step)
+        self._begin_step(now_s)
+
+    def fail(self, reason: str, now_s: float) -> None:
+        """The step cannot be done, nor what comes after it."""
+        self._end(TaskState.FAILED, reason, now_s)
+
+    def answered(self, said: Instruction, option: Option) -> Instruction:
+        """What an answer to the question asks for: of several steps, those that are left, too."""
+        if option.steps and isinstance(self._question, SightQuestion):
+            at, steps = self._steps.index, self._steps.steps
+            return replace(said, steps=(*steps[:at], *option.steps, *steps[at + 1:]), begin=at)
+        return replace(said, steps=option.steps)
 
     def refuse(self, instruction: Instruction, reason: str, now_s: float) -> None:
         """An instruction that must not even begin; whatever ran before has ended, too."""
@@ -313,13 +371,15 @@ class TaskManager:
 
     def _ask(self, instruction: Instruction, question: Question, now_s: float) -> None:
         self.refuse(instruction, question.text, now_s)
-        self.state, self._began_s = TaskState.ASKING, now_s
+        self.state, self._began_s, self._question = TaskState.ASKING, now_s, question
 
     def _begin_step(self, now_s: float) -> None:
         self.step_id += 1
         self._attempt, self._wording = 0, self._steps.step.text
         self._began_s = now_s
+        self.is_looking = self.sees and self._steps.step.reference is not None
         self._begin_words(now_s)
+        self.is_between = self.is_looking
 
     def _begin_words(self, now_s: float) -> None:
         self.instruction_id += 1
@@ -366,6 +426,8 @@ class TaskManager:
     def _held_reason(self) -> str:
         if problem := self.blind or self._blocked or self._away:
             return problem
+        if self.is_looking:
+            return f'looking for {self._steps.step.reference}'
         if not self._inferred:
             return 'the policy gave no result'
         return self._gate_reason or 'the confidence gate is closed'
@@ -413,5 +475,5 @@ class TaskManager:
             self._pause(now_s)
         self.generation += 1
         self.state, self.reason = state, reason
-        self._braking = self.is_between = False
+        self._braking = self.is_between = self.is_looking = False
         self._not_done()

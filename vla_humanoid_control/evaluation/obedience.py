@@ -15,7 +15,12 @@ from typing import Any
 
 from vla_humanoid_control.evaluation.report import episode_row, proportion
 from vla_humanoid_control.evaluation.rollout import EpisodeResult
-from vla_humanoid_control.evaluation.suite import HELD_FAMILIES, Episode
+from vla_humanoid_control.evaluation.suite import (
+    AMBIGUOUS,
+    HELD_FAMILIES,
+    RELATIONS,
+    Episode,
+)
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.tasks.task import Task
 from vla_humanoid_control.tasks.vocabulary import OBJECT_FAMILIES, keys_of
@@ -30,11 +35,16 @@ _COUNTERPARTS: Mapping[str, Mapping[str, str]] = {
     'forward': {'forward': 'backward', 'forwards': 'backwards', 'ahead': 'backwards'},
     'backward': {'backward': 'forward', 'backwards': 'forwards'},
     'left': {'left': 'right', 'leftward': 'rightward', 'leftwards': 'rightwards',
-             'counterclockwise': 'clockwise', 'anticlockwise': 'clockwise'},
+             'counterclockwise': 'clockwise', 'anticlockwise': 'clockwise',
+             'leftmost': 'rightmost'},
     'right': {'right': 'left', 'rightward': 'leftward', 'rightwards': 'leftwards',
-              'clockwise': 'counterclockwise'},
+              'clockwise': 'counterclockwise', 'rightmost': 'leftmost'},
     'up': {'up': 'down', 'upward': 'downward', 'upwards': 'downwards'},
-    'down': {'down': 'up', 'downward': 'upward', 'downwards': 'upwards'}}
+    'down': {'down': 'up', 'downward': 'upward', 'downwards': 'upwards'},
+    'near': {'near': 'far', 'nearest': 'farthest', 'closest': 'farthest', 'nearer': 'farther',
+             'closer': 'farther'},
+    'far': {'far': 'near', 'farthest': 'nearest', 'furthest': 'nearest', 'farther': 'nearer',
+            'further': 'nearer'}}
 """Value of a task's argument to the words that say it, and those that say another one instead."""
 
 
@@ -54,10 +64,9 @@ def told_otherwise(episodes: Sequence[Episode]) -> dict[str, list[Episode]]:
     if not able:
         raise UserError('No episode of the suite asks the robot to do anything but to stop: there '
                         'is nothing to obey.')
-    pairs = [(episode, minimal_pair(episode)) for episode in able]
+    pairs = [_in_a_pair(episode) for episode in able]
     return {ANOTHER: [_told(e, words, ANOTHER) for e, words in zip(able, exchange(able))],
-            MINIMAL_PAIR: [_told(e, words, MINIMAL_PAIR) for e, words in pairs
-                           if words is not None]}
+            MINIMAL_PAIR: [e for e in pairs if e is not None]}
 
 
 def obeying(episodes: Sequence[Episode]) -> list[Episode]:
@@ -89,11 +98,14 @@ def exchange(episodes: Sequence[Episode]) -> list[str]:
 def minimal_pair(episode: Episode) -> str | None:
     """Its instruction with one word exchanged, so that it asks for something else.
 
-    Where several words could be, the id decides. None where no word says the argument of a task,
-    or one stands there more often than tasks ask for it ('turn right, right now').
+    Where several words could be, the id decides. None where no word says the argument of a task
+    or where an object is, or one stands there more often than tasks ask for it ('turn right, right
+    now').
     """
     words = [match.group().lower() for match in _WORD.finditer(episode.instruction)]
     values = [value for task in episode.task.steps or (episode.task,) for value in _values(task)]
+    if episode.counted_as == RELATIONS and episode.kind is not None and not episode.task.which:
+        values.append(episode.kind.partition('_')[0])  # 'left' of 'left_of'
     options = []
     for value in dict.fromkeys(values):
         places = [i for i, word in enumerate(words) if word in _COUNTERPARTS.get(value, {})]
@@ -107,6 +119,16 @@ def minimal_pair(episode: Episode) -> str | None:
     counterpart = counterpart.upper() if said.isupper() else \
         counterpart.capitalize() if said[0].isupper() else counterpart
     return episode.instruction[:match.start()] + counterpart + episode.instruction[match.end():]
+
+
+def _in_a_pair(episode: Episode) -> Episode | None:
+    """An episode told its minimal pair; where it must ask, in the answer. None without one."""
+    if episode.counted_as == AMBIGUOUS and episode.answer is not None:
+        words = minimal_pair(replace(episode, instruction=episode.answer))
+        return None if words is None else replace(
+            _told(episode, episode.instruction, MINIMAL_PAIR), answer=words)
+    words = minimal_pair(episode)
+    return None if words is None else _told(episode, words, MINIMAL_PAIR)
 
 
 def obedience(own: Sequence[EpisodeResult], told: Mapping[str, Sequence[EpisodeResult]]
@@ -159,5 +181,7 @@ def _plain(part: Task) -> str:
 
 
 def _values(task: Task) -> list[str]:
-    """What a word of the instruction may say: colour, shape, direction, side."""
-    return [task.arguments[0].split('_')[-1]] if task.family == 'gesture' else list(task.arguments)
+    """What a word of the instruction may say: colour, shape, direction, side, which one."""
+    if task.family == 'gesture':
+        return [task.arguments[0].split('_')[-1]]
+    return [*task.arguments, *(() if task.which is None else (task.which,))]

@@ -16,7 +16,7 @@ from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig
 from vla_humanoid_control.evaluation.camera_faults import KNOWN, UNKNOWN
 from vla_humanoid_control.evaluation.held import replay
 from vla_humanoid_control.evaluation.rollout import EpisodeResult
-from vla_humanoid_control.evaluation.suite import BROKEN_CAMERA, HELD_FAMILIES
+from vla_humanoid_control.evaluation.suite import BROKEN_CAMERA, HELD_FAMILIES, SIGHT_FAMILIES
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.tasks.vocabulary import FAMILIES, OUT_OF_SCOPE
 
@@ -148,9 +148,11 @@ def early_confidence(result: EpisodeResult) -> float | None:
 def families(results: Sequence[EpisodeResult]) -> dict[str, dict[str, Any]]:
     """Successes by family, with the 95 % Wilson interval.
 
-    `HELD_FAMILIES` also have `acted`, the episodes in which the gate was open and there was
-    something to hold; of these `acted_held`; and `detection_s`, how soon. `broken_camera` has the
-    same for each of its `kinds`, and for those that are `known` and `unknown` to training.
+    `SIGHT_FAMILIES` have all of it for each of their `kinds`, and `asked`, in how many the robot
+    asked something, with its interval. `HELD_FAMILIES` also have `acted`, the episodes in which
+    the gate was open and there was something to hold; of these `acted_held`; and `detection_s`,
+    how soon. `broken_camera` has the same for each of its `kinds`, and for those that are `known`
+    and `unknown` to training.
     `out_of_scope` also has `declared`, the episodes that were declared done, and of those that
     were held `by_reader`, refused before anything began, and `by_gate`; and all of it for each of
     its `kinds`, where episodes have one.
@@ -183,7 +185,7 @@ def _kind(result: EpisodeResult) -> str | None:
     """What the episodes of its family are counted by beside the family."""
     if result.task == BROKEN_CAMERA:
         return result.camera
-    return result.kind if result.task == OUT_OF_SCOPE else None
+    return result.kind if result.task in (OUT_OF_SCOPE, *SIGHT_FAMILIES) else None
 
 
 def _row(results: Sequence[EpisodeResult]) -> dict[str, Any]:
@@ -193,6 +195,10 @@ def _row(results: Sequence[EpisodeResult]) -> dict[str, Any]:
         acted = [r for r in results if r.acted]
         row |= {'acted': len(acted), 'acted_held': sum(r.success for r in acted),
                 'detection_s': _spread([r.held_s for r in acted])}
+    if family in SIGHT_FAMILIES:
+        asked = sum(r.asked for r in results)
+        low, high = metrics.wilson_interval(asked, len(results))
+        row['asked'] = {'n': asked, 'wilson_low': low, 'wilson_high': high}
     if family == OUT_OF_SCOPE:
         by_reader = sum(r.success and bool(r.refused) for r in results)
         row |= {'declared': sum(r.declared_done for r in results), 'by_reader': by_reader,

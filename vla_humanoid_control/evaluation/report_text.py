@@ -12,11 +12,24 @@ def table(report: dict[str, Any]) -> str:
     every = report['families']
     lines = []
     if done := {name: row for name, row in every.items() if name not in HELD_FAMILIES}:
-        lines = [_head('family', 'success'), *(_line(name, row) for name, row in done.items()), '',
+        rows = [(name, row) for family, of in done.items() for name, row in (
+            (family, of), *((f'  {kind}', row) for kind, row in of.get('kinds', {}).items()))]
+        width = max(14, *(len(name) for name, _ in rows))
+        lines = [_head('family', 'success', width),
+                 *(_line(name, row, width) + _asked(row) for name, row in rows), '',
                  *_calibration(report)]
     if held := {name: row for name, row in every.items() if name in HELD_FAMILIES}:
         lines += [''] * bool(lines) + _held(held)
     return '\n'.join(lines)
+
+
+def _asked(row: dict[str, Any]) -> str:
+    """In how many the robot asked something, where that counts."""
+    if 'asked' not in row:
+        return ''
+    asked = row['asked']
+    return (f'   asked {asked["n"]} of {row["n"]} ({asked["wilson_low"]:.1%} to '
+            f'{asked["wilson_high"]:.1%})')
 
 
 def _held(families: dict[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +21,13 @@ from vla_humanoid_control.evaluation.held import WATCH_S, HoldWatch
 from vla_humanoid_control.evaluation.impaired_view import ImpairedView
 from vla_humanoid_control.evaluation.pictures import read_picture
 from vla_humanoid_control.evaluation.suite import HELD_FAMILIES, Episode
+from vla_humanoid_control.evaluation.true_finder import TrueFinder
 from vla_humanoid_control.evaluation.watching import InterventionCounter
 from vla_humanoid_control.interfaces import reading_problem
 from vla_humanoid_control.language.intake import Reader, Rejection, parse_command
 from vla_humanoid_control.perception.frames import FrameLimits
 from vla_humanoid_control.perception.resizing import resize_image
+from vla_humanoid_control.perception.seen import ObjectFinder
 from vla_humanoid_control.pipeline import Pipeline
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.safety.config import SafetyConfig
@@ -49,6 +52,9 @@ SCAN_EVERY = 5
 """Control steps between two laser scans: 10 Hz."""
 REPLY_S = 1.0
 """How long a person takes to answer a question [s]."""
+TRUE: Literal['true'] = 'true'
+"""In the place of a finder: one that makes no error."""
+_STANDS = 0.03  # a base that stands comes no further than this [m; rad]
 LINGER_S = 1.0
 """So long a task must stay achieved where nobody declares it done [s]."""
 
@@ -85,6 +91,7 @@ class EpisodeResult:
         kind: `Episode.kind`.
         refused: In `HELD_FAMILIES`, why the instruction was refused as it was read, before
             anything began; empty where it was not, so that it was the gate that held the robot.
+        asked: Whether the robot asked something.
     """
 
     id: str
@@ -107,6 +114,7 @@ class EpisodeResult:
     held_s: float | None = None
     kind: str | None = None
     refused: str = ''
+    asked: bool = False
 
 
 @dataclass
@@ -123,6 +131,8 @@ class Rollout:
         until_reached: End an episode once the task has been achieved for `LINGER_S`, whether or
             not it was declared done: for policies that declare nothing.
         read: What becomes of a person's words before the policy is told anything.
+        finder: Finds objects in view, for words that mean one by where it is; `TRUE` for one
+            without error, None where nobody looks.
 
     Attributes:
         impair: Applied to every image of an episode; None leaves them alone.
@@ -137,6 +147,7 @@ class Rollout:
     camera_size: tuple[int, int] | None = None
     until_reached: bool = False
     read: Reader = parse_command
+    finder: ObjectFinder | Literal['true'] | None = None
 
     def __post_init__(self) -> None:
         self.world = World(self.robot)
@@ -149,6 +160,7 @@ class Rollout:
         self._said_s = 0.0
         self._noise = CameraNoise(0)
         self._state = SafetyState.STOP
+        self._true_finder = TrueFinder(self.world) if self.finder == TRUE else None
 
     def run(self, episode: Episode, posture: Mapping[str, float] | None = None) -> EpisodeResult:
         """One episode from a new scene.
@@ -188,7 +200,7 @@ class Rollout:
             self.policy.spec, self.robot,
             ControllerConfig(rate_hz=timing.rate_hz, hang_timeout_s=timing.hang_timeout_s),
             FrameLimits(frozen_at_rest=True), self.task, reading_problem(self.policy),
-            self.read)
+            self.read, self._true_finder if self.finder == TRUE else self.finder)
         asked = self.monitoring
         gate = replace(asked.gate, stale_after_s=max(asked.gate.stale_after_s,
                                                      timing.stale_after_s))
@@ -202,6 +214,8 @@ class Rollout:
 
     def close(self) -> None:
         """Free the drawing contexts."""
+        if self._true_finder is not None:
+            self._true_finder.close()
         self.world.close()
 
     def _judged(self, episode: Episode, pipeline: Pipeline) -> EpisodeResult:
@@ -209,13 +223,12 @@ class Rollout:
         monitor = StepsMonitor(task, world)
         self._say(pipeline, episode.instruction)
         followed = pipeline.controller.task
-        asked = followed.question is not None
-        if asked and episode.answer is not None:
-            self._idle(pipeline, REPLY_S)
-            self._say(pipeline, episode.answer)
-        since_s, arrived = world.time_s, False
-        while followed.is_active and not arrived \
-                and world.time_s - trace.began_s < task.time_limit_s:
+        since_s, arrived, asked, moved = world.time_s, False, False, False
+        while (followed.is_active or (followed.question is not None and not asked)) \
+                and not arrived and world.time_s - trace.began_s < task.time_limit_s:
+            if followed.question is not None:
+                asked = True
+                moved = self._answer(pipeline, episode)
             trace.take(pipeline, self._step(pipeline), world.time_s)
             monitor.update(world, followed.step_index if monitor.several and followed.is_active
                            else None)
@@ -229,15 +242,25 @@ class Rollout:
             trace.take(pipeline, self._step(pipeline), None)
             monitor.update(world)
         problem = '' if arrived else monitor.problem(world)
-        if episode.answer is not None and not asked:
-            problem = 'it did not ask'
+        if asked is (episode.answer is None):
+            problem = 'it asked' if asked else 'it did not ask'
+        problem = problem or ('it moved before it was answered' if moved else '')
         reason = problem
         if not declared:
             reason = followed.describe() if not followed.is_active else \
                 f'not declared done after {task.time_limit_s:g} s'
             reason += f', at {monitor.order.place}' if monitor.several else ''
             reason += '' if problem else ', though it was reached'
-        return self._result(episode, trace, declared and not problem, declared, reason)
+        result = self._result(episode, trace, declared and not problem, declared, reason)
+        return replace(result, asked=asked)
+
+    def _answer(self, pipeline: Pipeline, episode: Episode) -> bool:
+        """Let a person think, and give the answer, if there is one; whether it moved meanwhile."""
+        before = self.world.base_pose()
+        self._idle(pipeline, REPLY_S)
+        if episode.answer is not None:
+            self._say(pipeline, episode.answer)
+        return bool(np.abs(self.world.base_pose() - before).max() > _STANDS)
 
     def _watched(self, episode: Episode, pipeline: Pipeline) -> EpisodeResult:
         """An episode in which success means that the robot is held."""

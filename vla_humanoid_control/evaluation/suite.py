@@ -11,6 +11,8 @@ the robot must not act, because the task is `out_of_scope`, the `camera` breaks 
     - {id: c, instruction: walk two metres, seed: 7, task: quantity,
        of: {task: move, direction: forward}, value: 2.0, unit: m}
     - {id: d, instruction: do not wave, seed: 7, task: out_of_scope, kind: negation}
+    - {id: e, instruction: go to the red box, seed: 7, task: go_to, colour: red, shape: box,
+       which: left, counted_as: ambiguous, kind: left_right, answer: the left one}
 """
 
 from __future__ import annotations
@@ -30,21 +32,27 @@ from vla_humanoid_control.tasks.task import Task
 from vla_humanoid_control.tasks.vocabulary import (
     ARGUMENTS,
     FAMILIES,
+    OBJECT_FAMILIES,
     OUT_OF_SCOPE,
     QUANTITY,
     STEPS,
 )
 
 BROKEN_CAMERA, OTHER_PICTURE = 'broken_camera', 'other_picture'
+RELATIONS, AMBIGUOUS, CLEAR = 'relations', 'ambiguous', 'clear'
+SIGHT_FAMILIES = (RELATIONS, AMBIGUOUS, CLEAR)
+"""What words mean by what is in view, which an episode can be `counted_as`: where an object is;
+what must be asked for; and what needs no asking."""
 HELD_FAMILIES = (OUT_OF_SCOPE, BROKEN_CAMERA, OTHER_PICTURE)
 """What the robot must not do, counted apart from what it shall do."""
 MAX_BYTES = 10_000_000
 MOST_COUNTED = 3
 """Episodes of so many steps are counted with those of more."""
 _COMMON = ('id', 'instruction', 'task', 'seed', 'distractors', 'camera', 'view', 'picture',
-           'answer')
+           'answer', 'counted_as')
 _ARGUMENTS: Mapping[str, Sequence[str]] = {
     **{family: tuple(names) for family, names in ARGUMENTS.items()}, OUT_OF_SCOPE: ('kind',),
+    **{family: (*ARGUMENTS[family], 'twins', 'which') for family in OBJECT_FAMILIES},
     STEPS: ('steps',), QUANTITY: ('of', 'value', 'unit')}
 
 
@@ -62,9 +70,11 @@ class Episode:
             is clear.
         picture: What the cameras show instead of the world, see `pictures.read_picture`; None
             where they show the world.
-        kind: Of what is out of scope, such as 'negation'; None where nothing is said of it.
+        kind: Of what is out of scope, such as 'negation', or of what it is `counted_as`; None
+            where nothing is said of it.
         answer: What a person says where the robot asks: it must ask, and go on. None where it must
             not ask.
+        counted_as: One of `SIGHT_FAMILIES`, in the place of the task's own family; None for that.
     """
 
     id: str
@@ -76,14 +86,17 @@ class Episode:
     picture: str | None = None
     kind: str | None = None
     answer: str | None = None
+    counted_as: str | None = None
 
     @property
     def family(self) -> str:
         """The family that it is counted in.
 
-        That of its task, one of `HELD_FAMILIES`, 'quantity', or 'steps_2' or 'steps_3', by the
-        number of steps.
+        That of its task, one of `SIGHT_FAMILIES` or `HELD_FAMILIES`, 'quantity', or 'steps_2' or
+        'steps_3', by the number of steps.
         """
+        if self.counted_as is not None:
+            return self.counted_as
         if self.picture is not None:
             return OTHER_PICTURE
         if self.camera is not None:
@@ -144,10 +157,11 @@ def _episode(entry: Any) -> Episode:
         raise UserError(f'instruction is refused: {parsed.reason}.')
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise UserError(f'seed must be a whole number, 0 or more, got {seed!r}.')
-    if task.steps or task.amount is not None:
+    if task.steps or task.amount is not None or task.twins:
         sample_layout(scene_rng(seed), task)  # says where no scene has room for it
     return Episode(str(identity), instruction, task, seed, _camera(entry, task),
-                   _view(entry, task), _picture(entry, task), _kind(entry), _answer(entry, task))
+                   _view(entry, task), _picture(entry, task), _kind(entry), _answer(entry, task),
+                   _counted_as(entry, task))
 
 
 def _answer(entry: Mapping[str, Any], task: Task) -> str | None:
@@ -158,6 +172,20 @@ def _answer(entry: Mapping[str, Any], task: Task) -> str | None:
         raise UserError(f'answer must be a command that answers a question, of an episode that is '
                         f'to be done; got {answer!r}.')
     return answer
+
+
+def _counted_as(entry: Mapping[str, Any], task: Task) -> str | None:
+    family = _one_of(entry, 'counted_as', SIGHT_FAMILIES)
+    if family is None:
+        return None
+    if not any(part.family in OBJECT_FAMILIES for part in task.parts) \
+            or any(key in entry for key in ('camera', 'view', 'picture')):
+        raise UserError(f'{family} is for a task with an object, and a camera that shows it as it '
+                        'is.')
+    if (family == AMBIGUOUS) is not ('answer' in entry):
+        raise UserError(f'an {AMBIGUOUS} episode has an answer, and no other one that is '
+                        'counted_as has.')
+    return family
 
 
 def _camera(entry: Mapping[str, Any], task: Task) -> str | None:
@@ -209,7 +237,7 @@ def _needs_to_see(task: Task) -> bool:
 
 def _refuse_unknown(entry: Mapping[str, Any]) -> None:
     family = str(entry['task'])
-    known = (*_COMMON, *_ARGUMENTS[family])
+    known = (*_COMMON, *_ARGUMENTS[family], *(('kind',) if 'counted_as' in entry else ()))
     unknown = [str(key) for key in entry if key not in known]
     if unknown:
         raise UserError(f'unknown key {", ".join(unknown)}; a {family} episode has '

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from vla_humanoid_control.language.phrases import Degree, Meaning, Objects, phrases
 from vla_humanoid_control.language.plan import MOST_STEPS, Step, Unit
-from vla_humanoid_control.language.quantities import Amount, amounts, is_number
+from vla_humanoid_control.language.quantities import UNITS, Amount, amounts, is_number
 from vla_humanoid_control.language.trees import OBJECT
 from vla_humanoid_control.tasks.vocabulary import COLOURS, OBJECT_FAMILIES, family_of
 
@@ -26,6 +26,7 @@ _BESIDE = (*((at, it) for at in ('at', 'to', 'towards', 'by', 'near', 'beside', 
            ('next', 'to', 'it'))
 """Where something is done right behind going to an object, which changes nothing of it."""
 _SIDES = ('left', 'right')
+_SIDES_SAID = frozenset((*_SIDES, 'around', 'clockwise', 'anticlockwise', 'counterclockwise'))
 _WAYS = ('forward', 'forwards', 'backward', 'backwards', 'back', 'ahead', *_SIDES)
 _VERTICAL = ('up', 'down')
 # Where a clause says how to begin, end or go on: 'start by waving'.
@@ -72,7 +73,23 @@ def certain(words: Sequence[str], last: Said | None) -> list[Said] | None:
             rest = [*rest[:amount.begin], *instead, *rest[amount.end:]]
         if rest and (steps := _with_amount(rest, last, much)) is not None:
             return _times(steps, often)
+        if much is not None and (whole := _either_way(rest, last, much)) is not None:
+            return _times([whole], often)
     return None
+
+
+def _either_way(rest: Sequence[str], last: Said | None, much: Amount) -> Said | None:
+    """Half a turn, or whole ones, of which nobody said which way: it does not matter."""
+    assert much.quantity is not None
+    turns = much.quantity.value / (2 * math.pi)
+    if much.quantity.unit is not Unit.RADIANS or _SIDES_SAID.intersection(rest) \
+            or abs(2 * turns - round(2 * turns)) > 1e-6 or (turns > 0.75 and turns % 1 > 0.25):
+        return None
+    steps = _with_amount([*rest, 'to', 'the', 'left'], last, much)
+    if steps is None or len(steps) != 1 or steps[0].step.key != 'turn:left':
+        return None
+    return steps[0] if turns > 0.75 else replace(
+        steps[0], step=Step('turn around', None, 'turn:around'))
 
 
 def has_amount(words: Sequence[str]) -> bool:
@@ -88,13 +105,13 @@ def _with_amount(words: Sequence[str], last: Said | None, amount: Amount | None
             if len(way.named) <= 1]
     # The first of those that are as sure as any.
     meaning, way = max(ways, key=lambda w: w[0].degree, default=(Meaning(Degree.NONE), seen))
-    if meaning.degree < Degree.JOINTS:
+    if meaning.degree < Degree.PLAIN:
         return None
     said = said_of(meaning, way)
     if amount is not None:
         return _measured(said, amount)
     # Figures that no amount has taken up: 'the 3 red box'.
-    if any(map(is_number, meaning.core)) and meaning.entry != 'turn:around':
+    if any(is_number(w) or w in UNITS for w in meaning.core) and meaning.entry != 'turn:around':
         return None
     return [said]
 
@@ -119,8 +136,8 @@ def _measured(said: Said, amount: Amount) -> list[Said] | None:
     if key == 'turn:around' and quantity.unit is Unit.RADIANS:
         return [replace(said, step=replace(said.step, text='turn around'))] \
             if abs(quantity.value - math.pi) < 1e-6 else None
-    unit = {'move': Unit.METRES, 'turn': Unit.RADIANS}.get(family_of(key))
-    if key not in _PLAIN or unit is not quantity.unit:
+    if key not in _PLAIN or quantity.unit is not (
+            Unit.METRES if family_of(key) == 'move' else Unit.RADIANS):
         return None
     return [replace(said, step=Step(_PLAIN[key], quantity, key))]
 
@@ -189,7 +206,8 @@ def elliptic(seen: Objects, last: Said) -> Iterator[Objects]:
             continue
         if not bare and 'other' in rest:
             bare = [_SIDES[1 - _SIDES.index(w)] for w in last.core if w in _SIDES]
-        for group in (_SIDES, _VERTICAL, _WAYS):
+        looks = (_SIDES + _VERTICAL,) if last.step.key.startswith('gesture:look') else ()
+        for group in (_SIDES, _VERTICAL, _WAYS, *looks):
             if len(bare) == 1 and bare[0] in group and any(w in group for w in last.core):
                 yield Objects(tuple(bare[0] if w in group else w for w in last.core),
                               last.named, last.objects)

@@ -28,14 +28,22 @@ _MORE_LEADS = (
     'once you are done', 'when done', 'from there', 'there', 'thereafter', 'after this',
     'when you are there', 'once you are there', 'once there', 'when you get there',
     'once you get there', 'when you arrive', 'once you arrive', 'when you have arrived',
+    'once you reach it', 'when you reach it', 'upon arrival', 'on arrival', 'when finished',
+    'once finished', 'do these things', 'do the following', 'do the following things',
     'immediately after', 'right after', 'right after that', 'at the end', 'to finish',
     'to end with')
 _MORE_TAILS = ('in a row', 'one after the other', 'as soon as you are done', 'once you are done',
                'when you are done', 'once you are there', 'when you are there',
+               'when you reach it', 'once you reach it', 'when you get there',
+               'once you get there', 'upon arrival', 'on arrival',
                'once that is done',
                'first', 'afterwards', 'after that', 'at the end', 'in the end', 'finally', 'too',
                'as well', 'next', 'then', 'and that is it', 'and that is all', 'and you are done',
                'for a start', 'to begin with', 'to start with', 'to finish', 'last')
+
+ARRIVING = tuple(w for w in (*_MORE_LEADS, *_MORE_TAILS) if 'arriv' in w or 'reach it' in w
+                 or (w.endswith('there') and ('you' in w or 'once' in w)))
+"""Of these, what says that something is to be done at the end of a way."""
 
 
 def frames() -> tuple[frozenset[tuple[str, ...]], frozenset[tuple[str, ...]]]:

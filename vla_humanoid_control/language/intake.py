@@ -29,6 +29,8 @@ class Instruction:
         unplaced: Words that say something and have no place in any task that is known here; see
             `reader.Reading`.
         question: What to ask before anything is done; None where there is nothing to ask.
+        begin: Which of the steps to begin with, from 0 on: those before it are done already, where
+            this answers a question about it.
     """
 
     text: str
@@ -37,6 +39,7 @@ class Instruction:
     steps: tuple[Step, ...] = ()
     unplaced: tuple[str, ...] = ()
     question: Question | None = None
+    begin: int = 0
 
 
 @dataclass(frozen=True)
@@ -46,16 +49,18 @@ class Rejection:
     reason: str
 
 
-Reader = Callable[[str | bytes, Sequence[Step]], 'Instruction | Rejection']
-"""Text and the steps of the command before, to what is to be done: `parse_command`, or another."""
+Reader = Callable[[str | bytes, Sequence[Step], bool], 'Instruction | Rejection']
+"""What becomes of a text, with the arguments of `parse_command`, which is one."""
 
 
-def parse_command(text: str | bytes, before: Sequence[Step] = ()) -> Instruction | Rejection:
+def parse_command(text: str | bytes, before: Sequence[Step] = (), sees: bool = False
+                  ) -> Instruction | Rejection:
     """Check and read what a person or another program sent.
 
     Args:
         text: The command; bytes must be UTF-8.
         before: The steps of the command before, to which 'again' and 'the blue one' refer.
+        sees: Whether whoever acts on it can look which object is meant; see `reader.read`.
 
     Returns:
         The instruction, or the reason why nothing of it takes effect.
@@ -63,7 +68,7 @@ def parse_command(text: str | bytes, before: Sequence[Step] = ()) -> Instruction
     checked = check_command(text)
     if isinstance(checked, Rejection) or checked.is_stop:
         return checked
-    reading = read(checked.text, before)
+    reading = read(checked.text, before, sees)
     return replace(checked, unclear=reading.problem, steps=reading.steps,
                    unplaced=reading.unplaced, question=reading.question)
 

@@ -10,6 +10,7 @@ from vla_humanoid_control.language.phrases import Degree, phrases
 from vla_humanoid_control.language.plan import MOST_STEPS
 from vla_humanoid_control.language.qualifiers import why_unclear
 from vla_humanoid_control.language.quantities import amounts
+from vla_humanoid_control.tasks.vocabulary import COLOURS, SHAPES
 
 _JOINTS = frozenset((',', 'and', 'then', 'afterwards', 'next', 'finally', 'after', 'before',
                      'followed'))
@@ -24,10 +25,19 @@ AGAIN = (('again',), ('once', 'more'), ('one', 'more', 'time'), ('do', 'it', 'ag
           ('a', 'bit', 'further'), ('a', 'little', 'further'), ('some', 'more'), ('more',),
           ('a', 'bit', 'more'), ('keep', 'going'), ('go', 'on'), ('continue',))
 """Asks for the step before once more."""
+_RETURNING = frozenset(('back', 'come', 'go', 'walk', 'run', 'get', 'again', 'and', 'then',
+                        'there', 'here', 'return', 'way', 'all', 'the'))
+"""Behind going somewhere: not a step backward, but the way back, which is no task."""
+_DONE_FIRST = tuple(tuple(w.split()) for w in (
+    'once you have', 'when you have', 'after you have', 'as soon as you have', 'after having',
+    'having'))
+"""Before a step that is to be done first: 'once you have turned left, wave'."""
 
 
 def part(words: Sequence[str]) -> list[Said] | None:
     """The steps of words that can be parted so that each is certain, in the fewest parts."""
+    words = _done_first(words) or words
+    words = _shapes_told(words)
     joints = places(words)
     if not joints or len(joints) > _MOST_JOINTS:
         return None
@@ -55,16 +65,23 @@ def further_steps(clause: Sequence[str], so_far: list[Said]) -> list[Said] | Non
     last = so_far[-1] if so_far else None
     if last is not None and tuple(clause) in AGAIN:
         return [last] if last.step.key.startswith(REPEATABLE) else None
+    if last is not None and last.named and 'back' in clause and _RETURNING.issuperset(clause):
+        return None
     steps = _clear(clause, last)
     if steps is None or all(s.step.key != 'stop' for s in steps):
         return steps
-    return steps if clause[0] in _STOPPING else None  # and not 'no', or 'enough'
+    said = clause[1:] if clause[0] == 'now' else clause
+    return steps if said[:1] and said[0] in _STOPPING else None  # and not 'no', or 'enough'
 
 
 def _clear(clause: Sequence[str], last: Said | None) -> list[Said] | None:
     """The steps of a clause that is no negation or condition: 'do not turn' is none."""
     steps = certain(clause, last)
-    return None if steps is None or any(why_unclear(' '.join(s.core)) for s in steps) else steps
+    if steps is None or any(why_unclear(' '.join(s.core)) for s in steps):
+        return None
+    # 'and turn': which way?
+    open_ = any(phrases().is_open(s.core) for s in steps if s.step.key != 'turn:around')
+    return None if open_ else steps
 
 
 def is_phrase(words: Sequence[str]) -> bool:
@@ -129,6 +146,30 @@ def _out_of_order(words: Sequence[str]) -> list[Said] | None:
                 continue
             return [*main, *subordinate] if word == 'before' else [*subordinate, *main]
     return None
+
+
+def _done_first(words: Sequence[str]) -> list[str] | None:
+    """'once you have turned left, wave' as 'after turn left, wave'; None where it has no such."""
+    for lead in sorted(_DONE_FIRST, key=len, reverse=True):
+        for at in range(len(words) - len(lead)):
+            if tuple(words[at:at + len(lead)]) == lead:
+                did, *rest = words[at + len(lead):]
+                if (doing := phrases().present(did)) != did:
+                    return [*words[:at], 'after', doing, *rest]
+    return None
+
+
+def _shapes_told(words: Sequence[str]) -> Sequence[str]:
+    """'the red and the blue box' as 'the red box and the blue box'."""
+    told = list(words)
+    for at in range(len(told) - 1, 0, -1):
+        name = phrases().name_of((told[at],))
+        if name in COLOURS and told[at + 1:at + 2] in (['and'], [',']) and told[at - 1] == 'the':
+            rest = told[at + 2:] if told[at + 2:at + 3] != ['and'] else told[at + 3:]
+            if rest[:1] == ['the'] and phrases().name_of(tuple(rest[1:2])) in COLOURS \
+                    and phrases().name_of(tuple(rest[2:3])) in SHAPES:
+                told.insert(at + 1, rest[2])
+    return told
 
 
 def _several(words: Sequence[str], last: Said | None) -> list[Said] | None:

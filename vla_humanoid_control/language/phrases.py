@@ -4,9 +4,12 @@ A core, what is left of an utterance without the words around it ('please', 'cou
 means a task in one of four degrees:
 
     phrase    it is one of the phrases of training, with any object
-    joints    each word follows the one before it in some phrase of that task
-    loose     so do all words that carry meaning but at one place, and each occurs in its phrases
+    plain     it says in other words what one of them says (`plainer.py`)
+    loose     it is about standing still: each word occurs in phrases of that
     none      something has no place in any task: `unplaced` says which words
+
+That each word occurs in phrases is not enough for anything that moves: 'lift the red box', 'look
+at it', 'sit down' and 'turn the light on' are made of words that phrases have, too.
 
 Phrases are read from `config/phrasings/train.yaml` and `val.yaml`; `test.yaml` stays for
 evaluation. Follow sets are those of V. M. Glushkov's construction, 1961.
@@ -23,6 +26,7 @@ from functools import cache, lru_cache
 from typing import Literal
 
 from vla_humanoid_control.language.frames import frames
+from vla_humanoid_control.language.plainer import plainer
 from vla_humanoid_control.language.trees import (
     FUNCTION,
     OBJECT,
@@ -42,7 +46,7 @@ _SPLITS: tuple[Literal['train', 'val'], ...] = ('train', 'val')
 _DETERMINERS = frozenset(['the', 'a', 'an', 'that', 'this', 'your', 'my', 'our'])
 _NONE: frozenset[int] = frozenset()
 _NO_VERB = FUNCTION - {'do', 'be', 'please'}
-_SIZES = frozenset((
+SIZES = frozenset((
     'big', 'bigger', 'biggest', 'large', 'larger', 'largest', 'huge', 'giant', 'tall', 'tallest',
     'tiny', 'smallest', 'old', 'new', 'other', 'second'))
 """Of objects: training's phrases have these words, and nothing that is done depends on them."""
@@ -50,6 +54,14 @@ _MANNERS = frozenset((
     'hop', 'hopping', 'skip', 'jump', 'leap', 'crawl', 'tiptoe', 'tiptoes', 'dance', 'gallop',
     'roll', 'swim', 'fly', 'skate', 'limp', 'somersault'))
 """Of going somewhere: likewise."""
+_STILL = frozenset(('stop', 'halt', 'still', 'enough', 'freeze', 'stay', 'cease', 'quit', 'rest'))
+"""What says that nothing shall move, somehow."""
+_IRREGULAR = {'gone': 'go', 'taken': 'take', 'made': 'make', 'done': 'do', 'stood': 'stand',
+              'been': 'go', 'put': 'put', 'had': 'have', 'given': 'give', 'spun': 'spin',
+              'got': 'get', 'come': 'come', 'found': 'find', 'reached': 'reach', 'run': 'run'}
+_BEGINNING = frozenset(('start', 'begin', 'keep', 'continue'))
+MARK = '<r'
+"""Of a word that stands for an object which other words tell: it begins so, and ends with '>'."""
 _LONGEST_LEAD = 10
 _FEW_PLACES = 5
 
@@ -59,7 +71,7 @@ class Degree(IntEnum):
 
     NONE = 0
     LOOSE = 1
-    JOINTS = 2
+    PLAIN = 2
     PHRASE = 3
 
 
@@ -69,7 +81,7 @@ class Objects:
 
     Attributes:
         words: Of the utterance, lower case; `OBJECT` with 'the' before it for each object.
-        named: Colour and shape of each, in order.
+        named: Colour and shape of each, in order; of a `MARK` itself and ''.
         said: The words of each, such as 'crimson crate'.
     """
 
@@ -119,7 +131,7 @@ class Phrases:
 
     def find_objects(self, words: Sequence[str]) -> Objects:
         """Replace what names an object: 'go to the box that is crimson' has 'the <o>'."""
-        tokens = self._tokens(words)
+        tokens = self.tokens(words)
         line = ''.join(f'{kind} ' for kind, _, _ in tokens)
         found: list[str] = []
         named: list[tuple[str, str]] = []
@@ -127,6 +139,14 @@ class Phrases:
         at = index = 0
         while at < len(line):
             ends = [m.end() for p in self._objects if (m := p.match(line, at))]
+            if (mark := tokens[index][2]).startswith(MARK):
+                named.append((mark, ''))
+                said.append(mark)
+                if found and found[-1] in _DETERMINERS:
+                    found.pop()
+                found.extend(('the', OBJECT))
+                at, index = line.index(' ', at) + 1, index + 1
+                continue
             if not ends:
                 found.extend(tokens[index][2].split())
                 at, index = line.index(' ', at) + 1, index + 1
@@ -134,7 +154,7 @@ class Phrases:
             count = line.count(' ', at, max(ends))
             part = tokens[index:index + count]
             names = [name for _, name, _ in part if name]
-            if undone := _SIZES.intersection(' '.join(w for _, _, w in part).split()):
+            if undone := SIZES.intersection(' '.join(w for _, _, w in part).split()):
                 found.extend(sorted(undone))  # 'the tall cone': there is no telling which
             named.append(next((c, s) for c in names for s in names
                               if c in COLOURS and s not in COLOURS))
@@ -151,7 +171,7 @@ class Phrases:
 
     def shape_alone(self, words: Sequence[str]) -> str:
         """The one shape that is named without a colour, where words name one; else ''."""
-        shapes = {name for kind, name, _ in self._tokens(words) if kind == '<s>'}
+        shapes = {name for kind, name, _ in self.tokens(words) if kind == '<s>'}
         return shapes.pop() if len(shapes) == 1 else ''
 
     def cores(self, words: Sequence[str]) -> Iterator[tuple[str, ...]]:
@@ -187,19 +207,29 @@ class Phrases:
                 if self._is_phrase_of(entry, core):
                     return Meaning(Degree.PHRASE, entry, core)
         for core in cores:
-            for entry, joints in self.joints_of.items():
-                if (entry in OBJECT_FAMILIES) == (OBJECT in core) and joints.fits(core):
-                    return Meaning(Degree.JOINTS, entry, core)
-        return min((self._loose(core) for core in cores), key=lambda m: len(m.unplaced),
+            for plain in plainer(core):
+                for entry in self._trees:
+                    if self._is_phrase_of(entry, plain):
+                        return Meaning(Degree.PLAIN, entry, core)
+        return min((self._loose(core) for core in cores),
+                   key=lambda m: (len(m.unplaced), len(m.core)),
                    default=Meaning(Degree.NONE, '', tuple(words), tuple(words)))
 
     def base_form(self, words: Sequence[str]) -> tuple[str, ...]:
-        """'waving to us' as 'wave to us': the form that a request begins with."""
+        """'waving to us' and 'start waving to us' as 'wave to us': how a request begins."""
+        if len(words) > 1 and words[0] in _BEGINNING and words[1].endswith('ing'):
+            words = words[1:]
         if not words or not words[0].endswith('ing'):
             return tuple(words)
         stem = words[0][:-3]
         ways = (stem, stem + 'e', stem[:-1])
         return (next((w for w in ways if w in self._begin), words[0]), *words[1:])
+
+    def present(self, word: str) -> str:
+        """'turned' as 'turn', where a request begins with that; else the word itself."""
+        ways = (_IRREGULAR.get(word, ''), word.removesuffix('ed'), word.removesuffix('d'),
+                word.removesuffix('ed')[:-1])
+        return next((w for w in ways if w != word and w in self._begin), word)
 
     def entries(self, words: Sequence[str]) -> set[str]:
         """Every task that words mean, other than loosely."""
@@ -236,19 +266,24 @@ class Phrases:
         """The task in which the most words of a core have a place."""
         content = [w for w in core if w not in FUNCTION and w != OBJECT]
         best: Meaning | None = None
-        for entry, joints in self.joints_of.items():
+        likely = sorted(self.joints_of, key=lambda e: (e in OBJECT_FAMILIES) != (OBJECT in core))
+        for entry in likely:
+            joints = self.joints_of[entry]
             unplaced = [w for w in content if w not in joints.words]
             if (entry in OBJECT_FAMILIES) != (OBJECT in core):
                 unplaced.extend(w for w in core if w == OBJECT)
                 if not unplaced:
                     continue
             # A stop may be told in any form: it does no harm.
-            told_to_stop = entry == 'stop' and core[1:] and not joints.strange(core, 0)
+            told_to_stop = entry == 'stop' and core[1:] and not joints.strange(core, 0) \
+                and not _STILL.isdisjoint(core)
             if (core[0] in _NO_VERB or core[0] not in joints.imperative) \
                     and core[0] not in unplaced and not told_to_stop:
                 unplaced.insert(0, core[0])
             if not unplaced:
                 unplaced = ['and'] if 'and' in core else joints.strange(core)
+            if not unplaced and not (entry == 'stop' and not _STILL.isdisjoint(core)):
+                unplaced = joints.strange(core, 0) or content or list(core)
             if best is None or len(unplaced) < len(best.unplaced):
                 best = Meaning(Degree.NONE if unplaced else Degree.LOOSE, entry, core,
                                tuple(unplaced))
@@ -256,8 +291,11 @@ class Phrases:
                 break
         return best or Meaning(Degree.NONE, '', core, core)
 
-    def _tokens(self, words: Sequence[str]) -> list[tuple[str, str, str]]:
-        """Kind, name and words: kind is '<c>' for a colour, '<s>' for a shape, else the word."""
+    def tokens(self, words: Sequence[str]) -> list[tuple[str, str, str]]:
+        """Kind, name and words of each token.
+
+        The kind is '<c>' for a colour, '<s>' for a shape, else the word, which has no name.
+        """
         tokens, at = [], 0
         while at < len(words):
             for count in range(min(self._longest, len(words) - at), 0, -1):

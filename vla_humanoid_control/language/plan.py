@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from vla_humanoid_control.language.relations import Reference
+
 MOST_STEPS = 8
 """More are not taken in one go."""
 
@@ -37,9 +39,13 @@ class Step:
         text: What the policy is told, in plain English.
         quantity: How much of it; None where the policy knows when it is done.
         key: The task that it was understood as, such as 'move:forward'; '' where it is none of
-            `TASK_KEYS`. A step with a quantity has one of the families move and turn.
+            `TASK_KEYS`. A step with a quantity has one of the families move and turn; one with a
+            reference has its family alone.
+        reference: Which object it is about, where that depends on what is in view; None where the
+            key says it.
     """
 
     text: str
     quantity: Quantity | None = None
     key: str = ''
+    reference: Reference | None = None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from vla_humanoid_control.language.plan import Quantity, Unit
 
 STEP_M = 0.35
-"""How far one of several steps goes [m]: 'two steps' are as far as `tasks.vocabulary.MOVE_M`."""
+"""How far a step goes that is counted [m]: 'two steps' are as far as `tasks.vocabulary.MOVE_M`."""
 
 _ONES = {w: float(i) for i, w in enumerate(
     ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ten',
@@ -35,8 +35,7 @@ _METRES = {**dict.fromkeys(('m', 'metre', 'metres', 'meter', 'meters', 'mtr'), 1
            **dict.fromkeys(('inch', 'inches'), 0.0254), **dict.fromkeys(('mile', 'miles'), 1609.3)}
 _STEPS = frozenset(('steps', 'paces', 'strides', 'sidesteps', 'step', 'pace', 'stride', 'sidestep',
                     'stepps'))
-_STEP_ADJECTIVES = frozenset(('small', 'little', 'big', 'large', 'side', 'sideways', 'single',
-                              'full', 'short', 'long'))
+_STEP_ADJECTIVES = frozenset(('side', 'sideways', 'single', 'full'))
 _DEGREES = {**dict.fromkeys(('degrees', 'degree', 'deg', 'degs'), math.pi / 180),
             **dict.fromkeys(('radians', 'radian', 'rad', 'rads'), 1.0)}
 _TURNS = frozenset(('turn', 'turns', 'rotation', 'rotations', 'circle', 'circles', 'revolution',
@@ -78,6 +77,10 @@ def spell_figures(text: str) -> str:
     return re.sub(r'(?<=\d)(?=[A-Za-z])(?!d\d)', ' ', text)
 
 
+UNITS = frozenset((*_METRES, *_DEGREES)) - {'m', 'rad', 'foot', 'feet', 'yard'}
+"""Words that say how much, and nothing else."""
+
+
 def is_number(word: str) -> bool:
     """Whether a word says how many, on its own; 'one' and 'a' do not: 'the red one'."""
     return bool(_FIGURES.fullmatch(word)) or word in _OFTEN or word in _SCALES \
@@ -100,13 +103,16 @@ def amounts(words: Sequence[str]) -> Iterator[Amount]:
 
 def _amount(words: Sequence[str], begin: int) -> Amount | None:
     """The quantity that begins at a word; None where none does."""
-    if begin > 0 and words[begin - 1] == 'step':
-        return None  # 'step 1: turn left'
     at = begin
     while at < len(words) and words[at] in _ABOUT:
         at += 1
     for start in range(begin, at + 1):
         if start < len(words) and (found := _counted(words, start)) is not None:
+            if begin > 0 and words[begin - 1] == 'step' and (
+                    found.quantity is None or found.quantity.unit is not Unit.METRES):
+                return None  # 'step 1: turn left', but not 'step one metre to the left'
+            if found.quantity is None and 'around' in words[begin:start]:
+                return None  # 'turn around two times'
             # What leads up to it belongs to it, but not an article: 'make a 90 degree turn'.
             lead = begin
             while lead < start and words[lead] in ('a', 'an'):
@@ -133,7 +139,7 @@ def _counted(words: Sequence[str], at: int) -> Amount | None:
     steps = end
     while steps < len(words) - 1 and words[steps] in _STEP_ADJECTIVES:
         steps += 1
-    if words[steps] in _STEPS and value > 1:
+    if words[steps] in _STEPS and (value > 1 or not vague or words[at] == 'one'):
         return _metres(at, steps + 1, value * STEP_M, ('a step', 'some steps', 'steps', ''))
     turns = end
     while turns < len(words) - 1 and words[turns] in (*_WHOLE, 'of', 'a'):

@@ -25,6 +25,7 @@ from vla_humanoid_control.language.clauses import (
     pointing,
     said_of,
 )
+from vla_humanoid_control.language.frames import ARRIVING
 from vla_humanoid_control.language.parting import (
     AGAIN,
     further_steps,
@@ -33,11 +34,12 @@ from vla_humanoid_control.language.parting import (
     places,
     stripped,
 )
-from vla_humanoid_control.language.phrases import Degree, phrases
+from vla_humanoid_control.language.phrases import MARK, Degree, phrases
 from vla_humanoid_control.language.plan import MOST_STEPS, Quantity, Step, Unit
 from vla_humanoid_control.language.qualifiers import why_unclear
 from vla_humanoid_control.language.quantities import amounts, is_number
 from vla_humanoid_control.language.questions import Question, question_about
+from vla_humanoid_control.language.references import Marked, mark_references, placed
 from vla_humanoid_control.language.trees import OBJECT
 from vla_humanoid_control.language.words import speller, words_of
 
@@ -58,6 +60,7 @@ _AUXILIARY = frozenset(('is', 'are', 'was', 'were', 'do', 'does', 'did', 'has', 
 _SUBJECT = frozenset(('you', 'i', 'we', 'he', 'she', 'it', 'they', 'the', 'a', 'an', 'there',
                       'this', 'that', 'these', 'those', 'your', 'my', 'our', 'anybody', 'anyone',
                       'somebody', 'someone'))
+_ARTICLES = frozenset(('a', 'an', 'the', 'your', 'this', 'that', 'my', 'our'))
 _MODAL = frozenset(('can', 'could', 'will', 'would', 'shall', 'should', 'may', 'might', 'must'))
 _TELLER = frozenset(('i', 'he', 'she', 'it', 'they', 'we', 'there', 'this', 'these', 'those',
                      'everybody', 'everyone', 'somebody', 'someone', 'nobody', 'people',
@@ -89,14 +92,16 @@ class Reading:
     question: Question | None = None
 
 
-def read(text: str, before: Sequence[Step] = ()) -> Reading:
+def read(text: str, before: Sequence[Step] = (), sees: bool = False) -> Reading:
     """Read an utterance that is no stop.
 
     Args:
         text: What a person said, as `intake.parse_command` lets it pass.
         before: The steps of the command before, to which 'again' and 'the blue one' refer.
+        sees: Whether whoever acts on it can look which object is meant: 'the box left of the cup'
+            is a `Step.reference` then, and nothing is asked before it was looked for.
     """
-    return _read(text, tuple(before))
+    return _read(text, tuple(before), sees)
 
 
 def why_unplaced(text: str) -> str:
@@ -117,15 +122,43 @@ def warm_up() -> None:
 
 
 @lru_cache(maxsize=256)
-def _read(text: str, before: tuple[Step, ...]) -> Reading:
+def _read(text: str, before: tuple[Step, ...], sees: bool) -> Reading:
     words = words_of(text)
     if len(words) > MOST_WORDS:
         return Reading(problem=f'that is more than {MOST_WORDS} words: say it shorter')
+    if not sees:
+        return _read_words(text, words, before)
+    if (related := _read_marked(text, words, before, bare=False)) is not None:
+        return related
+    reading = _read_words(text, words, before)
+    steps = placed(reading.steps, Marked(words, {}), before)
+    if steps is not None and reading.question is None:
+        return replace(reading, steps=steps)
+    if (bare := _read_marked(text, words, before, bare=True)) is not None:
+        return bare
+    return reading if steps is not None else Reading((Step(text),), unplaced=words)
+
+
+def _read_marked(text: str, words: tuple[str, ...], before: tuple[Step, ...], *, bare: bool
+                 ) -> Reading | None:
+    """The reading with references to objects in view; None where there are none, or any doubt."""
+    marked = mark_references(words, bare)
+    if not marked.references:
+        return None
+    reading = _read_words(text, marked.words, before)
+    if reading.problem or reading.unplaced or reading.question is not None:
+        return None
+    steps = placed(reading.steps, marked, before)
+    return None if steps is None else Reading(steps)
+
+
+def _read_words(text: str, words: tuple[str, ...], before: tuple[Step, ...]) -> Reading:
     last = _recalled(before[-1]) if before else None
     if last is not None and (resumed := _refers(words, last, before)):
         return Reading(resumed)
     unclear = why_unclear(text)
-    tells = _tells(words) and not is_phrase(words)
+    # 'see the red box' is a way to send it there; 'can you see the red box' is not.
+    tells = 'you see' in ' '.join(words) or (_tells(words) and not is_phrase(words))
     whole = None if unclear or tells else certain(words, None)
     # One phrase of training may join two verbs: 'stand still and look up'.
     if whole is not None and (not places(words) or is_phrase(words)):
@@ -133,6 +166,8 @@ def _read(text: str, before: tuple[Step, ...]) -> Reading:
     else:
         steps = part(words) or whole
     if steps is not None:
+        if len(steps) == 1 and any(f' {a} ' in f' {" ".join(words)} ' for a in ARRIVING):
+            return Reading(problem='this waits for something else to be done: say both at once')
         if len(steps) == 1 and steps[0].step.key != 'turn:around' \
                 and phrases().is_open(steps[0].core) \
                 and (question := question_about(words, _steps_of)):
@@ -164,7 +199,8 @@ def _done_in_one_go(steps: Sequence[Said], text: str, words: Sequence[str]) -> R
     moving = [s.step for s in steps if s.step.key != 'stop'] or [s.step for s in steps]
     if problem := _beyond(moving):
         return Reading(problem=problem)
-    if len(moving) == len(steps) == 1 and moving[0].quantity is None and not has_amount(words):
+    if len(moving) == len(steps) == 1 and moving[0].quantity is None and not has_amount(words) \
+            and MARK not in moving[0].key:
         return Reading((replace(moving[0], text=text),))  # in the person's own words
     return Reading(tuple(moving))
 
@@ -186,17 +222,20 @@ def _refers(words: Sequence[str], last: Said, before: tuple[Step, ...]) -> tuple
     seen = phrases().find_objects(clause)
     own = phrases().meaning(seen.words)
     ways = [*elliptic(seen, last),
-            *(pointing(seen, last) if own.degree < Degree.JOINTS else ())]
+            *(pointing(seen, last) if own.degree < Degree.PLAIN else ())]
     for candidate in ways:
         meaning = phrases().meaning(candidate.words)
-        if meaning.degree >= Degree.JOINTS and len(candidate.named) <= 1:
+        if meaning.degree >= Degree.PLAIN and len(candidate.named) <= 1:
             return (said_of(meaning, candidate).step,)
     return ()
 
 
 def _recalled(step: Step) -> Said | None:
     """A step of the command before, as one that later words can refer to."""
-    seen = phrases().find_objects([w for w in words_of(step.text) if w != ','])
+    words = tuple(w for w in words_of(step.text) if w != ',')
+    if step.reference is not None:
+        words = mark_references(words, bare=True, label='before').words
+    seen = phrases().find_objects(words)
     meaning = phrases().meaning(seen.words)
     if meaning.degree is Degree.NONE:
         return None
@@ -264,13 +303,16 @@ def _strange_clauses(words: Sequence[str]) -> tuple[str, ...]:
 
 def _no_request(words: Sequence[str]) -> str:
     """Why words ask for nothing, whatever a robot can do; '' where they may ask for something."""
-    for core in phrases().cores([w for w in words if w != ',']):
+    for core in () if 'you see' in ' '.join(words) else phrases().cores(
+            [w for w in words if w != ',']):
         if phrases().begins_one(core[0]) and core[0] not in _ASKING and not (
-                core[0] in _AUXILIARY and core[1:2] and core[1] in _SUBJECT):
+                core[0] in _AUXILIARY and core[1:2] and core[1] in _SUBJECT
+                and not (core[0] == 'do' and core[1] in _ARTICLES)):
             return ''
     first = next((w for w in words if w != ','), '')
     second = next((w for w in words[1:] if w != ','), '')
-    if first in _ASKING or (first in _AUXILIARY and second in _SUBJECT) \
+    if first in _ASKING or 'you see' in ' '.join(words) \
+            or (first in _AUXILIARY and second in _SUBJECT) \
             or (first in _MODAL and second != 'you'):
         return 'this is a question, and no request: I only do what I am asked to do now'
     if first in _TELLER or any(v in _VERB for v in words[1:4]):

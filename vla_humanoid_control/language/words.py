@@ -16,15 +16,26 @@ _PLAINER = tuple((re.compile(rf'(?<!\w){pattern}(?!\w)'), plain) for pattern, pl
     (r'^(?:(?:what|who) is (?:that|this)|there is some(?:thing|one)|some(?:thing|one) is) (.+?)'
      r' (?:, )?look(?: ,)?$', r'look \1'),
     ('(?:can|could|may) (?:we|i) (?:get|have)', 'give us'),
-    ('a (?:couple|few|handful) of (?=steps|paces)', 'some ')))
+    ('a (?:couple|few|handful) of (?=steps|paces)', 'some '), ('as well as', 'and')))
+_JOINED = ((re.compile(r'[-=]+>|\u2192'), ' then '), (re.compile(r'\s[&+]\s'), ' and '))
+_ITEM = re.compile(r'(?:^|(?<=\s))(\d)[.):](?=\s)')
 
 
 def words_of(text: str) -> tuple[str, ...]:
     """The words of an utterance, slips put right, ',' for a pause."""
-    line = spoken(visible(speller().correct(spell_figures(text))))
+    line = spoken(visible(speller().correct(spell_figures(_joined(text)))))
     for pattern, plain in _PLAINER:
         line = pattern.sub(plain, line)
     return tuple(line.split())
+
+
+def _joined(text: str) -> str:
+    """A text with signs that join things to do in words: 'wave & nod', '1. wave 2. nod'."""
+    for pattern, plain in _JOINED:
+        text = pattern.sub(plain, text)
+    items = [int(m[1]) for m in _ITEM.finditer(text)]
+    is_list = len(items) > 1 and items == list(range(1, len(items) + 1))
+    return _ITEM.sub(';', text) if is_list else text
 
 
 @cache

@@ -15,12 +15,14 @@ from vla_humanoid_control.data.shards import ShardSet, iterate, make_batch
 from vla_humanoid_control.learning.augment import AugmentConfig, augment_images, noisy_words
 from vla_humanoid_control.learning.captions import heads_of
 from vla_humanoid_control.learning.parallel import Team
+from vla_humanoid_control.learning.pieces import Piece
 from vla_humanoid_control.learning.texts import TaskTexts
 from vla_humanoid_control.models.parts.heads.intent import INSTRUCTION_LABELS
 from vla_humanoid_control.models.parts.part import Head
 from vla_humanoid_control.models.streams import Inputs, Space, Targets, Tokens
 from vla_humanoid_control.models.system import Streams, System
 from vla_humanoid_control.models.transforms import (
+    SCALES,
     Statistics,
     as_frames,
     normalise_actions,
@@ -59,6 +61,7 @@ class BcConfig:
     texts_per_batch: int = required(1, 10**6)
     out_of_scope_per_batch: int = required(0, 10**6)
     captions_per_batch: int = required(0, 10**6)
+    accumulate: int = required(1, 10**6)
     losses: Mapping[str, float] = required_each(LOSSES, 0, 1e3)
     base_weight: float = required(0, 1e3)
     done_weight: float = required(0, 1e3)
@@ -78,36 +81,48 @@ class BcBatch:
     """What one step learns from.
 
     Attributes:
-        inputs: For the model.
-        targets: What they are to teach.
-        weight: [B], of each sample.
-        spoken, spoken_targets: Instructions without an image, requests outside the abilities among
-            them, and their labels.
+        shown: Samples of the demonstrations.
+        spoken: Instructions without an image, requests outside the abilities among them.
+        captions: Image-text pairs, where some are learnt beside the actions (co-training, as in
+            RT-2, https://arxiv.org/abs/2307.15818).
     """
 
-    inputs: Inputs
-    targets: Targets
-    weight: Tensor
-    spoken: Inputs
-    spoken_targets: Targets
+    shown: Piece
+    spoken: Piece
+    captions: Piece | None = None
+
+    def pieces(self, count: int) -> list[BcBatch]:
+        """In so many pieces, whose losses sum up to those of the whole."""
+        told = [None] * count if self.captions is None else self.captions.pieces(count)
+        return [BcBatch(*three) for three in zip(
+            self.shown.pieces(count), self.spoken.pieces(count), told, strict=True)]
 
 
-def measure(shards: ShardSet) -> Statistics:
-    """Mean and deviation of joints and actions, with a floor for channels that hardly move."""
+def measure(shards: ShardSet, scale: str = SCALES[0]) -> Statistics:
+    """Mean and deviation of joints and actions, with a floor for channels that hardly move.
+
+    Args:
+        shards: The data.
+        scale: Of actions, one of `SCALES`.
+    """
     assert shards.spec is not None
     # A hundred thousand samples tell as much as all.
     step = max(1, len(shards.samples) // 100_000)
     actions = shards.samples.actions[::step].reshape(-1, len(shards.spec.channels))
     joints = shards.joints[::max(1, len(shards.joints) // 100_000)]
 
-    def deviation(values: NDArray[np.float32], names: Sequence[str]) -> NDArray[np.float32]:
+    def enough(deviation: NDArray[np.float32], names: Sequence[str]) -> NDArray[np.float32]:
         floor = [_SMALLEST_STD['base' if n in BASE_CHANNELS else
                                'gripper' if 'gripper' in n else 'joint'] for n in names]
-        return np.maximum(values.std(0), floor).astype(np.float32)
+        return np.maximum(deviation, floor).astype(np.float32)
 
+    middle, half = actions.mean(0), actions.std(0)
+    if scale != SCALES[0]:
+        low, high = np.percentile(actions, [1, 99], axis=0)
+        middle, half = (low + high) / 2, (high - low) / 2
     return Statistics(
-        joints.mean(0).astype(np.float32), deviation(joints, shards.spec.joint_names),
-        actions.mean(0).astype(np.float32), deviation(actions, shards.spec.channels))
+        joints.mean(0).astype(np.float32), enough(joints.std(0), shards.spec.joint_names),
+        middle.astype(np.float32), enough(half, shards.spec.channels), scale)
 
 
 def prepare(shards: ShardSet, rows: NDArray[np.int64], texts: TaskTexts, statistics: Statistics,
@@ -154,7 +169,7 @@ def prepare(shards: ShardSet, rows: NDArray[np.int64], texts: TaskTexts, statist
     weights = np.array([config.families[family_of(k)] * config.tasks.get(k, 1.0)
                         for k in TASK_KEYS], np.float32)
     assert shards.spec is not None
-    return BcBatch(
+    return BcBatch(Piece.whole(
         Inputs({'head': as_frames(images, space.frames)}, torch.from_numpy(batch.frame_of_row),
                normalise_joints(joints, statistics), normalise_time(elapsed, travelled, known),
                Tokens(torch.from_numpy(words), torch.from_numpy(mask)), texts.spelled(said)),
@@ -164,55 +179,64 @@ def prepare(shards: ShardSet, rows: NDArray[np.int64], texts: TaskTexts, statist
                               for c in shards.spec.channels]),
                 torch.from_numpy(samples.progress[rows]).clamp(0, 1), target,
                 INSTRUCTION_LABELS[task]),
-        torch.from_numpy(weights[task]),
+        torch.from_numpy(weights[task])), Piece.whole(
         Inputs(words=Tokens(torch.from_numpy(spoken), torch.from_numpy(spoken_mask))),
-        Targets(labels=INSTRUCTION_LABELS[spoken_task]))
+        Targets(labels=INSTRUCTION_LABELS[spoken_task]), torch.ones(len(spoken_task))))
 
 
-def losses(model: System, streams: Streams, batch: BcBatch, config: BcConfig
+def losses(model: System, streams: Streams, shown: Piece, config: BcConfig
            ) -> dict[str, Tensor]:
-    """Mean loss of each head."""
-    rows = model.loss(streams, batch.targets)
-    if 'progress' in rows and batch.targets.progress is not None:
+    """Mean loss of each head; of a piece, what it adds to the mean."""
+    rows = model.loss(streams, shown.targets)
+    if 'progress' in rows and shown.targets.progress is not None:
         rows['progress'] = rows['progress'] * torch.where(
-            batch.targets.progress >= _DONE, config.done_weight, 1.0)
-    return {name: (values * batch.weight).sum() / batch.weight.sum()
-            for name, values in rows.items()}
+            shown.targets.progress >= _DONE, config.done_weight, 1.0)
+    return {name: shown.mean(values) for name, values in rows.items()}
 
 
-def train_step(model: System, optimizer: torch.optim.Optimizer, batch: BcBatch,
-               config: BcConfig, bfloat16: bool, team: Team,
-               captions: tuple[Inputs, Targets] | None = None) -> dict[str, float]:
-    """One step of gradient descent; the loss of each head before it, and the gradient norm.
-
-    With `captions`, image-text pairs are learnt beside the actions (co-training, as in RT-2,
-    https://arxiv.org/abs/2307.15818).
-    """
-    device, intent = batch.weight.device.type, model.head('instruction')
+def all_losses(model: System, batch: BcBatch, config: BcConfig, bfloat16: bool
+               ) -> dict[str, Tensor]:
+    """As `losses`, with what instructions without an image and image-text pairs teach."""
+    device, intent = batch.shown.weight.device.type, model.head('instruction')
     with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
-        streams = model(batch.inputs)
+        streams = model(batch.shown.inputs)
         streams.make(name for name, _ in model.taught())
-        said = None if intent is None else model(batch.spoken)[intent[0]]
-        told = None if captions is None else model(captions[0])
+        said = None if intent is None else model(batch.spoken.inputs)[intent[0]]
+        told = None if batch.captions is None else model(batch.captions.inputs)
         if told is not None:
             told.make(heads_of(model))
-    parts = losses(model, streams, batch, config)
+    parts = losses(model, streams, batch.shown, config)
     if intent is not None:
-        read = intent[1].loss(said, batch.spoken_targets)
-        parts['instruction'] = parts['instruction'] + read.mean()
-    if told is not None and captions is not None:
+        read = intent[1].loss(said, batch.spoken.targets)
+        parts['instruction'] = parts['instruction'] + batch.spoken.mean(read)
+    if told is not None and batch.captions is not None:
         for name in heads_of(model):
             head = model.part(name, Head)
-            value = head.loss(told[name], captions[1]).mean()
+            value = batch.captions.mean(head.loss(told[name], batch.captions.targets))
             parts[head.learns] = parts.get(head.learns, 0.0) + value
-    total = torch.stack([config.losses[name] * value for name, value in parts.items()]).sum()
+    return parts
+
+
+def train_step(model: System, optimizer: torch.optim.Optimizer, pieces: Sequence[BcBatch],
+               config: BcConfig, bfloat16: bool, team: Team) -> dict[str, float]:
+    """One step of gradient descent, on this process's pieces of the batch.
+
+    Returns:
+        The loss of each head on the whole batch before the step, and the gradient norm.
+    """
     optimizer.zero_grad(set_to_none=True)
-    total.backward()
-    team.average(model.parameters())
+    sums: dict[str, Tensor] = {}
+    for piece in pieces:
+        parts = all_losses(model, piece, config, bfloat16)
+        total = torch.stack([config.losses[name] * value for name, value in parts.items()]).sum()
+        (total * team.size).backward()  # the team takes the mean
+        for name, value in parts.items():
+            sums[name] = sums.get(name, 0.0) + value.detach()
+    values = torch.stack(list(sums.values())) * team.size
+    team.average(model.parameters(), values)
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
     optimizer.step()
-    return {**{name: float(value.detach()) for name, value in parts.items()},
-            'norm': float(norm)}
+    return {**dict(zip(sums, values.tolist())), 'norm': float(norm)}
 
 
 @torch.no_grad()
@@ -241,10 +265,10 @@ def validate(model: System, shards: ShardSet, texts: TaskTexts, statistics: Stat
     for block in iterate(count, 256):
         batch = prepare(shards, rows[block], texts, statistics, config, model.space,
                         (1, int(block[0])), False)
-        streams, taught = model(batch.inputs), batch.targets
+        streams, taught = model(batch.shown.inputs), batch.shown.targets
         assert taught.actions is not None and taught.target is not None
         assert taught.labels is not None and taught.progress is not None
-        for name, value in losses(model, streams, batch, config).items():
+        for name, value in losses(model, streams, batch.shown, config).items():
             note(name, value)
         predicted = model.predict(streams, 'action')
         error = (restore_actions(predicted, statistics)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import connection
 from multiprocessing.synchronize import Barrier
 from typing import Any
@@ -22,26 +22,40 @@ from vla_humanoid_control.support.workers import CONTEXT, crew
 
 @dataclass(frozen=True)
 class Team:
-    """The processes of one run; the first leads. A team of one has nothing to wait for.
+    """The processes of one run; the first leads. This is a team of one, which waits for nobody.
 
     Attributes:
         rank: This process's place, 0 for the leader.
         size: How many there are.
-        gradients: float32 [size, P] in shared memory; None in a team of one.
-        word: float64 [1] in shared memory, from the leader; None in a team of one.
-        barrier: Where all meet; None in a team of one.
     """
 
     rank: int = 0
     size: int = 1
-    gradients: Tensor | None = None
-    word: Tensor | None = None
-    barrier: Barrier | None = None
 
     def follow(self, value: float) -> float:
         """The leader's value, in every process."""
-        if self.word is None:
-            return value
+        return value
+
+    def average(self, parameters: Iterable[Tensor], values: Tensor | None = None) -> None:
+        """Replace every gradient, and the values [n] if given, by its mean over the team."""
+
+
+@dataclass(frozen=True)
+class Crew(Team):
+    """Processes that meet in shared memory.
+
+    Attributes:
+        gradients: float32 [size, P].
+        word: float64 [1], from the leader.
+        barrier: Where all meet.
+    """
+
+    gradients: Tensor = field(kw_only=True)
+    word: Tensor = field(kw_only=True)
+    barrier: Barrier = field(kw_only=True)
+
+    def follow(self, value: float) -> float:
+        """See `Team`."""
         if self.rank == 0:
             self.word[0] = value
         self._meet()
@@ -49,11 +63,9 @@ class Team:
         self._meet()  # before the leader writes the next one
         return value
 
-    def average(self, parameters: Iterable[Tensor]) -> None:
-        """Replace every gradient by its mean over the team."""
-        if self.gradients is None:
-            return
-        gradients = [p.grad for p in parameters if p.grad is not None]
+    def average(self, parameters: Iterable[Tensor], values: Tensor | None = None) -> None:
+        """See `Team`."""
+        gradients = to_average(parameters, values)
         sizes = [g.numel() for g in gradients]
         own = self.gradients[self.rank, :sum(sizes)]
         for part, gradient in zip(own.split(sizes), gradients, strict=True):
@@ -65,12 +77,17 @@ class Team:
             gradient.copy_(part.view_as(gradient))
 
     def _meet(self) -> None:
-        assert self.barrier is not None
         try:
             self.barrier.wait()
         except threading.BrokenBarrierError as error:
             raise RuntimeError('A training process ended before its time; its error is above. '
                                'Give the same command again to go on.') from error
+
+
+def to_average(parameters: Iterable[Tensor], values: Tensor | None) -> list[Tensor]:
+    """The gradients that there are, and the values."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    return gradients if values is None else [*gradients, values]
 
 
 @contextmanager
@@ -82,7 +99,7 @@ def lead(work: Callable[..., None], arguments: tuple[Any, ...], size: int,
         work: A function of a module.
         arguments: Its further arguments; they are pickled.
         size: Processes, this one included.
-        parameters: How many gradients there are at most.
+        parameters: How many gradients and values there are at most.
     """
     if size == 1:
         yield Team()
@@ -90,7 +107,9 @@ def lead(work: Callable[..., None], arguments: tuple[Any, ...], size: int,
     gradients = torch.zeros(size, parameters).share_memory_()
     word = torch.zeros(1, dtype=torch.float64).share_memory_()
     barrier = CONTEXT.Barrier(size)
-    others = [(Team(rank, size, gradients, word, barrier), *arguments) for rank in range(1, size)]
+    crew_of = [Crew(rank, size, gradients=gradients, word=word, barrier=barrier)
+               for rank in range(size)]
+    others = [(team, *arguments) for team in crew_of[1:]]
     with crew(work, others) as helpers:
 
         def watch() -> None:
@@ -98,4 +117,4 @@ def lead(work: Callable[..., None], arguments: tuple[Any, ...], size: int,
             barrier.abort()
 
         threading.Thread(target=watch, daemon=True).start()
-        yield Team(0, size, gradients, word, barrier)
+        yield crew_of[0]

@@ -9,7 +9,8 @@
       batch_size: 128                  # any setting of config/train/bc.yaml
     deployment: {precision: bfloat16}  # see models/deployment.py
 
-Besides: `init_from`, `seed`, `threads`, `float32` and `published`, as on the command line.
+Besides: `init_from`, `seed`, `threads`, `float32` and `published`, as on the command line; and
+`weights`, the folder of a checkpoint of another house to start from (`models/weights/`).
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ METHODS = ('bc',)
 _SECTIONS = ('model', 'training', 'deployment')
 _OF_THE_RUN: Mapping[str, type | tuple[type, ...]] = {
     'method': str, 'data': list, 'output': str, 'minutes': (int, float), 'steps': int,
-    'init_from': str, 'seed': int, 'threads': int, 'float32': bool, 'published': bool}
+    'init_from': str, 'weights': str, 'seed': int, 'threads': int, 'float32': bool,
+    'published': bool}
 
 
 def load_run_file(path: Path) -> tuple[BcOptions, BcConfig]:
@@ -67,6 +69,8 @@ def load_run_file(path: Path) -> tuple[BcOptions, BcConfig]:
             raise UserError(f'{where}: training.{name} must be greater than 0.')
     if (method := training.get('method', METHODS[0])) not in METHODS:
         raise UserError(f'{where}: training.method must be {", ".join(METHODS)}, not {method}.')
+    if 'weights' in training and 'init_from' in training:
+        raise UserError(f'{where}: give training.weights or training.init_from, not both.')
     load_model_config(data['model'], demo=not training.get('published', False))
     options = BcOptions(
         tuple(Path(d) for d in training['data']), Path(training['output']), data['model'],
@@ -74,7 +78,8 @@ def load_run_file(path: Path) -> tuple[BcOptions, BcConfig]:
         training.get('minutes'), training.get('seed', 0),
         training.get('threads', os.cpu_count() or 1), not training.get('float32', False),
         training.get('published', False),
-        ModelDeployment.from_dict(data.get('deployment') or {}, where))
+        ModelDeployment.from_dict(data.get('deployment') or {}, where),
+        Path(training['weights']) if 'weights' in training else None)
     return options, _config({n: training[n] for n in own if n in training}, where)
 
 

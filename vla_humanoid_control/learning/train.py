@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from vla_humanoid_control.data.shards import DataSpec, ShardSet, epoch_batches, find_shards
 from vla_humanoid_control.learning.behaviour_cloning import (
+    LOSSES,
     BcConfig,
     measure,
     prepare,
@@ -33,6 +34,8 @@ from vla_humanoid_control.learning.behaviour_cloning import (
 )
 from vla_humanoid_control.learning.captions import Captions, heads_of
 from vla_humanoid_control.learning.parallel import Team, lead
+from vla_humanoid_control.learning.pieces import Piece
+from vla_humanoid_control.learning.process_group import joined
 from vla_humanoid_control.learning.record import TrainingRecord
 from vla_humanoid_control.learning.texts import TaskTexts
 from vla_humanoid_control.models.checkpoint import (
@@ -45,6 +48,7 @@ from vla_humanoid_control.models.config import ModelConfig, load_model_config
 from vla_humanoid_control.models.deployment import ModelDeployment
 from vla_humanoid_control.models.spec import ModelSpec
 from vla_humanoid_control.models.system import System
+from vla_humanoid_control.models.weights.load import load_weights
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.outputs import write_atomically
 from vla_humanoid_control.support.progress import ProgressLine
@@ -64,10 +68,11 @@ class BcOptions:
         steps: Length; by default the epochs of the configuration.
         time_budget_min: End after this time [min], with the rate cooled down in time.
         seed: Source of all chance.
-        processes: Each with one core and its share of every batch.
+        processes: Each with one core and its share of every batch; `torchrun` has its own.
         bfloat16: Compute in bfloat16 where it does no harm.
         published: Train the model at its published size, not at that for two cores.
         deployment: How the checkpoint is to run on a robot.
+        weights: Folder of a checkpoint of another house to start from; see `load_weights`.
     """
 
     data: tuple[Path, ...]
@@ -81,6 +86,7 @@ class BcOptions:
     bfloat16: bool
     published: bool = False
     deployment: ModelDeployment = field(default_factory=ModelDeployment)
+    weights: Path | None = None
 
 
 class WeightAverage:
@@ -125,8 +131,11 @@ class BcRun:
         if options.init_from is None:
             self.model_config = load_model_config(options.model, demo=not options.published)
             self.spec = model_spec(self.train.spec, self.model_config)
-            self.statistics = measure(self.train)
+            self.statistics = measure(self.train, self.model_config.scale)
             self.model = build_model(self.model_config, self.spec)
+            if options.weights is not None and (left := load_weights(self.model, options.weights)):
+                print(f'{options.weights} is of another robot: {", ".join(left)} begin anew.',
+                      file=sys.stderr)
         else:
             start = load_checkpoint(options.init_from)
             self.spec = model_spec(self.train.spec, start.model_config)
@@ -235,7 +244,19 @@ def run_bc(options: BcOptions, config: BcConfig) -> Path:
     Returns:
         The checkpoint folder.
     """
-    run = _open(options, config)
+    with joined() as group:
+        run = _open(options, config)
+        if group is not None and group.rank:
+            group.follow(0.0)  # until the leader has encoded the phrasings
+            _loop(run, _texts(config), group, None)
+        else:
+            _lead(run, group)
+    return options.output / 'checkpoint'
+
+
+def _lead(run: BcRun, group: Team | None) -> None:
+    """Train as the leader of the processes of `torchrun`, or else of one process a core."""
+    options, config = run.options, run.config
     record = TrainingRecord(options.output)
     parameters = sum(p.numel() for p in run.model.parameters())
     print(f'{len(run.train.samples)} samples on {run.train.frame_count()} frames, '
@@ -244,10 +265,13 @@ def run_bc(options: BcOptions, config: BcConfig) -> Path:
     torch.set_num_threads(options.processes)
     texts = _texts(config)
     torch.set_num_threads(1)
-    # The helpers read what was encoded above; they do not encode it again.
-    with lead(_help, (options, config), options.processes, parameters) as team:
+    # The others read what was encoded above; they do not encode it again.
+    if group is not None:
+        group.follow(0.0)
+        _loop(run, texts, group, record)
+        return
+    with lead(_help, (options, config), options.processes, parameters + len(LOSSES)) as team:
         _loop(run, texts, team, record)
-    return options.output / 'checkpoint'
 
 
 def _open(options: BcOptions, config: BcConfig) -> BcRun:
@@ -276,21 +300,25 @@ def _loop(run: BcRun, texts: TaskTexts, team: Team, record: TrainingRecord | Non
             break
         for group in run.optimizer.param_groups:
             group['lr'] = config.learning_rate * rate_factor(share, run.step, config)
-        rows = np.array_split(run.rows(run.step), team.size)[team.rank]
-        torch.manual_seed(options.seed * 1_000_003 + run.step * team.size + team.rank)
+        rows = run.rows(run.step)
         batch = prepare(run.train, rows, texts, run.statistics, config, run.model.space,
-                        (options.seed, 2, run.step, team.rank), True)
-        told = None if captions is None else captions.draw(
-            run.model, config.captions_per_batch, run.statistics,
-            np.random.default_rng((options.seed, 5, run.step, team.rank)))
-        values = train_step(run.model, run.optimizer, batch, config, options.bfloat16, team, told)
+                        (options.seed, 2, run.step, 0), True)
+        if captions is not None:
+            batch = replace(batch, captions=Piece.whole(*captions.draw(
+                run.model, config.captions_per_batch, run.statistics,
+                np.random.default_rng((options.seed, 5, run.step, 0))),
+                torch.ones(config.captions_per_batch)))
+        pieces = batch.pieces(team.size * config.accumulate)
+        own = pieces[team.rank * config.accumulate:][:config.accumulate]
+        torch.manual_seed(options.seed * 1_000_003 + run.step * team.size + team.rank)
+        values = train_step(run.model, run.optimizer, own, config, options.bfloat16, team)
         if not all(math.isfinite(v) for v in values.values()):
             raise UserError(f'Training diverged at step {run.step}: {values}. Lower the learning '
                             f'rate; {options.output} holds the last good state.')
         run.step += 1
         if report is not None:
             run.average.update(run.model, run.step)
-            report.note(values, len(rows) * team.size)
+            report.note(values, len(rows))
     if report is not None:
         report.finish()
 

@@ -4,7 +4,8 @@ One file in `config/models/` describes one system:
 
     source:      the paper or the code that it is from
     observes:    cameras (role: [width, height]), frames of history, joints
-    gives:       channels and horizon of the actions
+    gives:       channels and horizon of the actions; scale: deviations (the default) or
+                 percentiles, see `transforms.Statistics`
     parts:       name: {part: NAME, of: STREAM or [STREAMS], ...settings}
     heads:       name: {head: NAME, of: STREAM or [STREAMS], ...settings}
     signals:     name: STREAM that tells how bad an answer is: a confidence head, or a distance
@@ -27,6 +28,7 @@ from typing import Any
 
 from vla_humanoid_control.models.parts import part_class
 from vla_humanoid_control.models.streams import Space
+from vla_humanoid_control.models.transforms import SCALES
 from vla_humanoid_control.support.errors import UserError, with_nearest
 from vla_humanoid_control.support.resources import config_path, read_yaml
 
@@ -66,6 +68,7 @@ class ModelConfig:
         space: What the published system is made for.
         parameters: Published counts: 'total', and of modules by their path.
         uncounted: Parts that the total leaves out.
+        scale: How actions are normalised.
     """
 
     parts: Mapping[str, PartConfig]
@@ -74,6 +77,7 @@ class ModelConfig:
     space: Space
     parameters: Mapping[str, int]
     uncounted: tuple[str, ...] = ()
+    scale: str = SCALES[0]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON and YAML; `from_dict` reads it."""
@@ -86,7 +90,8 @@ class ModelConfig:
                 'head' if part.head else 'part': part.kind, 'of': list(part.of),
                 **({'apart': True} if part.apart else {}), **_plain(part.settings)}
         return {'source': self.source, 'observes': observes,
-                'gives': {'channels': space['channels'], 'horizon': space['horizon']}, **sections,
+                'gives': {'channels': space['channels'], 'horizon': space['horizon'],
+                          'scale': self.scale}, **sections,
                 'signals': dict(self.signals),
                 'parameters': {**self.parameters, 'without': list(self.uncounted)}}
 
@@ -119,8 +124,12 @@ class ModelConfig:
                                 'which no part gives.')
         counts = dict(data.get('parameters') or {})
         uncounted = tuple(map(str, counts.pop('without', None) or ()))
-        return ModelConfig(parts, signals, str(data['source']), _space(data, where),
-                           {str(k): int(v) for k, v in counts.items()}, uncounted)
+        space, scale = _space(data, where), str(data['gives'].get('scale', SCALES[0]))
+        if scale not in SCALES:
+            raise UserError(f'{where}: gives.scale must be one of {", ".join(SCALES)}, not '
+                            f'{with_nearest(scale, SCALES)}.')
+        return ModelConfig(parts, signals, str(data['source']), space,
+                           {str(k): int(v) for k, v in counts.items()}, uncounted, scale)
 
 
 def load_model_config(name_or_path: str | Mapping[str, Any], demo: bool = False) -> ModelConfig:
@@ -238,7 +247,7 @@ def _refuse_streams(waiting: Mapping[str, PartConfig], there: Mapping[str, PartC
 def _space(data: Mapping[str, Any], where: str) -> Space:
     observes, gives = data['observes'], data['gives']
     check_keys(observes, ('cameras', 'frames', 'joints'), f'{where}: observes')
-    check_keys(gives, ('channels', 'horizon'), f'{where}: gives')
+    check_keys(gives, ('channels', 'horizon', 'scale'), f'{where}: gives')
     try:
         images = {str(r): (int(w), int(h)) for r, (w, h) in observes['cameras'].items()}
         space = Space(images, int(observes.get('joints', 0)), int(gives['channels']),

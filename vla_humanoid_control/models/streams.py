@@ -109,6 +109,17 @@ class Inputs:
     words: Tokens | None = None
     text: tuple[str, ...] | None = None
 
+    def rows(self, index: Tensor) -> Inputs:
+        """Some rows of the batch, int64 [R], with the images that they look at."""
+        images, frame, words = self.images, self.frame, self.words
+        if frame is not None:
+            used, frame = frame[index].unique(return_inverse=True)
+            images = {role: pixels[used] for role, pixels in images.items()}
+        return Inputs(
+            images, frame, _rows(self.joints, index), _rows(self.time, index),
+            words and Tokens(words.values[index], _rows(words.mask, index)),
+            self.text and tuple(self.text[i] for i in index.tolist()))
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -132,6 +143,13 @@ class Targets:
     success: Tensor | None = None
     answers: tuple[str, ...] | None = None
 
+    def rows(self, index: Tensor) -> Targets:
+        """Some rows of the batch, int64 [R]."""
+        return Targets(
+            _rows(self.actions, index), self.channel_weight, _rows(self.progress, index),
+            _rows(self.target, index), _rows(self.labels, index), _rows(self.success, index),
+            self.answers and tuple(self.answers[i] for i in index.tolist()))
+
 
 @dataclass(frozen=True)
 class Space:
@@ -150,3 +168,7 @@ class Space:
     channels: int
     horizon: int
     frames: int = 1
+
+
+def _rows(value: Tensor | None, index: Tensor) -> Tensor | None:
+    return None if value is None else value[index]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,9 @@ from vla_humanoid_control.support.errors import UserError
 _CLIP = 5.0
 """Normalised joint positions beyond this many deviations tell nothing more."""
 _PERIODS_S = (1.0, 2.0, 4.0, 8.0)
+SCALES = ('deviations', 'percentiles')
+"""How actions are normalised; see `Statistics`."""
+_ARRAYS = ('joint_mean', 'joint_std', 'action_mean', 'action_std')
 
 
 @dataclass(frozen=True)
@@ -25,27 +28,31 @@ class Statistics:
 
     Attributes:
         joint_mean, joint_std: float32 [J] [rad; m].
-        action_mean, action_std: float32 [A] [m/s, rad/s, rad, m].
+        action_mean, action_std: float32 [A] [m/s, rad/s, rad, m]; with percentiles the middle
+            between the 1st and the 99th, and half of what lies between them.
+        scale: One of `SCALES`: actions are deviations from the mean; or, as in OpenVLA, -1 at the
+            1st percentile, 1 at the 99th, and never beyond.
     """
 
     joint_mean: NDArray[np.float32]
     joint_std: NDArray[np.float32]
     action_mean: NDArray[np.float32]
     action_std: NDArray[np.float32]
+    scale: str = SCALES[0]
 
     def to_json(self) -> str:
         """As text."""
-        data = {key: value.tolist() for key, value in asdict(self).items()}
-        return json.dumps(data, indent=1)
+        data = {key: getattr(self, key).tolist() for key in _ARRAYS}
+        return json.dumps({**data, 'scale': self.scale}, indent=1)
 
     @staticmethod
     def from_file(path: Path) -> Statistics:
         """Read `statistics.json`; UserError where it is missing or damaged."""
         try:
             data = json.loads(path.read_text(encoding='utf-8'))
-            arrays = {key: np.asarray(data[key], np.float32) for key in
-                      ('joint_mean', 'joint_std', 'action_mean', 'action_std')}
-            result = Statistics(**arrays)
+            arrays = {key: np.asarray(data[key], np.float32) for key in _ARRAYS}
+            # What was written before there were percentiles does not say.
+            result = Statistics(**arrays, scale=data.get('scale', SCALES[0]))
         except OSError as error:
             raise UserError(f'Checkpoint statistics {path}: {error.strerror}. A checkpoint is a '
                             'folder with model.safetensors, config.json and statistics.json.'
@@ -57,6 +64,10 @@ class Statistics:
                 or (result.joint_std <= 0).any() or (result.action_std <= 0).any():
             raise UserError(f'Checkpoint statistics {path} are damaged: values must be finite and '
                             'deviations positive. Train or copy the checkpoint again.')
+        if result.scale not in SCALES:
+            raise UserError(f'Checkpoint statistics {path} are damaged: scale must be one of '
+                            f'{", ".join(SCALES)}, not {result.scale!r:.80}. Train or copy the '
+                            'checkpoint again.')
         return result
 
 
@@ -106,12 +117,13 @@ def time_features(elapsed_s: Tensor, travelled: Tensor, known: Tensor) -> Tensor
 
 
 def normalise_actions(actions: Tensor, statistics: Statistics) -> Tensor:
-    """Actions [B, H, A] to deviations from the mean."""
+    """Actions [B, H, A] to deviations from the mean, or to -1 to 1 between percentiles."""
     mean = torch.as_tensor(statistics.action_mean, device=actions.device)
-    return (actions - mean) / torch.as_tensor(statistics.action_std, device=actions.device)
+    made = (actions - mean) / torch.as_tensor(statistics.action_std, device=actions.device)
+    return made if statistics.scale == SCALES[0] else made.clamp(-1, 1)
 
 
 def restore_actions(actions: Tensor, statistics: Statistics) -> Tensor:
-    """The inverse of `normalise_actions`."""
+    """The inverse of `normalise_actions`, but for what it clips."""
     std = torch.as_tensor(statistics.action_std, device=actions.device)
     return actions * std + torch.as_tensor(statistics.action_mean, device=actions.device)

@@ -110,9 +110,10 @@ class SimulatorParameters:
 class HumanoidSim(ManagedNode):
     """Runs the world in real time; publishes what sensors see and follows commands.
 
-    When no command comes for the robot file's `command_timeout_s`, the base stops, on the steady
-    clock. Drawing happens in a thread of its own on a copy of the state, so it never delays the
-    physics.
+    A robot on legs walks by its own walking policy, here as on the real machine: /cmd_vel says how
+    fast. When no command comes for the robot file's `command_timeout_s`, the base stops, on the
+    steady clock. Drawing happens in a thread of its own on a copy of the state, so it never delays
+    the physics.
 
     Subscribers:
         cmd_vel (geometry_msgs/Twist, or TwistStamped)
@@ -154,6 +155,7 @@ class HumanoidSim(ManagedNode):
                         'watchdog_stops': 0}
         self._arrange()
         sensors = robot.sensors
+        self._trunk = '' if robot.simulation is None else robot.simulation.trunk
         self._clock_out = self.advertise(Clock, '/clock', qos.SENSOR_OUTPUT)
         self._joints_out = self.advertise(JointState, sensors['joint_states'].topic,
                                           qos.SENSOR_OUTPUT)
@@ -280,7 +282,7 @@ class HumanoidSim(ManagedNode):
         self._clock_out.publish(Clock(clock=to_stamp(stamp_ns)))
         self._joints_out.publish(joints_to_msg(stamp_ns, joints.positions, joints.velocities))
         if self._imu_out:
-            self._imu_out.publish(imu_to_msg(replace(imu, stamp_ns=stamp_ns), 'torso'))
+            self._imu_out.publish(imu_to_msg(replace(imu, stamp_ns=stamp_ns), self._trunk))
         if self._odom_out and step % ODOM_EVERY == 0:
             self._odom_out.publish(odometry_to_msg(stamp_ns, *odometry, world.robot.base_frame))
         if self._scan_out and scan:
@@ -298,6 +300,8 @@ class HumanoidSim(ManagedNode):
         if monitor is not None:
             truth.update(task=monitor.task.key, success=bool(monitor.success(world)),
                          knocked_over=bool(monitor.knocked_over(world)))
+        if world.robot.walks:
+            truth['fallen'] = world.fallen
         return truth
 
     # --- drawing ----------------------------------------------------------------------------
@@ -360,6 +364,8 @@ class HumanoidSim(ManagedNode):
     def health(self) -> Health:
         if not self.is_active:
             return Health(WARN, 'not active', {})
+        if self._world.fallen:
+            return Health(WARN, 'the robot has fallen', self._counts)
         if self._problem:
             return Health(WARN, self._problem, self._counts)
         return Health(OK, 'no base command' if self._silent else '', self._counts)

@@ -24,6 +24,8 @@ from vla_humanoid_control.interfaces import reading_problem
 from vla_humanoid_control.language.intake import Rejection
 from vla_humanoid_control.perception.frames import FrameLimits
 from vla_humanoid_control.perception.image_decoding import ImageError
+from vla_humanoid_control.perception.seen import ObjectFinder
+from vla_humanoid_control.perception.shipped_finder import shipped_finder
 from vla_humanoid_control.policy.embodiment import FittedPolicy
 from vla_humanoid_control.policy.registry import DEFAULT_POLICY, fingerprint, load_policy
 from vla_humanoid_control.robot.reader import load_robot
@@ -70,6 +72,19 @@ class ControllerParameters:
     stamped_twist: bool = fixed(False)
 
 
+@dataclass(frozen=True)
+class LanguageParameters:
+    """Parameters of `vla_controller` below `language.`.
+
+    Attributes:
+        sees_objects: Whether it is looked which object words mean, as 'the box left of the cup',
+            or of two red boxes 'the red box', which is asked about then. Otherwise words that say
+            where an object is are held, and of two of a kind the policy takes any.
+    """
+
+    sees_objects: bool = fixed(True)
+
+
 class VlaController(ManagedNode):
     """Runs a `Controller` on topics, with inference in a thread of its own.
 
@@ -78,7 +93,7 @@ class VlaController(ManagedNode):
     Publishers: vla/action_proposal, see `channels`; vla/task_state, see `state_text`;
         vla/question, what a person is asked, empty where nothing waits for an answer.
     Parameters: `ControllerParameters`, `ControllerConfig`, `FrameLimits` below `frames.`,
-        `TaskConfig` below `task.`.
+        `TaskConfig` below `task.`, `LanguageParameters` below `language.`.
     """
 
     controller: Controller  # there is one from `configure` on
@@ -86,6 +101,7 @@ class VlaController(ManagedNode):
     def __init__(self) -> None:
         super().__init__('vla_controller')
         self._chosen = Parameters(self, ControllerParameters)
+        self._language = Parameters(self, LanguageParameters, prefix='language.')
         self._settings = LiveSettings(self, SETTINGS, {'config', 'frames'},
                                       lambda: getattr(self, 'controller', None))
 
@@ -94,7 +110,8 @@ class VlaController(ManagedNode):
         robot = load_robot(p.robot)
         policy = load_policy(p.policy or DEFAULT_POLICY, robot, p.embodiment, p.trust)
         self.controller = Controller(policy.spec, robot, **self._settings.values,
-                                     unreadable=reading_problem(policy))
+                                     unreadable=reading_problem(policy),
+                                     finder=self._finder(robot))
         self._recorded = self._record(policy, robot) if p.record else None
         self._joint_names = frozenset(j.name for j in robot.controlled)
         self._loop = LoopTiming(self.controller.period_s)
@@ -117,6 +134,15 @@ class VlaController(ManagedNode):
             messages.twist_from_msg(getattr(msg, 'twist', msg)), now), qos.STREAM)
         self._worker = InferenceWorker(self._recorded or policy,
                                        partial(self.call_soon, self._on_outcome))
+
+    def _finder(self, robot: RobotSpec) -> ObjectFinder | None:
+        """What finds objects in view; None where nobody is to look, or can."""
+        if not self._language.value.sees_objects:
+            return None
+        finder, problem = shipped_finder(robot)
+        if problem:
+            self.get_logger().info(f'Words are read without looking at what they mean: {problem}')
+        return finder
 
     def _record(self, policy: FittedPolicy, robot: RobotSpec) -> RecordedPolicy:
         p = self._chosen.value

@@ -1,7 +1,8 @@
 """A crude policy of keywords and dead reckoning: no learning, no sight. For trying out the graph.
 
-It moves, turns, looks, raises a hand and waves. Where it does not know a command its confidence is
-low, so the gate stays closed. Objects are beyond it, because it looks at no image.
+It moves, turns, and takes postures of the robot file: it looks, raises a hand, waves. Where it
+does not know a command, or the robot not the posture, its confidence is low, so the gate stays
+closed. Objects are beyond it, because it looks at no image.
 """
 
 from __future__ import annotations
@@ -36,8 +37,7 @@ TURN_RADPS = 0.6
 POSTURE_S = 2.5
 WAVE_HZ = 0.8
 
-_LOOKS = {'left': ('neck_yaw', 0.75), 'right': ('neck_yaw', -0.75), 'up': ('neck_pitch', -0.45),
-          'down': ('neck_pitch', 0.8)}
+_LOOKS = ('left', 'right', 'up', 'down')
 _PLAIN = {'ahead': 'forward', 'forwards': 'forward', 'back': 'backward', 'backwards': 'backward',
           'walk': 'move', 'go': 'move', 'step': 'move', 'rotate': 'turn', 'spin': 'turn',
           'lift': 'raise', 'gaze': 'look', 'upwards': 'up', 'downwards': 'down', 'arm': 'hand'}
@@ -65,11 +65,12 @@ class ScriptedPolicy:
     """Keywords to motion, by `elapsed_s` and `travelled` alone.
 
     Args:
-        robot: A joint that it lacks is left out; gestures then do nothing and are not confident.
+        robot: A posture or joint that it lacks is left out; such gestures are not confident.
     """
 
     def __init__(self, robot: RobotSpec) -> None:
         self._home = {j.name: j.home for j in robot.controlled}
+        self._gestures = robot.gestures
         groups = [ActionGroup('base', ActionKind.BASE_TWIST, BASE_CHANNELS)]
         if self._home:
             groups.append(ActionGroup('joints', ActionKind.JOINT_POSITION, tuple(self._home)))
@@ -84,7 +85,7 @@ class ScriptedPolicy:
 
     def infer(self, observation: Observation) -> ActionChunk:
         """What the keywords ask for, given how far it went and for how long."""
-        rows, progress, known = [], 0.0, self._task is not None
+        rows, progress, known = [], 0.0, self._is_known()
         travelled = observation.state[TRAVELLED][-1]
         elapsed_s = float(observation.state[ELAPSED][-1, 0])
         for step in range(self.spec.actions.horizon):
@@ -118,20 +119,24 @@ class ScriptedPolicy:
             rate = float(np.clip(1.5 * left_rad - TURN_RADPS * ahead_s, 0.0, TURN_RADPS))
             return ((0.0, 0.0, rate * float(np.sign(goal))), {},
                     _progress(left_rad < 0.08, left_rad / abs(goal)))
-        if verb == 'look':
-            return still, dict([_LOOKS[argument]]), _over(elapsed_s, POSTURE_S)
-        if verb == 'raise':
-            return still, _arm(argument, -2.75, 0.2, -0.2), _over(elapsed_s, POSTURE_S)
+        if verb in ('look', 'raise'):
+            return still, self._posture(verb, argument), _over(elapsed_s, POSTURE_S)
         if verb == 'wave':
-            roll = 0.4 + 0.4 * float(np.sin(2 * np.pi * WAVE_HZ * elapsed_s))
-            return still, _arm('right', -2.45, roll, -0.55), _over(elapsed_s, WAVE_S)
+            joints, phase = self._posture('wave', ''), np.sin(2 * np.pi * WAVE_HZ * elapsed_s)
+            joints |= {name: joints[name] - amplitude * float(phase)
+                       for name, amplitude in self._gestures.swing.items() if name in joints}
+            return still, joints, _over(elapsed_s, WAVE_S)
         return still, {}, 0.0
 
+    def _is_known(self) -> bool:
+        """Whether the words were understood and the robot has the posture that they name."""
+        return self._task is not None and (self._task[0] in ('move', 'turn')
+                                           or bool(self._posture(*self._task)))
 
-def _arm(side: str, pitch: float, roll: float, elbow: float) -> dict[str, float]:
-    outward = 1.0 if side == 'left' else -1.0
-    return {f'{side}_shoulder_pitch': pitch, f'{side}_shoulder_roll': outward * roll,
-            f'{side}_elbow': elbow}
+    def _posture(self, verb: str, argument: str) -> dict[str, float]:
+        """Joints that leave home; none where the robot does not know that gesture."""
+        name = f'{verb}_{argument}' if argument else verb
+        return dict(self._gestures.postures.get(name, {}))
 
 
 def _over(elapsed_s: float, duration_s: float) -> float:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_humanoid_control.robot.model import load_model
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.support.resources import resource_path
 
 _FIRST, _NEXT = 40, 8  # most iterations for the first target, and for each that follows on it
 _NEAR = 1e-4  # a target is reached within so much [m, rad]
@@ -42,12 +42,11 @@ class EndEffector:
                             f'known where {site} is. Give one in its robot file.')
         try:
             import mink
-            import mujoco
         except ModuleNotFoundError as error:
             raise UserError(f'Poses of {site} need {error.name}, which is not installed. Install '
                             "it: pip install 'vla_humanoid_control[sim]'") from error
         self._mink = mink
-        model = mujoco.MjModel.from_xml_path(str(resource_path(robot.mjcf)))
+        model = load_model(robot)
         sites = [model.site(i).name for i in range(model.nsite)]
         if site not in sites:
             raise UserError(f'Robot {robot.name} has no end effector {site}: its model has '

@@ -8,11 +8,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_humanoid_control.robot.model import load_model
 from vla_humanoid_control.robot.spec import RobotSpec
-from vla_humanoid_control.support.resources import resource_path
-
-ARM_JOINTS = ('shoulder_pitch', 'shoulder_roll', 'shoulder_yaw', 'elbow', 'wrist_roll',
-              'wrist_pitch', 'wrist_yaw')
 
 
 class ArmKinematics:
@@ -22,14 +19,16 @@ class ArmKinematics:
     """
 
     def __init__(self, robot: RobotSpec) -> None:
-        self._model = mujoco.MjModel.from_xml_path(str(resource_path('mjcf', 'humanoid.xml')))
+        self._model = load_model(robot)
         self._data = mujoco.MjData(self._model)
         self._qpos = np.array([self._model.joint(n).qposadr[0] for n in robot.joint_names])
         self._index = {n: i for i, n in enumerate(robot.joint_names)}
         self._jacobian = np.zeros((3, self._model.nv))
         self._arms = {}
-        for side in ('left', 'right'):
-            names = [f'{side}_{n}' for n in ARM_JOINTS]
+        self._site = {side: self._model.site(hand.site).id
+                      for side, hand in robot.end_effectors.items()}
+        for side, hand in robot.end_effectors.items():
+            names = list(hand.joints)
             specs = [robot.joint(n) for n in names]
             self._arms[side] = (
                 names,
@@ -40,11 +39,11 @@ class ArmKinematics:
 
     def hand(self, positions: NDArray[np.float64], side: str) -> NDArray[np.float64]:
         """float64 [3], grasp point of a hand [m] for joint positions [J] in robot order."""
-        self._data.qpos[:3] = 0
+        self._data.qpos[:] = self._model.qpos0
         self._data.qpos[self._qpos] = positions
         mujoco.mj_kinematics(self._model, self._data)
         mujoco.mj_comPos(self._model, self._data)
-        return np.array(self._data.site(f'{side}_grasp').xpos)
+        return np.array(self._data.site_xpos[self._site[side]])
 
     def towards(self, positions: NDArray[np.float64], side: str, goal: NDArray[np.float64],
                 posture: Mapping[str, float], iterations: int = 6) -> dict[str, float]:
@@ -54,21 +53,21 @@ class ArmKinematics:
 
         Args:
             positions: float64 [J], where the joints are [rad].
-            side: 'left' or 'right'.
+            side: One of the robot's end effectors.
             goal: float64 [3], where the grasp point is to be, in the base frame [m].
             posture: Joint name to preferred position [rad].
             iterations: Newton steps.
 
         Returns:
-            Joint name to position for the seven joints of that arm, within their limits.
+            Joint name to position for the joints of that arm, within their limits.
         """
         names, index, dofs, lower, upper = self._arms[side]
         q = positions.copy()
         rest = np.array([posture[n] for n in names])
-        site = self._model.site(f'{side}_grasp').id
         for _ in range(iterations):
             error = goal - self.hand(q, side)
-            mujoco.mj_jacSite(self._model, self._data, self._jacobian, None, site)
+            mujoco.mj_jacSite(self._model, self._data, self._jacobian, None,
+                              self._site[side])
             jacobian = self._jacobian[:, dofs]
             inverse = jacobian.T @ np.linalg.inv(jacobian @ jacobian.T + 4e-4 * np.eye(3))
             pull = 0.25 * (rest - q[index])

@@ -10,20 +10,28 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_humanoid_control.robot.anatomy import (
+    LEGGED,
+    PLANAR,
+    EndEffectorSpec,
+    Gestures,
+    Optics,
+    SimulationSpec,
+)
 from vla_humanoid_control.types import BASE_CHANNELS
 
 MAX_TIMEOUT_S = 5.0
 """Nothing that is older than this may count as fresh [s]."""
 MAX_TILT_RAD = math.pi / 2
 """A robot that leans further is lying [rad]."""
+FALLEN_RAD = 1.0
+"""A robot on legs that leans further has fallen [rad]."""
 LEAST_COMMAND_TIMEOUT_S, MOST_COMMAND_TIMEOUT_S = 0.05, 2.0
 """Bounds of `RobotSpec.command_timeout_s` [s]."""
 SENSORS = ('joint_states', 'scan', 'imu', 'odom', 'depth')
 """What `sensors` may name; the first is required."""
 MOUNTED = ('scan', 'depth')
 """Those of `SENSORS` that look at obstacles: where they are on the base must be known."""
-MAX_MOUNT = 10.0
-"""No sensor is mounted further from the base [m], or turned by more [rad]."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +75,15 @@ class SensorSpec:
             in the frame of the base.
         mount: Where that frame is on the base: x, y, z [m], then roll, pitch, yaw [rad]. Of a
             camera it is the body (x ahead, y left, z up) that is mounted so.
+        optics: Of a camera that policies look with: what it sees and where it is. None where the
+            file does not say; then the robot's model must have it, to be simulated.
     """
 
     topic: str
     timeout_s: float
     frame: str = ''
     mount: tuple[float, ...] = (0.0,) * 6
+    optics: Optics | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +92,7 @@ class RobotSpec:
 
     Attributes:
         name: The robot's name.
-        mjcf: Path of the kinematic model below `resource/`; None where there is none.
+        mjcf: The kinematic model, as `packages.located` finds it; None where there is none.
         joints: All joints, in the order of `RobotObservation.joint_positions`.
         base: Limits of the base twist, by channel of `BASE_CHANNELS`.
         footprint_radius_m: Circle around the base that holds the whole robot [m].
@@ -92,6 +103,11 @@ class RobotSpec:
         sensors: By name out of `SENSORS`; 'joint_states' and, where the robot has them, the rest.
         file: Where it was read from, for messages; empty where it was not.
         base_frame: What the frame of the base is called in messages.
+        body: How it stands, one of `anatomy.BODIES`.
+        end_effectors: Its hands, by `anatomy.HANDS`.
+        support: Bodies of the model that it stands on.
+        gestures: Its postures by name.
+        simulation: How the simulator stands in for it; None where it cannot.
     """
 
     name: str
@@ -105,6 +121,16 @@ class RobotSpec:
     sensors: Mapping[str, SensorSpec]
     base_frame: str = 'base_link'
     file: str = field(default='', compare=False)
+    body: str = PLANAR
+    end_effectors: Mapping[str, EndEffectorSpec] = field(default_factory=dict)
+    support: tuple[str, ...] = ('left_foot', 'right_foot')
+    gestures: Gestures = field(default_factory=Gestures)
+    simulation: SimulationSpec | None = None
+
+    @property
+    def walks(self) -> bool:
+        """Whether it goes on legs: then its base sways, and it can fall."""
+        return self.body == LEGGED
 
     @cached_property
     def joint_names(self) -> tuple[str, ...]:

@@ -45,6 +45,10 @@ class Body:
     Commands begin at the first measured posture and from then on continue from the last command:
     there is never a jump. When the measured posture stays far from the command (a blocked or
     back-driven arm), the robot stops and the command is led back to the measured posture.
+
+    Attributes:
+        moved: How far the last tick moved each joint, float64 [n] [rad; m].
+        waiting: Which joints wait for others, and why; '' where none does.
     """
 
     def __init__(self, robot: RobotSpec, config: SafetyConfig,
@@ -57,6 +61,7 @@ class Body:
         self._upper = np.array([j.upper for j in self._specs])
         self._least, self._most = self._lower - _BEYOND, self._upper + _BEYOND
         self._posture = posture
+        self._stands = True
         self._limiter: JointLimiter | None = None
         self._begun = False
         self.waiting = ''
@@ -98,6 +103,11 @@ class Body:
         self._beyond_low = own < self._least
         self._beyond_high = own > self._most
         self._track(np.abs(own - self._limiter.position), now_s)
+
+    def stands(self, stands: bool) -> None:
+        """Whether to judge balance: while a robot walks, its walking controller keeps it."""
+        if stands != self._stands:
+            self._stands, self._target_problem = stands, None
 
     def target(self, joints: Mapping[str, float]) -> None:
         """Take target positions; a joint that is absent holds."""
@@ -162,14 +172,14 @@ class Body:
             return ''
         if self._target_problem is None:
             aim = np.clip(np.where(np.isnan(target), stop, target), self._lower, self._upper)
-            self._target_problem = self._posture.problem(
-                self._whole(aim), self._whole(stop), self._config.graze_m)
+            self._target_problem = self._problem(
+                self._posture, self._whole(aim), self._whole(stop), self._config.graze_m)
         if self._target_problem:
             return self._target_problem
         if np.array_equal(self._plan.stop, stop):
             return ''
         present, way = self._whole(stop), self._limiter.brake_path(self._plan, _LOOK_S)
-        problem = self._posture.problem(self._whole(self._plan.stop), present) \
+        problem = self._problem(self._posture, self._whole(self._plan.stop), present) \
             or self._way_problem(self._posture, way, present)
         if not problem:
             return ''
@@ -251,8 +261,8 @@ class Body:
             waits = np.zeros(len(self.names), dtype=bool)
             waits[waiting] = True
             stop = np.where(waits, hold.stop, plan.stop)
-            if not posture.problem(self._whole(stop), present) and not self._way_problem(
-                    posture, np.where(waits, hold_way, way), present):
+            if not self._problem(posture, self._whole(stop), present) \
+                    and not self._way_problem(posture, np.where(waits, hold_way, way), present):
                 self._waited_ticks = self._waited_ticks + 1 if waiting is self._waited else 0
                 self._waited = waiting
                 self._plan = Plan(np.where(waits, hold.state, plan.state), stop)
@@ -260,6 +270,11 @@ class Body:
                 self.waiting = f'waiting: {names}; {problem}'
                 return ''
         return problem
+
+    def _problem(self, posture: PostureModel, positions: Array, present: Array,
+                 graze_m: float = 0.0) -> str:
+        ask = posture.problem if self._stands else posture.touch
+        return ask(positions, present, graze_m)
 
     def _way_problem(self, posture: PostureModel, way: Array, present: Array) -> str:
         """Why a way of braking is unsafe: controlled joints at K moments, float64 [K, n]."""

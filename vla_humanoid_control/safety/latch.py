@@ -19,6 +19,7 @@ class Latch:
         self.config = config
         self.reason = 'comes up latched; reset to begin' if config.start_latched else ''
         self._pressed_by: dict[str, None] = {}  # in order of pressing
+        self._lies = False
         self._requested = ''
         self._heartbeat_s: float | None = None
         self._needs_new_command = False
@@ -30,6 +31,12 @@ class Latch:
             self.reason = f'emergency stop ({source})'
         else:
             self._pressed_by.pop(source, None)
+
+    def lies(self, problem: str) -> None:
+        """Why the robot counts as lying, or '' where it is upright; a fall latches."""
+        if problem and not self._lies:
+            self.reason = problem
+        self._lies = bool(problem)
 
     def on_heartbeat(self, now_s: float) -> None:
         """The operator is there; whoever was away for too long before has latched all the same."""
@@ -53,6 +60,8 @@ class Latch:
         """Clear the latch, or say why not."""
         if self._pressed_by:
             return False, f'Refused: the emergency stop is still pressed ({self._sources}).'
+        if self._lies:
+            return False, 'Refused: the robot lies. Set it on its feet first.'
         if self._heartbeat_lost(now_s):
             return False, 'Refused: the operator heartbeat is still lost.'
         if self._heartbeat_missing:  # it may be what latched the process before this one

@@ -15,15 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_humanoid_control.robot.model import load_model
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.support.resources import resource_path
 
 Array = NDArray[np.float64]
-
-FEET = ('left_foot', 'right_foot')
-"""Bodies that the robot stands on."""
 
 _SOLE = np.array([[-1.0, -1.0, -1.0], [-1.0, 1.0, -1.0], [1.0, -1.0, -1.0], [1.0, 1.0, -1.0]])
 _NO_PAIRS: NDArray[np.int32] = np.zeros((0, 2), np.int32)
@@ -54,9 +51,9 @@ class PostureChecker:
         self._model, path = self._load(robot, model_path)
         self._data = self._mujoco.MjData(self._model)
         self._places = np.array([self._place(name, path) for name in robot.joint_names])
-        feet = [self._body(name, path) for name in FEET]
-        self._foot_geoms = np.array([g for g in range(self._model.ngeom)
-                                     if self._model.geom_bodyid[g] in feet], np.intp)
+        feet = [self._body(name, path) for name in robot.support]
+        solid = (self._model.geom_contype | self._model.geom_conaffinity) != 0
+        self._foot_geoms = np.flatnonzero(solid & np.isin(self._model.geom_bodyid, feet))
         # Corners of each sole in the frame of its geom: the lower face of its box, [G, 4, 3].
         boxes = self._model.geom_aabb[self._foot_geoms]
         self._hull: NDArray[np.intp] = np.zeros(0, np.intp)  # corners that made the last hull
@@ -185,23 +182,30 @@ class PostureChecker:
         name: str = self._mujoco.mj_id2name(self._model, self._mujoco.mjtObj.mjOBJ_BODY, body)
         return name.replace('_', ' ')
 
-    def _load(self, robot: RobotSpec, model_path: Path | None) -> tuple[Any, Path]:
-        path = model_path or resource_path(str(robot.mjcf))
-        if not path.is_file():
-            raise UserError(f'Robot {robot.name}: its model {path} does not exist. Correct mjcf '
-                            'in the robot file, or remove it to go without the posture check.')
+    def _load(self, robot: RobotSpec, model_path: Path | None) -> tuple[Any, str]:
+        if model_path is None:
+            try:
+                return load_model(robot), str(robot.mjcf)
+            except UserError as error:
+                raise UserError(f'{str(error).rstrip(".")}. Correct mjcf in the robot file, or '
+                                'remove it to go without the posture check.') from error
+        if not model_path.is_file():
+            raise UserError(f'Robot {robot.name}: its model {model_path} does not exist. Correct '
+                            'mjcf in the robot file, or remove it to go without the posture '
+                            'check.')
         try:
-            return self._mujoco.MjModel.from_xml_path(str(path)), path
+            return self._mujoco.MjModel.from_xml_path(str(model_path)), str(model_path)
         except ValueError as error:
-            raise UserError(f'Robot {robot.name}: {path} is no valid MJCF: {error}') from error
+            raise UserError(f'Robot {robot.name}: {model_path} is no valid MJCF: {error}') \
+                from error
 
-    def _place(self, joint: str, path: Path) -> int:
+    def _place(self, joint: str, path: str) -> int:
         number = self._mujoco.mj_name2id(self._model, self._mujoco.mjtObj.mjOBJ_JOINT, joint)
         if number < 0:
             raise UserError(f'{path} lacks the joint {joint} that the robot file has.')
         return int(self._model.jnt_qposadr[number])
 
-    def _body(self, name: str, path: Path) -> int:
+    def _body(self, name: str, path: str) -> int:
         number = self._mujoco.mj_name2id(self._model, self._mujoco.mjtObj.mjOBJ_BODY, name)
         if number < 0:
             raise UserError(f'{path} lacks the body {name} that the robot stands on.')

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.robot.spec import RobotSpec
+from vla_humanoid_control.robot.spec import FALLEN_RAD, RobotSpec
 from vla_humanoid_control.safety.base import BaseTracking
 from vla_humanoid_control.safety.body import Body
 from vla_humanoid_control.safety.collision import Surroundings, Zone, allowed_share, scan_points
@@ -51,6 +51,7 @@ _MOTION = 1e-3  # smaller twists and joint moves are no motion [m/s; rad/s; rad;
 _CREEPING = 0.05  # a base slower than this only creeps [m/s]
 _LATE = 2.5  # ticks further apart than this many periods, on average, stop the robot
 _EARLY = 0.25  # a tick may come early by this share of the period; earlier calls change nothing
+_STEPS_OUT_S = 1.0  # so long after its command a walker is still on its last steps
 _TILT_RETURN = 0.9  # share of the tilt limit below which the robot counts as upright again
 
 
@@ -87,6 +88,7 @@ class SafetySupervisor:
         self._odom: NDArray[np.float64] = np.zeros(3)
         # dead reckoning of the commanded twist: x, y, yaw
         self._pose: NDArray[np.float64] = np.zeros(3)
+        self._walked_s = now_s  # when the base was last told to move
         self._way = 0.0  # how far commands have moved the base since start [m + rad]
         self._obstacles = {'scan': Surroundings(), 'depth': Surroundings()}
         self._depth_unknown = False
@@ -203,6 +205,10 @@ class SafetySupervisor:
             self._tilt_rad = tilt_rad(reading)
             limit = self.robot.max_tilt_rad
             self._tilted = self._tilt_rad > (limit * _TILT_RETURN if self._tilted else limit)
+            if self.robot.walks and self._monitors.watched('imu') \
+                    and (self._tilt_rad > FALLEN_RAD or not self._tilted):
+                self._latch.lies(f'the robot has fallen: tilted by {self._tilt_rad:.2f} rad'
+                                 if self._tilted else '')
 
     def on_odom(self, twist: NDArray[np.float64], now_s: float, stamp_ns: int | None = None,
                 pose: NDArray[np.float64] | None = None) -> None:
@@ -408,6 +414,7 @@ class SafetySupervisor:
             creeping = math.hypot(*self._proposed[:2].tolist()) < _CREEPING
             demands = STOP if self._share <= 0.0 and not creeping else SLOW
             causes.append(Cause('obstacle', demands, self._obstacle_reason()))
+        self._body.stands(not self.robot.walks or now_s - self._walked_s > _STEPS_OUT_S)
         if problem := self._body.plan_problem():
             self._refused_s, self._refused_why = now_s, problem
             self._counts['posture_refused'] += 1
@@ -457,6 +464,8 @@ class SafetySupervisor:
         self._pose = advance(self._pose, mean, self._twist.dt_s)
         way = float(np.abs(mean).sum()) * self._twist.dt_s
         self._way += way
+        if way or not self._stands:
+            self._walked_s = self._now_s
         self._base.commanded(self._twist.velocity, self._now_s)
         self._body.move(follow=state in (RUN, SLOW), yielding=state is STOP)
         self._monitors.joints.moved(self._body.moved, way)

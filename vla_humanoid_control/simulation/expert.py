@@ -6,21 +6,29 @@ policy gets into included. Its chunk of actions comes from rolling a kinematic m
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.interfaces import CHUNK_DT_S
-from vla_humanoid_control.robot.kinematics import ARM_JOINTS, ArmKinematics
+from vla_humanoid_control.robot.kinematics import ArmKinematics
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.layout import STAND_OFF_M
 from vla_humanoid_control.simulation.scene import TABLE_HEIGHT_M
+from vla_humanoid_control.simulation.twins import meant
 from vla_humanoid_control.simulation.world import World
+from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.geometry import advance, rotate, wrap
 from vla_humanoid_control.tasks.task import Task
-from vla_humanoid_control.tasks.vocabulary import MOVE_M, MOVES, TURN_RAD, WAVE_S
+from vla_humanoid_control.tasks.vocabulary import (
+    MOVE_M,
+    MOVES,
+    OBJECT_FAMILIES,
+    TURN_RAD,
+    WAVE_S,
+)
 
 REACHABLE_M = 0.75
 """Farther from the base than this no hand comes [m]."""
@@ -28,14 +36,10 @@ WAVE_HZ = 0.5
 """A period that the policy's time features have: it cannot keep time with another."""
 SEARCH_RAD_S = 0.8
 
-_READY = {'shoulder_pitch': 0.60, 'shoulder_roll': 0.35, 'shoulder_yaw': 0.0, 'elbow': -2.15,
-          'wrist_roll': 0.0, 'wrist_pitch': 0.0, 'wrist_yaw': 0.0}
-_REACHING = {'shoulder_pitch': -0.35, 'shoulder_roll': 0.35, 'shoulder_yaw': 0.0, 'elbow': -1.3,
-             'wrist_roll': 0.0, 'wrist_pitch': 0.45, 'wrist_yaw': 0.0}
-_RAISED = {'shoulder_pitch': -2.75, 'shoulder_roll': 0.20, 'elbow': -0.20}
-_WAVING = {'shoulder_pitch': -2.45, 'shoulder_roll': 0.40, 'elbow': -0.55}
-_LOOK = {'look_left': ('neck_yaw', 0.75), 'look_right': ('neck_yaw', -0.75),
-         'look_up': ('neck_pitch', -0.45), 'look_down': ('neck_pitch', 0.80)}
+_ARRIVED_RAD = 0.25
+"""A joint this far from its posture has come to it [rad]."""
+_RAISED_RAD = 0.45
+"""From so far away of the posture on, a hand that is on its way up waves [rad]."""
 
 
 @dataclass(frozen=True)
@@ -100,12 +104,19 @@ class Expert:
         self._upper = np.array([j.upper for j in robot.controlled])
         self._speed = np.array([j.motion.velocity for j in robot.controlled])
         self._arms = ArmKinematics(robot)
+        self._gestures = robot.gestures
+        # What looks down is what keeps a target in sight; a robot without a neck has none.
+        self._nod = next(iter(robot.gestures.postures.get('look_down', {})), None)
         self._rules: dict[str, Callable[[Task, ExpertState], ExpertAction]] = {
             'move': self._move, 'turn': self._turn, 'stop': self._stop, 'go_to': self._go_to,
             'reach': self._reach, 'gesture': self._gesture}
 
     def act(self, task: Task, state: ExpertState) -> ExpertAction:
-        """The action for one state."""
+        """The action for one state.
+
+        Raises:
+            UserError: The robot file lacks the posture that the task needs.
+        """
         return self._rules[task.family](task, state)
 
     def chunk(self, task: Task, state: ExpertState,
@@ -177,15 +188,14 @@ class Expert:
         done = abs(distance - STAND_OFF_M) < 0.10 and abs(bearing) < 0.25
         progress = _progress(done, 1 - (distance - STAND_OFF_M) / 3)
         neck = float(np.clip(np.arctan2(1.0, distance) - 0.22, 0.15, 0.85))
-        return self._upright(np.array([forward, 0, turn]), progress, neck_pitch=neck)
+        return self._upright(np.array([forward, 0, turn]), progress, neck)
 
     def _reach(self, task: Task, state: ExpertState) -> ExpertAction:
         target = state.target
         if target is None or np.hypot(*target.position[:2]) > REACHABLE_M:
-            return self._upright(np.zeros(3), 0.0, neck_pitch=0.70)
+            return self._upright(np.zeros(3), 0.0, 0.70)
         side = 'left' if target.position[1] > 0 else 'right'
-        joints = dict(self._home)
-        joints['neck_pitch'] = 0.70
+        joints = self._nodding(0.70)
         hand = self._arms.hand(state.joints, side)
         top = target.position + np.array([0, 0, target.height / 2])
         offset = top[:2] - hand[:2]
@@ -194,7 +204,7 @@ class Expert:
         near = lateral < 0.05
         if hand[2] < TABLE_HEIGHT_M + 0.06 and not near and not self._folded(state, side):
             # Fold the arm first: straight forward would run the hand into the table's edge.
-            joints.update(_for_side(_READY, side))
+            joints.update(self._posture(f'ready_{side}'))
             return ExpertAction(np.zeros(3), joints, 0.05)
         # Down only over the object; the servos leave a hand off by a centimetre or two.
         clearance = 0.12 * float(np.clip((lateral - 0.03) / 0.02, 0, 1))
@@ -205,51 +215,65 @@ class Expert:
         length = float(np.linalg.norm(step))
         waypoint = hand + step * min(1.0, 0.07 / max(length, 1e-6))
         joints.update(self._arms.towards(state.joints, side, waypoint,
-                                         _for_side(_REACHING, side)))
+                                         self._posture(f'reaching_{side}')))
         remaining = float(np.linalg.norm(goal - hand))
         progress = _progress(remaining < 0.04, max(0.05, 1 - remaining / 0.5))
         return ExpertAction(np.zeros(3), joints, progress)
 
     def _folded(self, state: ExpertState, side: str) -> bool:
         """Whether the forearm is up, so that the hand is above the table from here on."""
-        return bool(state.joints[self._index[f'{side}_elbow']] < -1.9)
+        return self._short_of(f'ready_{side}', state) < _ARRIVED_RAD
+
+    def _short_of(self, name: str, state: ExpertState) -> float:
+        """How far the joint that a posture moves most has still to go to it [rad]."""
+        posture = self._posture(name)
+        joint = max(posture, key=lambda n: abs(posture[n] - self._home[n]))
+        way = posture[joint] - self._home[joint]
+        left = posture[joint] - float(state.joints[self._index[joint]])
+        return left if way > 0 else -left
 
     def _gesture(self, task: Task, state: ExpertState) -> ExpertAction:
         gesture = task.arguments[0]
-        joints = dict(self._home)
-        if gesture in _LOOK:
-            name, value = _LOOK[gesture]
-            joints[name] = value
-        elif gesture == 'wave':
+        if gesture == 'wave':
             return self._wave(state)
-        else:
-            joints.update(_for_side(_RAISED, gesture.split('_')[1]))
+        joints = {**self._home, **self._posture(gesture)}
         now = {n: state.joints[self._index[n]] for n in self._controlled}
         error = max(abs(now[n] - joints[n]) for n in joints if 'gripper' not in n)
         return ExpertAction(np.zeros(3), joints, _progress(error < 0.25, 1 - error / 2.0))
 
     def _wave(self, state: ExpertState) -> ExpertAction:
-        joints = dict(self._home)
-        joints.update(_for_side(_WAVING, 'right'))
-        raised = state.joints[self._index['right_shoulder_pitch']] < -2.0
+        posture = self._posture('wave')
+        joints = {**self._home, **posture}
+        raised = self._short_of('wave', state) < _RAISED_RAD
         if raised:
-            swing = 0.40 * np.sin(2 * np.pi * WAVE_HZ * state.elapsed_s)
-            joints['right_shoulder_roll'] = -0.40 + swing
+            phase = np.sin(2 * np.pi * WAVE_HZ * state.elapsed_s)
+            for name, amplitude in self._gestures.swing.items():
+                joints[name] = posture[name] + amplitude * phase
         done = state.elapsed_s >= WAVE_S and raised
         return ExpertAction(np.zeros(3), joints, _progress(done, state.elapsed_s / WAVE_S))
 
+    def _posture(self, name: str) -> Mapping[str, float]:
+        if (posture := self._gestures.postures.get(name)) is None:
+            raise UserError(f'The robot file has no posture {name}.')
+        return posture
+
+    def _nodding(self, pitch: float) -> dict[str, float]:
+        """Home, with the head down [rad], where the robot has a neck."""
+        return {**self._home, **({} if self._nod is None else {self._nod: pitch})}
+
     def _upright(self, twist: NDArray[np.float64], progress: float,
-                 **joints: float) -> ExpertAction:
-        return ExpertAction(np.asarray(twist, dtype=float), {**self._home, **joints},
-                            float(progress))
+                 pitch: float | None = None) -> ExpertAction:
+        joints = dict(self._home) if pitch is None else self._nodding(pitch)
+        return ExpertAction(np.asarray(twist, dtype=float), joints, float(progress))
 
 
 def observe(world: World, task: Task, elapsed_s: float,
             travelled: NDArray[np.float64]) -> ExpertState:
     """The expert's view of a world."""
     target = None
-    index = world.index_of(*task.arguments) if task.family in ('go_to', 'reach') else None
-    if index is not None:
+    start = world.layout.base_pose
+    if task.family in OBJECT_FAMILIES and (goals := meant(world.objects, start, task)):
+        index = goals[0]
         pose, position = world.base_pose(), world.object_poses()[index][:3]
         offset = position[:2] - pose[:2]
         local = np.array([*rotate(offset[0], offset[1], -pose[2]), position[2]])
@@ -259,13 +283,3 @@ def observe(world: World, task: Task, elapsed_s: float,
 
 def _progress(done: bool, share: float) -> float:
     return 1.0 if done else UNDER_WAY * float(np.clip(share, 0, 1))
-
-
-def _for_side(posture: dict[str, float], side: str) -> dict[str, float]:
-    """A left-arm posture with joint names of a side, mirrored for the right."""
-    mirrored = ('shoulder_roll', 'shoulder_yaw', 'wrist_roll', 'wrist_yaw')
-    sign = -1.0 if side == 'right' else 1.0
-    return {f'{side}_{n}': v * (sign if n in mirrored else 1.0) for n, v in posture.items()}
-
-
-assert set(_READY) == set(ARM_JOINTS)

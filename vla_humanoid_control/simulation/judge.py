@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from vla_humanoid_control.simulation.twins import meant
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.geometry import rotate, wrap
 from vla_humanoid_control.tasks.order import StepOrder
@@ -72,7 +73,8 @@ class TaskMonitor:
         self._last_fast_s = self._start_s
         self._waves = _WaveCounter()
         if task.family in OBJECT_FAMILIES:
-            self._target = world.find(*task.arguments)
+            world.find(*task.arguments)  # says where there is none
+            self._targets = meant(world.objects, world.layout.base_pose, task)
         self._objects = world.object_poses()
 
     def update(self, world: World) -> None:
@@ -142,25 +144,30 @@ class TaskMonitor:
         return bool(abs(turned - 180) <= 25 if direction == 'around' else turned >= 45)
 
     def _at_object(self, world: World) -> bool:
-        pose, target = world.base_pose(), world.object_poses()[self._target]
-        offset = target[:2] - pose[:2]
-        bearing = wrap(np.arctan2(offset[1], offset[0]) - pose[2])
-        return bool(np.linalg.norm(offset) <= 0.8 and abs(bearing) <= np.radians(30))
+        pose = world.base_pose()
+        for target in world.object_poses()[list(self._targets)]:
+            offset = target[:2] - pose[:2]
+            bearing = wrap(np.arctan2(offset[1], offset[0]) - pose[2])
+            if np.linalg.norm(offset) <= 0.8 and abs(bearing) <= np.radians(30):
+                return True
+        return False
 
     def _hand_at_object(self, world: World) -> bool:
-        return min(world.hand_distance(side, self._target) for side in ('left', 'right')) <= 0.06
+        return min(world.hand_distance(side, target)
+                   for side in world.robot.end_effectors for target in self._targets) <= 0.06
 
     def _gestured(self, world: World) -> bool:
-        joints = world.joint_reading().positions
         gesture = self.task.arguments[0]
         if gesture == 'wave':
             return self._waves.count >= 3
         if gesture.startswith('raise'):
             side = gesture.split('_')[1]
-            return bool(world.hand_position(side)[2] >= world.shoulder_height(side) + 0.25)
-        return {'look_left': joints['neck_yaw'] >= 0.4, 'look_right': joints['neck_yaw'] <= -0.4,
-                'look_up': joints['neck_pitch'] <= -0.15,
-                'look_down': joints['neck_pitch'] >= 0.5}[gesture]
+            return side in world.robot.end_effectors and bool(
+                world.hand_position(side)[2] >= world.shoulder_height(side) + 0.25)
+        joints, looks = world.joint_reading().positions, world.robot.gestures.looks
+        return gesture in looks and all(
+            (joints[name] - least) * (least - world.robot.joint(name).home) >= 0
+            for name, least in looks[gesture].items())
 
 
 class _WaveCounter:
@@ -173,7 +180,7 @@ class _WaveCounter:
         self._sign = 0
 
     def update(self, world: World) -> None:
-        raised = [s for s in ('left', 'right')
+        raised = [s for s in world.robot.end_effectors
                   if world.hand_position(s)[2] > world.shoulder_height(s) + 0.05]
         if not raised or (self._side is not None and self._side not in raised):
             self._side, self.count, self._sign = None, 0, 0

@@ -15,6 +15,7 @@ from vla_humanoid_control.simulation.scene import (
     TABLE_SIZE,
     Placed,
 )
+from vla_humanoid_control.simulation.twins import can_tell, locate_from, meant, named_by
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.geometry import locate, rotate
 from vla_humanoid_control.tasks.task import FLOOR_SLOTS, TABLE_SLOTS, Task
@@ -36,12 +37,17 @@ STAND_OFF_M = 0.66
 """From the base to a `go_to` object where the scripted expert stands [m]."""
 _NEAREST_M, _FARTHEST_M = 1.1, 3.4
 """From the base to a `go_to` object before it goes there [m]."""
+_SIGHT_M, _SIGHT_ASIDE = 1.40, 0.85
+"""Ahead of the base the camera sees objects on the floor from here on [m], and to each side up to
+this share of how far ahead they are."""
+_SIGHT_PAST_M = 0.40
+"""Objects on the floor that are so far from a line of sight hide nothing [m]."""
 _SPARE_M = 0.5
 """A way is free for so much longer than it is to be [m]."""
 _DRIFT = 0.1
 """By this share of a way the room beside it grows, where more than one task is to be done."""
 
-_DRAWS_WITH_ROOM, _POSES_EACH = 300, 20
+_DRAWS_WITH_ROOM, _DRAWS_WITH_TWINS, _POSES_EACH = 300, 1500, 20
 
 Pair = tuple[str, str]
 """Colour and shape."""
@@ -68,7 +74,7 @@ def scene_rng(seed: int) -> np.random.Generator:
 
 
 def sample_layout(rng: np.random.Generator, task: Task | None) -> Layout:
-    """Draw a scene in which the task can be done and its words name one object only.
+    """Draw a scene in which the task can be done and its words name one object only, or its twins.
 
     The way to a `go_to` object is free and the object unoccluded from where the robot starts;
     `reach` starts at the table. Of several steps each has room where the one before it ends.
@@ -93,6 +99,8 @@ def sample_layout(rng: np.random.Generator, task: Task | None) -> Layout:
                 return Layout(pose, tables, objects)
         raise UserError(f'{task.key} has room in none of {_DRAWS_WITH_ROOM} scenes. After go_to, '
                         'for example, the object is in the way ahead.')
+    if task is not None and task.twins:
+        return _sample_with_twins(rng, task, named, pairs, tables)
     for _ in range(1000):
         objects = _sample_objects(rng, task, named, pairs, tables)
         pose = _sample_pose(rng, task, tables, objects)
@@ -106,8 +114,26 @@ def _named(task: Task | None) -> dict[str, list[Pair]]:
     named: dict[str, list[Pair]] = {family: [] for family in OBJECT_FAMILIES}
     for part in () if task is None else task.parts:
         if part.family in OBJECT_FAMILIES and part.arguments not in named[part.family]:
-            named[part.family].append((part.arguments[0], part.arguments[1]))
+            pair = (part.arguments[0], part.arguments[1])
+            named[part.family].extend([pair] * (1 + part.twins))
     return named
+
+
+def _sample_with_twins(rng: np.random.Generator, task: Task, named: dict[str, list[Pair]],
+                       pairs: list[Pair], tables: NDArray[np.float64]) -> Layout:
+    """A scene in which the robot can tell the objects that a task's words name from each other."""
+    for _ in range(_DRAWS_WITH_TWINS):
+        objects = _sample_objects(rng, task, named, pairs, tables)
+        for _ in range(_POSES_EACH):
+            pose = _sample_pose(rng, task, tables, objects)
+            if pose is None:
+                continue
+            named_ones = [objects[i] for i in named_by(objects, task)]
+            if can_tell(objects, pose, task) and (task.family == 'reach' or all(
+                    _in_sight(pose, goal, tables, objects) for goal in named_ones)):
+                return Layout(pose, tables, objects)
+    raise UserError(f'{task.key} with {task.twins} twins has room in none of {_DRAWS_WITH_TWINS} '
+                    'scenes: ask for fewer of them, or of other objects.')
 
 
 def _sample_tables(rng: np.random.Generator) -> NDArray[np.float64]:
@@ -197,11 +223,23 @@ def _sample_pose(rng: np.random.Generator, task: Task | None, tables: NDArray[np
                    for s in (.2, .4, .6, .8, 1.0, 1.2)):
             return None
     if task is not None and family == 'go_to':
-        goal = _find(objects, task)
-        if not _NEAREST_M <= np.linalg.norm(goal.position[:2] - pose[:2]) <= _FARTHEST_M \
-                or not way_is_clear(pose[:2], goal, objects):
-            return None
+        for goal in (objects[i] for i in meant(objects, pose, task)):
+            if not _NEAREST_M <= np.linalg.norm(goal.position[:2] - pose[:2]) <= _FARTHEST_M \
+                    or not way_is_clear(pose[:2], goal, objects):
+                return None
     return pose
+
+
+def _in_sight(pose: NDArray[np.float64], goal: Placed, tables: NDArray[np.float64],
+              objects: tuple[Placed, ...]) -> bool:
+    """Whether the head camera sees all of an object on the floor from a pose, the neck at home."""
+    ahead, left = locate_from(pose, goal.position)
+    way = goal.position[:2] - pose[:2]
+    return bool(ahead > _SIGHT_M and abs(left) < _SIGHT_ASIDE * ahead
+                and np.linalg.norm(way) <= _FARTHEST_M
+                and way_is_clear(pose[:2], goal, objects, _SIGHT_PAST_M)
+                and not any(_near_table(pose[:2] + way * share, table, 0.0)
+                            for share in np.linspace(0, 1, 12) for table in tables))
 
 
 def _sample_pose_at_table(rng: np.random.Generator,
@@ -271,8 +309,9 @@ def is_free(spot: NDArray[np.float64], tables: NDArray[np.float64],
                         for p in objects if p.on_table is None))
 
 
-def way_is_clear(spot: NDArray[np.float64], goal: Placed, objects: tuple[Placed, ...]) -> bool:
-    """Whether the straight way from `spot` to `goal` keeps `WAY_M` from other floor objects."""
+def way_is_clear(spot: NDArray[np.float64], goal: Placed, objects: tuple[Placed, ...],
+                 margin: float = WAY_M) -> bool:
+    """Whether the straight way from `spot` to `goal` keeps `margin` from other floor objects."""
     way = goal.position[:2] - spot
     length = float(np.linalg.norm(way))
     for other in objects:
@@ -280,6 +319,6 @@ def way_is_clear(spot: NDArray[np.float64], goal: Placed, objects: tuple[Placed,
             continue
         offset = other.position[:2] - spot
         along = float(np.clip(offset @ way / length, 0, length))
-        if np.linalg.norm(offset - way / length * along) < WAY_M:
+        if np.linalg.norm(offset - way / length * along) < margin:
             return False
     return True

@@ -13,7 +13,10 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.support.resources import resource_path
+from vla_humanoid_control.robot.anatomy import SimulationSpec
+from vla_humanoid_control.robot.model import model_spec
+from vla_humanoid_control.robot.spec import RobotSpec
+from vla_humanoid_control.simulation.fitting import EYE, HIDDEN_GROUP, prepare
 from vla_humanoid_control.tasks.task import FLOOR_SLOTS, TABLE_SLOTS
 from vla_humanoid_control.tasks.vocabulary import SHAPES
 
@@ -25,7 +28,7 @@ TABLE_HEIGHT_M = 0.72
 TABLE_HALF_M = (0.35, 0.80)
 """Half depth and half width of a table top [m]."""
 
-WORLD_GROUP, ROBOT_GROUP, OBJECT_GROUP, OUTLINE_GROUP, HIDDEN_GROUP = 0, 1, 2, 3, 5
+WORLD_GROUP, OBJECT_GROUP = 0, 2
 
 _HUE = {'red': 0.0, 'green': 0.35, 'blue': 0.60, 'yellow': 0.145}
 _WALLS = ((0.85, 0.84, 0.80), (0.72, 0.76, 0.80), (0.90, 0.88, 0.84), (0.62, 0.62, 0.64))
@@ -66,10 +69,15 @@ class Placed:
     on_table: int | None
 
 
-def build_model() -> mujoco.MjModel:
-    """Compile the humanoid in its room, all object slots parked outside."""
-    spec = mujoco.MjSpec.from_file(str(resource_path('mjcf', 'humanoid.xml')))
-    _add_room(spec)
+def build_model(robot: RobotSpec, simulation: SimulationSpec) -> mujoco.MjModel:
+    """Compile a robot in its room, all object slots parked outside.
+
+    Raises:
+        UserError: The robot's model is missing or lacks a body that the robot file names.
+    """
+    spec = model_spec(robot)
+    prepare(spec, robot, simulation)
+    _add_room(spec, simulation.trunk)
     _add_meshes(spec)
     for index in range(FLOOR_SLOTS + TABLE_SLOTS):
         _add_slot(spec, index)
@@ -79,7 +87,7 @@ def build_model() -> mujoco.MjModel:
     return spec.compile()
 
 
-def _add_room(spec: mujoco.MjSpec) -> None:
+def _add_room(spec: mujoco.MjSpec, trunk: str) -> None:
     world = spec.worldbody
     for name, kind, rgb1, rgb2 in (('checker', mujoco.mjtBuiltin.mjBUILTIN_CHECKER,
                                     (.62, .62, .62), (.52, .52, .53)),
@@ -121,7 +129,7 @@ def _add_room(spec: mujoco.MjSpec) -> None:
                         mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
                         diffuse=(diffuse,) * 3, ambient=(.16,) * 3, specular=(.1,) * 3)
     world.add_camera(name='outside', pos=(-3.2, -3.2, 2.6), fovy=52,
-                     mode=mujoco.mjtCamLight.mjCAMLIGHT_TARGETBODY, targetbody='torso')
+                     mode=mujoco.mjtCamLight.mjCAMLIGHT_TARGETBODY, targetbody=trunk)
 
 
 def _add_meshes(spec: mujoco.MjSpec) -> None:
@@ -217,7 +225,7 @@ def randomise_look(model: mujoco.MjModel, rng: np.random.Generator, nominal: Nom
         model.light_pos[light] = nominal.light_pos[light] + rng.uniform(-1, 1, 3) * (1, 1, .4)
     direction = np.array([rng.uniform(-.5, .5), rng.uniform(-.5, .5), -1.0])
     model.light_dir[0] = direction / np.linalg.norm(direction)
-    camera = model.cam('head').id
+    camera = model.cam(EYE).id
     model.cam_pos[camera] = nominal.camera_position + rng.normal(0, .006, 3)
     tilt = np.zeros(4)
     mujoco.mju_euler2Quat(tilt, rng.normal(0, .015, 3), 'xyz')
@@ -238,7 +246,7 @@ class Nominal:
     @staticmethod
     def of(model: mujoco.MjModel) -> Nominal:
         """Read them."""
-        camera = model.cam('head').id
+        camera = model.cam(EYE).id
         return Nominal(model.light_diffuse.copy(), model.light_pos.copy(),
                        model.cam_pos[camera].copy(), model.cam_quat[camera].copy(),
                        float(model.cam_fovy[camera]))

@@ -1,4 +1,4 @@
-"""The simulated humanoid in its room: reset, apply commands, advance, look, measure."""
+"""The simulated robot in its room: reset, apply commands, advance, look, measure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation import scene
-from vla_humanoid_control.simulation.gait import Gait
+from vla_humanoid_control.simulation.bodies import make_body
+from vla_humanoid_control.simulation.body import Joints
+from vla_humanoid_control.simulation.fitting import EYE
 from vla_humanoid_control.simulation.layout import Layout, sample_layout, scene_rng
 from vla_humanoid_control.simulation.scene import Placed
 from vla_humanoid_control.support.drawing import chosen, explained, setting_problem
@@ -27,28 +29,28 @@ SCAN_MAX_M = 8.0
 
 
 class World:
-    """A humanoid, a room, and objects. Not thread safe, but for `Camera`s made from it.
+    """A robot, a room, and objects. Not thread safe, but for `Camera`s made from it.
 
     Time advances only by `advance`. The same seed, task and commands give the same motion.
 
     Raises:
-        UserError: The robot has a joint or a camera that the body in `resource/mjcf/` lacks.
+        UserError: The robot file does not say how to simulate the robot, or has a joint or a
+            camera that the robot's model lacks.
     """
 
     def __init__(self, robot: RobotSpec) -> None:
         self.robot = robot
-        self.model = scene.build_model()
+        if robot.simulation is None:
+            raise UserError(f'Robot file {robot.file or robot.name} has no section simulation, '
+                            'without which the simulator cannot stand in for the robot.')
+        self.model = scene.build_model(robot, robot.simulation)
         self.data = mujoco.MjData(self.model)
         self.model.vis.quality.offsamples = 0  # antialiasing would triple the time of a frame
         self.objects: tuple[Placed, ...] = ()
-        self._nominal = scene.Nominal.of(self.model)
-        names = robot.joint_names
         self._check_fits()
-        self._qpos = np.array([self.model.joint(n).qposadr[0] for n in names])
-        self._qvel = np.array([self.model.joint(n).dofadr[0] for n in names])
-        self._ctrl = {n: self.model.actuator(n).id for n in names}
-        self._twist: NDArray[np.float64] = np.zeros(3)
-        self._gait = Gait()
+        self._nominal = scene.Nominal.of(self.model)
+        self._joints = Joints(robot, self.model, self.data)
+        self._body = make_body(robot, robot.simulation, self.model, self.data)
         self._cameras: dict[tuple[int, int], Camera] = {}
         self.layout: Layout
         self.reset(0)
@@ -60,12 +62,18 @@ class World:
                             if (name := model.cam(i).name) != scene.OUTSIDE]}
         for what, names in (('joint', robot.joint_names), ('camera', tuple(robot.cameras))):
             for name in names:
-                if name not in there[what]:
-                    needed = f'Its only camera is {there[what][0]}: give that name to the one ' \
-                             'that is meant' if what == 'camera' else \
-                        'The simulator is for config/robots/humanoid.yaml and files like it'
+                if name not in there[what] or (what == 'camera' and EYE not in names):
+                    needed = f'The only camera that policies look with is {EYE}: give that name ' \
+                             'to the one that is meant' if what == 'camera' else \
+                        f'Its model, {robot.mjcf}, must have every joint of the robot file'
                     raise UserError(f'Robot file {robot.file or robot.name}: the simulated body '
                                     f'has no {what} {name}. {needed}.')
+        for side, hand in robot.end_effectors.items():
+            if hand.site not in (model.site(i).name for i in range(model.nsite)) \
+                    or hand.shoulder not in (model.body(i).name for i in range(model.nbody)):
+                raise UserError(f'Robot file {robot.file or robot.name}: end_effectors.{side} '
+                                f'names {hand.site} and {hand.shoulder}, which its model must '
+                                'have as a site and a body.')
 
     def reset(self, seed: int, task: Task | None = None,
               posture: Mapping[str, float] | None = None) -> None:
@@ -86,14 +94,9 @@ class World:
             self.model.body_pos[body] = (x, y, 0)
             self.model.body_quat[body] = (np.cos(yaw / 2), 0, 0, np.sin(yaw / 2))
         self._place_objects(rng)
-        joints = {j.name: j.home for j in self.robot.joints} | dict(posture or {})
-        for name, address in zip(self.robot.joint_names, self._qpos):
-            self.data.qpos[address] = joints[name]
-            self.data.ctrl[self._ctrl[name]] = joints[name]
+        self._body.reset({j.name: j.home for j in self.robot.joints} | dict(posture or {}))
         self._place_outside_camera()
         self.place_base(self.layout.base_pose)
-        self._twist = np.zeros(3)
-        self._gait = Gait()
 
     def _place_outside_camera(self) -> None:
         """In the corner of the room that is farthest from where the robot starts."""
@@ -120,18 +123,11 @@ class World:
 
     def place_base(self, pose: NDArray[np.float64]) -> None:
         """Put the base somewhere at rest: x [m], y [m], yaw [rad]."""
-        self.data.qpos[:3] = pose
-        self.data.qvel[:3] = 0
-        mujoco.mj_forward(self.model, self.data)
+        self._body.place(pose)
 
     def place_joints(self, positions: Mapping[str, float]) -> None:
         """Put joints at rest at the given positions [rad; m for grippers]."""
-        index = {n: i for i, n in enumerate(self.robot.joint_names)}
-        for name, value in positions.items():
-            self.data.qpos[self._qpos[index[name]]] = value
-            self.data.qvel[self._qvel[index[name]]] = 0
-            self.data.ctrl[self._ctrl[name]] = value
-        mujoco.mj_forward(self.model, self.data)
+        self._body.place_joints(positions)
 
     def apply(self, twist: NDArray[np.float64], joints: Mapping[str, float]) -> None:
         """Set what the robot follows from now on.
@@ -140,19 +136,27 @@ class World:
             twist: float64 [3], base velocity forward, left, turning left [m/s, m/s, rad/s].
             joints: Joint name to position target [rad; m for grippers]; absent ones keep theirs.
         """
-        self._twist = np.array(twist, dtype=float)
-        for name, target in joints.items():
-            self.data.ctrl[self._ctrl[name]] = target
+        self._body.apply(twist, joints)
 
     def advance(self, duration_s: float) -> None:
         """Let time pass."""
-        for _ in range(max(1, round(duration_s / self.model.opt.timestep))):
-            self.data.ctrl[:2] = rotate(self._twist[0], self._twist[1], self.data.qpos[2])
-            self.data.ctrl[2] = self._twist[2]
-            mujoco.mj_step(self.model, self.data)
-        # The legs step along with the base, in place of a walking controller's own motion.
-        for name, target in self._gait.targets(self._twist, duration_s).items():
-            self.data.ctrl[self._ctrl[name]] = target
+        self._body.advance(duration_s)
+
+    @property
+    def fallen(self) -> bool:
+        """Whether the robot lies."""
+        return self._body.fallen
+
+    @property
+    def tilt_rad(self) -> float:
+        """How far the robot leans from upright [rad]."""
+        return self._body.tilt_rad
+
+    @property
+    def aspect(self) -> float:
+        """Width to height of the images that policies look at."""
+        optics = self.robot.cameras[EYE].optics
+        return 4 / 3 if optics is None else optics.aspect
 
     @property
     def time_s(self) -> float:
@@ -180,12 +184,11 @@ class World:
 
     def base_pose(self) -> NDArray[np.float64]:
         """float64 [3]: x [m], y [m], yaw [rad, unwrapped] in the world."""
-        return np.array(self.data.qpos[:3])
+        return self._body.pose()
 
     def base_twist(self) -> NDArray[np.float64]:
         """float64 [3]: true velocity forward, left, turning left [m/s, m/s, rad/s]."""
-        vx, vy, turn = self.data.qvel[:3]
-        return np.array([*rotate(vx, vy, -self.data.qpos[2]), turn])
+        return self._body.twist()
 
     def odometry(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Pose [3] and twist [3] of the base."""
@@ -193,18 +196,18 @@ class World:
 
     def joint_positions(self) -> NDArray[np.float64]:
         """float64 [J], in the order of the robot file."""
-        return np.array(self.data.qpos[self._qpos])
+        return self._joints.positions()
 
     def joint_targets(self) -> dict[str, float]:
         """Joint name to the position that it is driven to, for the controlled joints [rad; m]."""
-        return {j.name: float(self.data.ctrl[self._ctrl[j.name]]) for j in self.robot.controlled}
+        return {j.name: self._body.target(j.name) for j in self.robot.controlled}
 
     def joint_reading(self) -> JointReading:
         """Measured joint positions and velocities."""
         names = self.robot.joint_names
         return JointReading(self.stamp_ns,
-                            dict(zip(names, self.data.qpos[self._qpos].tolist())),
-                            dict(zip(names, self.data.qvel[self._qvel].tolist())))
+                            dict(zip(names, self._joints.positions().tolist())),
+                            dict(zip(names, self._joints.velocities().tolist())))
 
     def imu_reading(self) -> ImuReading:
         """Attitude, turning rate and acceleration of the torso."""
@@ -216,7 +219,7 @@ class World:
     def scan_reading(self) -> ScanReading:
         """A planar scan by ray casts at shin height; the robot itself is left out."""
         step = 2 * np.pi / SCAN_RAYS
-        x, y, yaw = self.data.qpos[:3]
+        x, y, yaw = self._body.pose()
         bearings = yaw - np.pi + step * np.arange(SCAN_RAYS)
         rays = np.stack([np.cos(bearings), np.sin(bearings), np.zeros(SCAN_RAYS)], axis=1)
         groups = np.zeros(6, dtype=np.uint8)
@@ -251,16 +254,17 @@ class World:
 
     def hand_position(self, side: str) -> NDArray[np.float64]:
         """float64 [3], the grasp point of a hand in the world [m]."""
-        return np.array(self.data.site(f'{side}_grasp').xpos)
+        return np.array(self.data.site(self.robot.end_effectors[side].site).xpos)
 
     def hand_lateral(self, side: str) -> float:
         """How far left of the base's middle line a hand is [m]."""
-        offset = self.hand_position(side)[:2] - self.data.qpos[:2]
-        return float(rotate(offset[0], offset[1], -self.data.qpos[2])[1])
+        x, y, yaw = self._body.pose()
+        hand = self.hand_position(side)
+        return float(rotate(hand[0] - x, hand[1] - y, -yaw)[1])
 
     def shoulder_height(self, side: str) -> float:
         """Height of a shoulder above the floor [m]."""
-        return float(self.data.body(f'{side}_upper_arm').xpos[2])
+        return float(self.data.body(self.robot.end_effectors[side].shoulder).xpos[2])
 
     def hand_distance(self, side: str, index: int) -> float:
         """Distance from a hand's grasp point to the bounding cylinder of an object [m]."""
@@ -272,18 +276,19 @@ class World:
 
     def sees(self, index: int) -> bool:
         """Whether the head camera has a free line to an object's middle or top, in its image."""
-        camera = self.model.cam('head').id
+        camera = self.model.cam(EYE).id
         eye, axes = self.data.cam_xpos[camera], self.data.cam_xmat[camera].reshape(3, 3)
         placed, pose = self.objects[index], self.object_poses()[index]
         body = self.model.body(f'object_{placed.slot}').id
         for lift in (0.0, 0.35):
             point = pose[:3] + (0, 0, lift * placed.size.height)
-            if not _in_image(axes.T @ (point - eye), self.model.cam_fovy[camera]):
+            if not _in_image(axes.T @ (point - eye), self.model.cam_fovy[camera],
+                             self.aspect):
                 continue
             ray, hit = point - eye, np.zeros(1, dtype=np.int32)
             groups = np.array([1, 1, 1, 0, 0, 0], dtype=np.uint8)
             mujoco.mj_ray(self.model, self.data, eye, ray / np.linalg.norm(ray), groups, 1,
-                          self.model.body('head').id, hit)
+                          int(self.model.cam_bodyid[camera]), hit)
             if hit[0] >= 0 and self.model.geom_bodyid[hit[0]] == body:
                 return True
         return False
@@ -294,25 +299,21 @@ class World:
         Returns:
             u, v in [-1, 1] from left to right and top to bottom, and the distance [m].
         """
-        camera = self.model.cam('head').id
+        camera = self.model.cam(EYE).id
         axes = self.data.cam_xmat[camera].reshape(3, 3)
         x, y, z = axes.T @ (point - self.data.cam_xpos[camera])
         tangent = np.tan(np.radians(self.model.cam_fovy[camera]) / 2)
         depth = max(-z, 1e-3)
-        return (float(x / depth / tangent / ASPECT), float(-y / depth / tangent),
+        return (float(x / depth / tangent / self.aspect), float(-y / depth / tangent),
                 float(np.sqrt(x * x + y * y + z * z)))
 
 
-ASPECT = 4 / 3
-"""Width to height of every camera image."""
-
-
-def _in_image(point: NDArray[np.float64], fovy_deg: float) -> bool:
+def _in_image(point: NDArray[np.float64], fovy_deg: float, aspect: float) -> bool:
     """Whether a point in camera axes (x right, y up, looking along -z) is inside the image."""
     tangent = np.tan(np.radians(fovy_deg) / 2) * 0.97
     depth = -point[2]
     return bool(depth > 0.05 and abs(point[1]) < depth * tangent
-                and abs(point[0]) < depth * tangent * ASPECT)
+                and abs(point[0]) < depth * tangent * aspect)
 
 
 def _load_triton() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import yaml
 from vla_humanoid_control.support.errors import UserError
 
 PACKAGE = 'vla_humanoid_control'
+CACHE_VARIABLE = 'VLA_CACHE_DIR'
+"""Names another cache folder than the user's."""
 # libyaml's safe loader, where PyYAML was built with it, is ten times faster.
 _LOADER = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
 
@@ -34,6 +37,14 @@ def share_dir() -> Path:
             return candidate
     raise UserError(f'{PACKAGE}: config/ not found beside the package or below '
                     f'{sys.prefix}/share. Install the package again.')
+
+
+def cache_dir() -> Path:
+    """Where what takes long to make is kept: `VLA_CACHE_DIR`, or the user's cache folder."""
+    if chosen := os.environ.get(CACHE_VARIABLE):
+        return Path(chosen)
+    root = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
+    return Path(root) / PACKAGE
 
 
 def config_path(*parts: str) -> Path:

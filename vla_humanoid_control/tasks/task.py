@@ -17,19 +17,22 @@ from vla_humanoid_control.tasks.vocabulary import (
     QUANTITY,
     STEPS,
     TASK_KEYS,
+    WHICH,
 )
 
 FLOOR_SLOTS, TABLE_SLOTS = 5, 4
 """A scene has room for so many movable objects, the target among them."""
 MAX_DISTRACTORS = FLOOR_SLOTS + TABLE_SLOTS - 1
 """A scene has room for so many objects beside the target."""
+MAX_TWINS = 2
+"""In view of the robot there is room for so many further objects like the target."""
 
 _TIME_LIMIT_S = {'move': 12.0, 'turn': 15.0, 'stop': 3.0, 'go_to': 30.0, 'reach': 20.0,
                  'gesture': 12.0, OUT_OF_SCOPE: 3.0}
 _LONGER = {METRES: (MOVE_M, 0.15), DEGREES: (180.0, 15.0)}
 """Unit to how much the time limit is for, and how much more is done in a second at least."""
 _BEFORE_REACH = ('reach', 'gesture')
-_BETWEEN_STEPS, _BEFORE_AMOUNT = '+', '='
+_BETWEEN_STEPS, _BEFORE_AMOUNT, _BEFORE_WHICH = '+', '=', '@'
 
 @dataclass(frozen=True)
 class Task:
@@ -43,6 +46,10 @@ class Task:
             seed decides. None leaves all of it to the seed.
         amount: How much of it; None where the family's own definition says when it is done.
         steps: What to do one after the other, two tasks or more; empty but for `STEPS`.
+        twins: How many further objects of the same colour and shape are in the scene: for `go_to`
+            in view from the start, for `reach` on the table. For one task with an object only.
+        which: Which of them is meant, as the robot sees them at the start, one of `WHICH`; None
+            where it is left open, and any of them will do.
     """
 
     family: str
@@ -50,14 +57,20 @@ class Task:
     distractors: int | None = None
     amount: Amount | None = None
     steps: tuple[Task, ...] = ()
+    twins: int = 0
+    which: str | None = None
 
     @property
     def key(self) -> str:
-        """For example 'go_to:red:box', 'move:left=2m', or 'turn:left+gesture:wave=3times'."""
+        """For example 'go_to:red:box', 'move:left=2m', or 'turn:left+gesture:wave=3times'.
+
+        The left one of several is 'go_to:red:box@left'; how many there are is not in the key.
+        """
         if self.steps:
             return _BETWEEN_STEPS.join(step.key for step in self.steps)
         much = '' if self.amount is None else f'{_BEFORE_AMOUNT}{self.amount}'
-        return ':'.join((self.family, *self.arguments)) + much
+        which = '' if self.which is None else f'{_BEFORE_WHICH}{self.which}'
+        return ':'.join((self.family, *self.arguments)) + which + much
 
     @property
     def parts(self) -> tuple[Task, ...]:
@@ -99,12 +112,14 @@ class Task:
         if _BETWEEN_STEPS in key:
             return _in_steps(tuple(Task.from_key(k) for k in key.split(_BETWEEN_STEPS)))
         name, has_amount, amount = key.partition(_BEFORE_AMOUNT)
+        name, has_which, which = name.partition(_BEFORE_WHICH)
         family, *arguments = name.split(':')
         names = _arguments(family)
         if len(arguments) != len(names):
             raise UserError(f'Task {family} takes {len(names)} arguments '
                             f'({", ".join(names) or "none"}), got {len(arguments)} in {key!r}.')
-        task = Task.from_mapping({'task': family, **dict(zip(names, arguments))})
+        task = Task.from_mapping({'task': family, **dict(zip(names, arguments)),
+                                  **({'which': which} if has_which else {})})
         return replace(task, amount=Amount.from_text(family, amount)) if has_amount else task
 
     def to_mapping(self) -> dict[str, Any]:
@@ -120,6 +135,10 @@ class Task:
             mapping = self._to_step()
         if self.distractors is not None:
             mapping['distractors'] = self.distractors
+        if self.twins:
+            mapping['twins'] = self.twins
+        if self.which is not None:
+            mapping['which'] = self.which
         return mapping
 
     def _to_step(self) -> dict[str, Any]:
@@ -132,6 +151,7 @@ class Task:
     def from_mapping(mapping: Mapping[str, Any]) -> Task:
         """Read `{task, direction | colour, shape | gesture, distractors}`; other keys are ignored.
 
+        With an object also `{twins, which}`; `which` without `twins` is one of two.
         Or `{task: steps, steps: [{task, ..., value, unit}, ...]}`, where value and unit may be
         missing, or `{task: quantity, of: {task, ...}, value, unit}`.
 
@@ -153,7 +173,26 @@ class Task:
                                         or not 0 <= distractors <= MAX_DISTRACTORS):
             raise UserError(f'Task {family}: distractors must be 0 to {MAX_DISTRACTORS}, got '
                             f'{distractors!r}.')
-        return replace(task, distractors=distractors)
+        return replace(task, distractors=distractors, **_read_twins(task, mapping))
+
+
+def _read_twins(task: Task, mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """How many of a kind there are, and which is meant. UserError where that cannot be."""
+    which = mapping.get('which')
+    twins = mapping.get('twins', 0 if which is None else 1)
+    if task.family not in OBJECT_FAMILIES or task.amount is not None:
+        if twins or which is not None:
+            raise UserError(f'Task {task.family}: twins and which are for one task with an object '
+                            f'alone, {" or ".join(OBJECT_FAMILIES)}.')
+        return {}
+    least, most = 0 if which is None else 1, MAX_TWINS
+    if isinstance(twins, bool) or not isinstance(twins, int) or not least <= twins <= most:
+        raise UserError(f'Task {task.family}: twins must be {least} to {most}, got {twins!r}.')
+    known = WHICH[task.family]
+    if which is not None and which not in known:
+        raise UserError(f'Task {task.family}: which must be one of {", ".join(known)}; got '
+                        f'{which!r}.')
+    return {'twins': twins, 'which': which}
 
 
 def _read_single(mapping: Mapping[str, Any]) -> Task:
@@ -202,6 +241,9 @@ def _in_steps(steps: tuple[Task, ...]) -> Task:
         if step.family not in FAMILIES or step.family == 'stop':
             raise UserError(f'step {number}: {step.family} can be no step; steps are move, turn, '
                             'go_to, reach and gesture.')
+        if step.which is not None:
+            raise UserError(f'step {number}: which of several is meant can be said of a task '
+                            'alone only.')
         if step.family == 'reach' and any(s.family not in _BEFORE_REACH for s in steps[:number]):
             raise UserError(f'step {number}: reach begins at the table, where the robot starts: '
                             'only gestures and other reaching may come before it.')

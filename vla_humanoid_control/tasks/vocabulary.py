@@ -28,6 +28,10 @@ GESTURES = ('wave', 'raise_left', 'raise_right', 'look_left', 'look_right', 'loo
 FAMILIES = ('move', 'turn', 'stop', 'go_to', 'reach', 'gesture')
 OBJECT_FAMILIES = ('go_to', 'reach')
 """Families whose arguments name an object."""
+WHICH = {'go_to': ('left', 'right', 'near', 'far'), 'reach': ('left', 'right')}
+"""Family to what tells one of several objects of one colour and shape from the others, as the
+robot sees them at the start: the leftmost, rightmost, nearest, farthest. On a table all are as
+near."""
 OUT_OF_SCOPE = 'out_of_scope'
 """In the place of a family: what the robot cannot do and must not try. For evaluation only."""
 STEPS, QUANTITY = 'steps', 'quantity'

@@ -1,19 +1,13 @@
-"""Multi-head attention whose map can be asked for."""
+"""Multi-head attention; `attention_maps` tells what looked at what."""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 
 class Attention(nn.Module):
-    """Tokens look at each other, or at a memory.
-
-    Attributes:
-        asked: Whether to keep the map, which is slower.
-        map: Where asked, that of the last forward pass, [B, heads, N, M].
-    """
+    """Tokens look at each other, or at a memory."""
 
     def __init__(self, width: int, heads: int, *, memory: int | None = None,
                  key: int | None = None, bias: bool = True, dropout: float = 0.0) -> None:
@@ -36,8 +30,6 @@ class Attention(nn.Module):
         self.key = nn.Linear(memory or width, inner, bias)
         self.value = nn.Linear(memory or width, inner, bias)
         self.out = nn.Linear(inner, width, bias)
-        self.asked = False
-        self.map: Tensor | None = None
 
     def forward(self, x: Tensor, memory: Tensor | None = None, mask: Tensor | None = None
                 ) -> Tensor:
@@ -58,10 +50,4 @@ class Attention(nn.Module):
 
     def _read(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
         dropout = self.dropout if self.training else 0.0
-        if not self.asked:
-            return functional.scaled_dot_product_attention(query, key, value, mask, dropout)
-        scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
-        if mask is not None:
-            scores = scores.masked_fill(~mask, -torch.inf)
-        self.map = scores.softmax(-1)
-        return functional.dropout(self.map, dropout) @ value
+        return functional.scaled_dot_product_attention(query, key, value, mask, dropout)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from vla_humanoid_control.models.attention_maps import noted
 from vla_humanoid_control.models.parts.part import Part, Shapes
 from vla_humanoid_control.models.parts.vision.film_conv import grid_positions
 from vla_humanoid_control.models.streams import Shape, Space, Tokens
@@ -61,7 +62,7 @@ class LanguageQuery(Part):
         logits = torch.cat([scores, self.nowhere(instruction)], dim=1).float()
         weights = logits.softmax(dim=1)
         seen = 1 - weights[:, -1:]  # [B, 1]
-        share = scores.float().softmax(dim=1)
+        share = noted(scores.float().softmax(dim=1)[:, None, None])[:, 0, 0]
         attended = (share[:, None].to(tokens.dtype) @ tokens)[:, 0]  # [B, D]
         centre = share @ self.cells  # [B, 2]
         fine = self.refine(torch.cat([attended, instruction, centre.to(attended.dtype),

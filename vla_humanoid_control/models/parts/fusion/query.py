@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from vla_humanoid_control.models.attention_maps import noted
 from vla_humanoid_control.models.parts.part import Part, Shapes
 from vla_humanoid_control.models.streams import Shape, Space, Tokens
 
@@ -55,7 +56,7 @@ class CrossAttentionLayer(nn.Module):
                  for t in (query, key, value)]  # [B, heads, *, D / heads]
         # Written out: with so few queries the fused kernel is several times slower on a CPU.
         scores = split[0] @ split[1].transpose(-1, -2) * split[0].shape[-1] ** -0.5
-        weights = (scores if bias is None else scores + bias).softmax(dim=-1)
+        weights = noted((scores if bias is None else scores + bias).softmax(dim=-1))
         return (weights @ split[2]).transpose(1, 2).flatten(2)  # [B, Q, D]
 
 

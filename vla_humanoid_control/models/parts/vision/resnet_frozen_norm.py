@@ -15,11 +15,13 @@ class FrozenNormResNet(ResNet):
     With pretrained weights, batch norm is frozen: its statistics and weights become constants.
     Without, a frozen batch norm would be the identity, and the variance would double with each
     residual block. Then it is group norm without weights, of 16 channels a group (Wu and He, 2018,
-    https://arxiv.org/abs/1803.08494), which needs no statistics.
+    https://arxiv.org/abs/1803.08494), which needs no statistics; or, with `constants`, the
+    identity until weights from elsewhere come with constants (`models/weights/`).
     """
 
     def __init__(self, space: Space, of: Shapes, *, depth: int, pooled: bool = False,
-                 width: int = 64, pretrained: str | None = None, freeze: bool = False) -> None:
+                 width: int = 64, pretrained: str | None = None, freeze: bool = False,
+                 constants: bool = False) -> None:
         """Build it; see `ResNet`."""
         super().__init__(space, of, depth=depth, pooled=pooled, width=width,
                          pretrained=pretrained, freeze=freeze)
@@ -29,7 +31,8 @@ class FrozenNormResNet(ResNet):
                     channels = child.num_features
                     setattr(module, name, nn.GroupNorm(max(1, channels // 16), channels,
                                                        affine=False)
-                            if pretrained is None else ChannelAffine(child))
+                            if pretrained is None and not constants
+                            else ChannelAffine(child))
 
 
 class ChannelAffine(nn.Module):

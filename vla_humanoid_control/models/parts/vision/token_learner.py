@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from vla_humanoid_control.models.attention_maps import noted
 from vla_humanoid_control.models.parts.part import Part, Shapes
 from vla_humanoid_control.models.streams import Shape, Space, Tokens
 
@@ -28,5 +29,5 @@ class TokenLearner(Part):
     def forward(self, image: Tokens) -> Tokens:
         """See the class."""
         cells = image.values.unflatten(1, (self.frames, -1))  # [B, T, N, D]
-        weights = self.weights(cells).softmax(dim=2)  # [B, T, N, S]
-        return Tokens((weights.transpose(2, 3) @ cells).flatten(1, 2))  # [B, T * S, D]
+        weights = noted(self.weights(cells).softmax(dim=2).transpose(2, 3))  # [B, T, S, N]
+        return Tokens((weights @ cells).flatten(1, 2))  # [B, T * S, D]

@@ -1,0 +1,143 @@
+"""Finds objects in the head camera's image with a small network, and says where they are.
+
+What an object is and where in the image comes from the network (`object_network.py`); where it is
+from the base follows from where the camera is (`robot/head_camera.py`) and how high its centre is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_humanoid_control.perception.resizing import resize_image
+from vla_humanoid_control.perception.seen import SeenObject
+from vla_humanoid_control.robot.head_camera import CameraPose, HeadCamera
+from vla_humanoid_control.robot.spec import RobotSpec
+from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.resources import resource_path
+from vla_humanoid_control.tasks.vocabulary import COLOURS, SHAPES
+
+if TYPE_CHECKING:
+    from vla_humanoid_control.perception.object_network import ObjectNetwork
+
+SIZE = (320, 240)
+"""Width and height of the picture that the network looks at [px]."""
+FOUND = 0.40
+"""What is less certain than this is not found."""
+_SAME = 0.45
+"""Boxes that share so much of their union are of one object."""
+_FARTHEST_M = 8.0
+"""Farther away nothing can be: what the camera sees at the horizon is said to be here."""
+
+
+class NetworkFinder:
+    """An `ObjectFinder`. Belongs to the thread that made it.
+
+    Args:
+        network: Trained, in evaluation mode.
+        camera: Where the head camera is.
+        heights_m: 'floor' or 'table' to shape to the height of an object's centre [m].
+        found: The least score of an object that is reported.
+    """
+
+    def __init__(self, network: ObjectNetwork, camera: HeadCamera,
+                 heights_m: Mapping[str, Mapping[str, float]], found: float = FOUND) -> None:
+        import torch
+
+        from vla_humanoid_control.perception.object_network import without_norms
+        self._torch = torch
+        self._network = without_norms(network).to(
+            memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._camera, self._heights_m, self._found = camera, heights_m, found
+
+    def find(self, image: NDArray[np.uint8], joints: dict[str, float]) -> tuple[SeenObject, ...]:
+        """The objects in view, the most certain one first; see `ObjectFinder.find`."""
+        cells = self._look(resize_image(image, SIZE))
+        pose = self._camera.pose(joints)
+        aspect = image.shape[1] / image.shape[0]
+        kept: list[SeenObject] = []
+        for cell in cells[np.argsort(-cells[:, _SCORE])]:
+            box = cell[_BOX]
+            if all(_overlap(box, other.box) < _SAME for other in kept):
+                kept.append(self._seen(cell, pose, aspect))
+        return tuple(kept)
+
+    def _look(self, picture: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Cells with an object, float64 [N, 10]: see `object_network.peaks`."""
+        from vla_humanoid_control.perception.object_network import peaks
+        torch = self._torch
+        with torch.inference_mode():
+            tensor = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
+            tensor = tensor.div_(127.5).sub_(1.0).contiguous(memory_format=torch.channels_last)
+            return np.asarray(peaks(self._network(tensor), self._found).numpy(), np.float64)
+
+    def _seen(self, cell: NDArray[np.float64], pose: CameraPose, aspect: float) -> SeenObject:
+        colour, shape = COLOURS[int(cell[_COLOUR])], SHAPES[int(cell[_SHAPE])]
+        on_table = bool(cell[_TABLE] > 0.5)
+        height = self._heights_m['table' if on_table else 'floor'][shape]
+        bearing, distance = _where(pose, pose.ray(cell[_CENTRE][0], cell[_CENTRE][1], aspect),
+                                   height)
+        left, top, right, bottom = np.clip(cell[_BOX], 0, 1).tolist()
+        return SeenObject(colour, shape, bearing, distance, (left, top, right, bottom), on_table,
+                          float(cell[_SCORE]))
+
+
+_SCORE, _COLOUR, _SHAPE, _TABLE, _BOX, _CENTRE = 0, 1, 2, 3, slice(4, 8), slice(8, 10)
+
+
+def load_finder(robot: RobotSpec, weights: Path | None = None,
+                found: float = FOUND) -> NetworkFinder:
+    """A finder of objects for a robot's head camera.
+
+    Args:
+        robot: The robot.
+        weights: File of `learning.objects`; None for the one in `resource/objects/`.
+        found: The least score of an object that is reported.
+
+    Raises:
+        UserError: There are no such weights, PyTorch is not installed, or the robot's model has no
+            head camera.
+    """
+    path = resource_path('objects', 'network.safetensors') if weights is None else weights
+    try:
+        from safetensors import SafetensorError, safe_open
+        from safetensors.torch import load_file
+
+        from vla_humanoid_control.perception.object_network import ObjectNetwork
+    except ImportError as error:
+        raise UserError(f'Finding objects needs {error.name}, which is not installed. Install it: '
+                        "pip install 'vla_humanoid_control[train]'") from error
+    network = ObjectNetwork().eval()
+    try:
+        network.load_state_dict(load_file(path))
+        with safe_open(path, 'pt') as file:
+            heights = json.loads(file.metadata()['heights_m'])
+    except (OSError, RuntimeError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f'{path} holds no network that finds objects: {error}. Train one: python '
+                        '-m vla_humanoid_control.learning.objects') from error
+    return NetworkFinder(network, HeadCamera(robot), heights, found)
+
+
+def _where(pose: CameraPose, ray: NDArray[np.float64], height: float) -> tuple[float, float]:
+    """Bearing [rad] and distance [m] from the base of what a ray meets at a height [m]."""
+    drop = (height - pose.position[2]) / ray[2] if ray[2] else -1.0
+    reach = float(np.hypot(ray[0], ray[1])) * drop
+    if drop <= 0 or reach > _FARTHEST_M:  # at the horizon, or above it
+        drop = _FARTHEST_M / max(1e-6, float(np.hypot(ray[0], ray[1])))
+    x, y = pose.position[:2] + drop * ray[:2]
+    return float(np.arctan2(y, x)), min(_FARTHEST_M, float(np.hypot(x, y)))
+
+
+def _overlap(one: NDArray[np.float64], other: tuple[float, float, float, float]) -> float:
+    """What two boxes share of their union."""
+    wide = min(one[2], other[2]) - max(one[0], other[0])
+    high = min(one[3], other[3]) - max(one[1], other[1])
+    if wide <= 0 or high <= 0:
+        return 0.0
+    areas = (one[2] - one[0]) * (one[3] - one[1]) + (other[2] - other[0]) * (other[3] - other[1])
+    return float(wide * high / (areas - wide * high))

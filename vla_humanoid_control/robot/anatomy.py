@@ -1,0 +1,91 @@
+"""What a robot is made of beyond its joints: hands, soles, cameras, postures, the simulated body.
+
+Whoever works with a robot finds these here and knows none by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+PLANAR, LEGGED = 'planar', 'legged'
+BODIES = (PLANAR, LEGGED)
+"""How a simulated body stands: on a base that slides, or on its own legs."""
+HANDS = ('left', 'right')
+"""What `end_effectors` may name."""
+
+
+@dataclass(frozen=True)
+class EndEffectorSpec:
+    """One hand.
+
+    Attributes:
+        site: The grasp point's name in the robot's model.
+        shoulder: Body of the model from which the arm begins.
+        joints: The arm's, from the shoulder to the hand.
+        body: Where the model lacks the site: the body that it is on; else empty.
+        at: Where it is on that body [m].
+    """
+
+    site: str
+    shoulder: str
+    joints: tuple[str, ...]
+    body: str = ''
+    at: tuple[float, ...] = (0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Optics:
+    """What a camera sees and where it is.
+
+    Attributes:
+        size: Width and height of its images [px].
+        fovy_deg: Vertical field of view [deg].
+        body: Body of the robot's model that carries it.
+        mount: Where it is on that body: x, y, z [m], then roll, pitch, yaw [rad]; x looks ahead,
+            y left, z up.
+    """
+
+    size: tuple[int, int]
+    fovy_deg: float
+    body: str
+    mount: tuple[float, ...]
+
+    @property
+    def aspect(self) -> float:
+        """Width to height."""
+        return self.size[0] / self.size[1]
+
+
+@dataclass(frozen=True)
+class Gestures:
+    """Postures by name; each names only the joints that leave home [rad; m for grippers].
+
+    Attributes:
+        postures: Of `tasks.vocabulary.GESTURES`, and `ready_left`, `reaching_left` and so on of
+            the hands that reach.
+        swing: How far the joints that wave swing to both sides of the posture `wave`.
+        looks: From where on a look counts as done.
+    """
+
+    postures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    swing: Mapping[str, float] = field(default_factory=dict)
+    looks: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SimulationSpec:
+    """What the simulator needs to stand in for the robot.
+
+    Attributes:
+        trunk: Body of the model that carries the IMU; the view from outside follows it.
+        imu: Site of the IMU.
+        walking: The walking policy of a legged body, an ONNX file as `packages.located` finds it;
+            empty for a planar one.
+        mesh_share: Share of the triangles of its meshes that are drawn, in (0, 1].
+    """
+
+    trunk: str
+    imu: str
+    walking: str = ''
+    mesh_share: float = 1.0

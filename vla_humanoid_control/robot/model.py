@@ -1,0 +1,52 @@
+"""The robot's model in MuJoCo: read from where the robot file says, with what that adds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vla_humanoid_control.robot.meshes import lighten
+from vla_humanoid_control.robot.packages import located
+from vla_humanoid_control.robot.spec import RobotSpec
+from vla_humanoid_control.support.errors import UserError
+
+if TYPE_CHECKING:
+    import mujoco
+
+
+def model_spec(robot: RobotSpec) -> mujoco.MjSpec:
+    """The robot's model, not compiled yet: with light meshes, and with grasp points it may lack.
+
+    Raises:
+        UserError: The robot file names no model, the file is missing or is no MJCF, or MuJoCo is
+            not installed.
+    """
+    try:
+        import mujoco
+    except ImportError as error:
+        raise UserError(f'Robot {robot.name} has a model ({robot.mjcf}), and using it needs '
+                        'MuJoCo: pip install mujoco.') from error
+    if robot.mjcf is None:
+        raise UserError(f'Robot {robot.name} has no model (mjcf) in its robot file.')
+    path = located(robot.mjcf)
+    try:
+        spec = mujoco.MjSpec.from_file(str(path))
+    except ValueError as error:
+        raise UserError(f'Robot {robot.name}: {path} is no valid MJCF: {error}') from error
+    if robot.simulation is not None and robot.simulation.mesh_share < 1:
+        lighten(spec, path.parent / spec.meshdir, robot.simulation.mesh_share)
+    for hand in robot.end_effectors.values():
+        if hand.body:
+            _body(spec, robot, hand.body).add_site(name=hand.site, pos=hand.at)
+    return spec
+
+
+def load_model(robot: RobotSpec) -> mujoco.MjModel:
+    """The robot's model alone, compiled. Raises UserError as `model_spec` does."""
+    return model_spec(robot).compile()
+
+
+def _body(spec: mujoco.MjSpec, robot: RobotSpec, name: str) -> mujoco.MjsBody:
+    body = spec.body(name)
+    if body is None:
+        raise UserError(f'Robot file {robot.file or robot.name}: its model has no body {name}.')
+    return body

@@ -1,0 +1,67 @@
+"""Fits a robot's own model into the room: what it looks with, what it feels, what it touches."""
+
+from __future__ import annotations
+
+import mujoco
+
+from vla_humanoid_control.robot.anatomy import Optics, SimulationSpec
+from vla_humanoid_control.robot.spec import RobotSpec
+from vla_humanoid_control.safety.mounts import body_pose
+from vla_humanoid_control.support.errors import UserError
+
+EYE = 'head'
+"""The camera that policies look with."""
+ROBOT_GROUP, HIDDEN_GROUP = 1, 5
+"""Geoms of the robot, which its own rays leave out; geoms that nobody sees."""
+TIMESTEP_S = 0.005
+
+_IMU = {'imu_orientation': mujoco.mjtSensor.mjSENS_FRAMEQUAT,
+        'imu_gyro': mujoco.mjtSensor.mjSENS_GYRO,
+        'imu_accelerometer': mujoco.mjtSensor.mjSENS_ACCELEROMETER}
+
+
+def prepare(spec: mujoco.MjSpec, robot: RobotSpec, simulation: SimulationSpec) -> None:
+    """Add cameras and the IMU, and make a legged robot one that stands in the room.
+
+    Raises:
+        UserError: The robot's model lacks a body or site that the robot file names.
+    """
+    where = f'Robot file {robot.file or robot.name}'
+    if spec.body(simulation.trunk) is None:
+        raise UserError(f'{where}: its model has no body {simulation.trunk}.')
+    if simulation.imu not in [site.name for site in spec.sites]:
+        raise UserError(f'{where}: its model has no site {simulation.imu}.')
+    for name, camera in robot.cameras.items():
+        if (optics := camera.optics) is not None:
+            if spec.body(optics.body) is None:
+                raise UserError(f'{where}: its model has no body {optics.body}.')
+            _add_camera(spec, name, optics)
+    if robot.walks:
+        _stand(spec)
+    for name, kind in _IMU.items():
+        spec.add_sensor(name=name, type=kind, objtype=mujoco.mjtObj.mjOBJ_SITE,
+                        objname=simulation.imu)
+
+
+def _add_camera(spec: mujoco.MjSpec, name: str, optics: Optics) -> None:
+    turn = body_pose(optics.mount)[:3, :3]
+    # A camera looks along its own -z, with +y up: to the right is -y of its mount, up is +z.
+    spec.body(optics.body).add_camera(name=name, pos=optics.mount[:3], fovy=optics.fovy_deg,
+                                      xyaxes=(*-turn[:, 1], *turn[:, 2]))
+
+
+def _stand(spec: mujoco.MjSpec) -> None:
+    """Leave of a manufacturer's model the robot alone, in the groups and contacts of the room."""
+    for thing in (*spec.actuators, *spec.keys, *spec.sensors, *spec.lights):
+        spec.delete(thing)
+    for geom in spec.geoms:
+        solid = bool(geom.contype or geom.conaffinity)
+        geom.group = HIDDEN_GROUP if solid else ROBOT_GROUP
+        if solid:  # 2 is the floor
+            geom.contype, geom.conaffinity = 1, 3
+    spec.option.timestep = TIMESTEP_S
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    # With the usual cone its feet creep, and it turns by half a radian while it stands for 20 s.
+    spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+    spec.option.impratio = 20
+    spec.visual.map.znear, spec.visual.map.zfar = 0.02, 40
