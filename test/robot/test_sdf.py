@@ -17,6 +17,7 @@ from libsdformat import check
 
 from vla_humanoid_control.robot.gazebo_bridge import TO_GAZEBO, bridged_topics
 from vla_humanoid_control.robot.links import OPTICAL
+from vla_humanoid_control.robot.model import load_model
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.robot.sdf import FLOOR_BITS, OBJECT_BITS, ROBOT_BITS, add_robot
 from vla_humanoid_control.robot.spec import RobotSpec, SensorSpec
@@ -74,7 +75,7 @@ def placed(model: Element, positions: dict[str, float]) -> dict[str, np.ndarray]
 
 @pytest.mark.parametrize('seed', range(3))
 def test_forward_kinematics_are_those_of_the_model(seed: int) -> None:
-    model = mujoco.MjModel.from_xml_path(str(resource_path(ROBOT.mjcf)))
+    model = load_model(ROBOT)
     data, rng = mujoco.MjData(model), np.random.default_rng(seed)
     positions = {j.name: rng.uniform(j.lower, j.upper) for j in ROBOT.joints}
     for name, value in positions.items():
@@ -89,13 +90,17 @@ def test_forward_kinematics_are_those_of_the_model(seed: int) -> None:
             item = getattr(data, kind)(name)
             np.testing.assert_allclose(links[name][:3, 3], item.xpos, atol=1e-6)
             np.testing.assert_allclose(links[name][:3, :3], item.xmat.reshape(3, 3), atol=1e-6)
-    axes = data.cam('head').xmat.reshape(3, 3) @ np.diag([1, -1, -1])
+    camera = ROBOT.cameras['head'].optics
+    body = data.body(camera.body)
+    axes = body.xmat.reshape(3, 3) @ body_pose(camera.mount)[:3, :3] @ OPTICAL[:3, :3]
     np.testing.assert_allclose(links['head_camera'][:3, :3], axes, atol=1e-6)
+    np.testing.assert_allclose(links['head_camera'][:3, 3], body.xpos + body.xmat.reshape(3, 3)
+                               @ camera.mount[:3], atol=1e-6)
 
 
 def test_limits_are_those_of_the_robot_file_and_gains_those_of_the_model() -> None:
     model = model_of(ROBOT)
-    mujoco_model = mujoco.MjModel.from_xml_path(str(resource_path(ROBOT.mjcf)))
+    mujoco_model = load_model(ROBOT)
     joints = {e.get('name'): e for e in model.iter('joint')}
     assert set(joints) == set(ROBOT.joint_names)
     servos = next(e for e in model.iter('plugin') if 'Trajectory' in e.get('name'))
@@ -116,7 +121,7 @@ def test_limits_are_those_of_the_robot_file_and_gains_those_of_the_model() -> No
 
 def test_masses_are_those_of_the_model_and_rotors_are_in_the_links() -> None:
     """Without the armature the servos of light links shake in steps of a millisecond."""
-    model, own = model_of(ROBOT), mujoco.MjModel.from_xml_path(str(resource_path(ROBOT.mjcf)))
+    model, own = model_of(ROBOT), load_model(ROBOT)
     names = {own.body(b).name: b for b in range(1, own.nbody)}
     links = {e.get('name'): e for e in model.iter('link')}
     assert set(names) <= set(links)
@@ -145,21 +150,18 @@ def sensors(model: Element) -> dict[str, tuple[str, Element]]:
 
 def test_sensors_are_where_the_model_and_the_robot_file_have_them() -> None:
     model = model_of(ROBOT)
-    found, own = sensors(model), mujoco.MjModel.from_xml_path(str(resource_path(ROBOT.mjcf)))
+    found, own = sensors(model), load_model(ROBOT)
     assert {name: s.get('type') for name, (_, s) in found.items()} == {
         'head': 'camera', 'scan': 'gpu_lidar', 'imu': 'imu'}
     link, camera = found['head']
     assert link == 'head' and text(camera, 'gz_frame_id') == 'head_camera'
-    pose = body_pose(numbers(camera, 'pose'))
-    np.testing.assert_allclose(pose[:3, 3], own.cam('head').pos, atol=1e-9)
-    flat = np.zeros(9)
-    mujoco.mju_quat2Mat(flat, own.cam('head').quat)
-    np.testing.assert_allclose((pose @ OPTICAL)[:3, :3],
-                               flat.reshape(3, 3) @ np.diag([1, -1, -1]), atol=1e-9)
+    optics = ROBOT.cameras['head'].optics
+    np.testing.assert_allclose(numbers(camera, 'pose'), optics.mount, atol=1e-9)
     width, height = (float(text(camera, f'camera/image/{n}')) for n in ('width', 'height'))
     across = float(text(camera, 'camera/horizontal_fov'))
     upright = 2 * math.atan(math.tan(across / 2) * height / width)
-    assert math.degrees(upright) == pytest.approx(own.cam('head').fovy[0])
+    assert (width, height) == optics.size
+    assert math.degrees(upright) == pytest.approx(optics.fovy_deg)
     link, imu = found['imu']
     assert link == text(imu, 'gz_frame_id') == 'torso'
     np.testing.assert_allclose(numbers(imu, 'pose')[:3], own.site('imu').pos, atol=1e-9)
@@ -243,4 +245,9 @@ def test_a_joint_that_nothing_holds_is_refused(tmp_path: Path) -> None:
 
 def test_a_camera_that_the_model_lacks_is_refused() -> None:
     with pytest.raises(UserError, match='no camera tail'):
-        model_of(dataclasses.replace(ROBOT, cameras={'tail': ROBOT.cameras['head']}))
+        model_of(dataclasses.replace(ROBOT, cameras={'tail': SensorSpec('tail', 0.5)}))
+
+
+def test_a_robot_that_walks_is_refused() -> None:
+    with pytest.raises(UserError, match='walks'):
+        model_of(dataclasses.replace(ROBOT, body='legged'))

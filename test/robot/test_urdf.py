@@ -11,9 +11,11 @@ from xml.etree import ElementTree
 import mujoco
 import numpy as np
 import pytest
+from g1 import needs_g1
 
 from vla_humanoid_control.cli.main import main
 from vla_humanoid_control.robot.links import OPTICAL, mount_pose, read_links
+from vla_humanoid_control.robot.model import load_model
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.robot.spec import JointSpec, MotionLimits, RobotSpec, SensorSpec
 from vla_humanoid_control.robot.urdf import roll_pitch_yaw, urdf
@@ -21,8 +23,8 @@ from vla_humanoid_control.safety.mounts import body_pose
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.resources import config_path, resource_path
 
-ROBOTS = sorted(p.stem for p in config_path('robots').glob('*.yaml')
-                if load_robot(str(p)).mjcf)
+ROBOTS = [pytest.param(name, marks=[needs_g1] if 'g1' in name else [])
+          for name in sorted(p.stem for p in config_path('robots').glob('*.yaml'))]
 AWKWARD = """
 <mujoco>
   <compiler angle="radian" autolimits="true" meshdir="assets"/>
@@ -101,7 +103,7 @@ def in_world(data: mujoco.MjData, kind: str, name: str) -> np.ndarray:
 
 def posed(robot: RobotSpec, seed: int) -> tuple[mujoco.MjModel, mujoco.MjData, dict[str, float]]:
     """The robot's own model with its joints somewhere within their limits."""
-    model = mujoco.MjModel.from_xml_path(str(resource_path(robot.mjcf)))
+    model = load_model(robot)
     data, rng = mujoco.MjData(model), np.random.default_rng(seed)
     positions = {j.name: rng.uniform(j.lower, j.upper) for j in robot.joints}
     for name, value in positions.items():
@@ -132,6 +134,12 @@ def check(robot: RobotSpec, seed: int) -> None:
                     offset = model.jnt_pos[last]
             expected = expected @ shift(offset)
             np.testing.assert_allclose(links[link], expected, atol=1e-6)
+            compared += 1
+    for name, camera in robot.cameras.items():
+        if camera.optics is not None:
+            expected = in_world(data, 'body', camera.optics.body) @ body_pose(
+                camera.optics.mount) @ OPTICAL
+            np.testing.assert_allclose(links[f'{name}_camera'], expected, atol=1e-6)
             compared += 1
     assert compared > 3
     heavy = [(e, e.find('inertial')) for e in ElementTree.fromstring(text.encode()).iter('link')

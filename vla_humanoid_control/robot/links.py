@@ -16,9 +16,9 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_humanoid_control.robot.model import model_spec
 from vla_humanoid_control.robot.spec import JointSpec, RobotSpec
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.support.resources import resource_path
 
 Array = NDArray[np.float64]
 
@@ -129,9 +129,9 @@ def read_links(robot: RobotSpec) -> tuple[Link, ...]:
 
     The base is the frame `base_frame` on the floor below the robot in its reference posture.
     Joints that the robot file does not name stand still: those that move the base are among them.
-    There is a frame for every site of the model, such as a hand's grasp point, for every camera of
-    the robot file that the model has, by the name in its messages, and for every sensor with a
-    mount.
+    There is a frame for every site of the model, such as a hand's grasp point, for every camera
+    whose mount the robot file or the model gives, by the name in its messages, and for every
+    sensor with a mount.
 
     Raises:
         UserError: The robot has no model, or one that cannot be written as links.
@@ -157,7 +157,7 @@ class _Reader:
 
     def __init__(self, robot: RobotSpec) -> None:
         self._robot = robot
-        self._spec = mujoco.MjSpec.from_file(str(resource_path(robot.mjcf or '')))
+        self._spec = model_spec(robot)
         self._model: Any = self._spec.compile()
         self._joints = {j.name: j for j in robot.joints}
         self._taken = {robot.base_frame}
@@ -289,12 +289,18 @@ class _Reader:
             if name and body in there:
                 own = name if name not in self._taken else f'{name}_site'
                 yield self._frame(own, body, pose(model.site_pos[site], model.site_quat[site]))
-        for camera in range(model.ncam):
-            body, name = int(model.cam_bodyid[camera]), model.cam(camera).name
-            if name in robot.cameras and body in there:
-                where = pose(model.cam_pos[camera], model.cam_quat[camera]) @ _FROM_MUJOCO
-                yield replace(self._frame(camera_frame(name), body, where),
-                              fovy=math.radians(float(model.cam_fovy[camera])))
+        for name, camera in robot.cameras.items():
+            if camera.optics is not None:
+                body = self._body(camera.optics.body)
+                where, fovy_deg = mount_pose(camera.optics.mount) @ OPTICAL, camera.optics.fovy_deg
+            elif name in (model.cam(i).name for i in range(model.ncam)):
+                own = model.cam(name)
+                body, fovy_deg = int(own.bodyid[0]), float(own.fovy[0])
+                where = pose(own.pos, own.quat) @ _FROM_MUJOCO
+            else:
+                continue
+            yield replace(self._frame(camera_frame(name), body, where),
+                          fovy=math.radians(fovy_deg))
         for name, sensor in robot.sensors.items():
             if sensor.frame and sensor.frame not in self._taken:
                 where = mount_pose(sensor.mount)
@@ -304,6 +310,12 @@ class _Reader:
         self._taken.add(name)
         link, place = self._places[body]
         return Link(name, LinkJoint(f'{name}_joint', link, place @ where))
+
+    def _body(self, name: str) -> int:
+        body = next((b for b in self._places if b and self._body_name(b) == name), None)
+        if body is None:
+            self._fail(f'has no body {name}, which carries a camera')
+        return body
 
     def _body_name(self, body: int) -> str:
         return self._model.body(body).name or f'body_{body}'

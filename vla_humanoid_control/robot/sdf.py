@@ -35,14 +35,14 @@ ROBOT_BITS, FLOOR_BITS, OBJECT_BITS = 1, 2, 3
 """What touches what: two shapes with a bit in common. The base rides above the floor."""
 _ROBOT_SEEN_BIT, _ALL_SEEN_BITS = 4, 0x0FFFFFFF  # the laser does not see the robot itself
 IMAGE_SIZE = (640, 480)
-"""Width and height of a camera image [px]."""
+"""Width and height of a camera image, where the robot file gives none [px]."""
 _CAMERA_HZ, _SCAN_HZ, _IMU_HZ, _JOINTS_HZ, _ODOM_HZ = 20, 10, 100, 100, 50
 _IMAGE_NOISE = 1.5 / 255  # as of the built-in simulator
 _SCAN_RAYS, _SCAN_RANGE_M, _SCAN_HEIGHT_M = 180, (0.05, 8.0), 0.2
 _DEPTH_RANGE_M, _DEPTH_FOV = (0.1, 10.0), 1.3
 _LEAST_MASS, _LEAST_MOMENT = 0.01, 1e-4  # of a link between two joints of one body [kg, kg m²]
 IMU_SITE = 'imu'
-"""Site of the model where the IMU is; without one it is in the first link."""
+"""Site of the model where the IMU is, if the robot file does not say; else the first link."""
 
 
 def gazebo_topic(robot: RobotSpec, topic: str) -> str:
@@ -65,9 +65,12 @@ def add_robot(parent: Element, robot: RobotSpec, place: Array) -> Element:
         place: float64 [4, 4], where its base is.
 
     Raises:
-        UserError: It has no model, a joint without a position servo, or a camera that the model
-            lacks.
+        UserError: It walks, or has no model, a joint without a position servo, or a camera of
+            which nobody knows where it is.
     """
+    if robot.walks:
+        raise UserError(f'Robot {robot.name} walks on its legs: in Gazebo a base can only follow '
+                        'velocities, as that of config/robots/humanoid.yaml does.')
     links = {link.name: link for link in read_links(robot)}
     for link in links.values():
         if link.joint and link.joint.spec and not link.joint.stiffness > 0:
@@ -195,10 +198,10 @@ def _add_sensors(robot: RobotSpec, links: Mapping[str, Link],
         link = links.get(camera_frame(name))
         if link is None or link.joint is None:
             raise UserError(f'Robot {robot.name}: its model {robot.mjcf} has no camera {name}.')
+        width, height = camera.optics.size if camera.optics else IMAGE_SIZE
         element = _sensor(bodies[link.joint.parent], name, 'camera', _CAMERA_HZ,
                           gazebo_topic(robot, camera.topic), link.name,
                           link.joint.frame @ np.linalg.inv(OPTICAL))
-        width, height = IMAGE_SIZE
         add_text(element, {'camera': {
             'horizontal_fov': 2 * math.atan(math.tan(link.fovy / 2) * width / height),
             'image': {'width': width, 'height': height, 'format': 'R8G8B8'},
@@ -219,7 +222,7 @@ def _add_sensors(robot: RobotSpec, links: Mapping[str, Link],
     if 'scan' in sensors:
         _add_laser(robot, base)
     if 'imu' in sensors:
-        site = links.get(IMU_SITE)
+        site = links.get(robot.simulation.imu if robot.simulation else IMU_SITE)
         body, where = (site.joint.parent, site.joint.frame) if site and site.joint else (
             next(iter(bodies)), np.eye(4))
         _sensor(bodies[body], 'imu', 'imu', _IMU_HZ, gazebo_topic(robot, sensors['imu'].topic),
