@@ -1,4 +1,4 @@
-# make setup | lerobot | demo | test | lint | bench | compare | faults | fuzz | soak | train
+# make setup | lerobot | demo | test | lint | bench | compare | faults | fuzz | soak | train | objects
 PYTHON ?= python3
 VENV   ?= .venv
 PY     := $(VENV)/bin/python
@@ -17,7 +17,7 @@ RUNS    ?= runs
 export MUJOCO_GL ?= egl
 export PYTHONUNBUFFERED = 1
 
-.PHONY: setup lerobot demo test lint bench compare faults fuzz soak train clean
+.PHONY: setup lerobot demo test lint bench compare faults fuzz soak train objects clean
 
 setup: $(VENV)/.installed
 
@@ -93,6 +93,16 @@ train: setup
 	$(VLA) train --stage confidence --checkpoint $(RUNS)/policy/checkpoint --output $(RUNS)/default \
 	    --data $(DATA)/rollouts
 	$(VLA) trust --policy $(RUNS)/default/checkpoint --out $(RUNS)/default/trust
+
+# The network that finds objects, and what it sees in scenes that it does not know.
+objects: setup
+	$(PY) -m vla_humanoid_control.collection.object_views --output $(DATA)/objects/train
+	$(PY) -m vla_humanoid_control.learning.objects --data $(DATA)/objects/train --output $(RUNS)/objects
+	$(PY) -m vla_humanoid_control.collection.object_views --output $(DATA)/objects/test --split test --frames 1000
+	$(PY) -m vla_humanoid_control.collection.object_views --output $(DATA)/objects/starts --split test --seed 1 \
+	    --frames 1000 --starts
+	$(PY) -m benchmarks.objects --weights $(RUNS)/objects/network.safetensors --views $(DATA)/objects/test
+	$(PY) -m benchmarks.objects --weights $(RUNS)/objects/network.safetensors --views $(DATA)/objects/starts --kinds clear
 
 clean:
 	rm -rf build install log out .mypy_cache .pytest_cache .ruff_cache *.egg-info

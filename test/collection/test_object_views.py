@@ -23,6 +23,16 @@ def test_a_seed_decides_the_views(sampler):
                for a, b in zip(first, again, strict=True))
 
 
+def test_a_task_starts_with_all_alike_in_view(sampler):
+    counts = set()
+    for seed in range(12):
+        (view,) = sampler.start(seed)
+        kinds = [(o.seen.colour, o.seen.shape) for o in view.objects
+                 if o.in_view and not o.seen.on_table]
+        counts |= {kinds.count(kind) for kind in kinds}
+    assert {1, 2, 3} <= counts
+
+
 def test_scenes_hold_what_is_to_be_learnt(sampler):
     """Several of a kind, large and small ones, empty views, turned heads."""
     alike = small = large = empty = turned = 0

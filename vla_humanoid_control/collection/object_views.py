@@ -87,6 +87,13 @@ class ViewSampler:
             views.append(self.view())
         return views
 
+    def start(self, seed: int) -> list[View]:
+        """The view at the start of a task with an object on the floor, of one to three alike."""
+        rng = np.random.default_rng([seed, 42])
+        pair = (str(rng.choice(COLOURS)), str(rng.choice(SHAPES)))
+        self._world.reset(seed, Task('go_to', pair, twins=int(rng.integers(3))))
+        return [self.view()]
+
     def view(self) -> View:
         """What there is to see now."""
         reading = self._world.joint_reading().positions
@@ -170,8 +177,15 @@ def rows_of(view: View, frame: int) -> list[list[float]]:
              o.seen.distance_m] for o in view.objects]
 
 
-def collect(output: Path, frames: int, seed: int, split: str) -> None:
+def collect(output: Path, frames: int, seed: int, split: str, starts: bool = False) -> None:
     """Draw pictures into files of `output`; those that are there stay.
+
+    Args:
+        output: The folder.
+        frames: How many pictures at least.
+        seed: Decides the scenes, of the split.
+        split: One of `FIRST_SEED`.
+        starts: Whether to draw what is seen at the start of tasks alone.
 
     Raises:
         UserError: Nothing can be written there, or the machine cannot draw.
@@ -179,6 +193,7 @@ def collect(output: Path, frames: int, seed: int, split: str) -> None:
     make_folder(output, '--output')
     sampler = ViewSampler(load_robot('humanoid'))
     line = ProgressLine('objects')
+    draw, each = (sampler.start, 1) if starts else (sampler.scene, _PER_SCENE)
     began, drawn = time.monotonic(), 0
     shards = [(number, output / f'{seed:03d}_{number:04d}.npz')
               for number in range(-(-frames // _EACH))]
@@ -188,12 +203,12 @@ def collect(output: Path, frames: int, seed: int, split: str) -> None:
         joints: list[list[float]] = []
         objects: list[list[float]] = []
         first = FIRST_SEED[split] + seed * 1_000_000 + number * _EACH
-        for offset in range(_EACH // _PER_SCENE):
-            for view in sampler.scene(first + offset):
+        for offset in range(_EACH // each):
+            for view in draw(first + offset):
                 objects += rows_of(view, len(pictures))
                 pictures.append(resize_image(view.image, SIZE))
                 joints.append([view.joints[n] for n in JOINTS])
-            drawn += _PER_SCENE
+            drawn += each
             rate = drawn / (time.monotonic() - began)
             line.show(drawn / (len(todo) * _EACH), rate, 'frames',
                       (len(todo) * _EACH - drawn) / rate, f'file {done + 1} of {len(todo)}')
@@ -209,8 +224,10 @@ def main() -> None:
     parser.add_argument('--frames', type=int, default=14_000)
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--split', choices=tuple(FIRST_SEED), default='train')
+    parser.add_argument('--starts', action='store_true',
+                        help='views from where tasks start, of one to three objects alike')
     arguments = parser.parse_args()
-    collect(arguments.output, arguments.frames, arguments.seed, arguments.split)
+    collect(arguments.output, arguments.frames, arguments.seed, arguments.split, arguments.starts)
 
 
 if __name__ == '__main__':

@@ -18,12 +18,10 @@ from torch.nn import functional
 from vla_humanoid_control.data.object_views import COLUMNS
 from vla_humanoid_control.learning.corruptions import CORRUPTIONS
 from vla_humanoid_control.perception.object_network import CELL_PX, UNIT_PX, Answers
+from vla_humanoid_control.simulation.seeing import IN_VIEW, LEAST_PX, SIZE
 
 PART = (160, 128)
 """Width and height of a part [px]."""
-_WHOLE = (320, 240)
-_IN_VIEW, _LEAST_PX = 0.5, 12
-"""As in `simulation.seeing`: an object that is less visible is neither asked for nor denied."""
 _BROKEN = ('black', 'saturated', 'plain', 'noise', 'clouds', 'stripes', 'blurred', 'negative',
            'shuffled', 'shapes')
 """Corruptions that leave no object that could be found, or none where it was."""
@@ -43,6 +41,7 @@ class Targets:
         cell: int64 [C, 3], picture, row and column of cells near the middle of an object.
         kind: int64 [C, 3], of each its colour, shape and whether it stands on a table.
         place: float32 [C, 6], of each its box and centre, as in `Answers`.
+        weight: float32 [C], of each, so that every object counts as much, near or far.
     """
 
     heat: Tensor
@@ -50,6 +49,7 @@ class Targets:
     cell: Tensor
     kind: Tensor
     place: Tensor
+    weight: Tensor
 
 
 @dataclass(frozen=True)
@@ -77,16 +77,16 @@ def take_part(image: NDArray[np.uint8], objects: NDArray[np.float32],
         rng: Source of chance.
     """
     rows = objects.copy()
-    rows[:, _BOX] *= np.tile(_WHOLE, 2)
-    rows[:, _CENTRE] *= _WHOLE
+    rows[:, _BOX] *= np.tile(SIZE, 2)
+    rows[:, _CENTRE] *= SIZE
     scale = rng.uniform(0.8, 1.25) if rng.random() < 0.5 else 1.0
-    wide, high = (min(round(side / scale), whole) for side, whole in zip(PART, _WHOLE))
-    middle = rng.uniform((0, 0), _WHOLE)
-    if len(rows) and rng.random() < 0.75:
+    wide, high = (min(round(side / scale), whole) for side, whole in zip(PART, SIZE))
+    middle = rng.uniform((0, 0), SIZE)
+    if len(rows) and rng.random() < 0.85:
         left, top, right, bottom = rows[int(rng.integers(len(rows))), _BOX]
         middle = np.array([left + right, top + bottom]) / 2 + rng.normal(0, (30, 24))
     x, y = (int(np.clip(m - side / 2, 0, whole - side))
-            for m, side, whole in zip(middle, (wide, high), _WHOLE))
+            for m, side, whole in zip(middle, (wide, high), SIZE))
     part = np.ascontiguousarray(image[y:y + high, x:x + wide])
     if (wide, high) != PART:
         how = cv2.INTER_AREA if wide > PART[0] else cv2.INTER_LINEAR
@@ -101,7 +101,7 @@ def take_part(image: NDArray[np.uint8], objects: NDArray[np.float32],
     rows[:, _BOX] = np.clip(whole_boxes, 0, np.tile(PART, 2))
     rows[:, _SHARE] *= _area(rows[:, _BOX]) / np.maximum(_area(whole_boxes), 1e-3)
     rows = rows[_area(rows[:, _BOX]) > 0]
-    asked = (rows[:, _SHARE] >= _IN_VIEW) & (rows[:, _PIXELS] >= _LEAST_PX)
+    asked = (rows[:, _SHARE] >= IN_VIEW) & (rows[:, _PIXELS] >= LEAST_PX)
     if rng.random() < 0.05:
         name = _BROKEN[int(rng.integers(len(_BROKEN)))]
         return Part(CORRUPTIONS[name](part, rng), rows[:0], asked[:0])
@@ -117,7 +117,7 @@ def _varied(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
     """Another light and another camera; what is what stays visible."""
     pixels = image.astype(np.float32)
     if rng.random() < 0.2:
-        pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.4, 2.0)), np.float32)
+        pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.4, 2.5)), np.float32)
     light = rng.uniform(0.25, 0.6) if rng.random() < 0.2 else rng.uniform(0.6, 1.3)
     grey = pixels.mean(axis=2, keepdims=True)
     pixels = grey + (pixels - grey) * np.float32(rng.uniform(0.8, 1.2))
@@ -140,7 +140,7 @@ def targets_of(parts: list[Part]) -> Targets:
     at = np.stack([columns + 0.5, rows + 0.5]) * CELL_PX  # [2, h, w], middles of cells [px]
     heat, counts = np.zeros((len(parts), high, wide), np.float32), np.ones(
         (len(parts), high, wide), np.float32)
-    cells, kinds, places = [], [], []
+    cells, kinds, places, weights = [], [], [], []
     for number, part in enumerate(parts):
         for box in part.objects[~part.asked, _BOX]:
             counts[number][(at[0] > box[0] - 4) & (at[0] < box[2] + 4)
@@ -152,7 +152,9 @@ def targets_of(parts: list[Part]) -> Targets:
         whose = hills.argmax(axis=0)
         heat[number] = hills.max(axis=0)
         near = np.argwhere(heat[number] > 0.55)
-        own = found[whose[near[:, 0], near[:, 1]]]
+        owner = whose[near[:, 0], near[:, 1]]
+        own = found[owner]
+        weights.append(1 / np.bincount(owner, minlength=len(found))[owner])
         middle = at[:, near[:, 0], near[:, 1]].T  # [C, 2]
         box, centre = own[:, _BOX], own[:, _CENTRE]
         cells.append(np.c_[np.full(len(near), number), near])
@@ -163,7 +165,8 @@ def targets_of(parts: list[Part]) -> Targets:
                    torch.from_numpy(np.concatenate([np.zeros((0, 3)), *cells]).astype(np.int64)),
                    torch.from_numpy(np.concatenate([np.zeros((0, 3)), *kinds]).astype(np.int64)),
                    torch.from_numpy(np.concatenate([np.zeros((0, 6)), *places]
-                                                   ).astype(np.float32)))
+                                                   ).astype(np.float32)),
+                   torch.from_numpy(np.concatenate([np.zeros(0), *weights]).astype(np.float32)))
 
 
 def _hill(at: NDArray[np.float32], box: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -176,7 +179,7 @@ def _hill(at: NDArray[np.float32], box: NDArray[np.float32]) -> NDArray[np.float
 
 
 def losses(answers: Answers, targets: Targets) -> dict[str, Tensor]:
-    """How wrong the answers are: heat (focal, per object), kind (per cell), place (per cell)."""
+    """How wrong the answers are: heat (focal), kind and place, each per object."""
     heat, right = answers.heat[:, 0].float(), targets.heat
     sure = functional.logsigmoid(heat)
     unsure = functional.logsigmoid(-heat)
@@ -190,10 +193,15 @@ def losses(answers: Answers, targets: Targets) -> dict[str, Tensor]:
         return result
     colour, shape, table, box, centre = (part[number, :, row, column].float()
                                          for part in answers[1:])
-    result['colour'] = functional.cross_entropy(colour, targets.kind[:, 0])
-    result['shape'] = functional.cross_entropy(shape, targets.kind[:, 1])
-    result['table'] = functional.binary_cross_entropy_with_logits(
-        table[:, 0], targets.kind[:, 2].float())
-    result['box'] = functional.smooth_l1_loss(box, targets.place[:, :4], beta=0.1)
-    result['centre'] = functional.smooth_l1_loss(centre, targets.place[:, 4:], beta=0.1)
-    return result
+    each = {
+        'colour': functional.cross_entropy(colour, targets.kind[:, 0], reduction='none'),
+        'shape': functional.cross_entropy(shape, targets.kind[:, 1], reduction='none'),
+        'table': functional.binary_cross_entropy_with_logits(
+            table[:, 0], targets.kind[:, 2].float(), reduction='none'),
+        'box': functional.smooth_l1_loss(box, targets.place[:, :4], beta=0.1,
+                                         reduction='none').mean(1),
+        'centre': functional.smooth_l1_loss(centre, targets.place[:, 4:], beta=0.1,
+                                            reduction='none').mean(1)}
+    objects = targets.weight.sum()
+    return result | {name: (value * targets.weight).sum() / objects
+                     for name, value in each.items()}

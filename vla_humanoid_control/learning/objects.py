@@ -56,7 +56,7 @@ class Options:
 
     data: Path
     output: Path
-    steps: int = 1800
+    steps: int = 5600
     batch_size: int = 16
     learning_rate: float = 3e-3
     seed: int = 0

@@ -2,9 +2,9 @@
 
     picture   float32 [B, 3, 240, 320], in [-1, 1]
     folded    [B, 12, 120, 160]     each 2 x 2 pixels into one
-    fine      [B, 32, 60, 80]       a cell is 4 x 4 pixels
-    middle    [B, 64, 30, 40]
-    coarse    [B, 96, 15, 20]       sees large objects whole; back up, added to middle and to fine
+    fine      [B, 48, 60, 80]       a cell is 4 x 4 pixels
+    middle    [B, 96, 30, 40]
+    coarse    [B, 128, 15, 20]      sees large objects whole; back up, added to middle and to fine
     answers   [B, 16, 60, 80]       `Answers`, for an object whose box has its middle in the cell
 
 A heat map of objects with what each one is, after CenterNet (Zhou et al., Objects as Points,
@@ -27,7 +27,7 @@ CELL_PX = 4
 """A cell of the answers is so many pixels wide and high."""
 UNIT_PX = 16.0
 """Boxes and centres are in units of so many pixels, from the middle of the cell."""
-_FINE, _MIDDLE, _COARSE = 32, 64, 96
+_FINE, _MIDDLE, _COARSE = 48, 96, 128
 
 
 class Answers(NamedTuple):
@@ -54,7 +54,7 @@ _SIZES = (1, len(COLOURS), len(SHAPES), 1, 4, 2)
 
 
 class ObjectNetwork(nn.Module):
-    """Finds objects by colour and shape; 0.1 million parameters."""
+    """Finds objects by colour and shape; 0.12 million parameters."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,9 +75,9 @@ class ObjectNetwork(nn.Module):
 
     def forward(self, pictures: Tensor) -> Answers:
         """Pictures float32 [B, 3, H, W] in [-1, 1], sides multiples of 16, to answers."""
-        fine = self.stem(self.fold(pictures))  # [B, 32, H / 4, W / 4]
-        middle = self.middle(fine)  # [B, 64, H / 8, W / 8]
-        coarse = self.coarse(middle)  # [B, 96, H / 16, W / 16]
+        fine = self.stem(self.fold(pictures))  # [B, 48, H / 4, W / 4]
+        middle = self.middle(fine)  # [B, 96, H / 8, W / 8]
+        coarse = self.coarse(middle)  # [B, 128, H / 16, W / 16]
         middle = self.at_middle(middle + _doubled(self.to_middle(coarse)))
         fine = self.at_fine(fine + _doubled(self.to_fine(middle)))
         return Answers(*self.answers(fine).split(_SIZES, dim=1))
