@@ -101,6 +101,12 @@ def test_why_nothing_is_meant_is_said_in_words(text: str, reason: str) -> None:
     assert resolve(reference, ROOM) == () and why_none(reference, ROOM) == reason
 
 
+def test_where_a_thing_is_to_be_moved_is_not_where_it_is() -> None:
+    for text in ('move the red cone to the right', 'push the box to the left'):
+        assert all(step.reference is None for step in read(text, (), sees=True).steps)
+    assert str(understood('go to the red cone to the right')) == 'right red cone'
+
+
 def test_steps_refer_each_to_an_object() -> None:
     reading = read('go to the ball left of the cup, then touch it and go to the nearest box', (),
                    sees=True)

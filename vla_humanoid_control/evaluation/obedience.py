@@ -104,8 +104,9 @@ def minimal_pair(episode: Episode) -> str | None:
     """
     words = [match.group().lower() for match in _WORD.finditer(episode.instruction)]
     values = [value for task in episode.task.steps or (episode.task,) for value in _values(task)]
-    if episode.counted_as == RELATIONS and episode.kind is not None and not episode.task.which:
-        values.append(episode.kind.partition('_')[0])  # 'left' of 'left_of'
+    if episode.counted_as == RELATIONS and episode.kind is not None:
+        where = episode.kind.removeprefix('table_').partition('_')[0]  # 'left' of 'left_of'
+        values += [] if where in values else [where]
     options = []
     for value in dict.fromkeys(values):
         places = [i for i, word in enumerate(words) if word in _COUNTERPARTS.get(value, {})]

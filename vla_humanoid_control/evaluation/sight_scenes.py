@@ -38,8 +38,11 @@ FIRST_SEEDS = {RELATIONS: 1_099_513_300_000, AMBIGUOUS: 1_099_513_400_000}
 """Collection draws its scene seeds below 2**31: no scene of these suites was trained on."""
 _SIGHT_RAD, _TABLE_SIGHT_RAD = math.radians(33), math.radians(30)
 _LEAST_SHARE = 0.6
+TABLE = 'table_'
+"""Kinds that begin so are told of what is to be reached."""
 _OTHERS = {'go_to': 3, 'reach': 2}  # distractors, beside a twin
-_MOST_DRAWS, _DRAWS_EACH, _DRAWS_WITH_ANOTHER = 4800, 1600, 1000
+_MOST_DRAWS, _DRAWS_WITH_ANOTHER = 3000, 700
+_ENOUGH, _MOST_EACH = 110, 2
 
 
 @dataclass(frozen=True)
@@ -104,13 +107,6 @@ def extreme(things: Sequence[Thing], which: str) -> Thing | None:
     first, second = sorted(things, key=measure)[:2]
     margin = math.radians(8) if which in ('left', 'right') else 0.45
     return first if measure(second) - measure(first) > margin else None
-
-
-def in_row(things: Sequence[Thing], place: int) -> Thing | None:
-    """The one at a place from the left, from 0 on; None where the order is doubtful."""
-    row = sorted(things, key=lambda t: -t.bearing)
-    apart = all(a.bearing - b.bearing > math.radians(7) for a, b in itertools.pairwise(row))
-    return row[place] if apart and place < len(row) else None
 
 
 class Scenes:
@@ -179,45 +175,58 @@ class Found:
     words: Mapping[str, str]
 
 
-def find(scenes: Scenes, kind: str, sentence: str, number: int) -> Found:
-    """A scene in which a sentence is true of one object.
+def find(scenes: Scenes, wanted: Sequence[tuple[str, str]]) -> dict[str, list[Found]]:
+    """Scenes in each of which one of some sentences is true of one object.
 
     Args:
         scenes: Where from.
-        kind: The relation, such as 'left_of'.
-        sentence: With '{c}' and '{s}' for the target's colour and shape, '{ac}', '{as}' and
-            '{bc}', '{bs}' for those of anchors, '{ss}' for its shape in the plural.
-        number: Decides the target's colour and shape.
+        wanted: Kind, such as 'left_of', and sentence, with '{c}' and '{s}' for the target's colour
+            and shape, '{ac}', '{as}' and '{bc}', '{bs}' for those of anchors, '{ss}' for its shape
+            in the plural.
 
-    Raises:
-        UserError: There is no such scene among many.
+    Returns:
+        Sentence to its scenes: `_ENOUGH` in all, `_MOST_EACH` for one sentence at most, and none
+        for those that are true in none of `_MOST_DRAWS`.
     """
-    family = 'reach' if kind.startswith('table_') else 'go_to'
-    way = kind.removeprefix('table_')
-    for total in range(_MOST_DRAWS):
-        draw, other = total % _DRAWS_EACH, number + total // _DRAWS_EACH
-        colour, shape = COLOURS[other % 4], SHAPES[(other // 4 + other) % 4]
-        twins = draw % 2 == 0 and '{c}' in sentence
-        tasks = [Task(family, (colour, shape), _OTHERS[family], twins=1, which=w)
-                 for w in ('left', 'right')] if twins else \
-            [Task(family, (colour, shape), _OTHERS[family])]
-        task = tasks[draw // 2 % len(tasks)]
-        drawn = scenes.draw(task)
-        if drawn is None:
+    found: dict[str, list[Found]] = {sentence: [] for _, sentence in wanted}
+    for draw in range(_MOST_DRAWS):
+        left = sorted(((kind, s) for kind, s in wanted if len(found[s]) < _MOST_EACH),
+                      key=lambda w: len(found[w[1]]))
+        if not left or sum(map(len, found.values())) >= _ENOUGH:
+            break
+        family = 'go_to' if draw % 5 else 'reach'
+        colour, shape = COLOURS[draw // 2 % 4], SHAPES[(draw // 8 + draw // 2) % 4]
+        which = (None, 'left', None, 'right')[draw // 3 % 4]
+        task = Task(family, (colour, shape), _OTHERS[family], twins=int(which is not None),
+                    which=which)
+        least = 1 if draw > _DRAWS_WITH_ANOTHER else 2
+        if (scene := _scene(scenes, task, left, least)) is not None:
+            found[scene[0]].append(scene[1])
+    return found
+
+
+def _scene(scenes: Scenes, task: Task, left: Sequence[tuple[str, str]], least: int
+           ) -> tuple[str, Found] | None:
+    """The next scene of a task, and the first of some sentences that is true in it; else None."""
+    drawn = scenes.draw(task)
+    if drawn is None:
+        return None
+    seed, things, table = drawn
+    if at_table := task.family == 'reach':
+        things = [t for t in table if abs(t.bearing) < _TABLE_SIGHT_RAD]
+        if len(things) < len(table):
+            return None  # the robot looks down, and not aside
+    for kind, sentence in left:
+        if kind.startswith(TABLE) is not at_table or (task.twins and '{c}' not in sentence):
             continue
-        seed, ahead, table = drawn
-        things = [t for t in table if abs(t.bearing) < _TABLE_SIGHT_RAD] \
-            if family == 'reach' else ahead
-        if family == 'reach' and len(things) < len(table):
-            continue  # it looks down, and not aside
-        found = _fits(way, sentence, task, things,
-                      1 if draw > _DRAWS_WITH_ANOTHER and way in BY_ANCHOR else 2)
-        if found is None:
+        way = kind.removeprefix(TABLE)
+        fits = _fits(way, sentence, task, things, least if way in BY_ANCHOR else 2)
+        if fits is None:
             continue
-        needed, words, named = found
-        if family == 'reach' or scenes.confirms(seed, task, needed, named):
-            return Found(seed, task, words)
-    raise UserError(f'{sentence!r} is true of one object in none of {_MOST_DRAWS} scenes.')
+        needed, words, named = fits
+        if at_table or scenes.confirms(seed, task, needed, named):
+            return sentence, Found(seed, task, words)
+    return None
 
 
 def _fits(way: str, sentence: str, task: Task, things: Sequence[Thing], least: int
@@ -264,9 +273,7 @@ def _picked(way: str, some: Sequence[Thing]) -> Thing | None:
     """The one of some that words without an anchor mean; None where it is doubtful."""
     if (side := way.removesuffix('_one')) in _BY_SIDE:
         return extreme(some, side)
-    if way == 'middle_one' and len(some) != 3:
-        return None
-    return in_row(some, 1) if len(some) > 2 else None
+    return None
 
 
 def _anchors(way: str, sentence: str, target: Thing, things: Sequence[Thing],
@@ -290,7 +297,7 @@ def _goes_by(sentence: str, name: str, thing: Thing, anchor: Thing) -> bool:
 def find_open(scenes: Scenes, kind: str, sentence: str, answer: str | None, number: int) -> Found:
     """A scene in which a sentence leaves open which object is meant, or does not."""
     colour, shape = COLOURS[number % 4], SHAPES[(number // 4 + number) % 4]
-    family = 'reach' if kind.startswith('table_') else 'go_to'
+    family = 'reach' if kind.startswith(TABLE) else 'go_to'
     which = next((w for w in ('left', 'right', 'near', 'far')
                   if kind in ('twins', 'three', 'table_twins') and answer and w in answer), None)
     twins = {'twins': 1, 'three': 2, 'table_twins': 1}.get(kind, 0)
@@ -317,21 +324,18 @@ def find_open(scenes: Scenes, kind: str, sentence: str, answer: str | None, numb
 
 
 def relations() -> list[dict[str, Any]]:
-    """The suite of relations, without sentences that are true in no scene; these are named."""
-    episodes: list[dict[str, Any]] = []
+    """The suite of relations, without sentences that are true in no scene."""
+    kinds = _sentences()['relations']
     with closing(Scenes(FIRST_SEEDS[RELATIONS])) as scenes:
-        for kind, sentences in _sentences()['relations'].items():
-            for number, sentence in enumerate(sentences):
-                try:
-                    found = find(scenes, kind, sentence, number + len(episodes))
-                except UserError as error:
-                    print(error, flush=True)
-                    continue
-                print(len(episodes), kind, found.seed, flush=True)
-                episodes.append({
-                    'id': f'{kind}-{number:03d}', 'instruction': sentence.format(**found.words),
-                    **found.task.to_mapping(), 'seed': found.seed, 'counted_as': RELATIONS,
-                    'kind': kind})
+        found = find(scenes, [(kind, s) for kind, some in kinds.items() for s in some])
+    episodes: list[dict[str, Any]] = []
+    for kind, sentences in kinds.items():
+        every = [(sentence, scene) for sentence in sentences for scene in found[sentence]]
+        for number, (sentence, scene) in enumerate(every):
+            episodes.append({
+                'id': f'{kind}-{number:03d}', 'instruction': sentence.format(**scene.words),
+                **scene.task.to_mapping(), 'seed': scene.seed, 'counted_as': RELATIONS,
+                'kind': kind})
     return episodes
 
 

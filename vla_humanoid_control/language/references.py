@@ -71,9 +71,13 @@ _TO_ANCHOR: Mapping[tuple[str, ...], Kind] = {
 _FROM: Mapping[tuple[str, ...], Kind] = {
     **{('from', the, side): kind for the in ('the', 'your')
        for side, kind in (('left', Kind.FROM_LEFT), ('right', Kind.FROM_RIGHT))}}
+_TOWARDS = frozenset(('to', 'towards', 'toward', 'near', 'beside', 'at', 'approach'))
 _FILLERS = frozenset((
     ',', 'no', 'yes', 'i', 'mean', 'meant', 'please', 'go', 'walk', 'to', 'take', 'touch', 'ok',
     'okay', 'well', 'it', 'is', 'robot', 'thanks', 'want'))
+
+
+Token = tuple[str, str, str]  # kind, name and words; see `Phrases.tokens`
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,9 @@ def mark_references(words: tuple[str, ...], bare: bool = False, label: str = '')
         ends = [(end, ref) for end, ref in reading.references(at)
                 if (ref.relations or (bare and bool(ref.colour) is not bool(ref.shape)))
                 and not SIZES.intersection(' '.join(w for _, name, w in tokens[at:end]
-                                                    if name).split())]
+                                                    if name).split())
+                and not (_is_way(tokens[:end]) and tokens[at - 1:at]
+                         and tokens[at - 1][2] not in _TOWARDS)]
         if not ends:
             found.extend(tokens[at][2].split())
             at += 1
@@ -168,6 +174,12 @@ def _like(reference: Reference, before: Sequence[Step]) -> Reference:
     return replace(reference, colour=colour, shape=reference.shape or last.shape)
 
 
+def _is_way(tokens: Sequence[Token]) -> bool:
+    """Whether words end with 'to the left', which may be where something is to be moved."""
+    words = [said for _, _, said in tokens[-3:]]
+    return words[:1] == ['to'] and words[-1] in _SIDES
+
+
 @lru_cache(maxsize=256)
 def read_answer(words: tuple[str, ...]) -> Reference | None:
     """What an answer such as 'the left one' or 'left' refers to; None where it is no such one."""
@@ -180,9 +192,6 @@ def read_answer(words: tuple[str, ...]) -> Reference | None:
     whole = [ref for end, ref in reading.references(0) if end == len(tokens)]
     whole += [ref for end, ref in reading.fragments() if end == len(tokens)]
     return next((ref for ref in whole if ref.colour or ref.shape or ref.relations), None)
-
-
-Token = tuple[str, str, str]  # kind, name and words; see `Phrases.tokens`
 
 
 class _Reading:
