@@ -7,6 +7,7 @@ pytest.importorskip('torch')
 pytest.importorskip('safetensors')
 
 import torch
+from safetensors.torch import load_file
 
 from vla_humanoid_control.data.object_views import COLUMNS, ObjectViews
 from vla_humanoid_control.learning.object_targets import (
@@ -137,6 +138,16 @@ def test_an_interrupted_run_ends_as_one_that_was_not(tmp_path, monkeypatch):
     assert Trainer(halted).run().read_bytes() == whole
     with pytest.raises(UserError, match='another run'):
         Trainer(Options(folder, tmp_path / 'halted', steps=5, batch_size=2))
+
+
+def test_a_run_goes_on_from_the_weights_of_another(tmp_path):
+    folder = data(tmp_path)
+    first = Trainer(Options(folder, tmp_path / 'first', steps=3, batch_size=2)).run()
+    second = Trainer(Options(folder, tmp_path / 'second', steps=3, batch_size=2, init_from=first))
+    assert all(torch.equal(value, load_file(first)[name])
+               for name, value in second.network.state_dict().items())
+    with pytest.raises(UserError, match='init-from'):
+        Trainer(Options(folder, tmp_path / 'third', init_from=tmp_path / 'missing'))
 
 
 def test_it_learns(tmp_path):

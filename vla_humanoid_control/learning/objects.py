@@ -10,6 +10,7 @@ sees depends on the seed and the number of the step alone.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import time
@@ -19,7 +20,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from vla_humanoid_control.data.object_views import COLUMNS, read_object_views
@@ -52,6 +54,7 @@ class Options:
         batch_size: Parts of pictures in each.
         learning_rate: The highest one; it rises for a twentieth of the steps, then falls to 0.
         seed: Decides everything by chance.
+        init_from: File with weights to begin with, that of another run.
     """
 
     data: Path
@@ -60,6 +63,7 @@ class Options:
     batch_size: int = 16
     learning_rate: float = 3e-3
     seed: int = 0
+    init_from: Path | None = None
 
 
 class Trainer:
@@ -78,6 +82,8 @@ class Trainer:
         self._starts = np.searchsorted(self._views.objects[:, COLUMNS.index('frame')],
                                        np.arange(len(self._views) + 1))
         self.network = ObjectNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if options.init_from is not None:
+            self.network.load_state_dict(_weights(options.init_from))
         self._optimizer = torch.optim.AdamW(self.network.parameters(), options.learning_rate,
                                             weight_decay=1e-3)
         self._average = {n: v.clone() for n, v in self.network.state_dict().items()}
@@ -140,9 +146,11 @@ class Trainer:
 
     def _identity(self) -> dict[str, Any]:
         options = self.options
-        return {'steps': options.steps, 'batch_size': options.batch_size,
-                'learning_rate': options.learning_rate, 'seed': options.seed,
-                'pictures': len(self._views)}
+        begun = {} if options.init_from is None else {
+            'init_from': hashlib.sha256(options.init_from.read_bytes()).hexdigest()}
+        return begun | {'steps': options.steps, 'batch_size': options.batch_size,
+                        'learning_rate': options.learning_rate, 'seed': options.seed,
+                        'pictures': len(self._views)}
 
     def _save(self) -> None:
         path = self.options.output / 'state.pt'
@@ -171,12 +179,22 @@ class Trainer:
         return path
 
 
+def _weights(path: Path) -> dict[str, Tensor]:
+    """Those of another run. Raises UserError where there are none."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f'--init-from {path} holds no weights: {error}') from error
+
+
 def write_weights(path: Path, weights: dict[str, Tensor], run: dict[str, Any]) -> None:
-    """Write what `perception.objects.load_finder` reads: weights, and how high objects are."""
-    heights = {'floor': {s: size.height / 2 for s, size in FLOOR_SIZE.items()},
-               'table': {s: TABLE_HEIGHT_M + size.height / 2 for s, size in TABLE_SIZE.items()}}
+    """Write what `perception.objects.load_finder` reads: weights, and how large objects are."""
+    sizes = {where: {s: (2 * size.radius, size.height, base + size.height / 2)
+                     for s, size in known.items()}
+             for where, known, base in (('floor', FLOOR_SIZE, 0.0),
+                                        ('table', TABLE_SIZE, TABLE_HEIGHT_M))}
     content = save({n: v.contiguous() for n, v in weights.items()},
-                   {'heights_m': json.dumps(heights), 'run': json.dumps(run)})
+                   {'sizes_m': json.dumps(sizes), 'run': json.dumps(run)})
     write_atomically(path, content)
 
 
@@ -189,6 +207,8 @@ def main() -> None:
     parser.add_argument('--batch-size', type=int, default=Options.batch_size)
     parser.add_argument('--learning-rate', type=float, default=Options.learning_rate)
     parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--init-from', type=Path, metavar='FILE',
+                        help='begin with the weights of another run')
     arguments = parser.parse_args()
     print(Trainer(Options(**vars(arguments))).run())
 

@@ -7,7 +7,7 @@ from the base follows from where the camera is (`robot/head_camera.py`) and how 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SIZE = (320, 240)
 """Width and height of the picture that the network looks at [px]."""
-FOUND = 0.40
+FOUND = 0.50
 """What is less certain than this is not found."""
 _SAME = 0.45
 """Boxes that share so much of their union are of one object."""
@@ -41,19 +41,21 @@ class NetworkFinder:
     Args:
         network: Trained, in evaluation mode.
         camera: Where the head camera is.
-        heights_m: 'floor' or 'table' to shape to the height of an object's centre [m].
+        sizes_m: 'floor' or 'table' to shape to how wide and how high an object is there, and how
+            high its centre is above the floor [m].
         found: The least score of an object that is reported.
     """
 
     def __init__(self, network: ObjectNetwork, camera: HeadCamera,
-                 heights_m: Mapping[str, Mapping[str, float]], found: float = FOUND) -> None:
+                 sizes_m: Mapping[str, Mapping[str, Sequence[float]]],
+                 found: float = FOUND) -> None:
         import torch
 
         from vla_humanoid_control.perception.object_network import without_norms
         self._torch = torch
         self._network = without_norms(network).to(
             memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._camera, self._heights_m, self._found = camera, heights_m, found
+        self._camera, self._sizes_m, self._found = camera, sizes_m, found
 
     def find(self, image: NDArray[np.uint8], joints: dict[str, float]) -> tuple[SeenObject, ...]:
         """The objects in view, the most certain one first; see `ObjectFinder.find`."""
@@ -78,15 +80,41 @@ class NetworkFinder:
 
     def _seen(self, cell: NDArray[np.float64], pose: CameraPose, aspect: float) -> SeenObject:
         colour, shape = COLOURS[int(cell[_COLOUR])], SHAPES[int(cell[_SHAPE])]
-        on_table = bool(cell[_TABLE] > 0.5)
-        height = self._heights_m['table' if on_table else 'floor'][shape]
-        bearing, distance = _where(pose, pose.ray(cell[_CENTRE][0], cell[_CENTRE][1], aspect),
-                                   height)
+        ray = pose.ray(cell[_CENTRE][0], cell[_CENTRE][1], aspect)
         left, top, right, bottom = np.clip(cell[_BOX], 0, 1).tolist()
+        floor, table = self._sizes_m['floor'][shape], self._sizes_m['table'][shape]
+        share = float(np.clip(cell[_TABLE], 1e-4, 1 - 1e-4))
+        logit = np.log(share / (1 - share))
+        if min(left, top, 1 - right, 1 - bottom) > _EDGE:
+            size = float(np.sqrt((right - left) * aspect * (bottom - top)))
+            logit += _FIT * (_misfit(pose, ray, floor, size) - _misfit(pose, ray, table, size))
+        on_table = bool(logit > 0)
+        bearing, distance = _where(pose, ray, (table if on_table else floor)[2])
         return SeenObject(colour, shape, bearing, distance, (left, top, right, bottom), on_table,
                           float(cell[_SCORE]))
 
 
+def _misfit(pose: CameraPose, ray: NDArray[np.float64], sizes: Sequence[float],
+            size: float) -> float:
+    """How far a box is, in logarithms, from the size that an object on a surface would have.
+
+    Args:
+        pose: The camera's.
+        ray: Through the object's centre, as long as to a plane at 1 m before the camera.
+        sizes: How wide and high the object is there, and how high its centre is [m].
+        size: Root of the box's area, as a share of the image's height.
+    """
+    wide, high, centre = sizes
+    depth = (centre - pose.position[2]) / min(ray[2], -1e-6)
+    expected = np.sqrt(wide * high) / max(depth, 0.05) / (2 * pose.tangent)
+    return float(min(_UNFIT, abs(np.log(size / expected) - _BOX_LARGER)))
+
+
+_EDGE = 0.01
+"""A box that comes so near to the image's edge may go on beyond it, and its size says nothing."""
+_FIT, _UNFIT, _BOX_LARGER = 8.0, 1.5, 0.22
+"""Logits of a table for each unit of misfit, the largest misfit, and by how much boxes are larger,
+in logarithms, than what is seen from the side: the camera looks down on objects."""
 _SCORE, _COLOUR, _SHAPE, _TABLE, _BOX, _CENTRE = 0, 1, 2, 3, slice(4, 8), slice(8, 10)
 
 
@@ -116,11 +144,11 @@ def load_finder(robot: RobotSpec, weights: Path | None = None,
     try:
         network.load_state_dict(load_file(path))
         with safe_open(path, 'pt') as file:
-            heights = json.loads(file.metadata()['heights_m'])
+            sizes = json.loads(file.metadata()['sizes_m'])
     except (OSError, RuntimeError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise UserError(f'{path} holds no network that finds objects: {error}. Train one: python '
                         '-m vla_humanoid_control.learning.objects') from error
-    return NetworkFinder(network, HeadCamera(robot), heights, found)
+    return NetworkFinder(network, HeadCamera(robot), sizes, found)
 
 
 def _where(pose: CameraPose, ray: NDArray[np.float64], height: float) -> tuple[float, float]:
