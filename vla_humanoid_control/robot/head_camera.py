@@ -9,9 +9,9 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_humanoid_control.robot.model import add_camera, model_spec
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.support.resources import resource_path
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class HeadCamera:
 
     Args:
         robot: The robot.
-        name: The camera's, in the model.
+        name: The camera's, in the robot file or the model.
 
     Raises:
         UserError: The robot has no model, or none with that camera.
@@ -56,7 +56,10 @@ class HeadCamera:
         if robot.mjcf is None:
             raise UserError(f'Robot {robot.name} has no model (mjcf), without which nobody knows '
                             'where its camera is.')
-        self._model = mujoco.MjModel.from_xml_path(str(resource_path(robot.mjcf)))
+        spec = model_spec(robot)
+        if name in robot.cameras:
+            add_camera(spec, robot, name)
+        self._model = spec.compile()
         self._camera = mujoco.mj_name2id(self._model, mujoco.mjtObj.mjOBJ_CAMERA, name)
         if self._camera < 0:
             raise UserError(f'Model {robot.mjcf} of robot {robot.name} has no camera {name}.')

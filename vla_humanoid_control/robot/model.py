@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from vla_humanoid_control.robot.meshes import lighten
 from vla_humanoid_control.robot.packages import located
 from vla_humanoid_control.robot.spec import RobotSpec
@@ -43,6 +45,24 @@ def model_spec(robot: RobotSpec) -> mujoco.MjSpec:
 def load_model(robot: RobotSpec) -> mujoco.MjModel:
     """The robot's model alone, compiled. Raises UserError as `model_spec` does."""
     return model_spec(robot).compile()
+
+
+def add_camera(spec: mujoco.MjSpec, robot: RobotSpec, name: str) -> None:
+    """Put a camera of the robot file where its mount says; one without optics is the model's own.
+
+    Raises:
+        UserError: The model has no such body.
+    """
+    import mujoco
+    if (optics := robot.cameras[name].optics) is None:
+        return
+    quaternion, turn = np.zeros(4), np.zeros(9)
+    mujoco.mju_euler2Quat(quaternion, np.array(optics.mount[3:], np.float64), 'XYZ')
+    mujoco.mju_quat2Mat(turn, quaternion)
+    # A camera looks along its own -z, with +y up: to the right is -y of its mount, up is +z.
+    _body(spec, robot, optics.body).add_camera(
+        name=name, pos=optics.mount[:3], fovy=optics.fovy_deg,
+        xyaxes=(*-turn[1::3], *turn[2::3]))
 
 
 def _body(spec: mujoco.MjSpec, robot: RobotSpec, name: str) -> mujoco.MjsBody:

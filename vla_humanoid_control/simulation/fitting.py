@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import mujoco
 
-from vla_humanoid_control.robot.anatomy import Optics, SimulationSpec
+from vla_humanoid_control.robot.anatomy import SimulationSpec
+from vla_humanoid_control.robot.model import add_camera
 from vla_humanoid_control.robot.spec import RobotSpec
-from vla_humanoid_control.safety.mounts import body_pose
 from vla_humanoid_control.support.errors import UserError
 
 EYE = 'head'
@@ -31,23 +31,13 @@ def prepare(spec: mujoco.MjSpec, robot: RobotSpec, simulation: SimulationSpec) -
         raise UserError(f'{where}: its model has no body {simulation.trunk}.')
     if simulation.imu not in [site.name for site in spec.sites]:
         raise UserError(f'{where}: its model has no site {simulation.imu}.')
-    for name, camera in robot.cameras.items():
-        if (optics := camera.optics) is not None:
-            if spec.body(optics.body) is None:
-                raise UserError(f'{where}: its model has no body {optics.body}.')
-            _add_camera(spec, name, optics)
+    for name in robot.cameras:
+        add_camera(spec, robot, name)
     if robot.walks:
         _stand(spec)
     for name, kind in _IMU.items():
         spec.add_sensor(name=name, type=kind, objtype=mujoco.mjtObj.mjOBJ_SITE,
                         objname=simulation.imu)
-
-
-def _add_camera(spec: mujoco.MjSpec, name: str, optics: Optics) -> None:
-    turn = body_pose(optics.mount)[:3, :3]
-    # A camera looks along its own -z, with +y up: to the right is -y of its mount, up is +z.
-    spec.body(optics.body).add_camera(name=name, pos=optics.mount[:3], fovy=optics.fovy_deg,
-                                      xyaxes=(*-turn[:, 1], *turn[:, 2]))
 
 
 def _stand(spec: mujoco.MjSpec) -> None:
