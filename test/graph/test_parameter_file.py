@@ -104,6 +104,16 @@ def test_own_parameters_lie_over_those_that_are_shipped(name: str, tmp_path: Pat
     assert mine.items() <= values.items()
 
 
+@pytest.mark.parametrize('namespace', ['', '/robot1'])
+def test_choices_lie_over_the_shipped_file(namespace: str, domain_id: int) -> None:
+    """Regression: a file that names the node went before them; `vla demo --seed` did nothing."""
+    chosen = {'safety_monitor': {'remember_latch': True}}  # shipped as false
+    entry = next(e for e in graph(Deployment(parameters=chosen, namespace=namespace))
+                 if e.name == 'safety_monitor')
+    values = in_force(processes._command(entry)[3:], domain_id)
+    assert values['remember_latch'] is True and values['use_sim_time'] is True
+
+
 def test_shipped_files_say_what_they_say_to_the_nodes() -> None:
     demo = {e.name: e.shipped for e in graph(Deployment())}
     assert demo['vla_controller'] == {'use_sim_time': True, 'frames.frozen_at_rest': True}

@@ -73,7 +73,8 @@ class NodeEntry:
         parameter_file: YAML read before them; a path, or a substitution of launch.
         remappings: Topic name in the code to topic name in the graph.
         module: Python module that is run; by default the one of that name below `nodes/`.
-        shipped: Parameters that hold where nothing else gives them.
+        shipped: Parameters that hold where nothing else gives them; all of the shipped file.
+        chosen_file: Whether `parameter_file` is another one than that.
         namespace: Where it is, as `read_namespace` gives it.
     """
 
@@ -84,6 +85,7 @@ class NodeEntry:
     module: str = ''
     shipped: Mapping[str, Any] = field(default_factory=dict)
     namespace: str = ''
+    chosen_file: bool = False
 
     def __post_init__(self) -> None:
         if not self.module:
@@ -112,7 +114,8 @@ def graph(deployment: Deployment) -> tuple[NodeEntry, ...]:
     return tuple(NodeEntry(name, {**values, **deployment.parameters.get(name, {})},
                            deployment.parameter_file or default, remappings, namespace=space,
                            shipped={**deployment.timing.get(name, {}), **parameters_of(
-                               document, full_name(name, space), default)})
+                               document, full_name(name, space), default)},
+                           chosen_file=bool(deployment.parameter_file))
                  for name, values in own.items())
 
 

@@ -218,10 +218,12 @@ def run_graph(deployment: Deployment, log_path: Path) -> None:
 
 def _command(entry: NodeEntry) -> list[str]:
     command = [sys.executable, '-m', entry.module, '--ros-args', '--enclave', entry.enclave]
-    # Of several values for one parameter ROS takes the last.
+    # Of several values for one parameter ROS takes the last, but those that name the node before
+    # all others: what the shipped file says is given as values, so that choices go before it.
     for name, value in entry.shipped.items():
         command += ['-p', f'{name}:={_yaml(value)}']
-    command += ['--params-file', str(entry.parameter_file)]
+    if entry.chosen_file:
+        command += ['--params-file', str(entry.parameter_file)]
     for name, value in entry.parameters.items():
         command += ['-p', f'{name}:={_yaml(value)}']
     for name, value in entry.remappings.items():
