@@ -44,7 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', type=Path, default=None,
                         help='where video, timeline and report go (default: out/demo, in a '
                              'namespace out/demo/NAME)')
-    parser.add_argument('--seed', type=int, default=0, help='scene of --interactive')
+    parser.add_argument('--seed', type=int, default=None,
+                        help='scene of --interactive (default: that of config/params/demo.yaml)')
     parser.add_argument('--namespace', default='', metavar='NAME',
                         help="the robot's namespace, such as robot1 (default: none)")
 
@@ -79,7 +80,7 @@ def _check(arguments: argparse.Namespace) -> Timing:
     from vla_humanoid_control.robot.reader import load_robot
     from vla_humanoid_control.simulation.world import World, check_drawing
     check_folder(arguments.out, '--out')
-    if arguments.seed < 0:
+    if arguments.seed is not None and arguments.seed < 0:
         raise UserError(f'--seed must be 0 or more, got {arguments.seed}.')
     if arguments.suite is not None:
         load_suite(arguments.suite, through_nodes=True)
@@ -198,7 +199,8 @@ def _interactive(arguments: argparse.Namespace, window: bool, timing: NodeParame
                             embodiment=arguments.embodiment, trust=arguments.trust,
                             timing=timing, namespace=arguments.namespace, parameters={
         'confidence_monitor': {'allow_uncalibrated': arguments.allow_uncalibrated},
-        'humanoid_sim': {'outside_rate_hz': 10.0, 'scene_seed': arguments.seed}})
+        'humanoid_sim': {'outside_rate_hz': 10.0, **(
+            {} if arguments.seed is None else {'scene_seed': arguments.seed})}})
     gate = monitoring(arguments.policy, arguments.trust).gate
     with own_domain() as domain, Video(arguments.out / 'interactive.mp4') as video, \
             ProcessGroup(graph(deployment), log, echo=None) as group:
