@@ -97,7 +97,9 @@ train: setup
 # The network that finds objects, and what it sees in scenes that it does not know.
 objects: setup
 	$(PY) -m vla_humanoid_control.collection.object_views --output $(DATA)/objects/train
-	$(PY) -m vla_humanoid_control.learning.objects --data $(DATA)/objects/train --output $(RUNS)/objects
+	$(PY) -m vla_humanoid_control.learning.objects --data $(DATA)/objects/train --output $(RUNS)/objects_first
+	$(PY) -m vla_humanoid_control.learning.objects --data $(DATA)/objects/train --output $(RUNS)/objects \
+	    --init-from $(RUNS)/objects_first/network.safetensors --steps 1800 --learning-rate 0.002 --seed 1
 	$(PY) -m vla_humanoid_control.collection.object_views --output $(DATA)/objects/test --split test --frames 1000
 	$(PY) -m vla_humanoid_control.collection.object_views --output $(DATA)/objects/starts --split test --seed 1 \
 	    --frames 1000 --starts

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SIZE = (320, 240)
 """Width and height of the picture that the network looks at [px]."""
-FOUND = 0.50
+FOUND = 0.45
 """What is less certain than this is not found."""
 _SAME = 0.45
 """Boxes that share so much of their union are of one object."""
