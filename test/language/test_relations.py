@@ -63,7 +63,8 @@ def understood(text: str, before: Sequence[Step] = ()) -> Reference:
     ('go to the ball between the two red boxes', [2]),
     ('go to the ball between the cone and the blue ball', [2]),
     ('go to the second box from the left', [1]), ('go to the third box from the left', []),
-    ('touch the cup', [4, 6]), ('go to the red one', [0, 1, 5]), ('go to the cone', [5]),
+    ('touch the cup', [4, 6]), ('go to a box', [0, 1]), ('go to the red one', [0, 1, 5]),
+    ('go to the cone', [5]),
     ('go to the box left of the blue cup', [0, 1]),
     ('go to the box that is behind the green ball', [1]),
     ('go to the box next to the nearest ball', [1])])
@@ -135,7 +136,8 @@ def test_what_refers_to_the_command_before(before: str, text: str, expected: str
 @pytest.mark.parametrize(('answer', 'expected'), [
     ('the left one', 'left object'), ('left', 'left object'), ('the red one please', 'red object'),
     ('no, the near one', 'nearest object'), ('the one near the table', 'object near the table'),
-    ('on the floor', 'object on the floor'), ('the ball', 'ball'), ('wave', None),
+    ('on the floor', 'object on the floor'), ('the ball', 'ball'), ('a ball', 'ball'),
+    ('wave', None),
     ('turn left', None), ('the left one, then wave', None), ('the purple one', None),
     ('the left and the right one', None), ('', None)])
 def test_an_answer_says_which_one(answer: str, expected: str | None) -> None:

@@ -20,8 +20,7 @@ from vla_humanoid_control.language.plan import Step
 from vla_humanoid_control.language.relations import Kind, Reference, Relation
 from vla_humanoid_control.tasks.vocabulary import OBJECT_FAMILIES, SHAPES, TASK_KEYS
 
-_ARTICLES = frozenset(('the', 'that', 'this'))
-_ANY_ARTICLES = _ARTICLES | {'a', 'an'}
+_ARTICLES = frozenset(('the', 'that', 'this', 'a', 'an'))
 _HEADS = frozenset(('one', 'object', 'thing', 'item'))
 _SIDES: Mapping[str, Kind] = {'left': Kind.LEFTMOST, 'right': Kind.RIGHTMOST}
 _PLACES: Mapping[str, Kind] = {
@@ -303,7 +302,7 @@ class _Reading:
                     yield end, Relation(Kind.BETWEEN, (one, other))
 
     def _anchor(self, at: int) -> Iterator[tuple[int, Reference]]:
-        at += self._word(at) in _ANY_ARTICLES
+        at += self.is_the(at)
         for end, reference in self._heads(at):
             if reference.colour or reference.shape:
                 yield end, reference
