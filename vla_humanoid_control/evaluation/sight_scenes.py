@@ -316,7 +316,8 @@ def find_open(scenes: Scenes, kind: str, sentence: str, answer: str | None, numb
         some = [t for t in things if named(t)]
         wanted = {'twins': 2, 'three': 3, 'table_twins': 2, 'colours': 2, 'shapes': 2,
                   'out_of_view': 0}.get(kind, 1)
-        if len(some) != wanted:
+        if len(some) != wanted or (some and task.arguments not in [
+                (t.colour, t.shape) for t in some]):
             continue
         if family == 'reach' or scenes.confirms(seed, task, some, named):
             return Found(seed, task, words)

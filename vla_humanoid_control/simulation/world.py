@@ -43,6 +43,7 @@ class World:
         if robot.simulation is None:
             raise UserError(f'Robot file {robot.file or robot.name} has no section simulation, '
                             'without which the simulator cannot stand in for the robot.')
+        self._check_cameras(tuple(robot.cameras))
         self.model = scene.build_model(robot, robot.simulation)
         self.data = mujoco.MjData(self.model)
         self.model.vis.quality.offsamples = 0  # antialiasing would triple the time of a frame
@@ -55,19 +56,24 @@ class World:
         self.layout: Layout
         self.reset(0)
 
+    def _check_cameras(self, there: tuple[str, ...]) -> None:
+        """Refuse a camera that is not among some, or called as the view from outside is."""
+        for name in self.robot.cameras:
+            if EYE not in self.robot.cameras or name == scene.OUTSIDE or name not in there:
+                raise UserError(
+                    f'Robot file {self.robot.file or self.robot.name}: the simulated body has no '
+                    f'camera {name}. The only camera that policies look with is {EYE}: give that '
+                    'name to the one that is meant.')
+
     def _check_fits(self) -> None:
         model, robot = self.model, self.robot
-        there = {'joint': [model.joint(i).name for i in range(model.njnt)],
-                 'camera': [name for i in range(model.ncam)
-                            if (name := model.cam(i).name) != scene.OUTSIDE]}
-        for what, names in (('joint', robot.joint_names), ('camera', tuple(robot.cameras))):
-            for name in names:
-                if name not in there[what] or (what == 'camera' and EYE not in names):
-                    needed = f'The only camera that policies look with is {EYE}: give that name ' \
-                             'to the one that is meant' if what == 'camera' else \
-                        f'Its model, {robot.mjcf}, must have every joint of the robot file'
-                    raise UserError(f'Robot file {robot.file or robot.name}: the simulated body '
-                                    f'has no {what} {name}. {needed}.')
+        self._check_cameras(tuple(model.cam(i).name for i in range(model.ncam)))
+        there = [model.joint(i).name for i in range(model.njnt)]
+        for name in robot.joint_names:
+            if name not in there:
+                raise UserError(f'Robot file {robot.file or robot.name}: the simulated body has '
+                                f'no joint {name}. Its model, {robot.mjcf}, must have every joint '
+                                'of the robot file.')
         for side, hand in robot.end_effectors.items():
             if hand.site not in (model.site(i).name for i in range(model.nsite)) \
                     or hand.shoulder not in (model.body(i).name for i in range(model.nbody)):
