@@ -71,6 +71,7 @@ def test_several_steps(text: str, expected: list[str]) -> None:
                                                            math.pi / 4),
     ('make a full turn to the right', 'turn:right', 2 * math.pi),
     ('do a full turn', 'turn:left', 2 * math.pi),
+    ('give me a quarter of a turn towards your right', 'turn:right', math.pi / 2),
     ('turn one hundred and twenty degrees to the left', 'turn:left', math.radians(120))])
 def test_a_quantity_is_what_was_said(text: str, key: str, value: float) -> None:
     (step,) = read(text).steps

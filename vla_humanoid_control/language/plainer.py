@@ -28,6 +28,8 @@ _SAME: tuple[tuple[str, str], ...] = (
     ('a left turn', 'turn left'), ('a right turn', 'turn right'), ('make a left', 'turn left'),
     ('make a right', 'turn right'), ('take a left', 'turn left'),
     ('take a right', 'turn right'), ('a bit further', 'a bit'), ('a little further', 'a little'),
+    ('towards your', 'to your'), ('towards the left', 'to the left'),
+    ('towards the right', 'to the right'), ('give me a turn', 'turn'), ('give us a turn', 'turn'),
     ('over to', 'to'), ('raise up', 'raise'), ('lift up', 'raise'),
     ('straight on', 'straight'), ('check the view', 'look'), ('little wave', 'wave'),
     ('big wave', 'wave'), ('friendly wave', 'wave'), ('nice wave', 'wave'), ('quick look', 'look'),
