@@ -48,6 +48,10 @@ def keys(text: str, before: tuple[Step, ...] = ()) -> list[str]:
     ('walk forward and back', ['move:forward', 'move:backward']),
     ('walk to the red box. When you reach it, wave.', ['go_to:red:box', 'gesture:wave']),
     ('go to the red and the blue box', ['go_to:red:box', 'go_to:blue:box']),
+    ('step 1: turn left. step 2: wave.', ['turn:left', 'gesture:wave']),
+    ("raise your left hand, and when you've done that, turn left",
+     ['gesture:raise_left', 'turn:left']),
+    ("go to the red cone, and once you've got there, turn left", ['go_to:red:cone', 'turn:left']),
     ('1. wave 2. turn left 3. look up', ['gesture:wave', 'turn:left', 'gesture:look_up']),
     ('wave & look up -> turn left', ['gesture:wave', 'gesture:look_up', 'turn:left']),
     ('look up, down, left and right', [

@@ -148,13 +148,17 @@ def _out_of_order(words: Sequence[str]) -> list[Said] | None:
     return None
 
 
+_ARRIVED = frozenset(('got', 'done', 'arrived', 'finished', 'reached'))
+"""These speak of the step before: 'once you have got there'."""
+
+
 def _done_first(words: Sequence[str]) -> list[str] | None:
     """'once you have turned left, wave' as 'after turn left, wave'; None where it has no such."""
     for lead in sorted(_DONE_FIRST, key=len, reverse=True):
         for at in range(len(words) - len(lead)):
             if tuple(words[at:at + len(lead)]) == lead:
                 did, *rest = words[at + len(lead):]
-                if (doing := phrases().present(did)) != did:
+                if did not in _ARRIVED and (doing := phrases().present(did)) != did:
                     return [*words[:at], 'after', doing, *rest]
     return None
 

@@ -18,7 +18,7 @@ _PLAINER = tuple((re.compile(rf'(?<!\w){pattern}(?!\w)'), plain) for pattern, pl
     ('(?:can|could|may) (?:we|i) (?:get|have)', 'give us'),
     ('a (?:couple|few|handful) of (?=steps|paces)', 'some '), ('as well as', 'and')))
 _JOINED = ((re.compile(r'[-=]+>|\u2192'), ' then '), (re.compile(r'\s[&+]\s'), ' and '))
-_ITEM = re.compile(r'(?:^|(?<=\s))(\d)[.):](?=\s)')
+_ITEM = re.compile(r'(?:^|(?<=\s))(?<![Ss]tep )(\d)[.):](?=\s)')
 
 
 def words_of(text: str) -> tuple[str, ...]:
