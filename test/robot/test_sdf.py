@@ -16,13 +16,12 @@ import pytest
 from libsdformat import check
 
 from vla_humanoid_control.robot.gazebo_bridge import TO_GAZEBO, bridged_topics
-from vla_humanoid_control.robot.links import OPTICAL
 from vla_humanoid_control.robot.model import load_model
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.robot.sdf import FLOOR_BITS, OBJECT_BITS, ROBOT_BITS, add_robot
 from vla_humanoid_control.robot.spec import RobotSpec, SensorSpec
-from vla_humanoid_control.safety.mounts import body_pose
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.geometry import OPTICAL, mount_pose
 from vla_humanoid_control.support.resources import resource_path
 
 ROBOT = load_robot('humanoid')
@@ -55,7 +54,7 @@ def placed(model: Element, positions: dict[str, float]) -> dict[str, np.ndarray]
             continue
         name, pose = element.get('name'), element.find('pose')
         parent = element.get('attached_to') or pose.get('relative_to')
-        frame = (found[parent] if parent else np.eye(4)) @ body_pose(numbers(element, 'pose'))
+        frame = (found[parent] if parent else np.eye(4)) @ mount_pose(numbers(element, 'pose'))
         if element.tag == 'link' and name in joints and joints[name].get('type') != 'fixed':
             assert text(joints[name], 'parent') == parent
             axis = np.array(numbers(joints[name], 'axis/xyz'))
@@ -92,7 +91,7 @@ def test_forward_kinematics_are_those_of_the_model(seed: int) -> None:
             np.testing.assert_allclose(links[name][:3, :3], item.xmat.reshape(3, 3), atol=1e-6)
     camera = ROBOT.cameras['head'].optics
     body = data.body(camera.body)
-    axes = body.xmat.reshape(3, 3) @ body_pose(camera.mount)[:3, :3] @ OPTICAL[:3, :3]
+    axes = body.xmat.reshape(3, 3) @ mount_pose(camera.mount)[:3, :3] @ OPTICAL[:3, :3]
     np.testing.assert_allclose(links['head_camera'][:3, :3], axes, atol=1e-6)
     np.testing.assert_allclose(links['head_camera'][:3, 3], body.xpos + body.xmat.reshape(3, 3)
                                @ camera.mount[:3], atol=1e-6)
@@ -219,7 +218,7 @@ def test_every_bridged_topic_is_one_of_gazebos(robot: RobotSpec) -> None:
 @pytest.mark.parametrize('robot', [ROBOT, WITH_DEPTH], ids=['humanoid', 'with depth'])
 def test_the_parser_of_gazebo_takes_it(robot: RobotSpec, tmp_path: Path) -> None:
     root = Element('sdf', version='1.9')
-    add_robot(root, robot, body_pose([1, 2, 0, 0, 0, 0.5]))
+    add_robot(root, robot, mount_pose([1, 2, 0, 0, 0, 0.5]))
     path = tmp_path / 'robot.sdf'
     path.write_bytes(ElementTree.tostring(root))
     assert check(path) == ''

@@ -14,13 +14,13 @@ import pytest
 from g1 import needs_g1
 
 from vla_humanoid_control.cli.main import main
-from vla_humanoid_control.robot.links import OPTICAL, mount_pose, read_links
+from vla_humanoid_control.robot.links import pose, read_links
 from vla_humanoid_control.robot.model import load_model
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.robot.spec import JointSpec, MotionLimits, RobotSpec, SensorSpec
 from vla_humanoid_control.robot.urdf import roll_pitch_yaw, urdf
-from vla_humanoid_control.safety.mounts import body_pose
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.geometry import OPTICAL, mount_pose
 from vla_humanoid_control.support.resources import config_path, resource_path
 
 ROBOTS = [pytest.param(name, marks=[needs_g1] if 'g1' in name else [])
@@ -88,7 +88,7 @@ def transforms(text: str, positions: dict[str, float]) -> dict[str, np.ndarray]:
 
 def origin(element: ElementTree.Element) -> np.ndarray:
     place = element.find('origin')
-    return body_pose([*read(place.get('xyz')), *read(place.get('rpy'))])
+    return mount_pose([*read(place.get('xyz')), *read(place.get('rpy'))])
 
 
 def read(text: str) -> list[float]:
@@ -137,7 +137,7 @@ def check(robot: RobotSpec, seed: int) -> None:
             compared += 1
     for name, camera in robot.cameras.items():
         if camera.optics is not None:
-            expected = in_world(data, 'body', camera.optics.body) @ body_pose(
+            expected = in_world(data, 'body', camera.optics.body) @ mount_pose(
                 camera.optics.mount) @ OPTICAL
             np.testing.assert_allclose(links[f'{name}_camera'], expected, atol=1e-6)
             compared += 1
@@ -207,6 +207,12 @@ def test_a_camera_frame_has_the_axes_of_an_image() -> None:
     np.testing.assert_allclose(frame[:3, :3], OPTICAL[:3, :3], atol=1e-9)
 
 
+def _by_mujoco(mount: tuple[float, ...]) -> np.ndarray:
+    quaternion = np.zeros(4)
+    mujoco.mju_euler2Quat(quaternion, np.array(mount[3:]), 'XYZ')
+    return pose(mount[:3], quaternion)
+
+
 def test_mounted_sensors_have_a_frame_on_the_base() -> None:
     mount = (0.1, -0.2, 0.3, 0.4, 0.5, -0.6)
     robot = load_robot('humanoid')
@@ -214,9 +220,9 @@ def test_mounted_sensors_have_a_frame_on_the_base() -> None:
         **robot.sensors, 'scan': SensorSpec('scan', 0.5, 'laser', mount),
         'depth': SensorSpec('depth', 0.5, 'depth_optical', mount)})
     links = transforms(urdf(robot), dict.fromkeys(robot.joint_names, 0.0))
-    np.testing.assert_allclose(mount_pose(mount), body_pose(mount), atol=1e-12)
-    np.testing.assert_allclose(links['laser'], body_pose(mount), atol=1e-9)
-    np.testing.assert_allclose(links['depth_optical'], body_pose(mount) @ OPTICAL, atol=1e-9)
+    np.testing.assert_allclose(_by_mujoco(mount), mount_pose(mount), atol=1e-12)
+    np.testing.assert_allclose(links['laser'], mount_pose(mount), atol=1e-9)
+    np.testing.assert_allclose(links['depth_optical'], mount_pose(mount) @ OPTICAL, atol=1e-9)
 
 
 @pytest.fixture
@@ -293,8 +299,8 @@ def test_a_robot_that_cannot_be_written_is_refused(awkward: RobotSpec, change: d
 @pytest.mark.parametrize('angles', [(0.1, 0.2, 0.3), (1.0, np.pi / 2, 0.0),
                                     (-2.0, -np.pi / 2, 0.5), (3.0, 1.0, -3.0)])
 def test_angles_of_a_frame(angles: tuple[float, ...]) -> None:
-    frame = body_pose([0, 0, 0, *angles])
-    np.testing.assert_allclose(body_pose([0, 0, 0, *roll_pitch_yaw(frame)]), frame, atol=1e-7)
+    frame = mount_pose([0, 0, 0, *angles])
+    np.testing.assert_allclose(mount_pose([0, 0, 0, *roll_pitch_yaw(frame)]), frame, atol=1e-7)
 
 
 def test_the_mesh_of_a_sphere_is_one() -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from vla_humanoid_control.robot.spec import RobotSpec, SensorSpec
 from vla_humanoid_control.safety.collision import scan_points
-from vla_humanoid_control.safety.mounts import Mounts, body_pose, same_frame
+from vla_humanoid_control.safety.mounts import Mounts, same_frame
+from vla_humanoid_control.support.geometry import mount_pose
 from vla_humanoid_control.types import ScanReading
 
 
@@ -68,12 +69,12 @@ def test_points_are_turned_by_the_mount(mount: tuple[float, ...], bearing_rad: f
                                         seen: tuple[float, float]) -> None:
     """Where something 2 m from the scanner is on the base."""
     scan = ScanReading(1, bearing_rad, 0.1, 0.05, 10.0, np.array([2.0]))
-    assert scan_points(scan, 3.0, body_pose(mount))[0] == pytest.approx(np.array(seen))
+    assert scan_points(scan, 3.0, mount_pose(mount))[0] == pytest.approx(np.array(seen))
 
 
 def test_what_is_near_the_base_may_be_far_from_the_scanner() -> None:
     scan = ScanReading(1, math.pi, 0.1, 0.05, 10.0, np.array([2.0]))
-    assert scan_points(scan, 1.0, body_pose((1.5, 0.0, 0.0, 0.0, 0.0, 0.0)))[0] \
+    assert scan_points(scan, 1.0, mount_pose((1.5, 0.0, 0.0, 0.0, 0.0, 0.0)))[0] \
         == pytest.approx(np.array([-0.5, 0.0]))
 
 

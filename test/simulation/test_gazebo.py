@@ -24,11 +24,11 @@ from vla_humanoid_control.cli.robot import DEMO_SEED, DEMO_TASK
 from vla_humanoid_control.robot.gazebo_bridge import bridge_yaml
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.robot.sdf import FLOOR_BITS, OBJECT_BITS, ROBOT_BITS
-from vla_humanoid_control.safety.mounts import body_pose
 from vla_humanoid_control.simulation import scene
 from vla_humanoid_control.simulation.gazebo import GazeboWorld, gazebo_world
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.geometry import mount_pose
 from vla_humanoid_control.support.resources import config_path
 from vla_humanoid_control.tasks.task import Task
 
@@ -89,7 +89,7 @@ def test_every_object_is_where_it_stands_with_its_colour_and_mass(
         np.testing.assert_allclose(read(model, 'pose')[:3], pose[:3], atol=1e-9)
         turn = np.zeros(9)
         mujoco.mju_quat2Mat(turn, pose[3:])
-        np.testing.assert_allclose(body_pose(read(model, 'pose'))[:3, :3], turn.reshape(3, 3),
+        np.testing.assert_allclose(mount_pose(read(model, 'pose'))[:3, :3], turn.reshape(3, 3),
                                    atol=1e-9)
         body = world.model.body(f'object_{placed.slot}')
         assert read(model, 'link/inertial/mass') == pytest.approx(body.mass[0])
@@ -116,7 +116,7 @@ def test_sizes_are_those_of_the_objects(pair: tuple[World, GazeboWorld]) -> None
                 [('f', '<f4', (4, 3)), ('_', 'u2')]))['f'][:, 1:].reshape(-1, 3)
             # In the frame that the file's own collision pose puts it in.
             part = found[f'{placed.colour}_{placed.shape}_{placed.slot}'].find('link/collision')
-            frame = body_pose(read(part, 'pose'))
+            frame = mount_pose(read(part, 'pose'))
             corners = corners @ frame[:3, :3].T + frame[:3, 3]
             assert np.ptp(corners[:, 2]) == pytest.approx(placed.size.height, abs=1e-6)
             assert np.hypot(*corners[:, :2].T).max() == pytest.approx(placed.size.radius,

@@ -275,14 +275,14 @@ class Phrases:
                 if not unplaced:
                     continue
             # A stop may be told in any form: it does no harm.
-            told_to_stop = entry == 'stop' and core[1:] and not joints.strange(core, 0) \
-                and not _STILL.isdisjoint(core)
+            about_rest = entry == 'stop' and not _STILL.isdisjoint(core)
+            told_to_stop = about_rest and core[1:] and not joints.strange(core, 0)
             if (core[0] in _NO_VERB or core[0] not in joints.imperative) \
                     and core[0] not in unplaced and not told_to_stop:
                 unplaced.insert(0, core[0])
             if not unplaced:
                 unplaced = ['and'] if 'and' in core else joints.strange(core)
-            if not unplaced and not (entry == 'stop' and not _STILL.isdisjoint(core)):
+            if not unplaced and not about_rest:
                 unplaced = joints.strange(core, 0) or content or list(core)
             if best is None or len(unplaced) < len(best.unplaced):
                 best = Meaning(Degree.NONE if unplaced else Degree.LOOSE, entry, core,

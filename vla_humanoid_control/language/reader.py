@@ -158,7 +158,7 @@ def _read_words(text: str, words: tuple[str, ...], before: tuple[Step, ...]) -> 
         return Reading(resumed)
     unclear = why_unclear(text)
     # 'see the red box' is a way to send it there; 'can you see the red box' is not.
-    tells = 'you see' in ' '.join(words) or (_tells(words) and not is_phrase(words))
+    tells = _asks_sight(words) or (_tells(words) and not is_phrase(words))
     whole = None if unclear or tells else certain(words, None)
     # One phrase of training may join two verbs: 'stand still and look up'.
     if whole is not None and (not places(words) or is_phrase(words)):
@@ -183,6 +183,11 @@ def _tells(words: Sequence[str]) -> bool:
     plain = [w for w in words if w != ',']
     return bool(plain) and (plain[0] in _ASKING or (
         plain[0] in _TELLER | {'you'} and any(w in _DOING for w in plain[1:2])))
+
+
+def _asks_sight(words: Sequence[str]) -> bool:
+    """Whether words ask what it sees: 'can you see the red box'."""
+    return ('you', 'see') in pairwise(words)
 
 
 def _steps_of(words: Sequence[str]) -> tuple[Step, ...]:
@@ -303,15 +308,14 @@ def _strange_clauses(words: Sequence[str]) -> tuple[str, ...]:
 
 def _no_request(words: Sequence[str]) -> str:
     """Why words ask for nothing, whatever a robot can do; '' where they may ask for something."""
-    for core in () if 'you see' in ' '.join(words) else phrases().cores(
-            [w for w in words if w != ',']):
+    for core in () if _asks_sight(words) else phrases().cores([w for w in words if w != ',']):
         if phrases().begins_one(core[0]) and core[0] not in _ASKING and not (
                 core[0] in _AUXILIARY and core[1:2] and core[1] in _SUBJECT
                 and not (core[0] == 'do' and core[1] in _ARTICLES)):
             return ''
     first = next((w for w in words if w != ','), '')
     second = next((w for w in words[1:] if w != ','), '')
-    if first in _ASKING or 'you see' in ' '.join(words) \
+    if first in _ASKING or _asks_sight(words) \
             or (first in _AUXILIARY and second in _SUBJECT) \
             or (first in _MODAL and second != 'you'):
         return 'this is a question, and no request: I only do what I am asked to do now'

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.language.encoder import SHA256, WIDTH, default_encoder, encode
+from vla_humanoid_control.support.resources import cache_dir
 from vla_humanoid_control.tasks.phrasings import Split, out_of_scope, phrasings
 
 
@@ -25,7 +25,7 @@ class TextBank:
         """Encode every text once (about 500 a second), or take the features of an earlier run."""
         texts = self.texts = [default_encoder().correct(t) for t in texts]
         digest = hashlib.sha256('\n'.join([SHA256, *texts]).encode()).hexdigest()
-        path = _cache_directory() / f'texts-{digest[:32]}.npz'
+        path = cache_dir() / f'texts-{digest[:32]}.npz'
         if not path.exists():
             tokens, lengths = _encode_all(texts)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,8 +103,3 @@ def _encode_all(texts: Sequence[str]) -> tuple[NDArray[np.float16], NDArray[np.i
         for i, features, exists in zip(rows, tokens, mask, strict=True):
             packed[i] = features[exists].astype(np.float16)
     return np.concatenate(packed), np.array([len(p) for p in packed], np.int64)
-
-
-def _cache_directory() -> Path:
-    root = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
-    return Path(root) / 'vla_humanoid_control'

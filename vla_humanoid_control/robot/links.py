@@ -19,12 +19,10 @@ from numpy.typing import NDArray
 from vla_humanoid_control.robot.model import model_spec
 from vla_humanoid_control.robot.spec import JointSpec, RobotSpec
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.geometry import OPTICAL, mount_pose
 
 Array = NDArray[np.float64]
 
-OPTICAL: Array = np.array([[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0],
-                           [0.0, 0.0, 0.0, 1.0]])
-"""Turns the axes of an image (x right, y down, z ahead) into those of a body (x ahead, z up)."""
 _FROM_MUJOCO: Array = np.diag([1.0, -1.0, -1.0, 1.0])
 """Turns the axes of an image into those of a MuJoCo camera, which looks along its -z."""
 _HIDDEN_FROM_GROUP = 3  # MuJoCo's viewer shows the groups before it
@@ -349,10 +347,3 @@ def read_shape(model: Any, geom: int) -> Shape:
 def camera_frame(camera: str) -> str:
     """What the images of a camera name as their frame: the axes of the image."""
     return f'{camera}_camera'
-
-
-def mount_pose(mount: Sequence[float]) -> Array:
-    """float64 [4, 4] of x, y, z [m], then roll, pitch, yaw [rad], as in `SensorSpec`."""
-    quaternion = np.zeros(4)
-    mujoco.mju_euler2Quat(quaternion, np.array(mount[3:], np.float64), 'XYZ')
-    return pose(mount[:3], quaternion)

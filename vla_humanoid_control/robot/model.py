@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from vla_humanoid_control.robot.meshes import lighten
 from vla_humanoid_control.robot.packages import located
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.geometry import mount_pose
 
 if TYPE_CHECKING:
     import mujoco
@@ -53,16 +52,13 @@ def add_camera(spec: mujoco.MjSpec, robot: RobotSpec, name: str) -> None:
     Raises:
         UserError: The model has no such body.
     """
-    import mujoco
     if (optics := robot.cameras[name].optics) is None:
         return
-    quaternion, turn = np.zeros(4), np.zeros(9)
-    mujoco.mju_euler2Quat(quaternion, np.array(optics.mount[3:], np.float64), 'XYZ')
-    mujoco.mju_quat2Mat(turn, quaternion)
+    turn = mount_pose(optics.mount)[:3, :3]
     # A camera looks along its own -z, with +y up: to the right is -y of its mount, up is +z.
     _body(spec, robot, optics.body).add_camera(
         name=name, pos=optics.mount[:3], fovy=optics.fovy_deg,
-        xyaxes=(*-turn[1::3], *turn[2::3]))
+        xyaxes=(*-turn[:, 1], *turn[:, 2]))
 
 
 def _body(spec: mujoco.MjSpec, robot: RobotSpec, name: str) -> mujoco.MjsBody:

@@ -15,19 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.robot.links import (
-    OPTICAL,
     Inertia,
     Link,
     LinkJoint,
     Shape,
     camera_frame,
-    mount_pose,
     pose,
     read_links,
 )
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.robot.urdf import numbers, roll_pitch_yaw, tensor
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.geometry import OPTICAL, mount_pose
 
 Array = NDArray[np.float64]
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.robot.spec import RobotSpec
+from vla_humanoid_control.support.geometry import OPTICAL, mount_pose
 
 Array = NDArray[np.float64]
 
 _SHOWN = 60  # characters of a name in a reason
-_OPTICAL: Array = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
-"""Turns the axes of an image (x right, y down, z ahead) into those of a body."""
 
 
 def same_frame(name: str, known: str) -> bool:
@@ -37,7 +35,7 @@ class Mounts:
     def __init__(self, robot: RobotSpec) -> None:
         self._base = robot.base_frame
         self._frames = {name: s.frame for name, s in robot.sensors.items()}
-        self._poses = {name: body_pose(s.mount) for name, s in robot.sensors.items()}
+        self._poses = {name: mount_pose(s.mount) for name, s in robot.sensors.items()}
         self._cameras = {name: mounted(s.mount) for name, s in robot.sensors.items()}
 
     def problem(self, sensor: str, frame: str | None) -> str:
@@ -72,22 +70,6 @@ class Mounts:
         return sensor != 'depth' and same_frame(frame, self._base)
 
 
-def body_pose(mount: Sequence[float]) -> Array:
-    """Where a body on the base is, float64 [4, 4]; `mount` as in `SensorSpec`."""
-    x, y, z, roll, pitch, yaw = mount
-    cr, sr, cp, sp, cy, sy = (f(a) for a in (roll, pitch, yaw) for f in (math.cos, math.sin))
-    return _square(np.array([[cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
-                             [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
-                             [-sp, cp * sr, cp * cr]]), (x, y, z))
-
-
 def mounted(mount: Sequence[float]) -> Array:
     """Where a camera on the base looks, from its optical frame to the base, float64 [4, 4]."""
-    return body_pose(mount) @ _square(_OPTICAL)
-
-
-def _square(turn: Array, place: Sequence[float] = (0.0, 0.0, 0.0)) -> Array:
-    """A rotation [3, 3] and a place [3] as one transform [4, 4]."""
-    transform = np.eye(4)
-    transform[:3, :3], transform[:3, 3] = turn, place
-    return transform
+    return mount_pose(mount) @ OPTICAL

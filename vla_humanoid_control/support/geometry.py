@@ -7,11 +7,15 @@ longer for single numbers, and the safety gate calls these functions in every ti
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+OPTICAL: NDArray[np.float64] = np.array([
+    [0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+"""Turns the axes of an image (x right, y down, z ahead) into those of a body (x ahead, z up)."""
 Coordinate = TypeVar('Coordinate', float, NDArray[np.float64])
 
 
@@ -38,3 +42,13 @@ def advance(pose: NDArray[np.float64], twist: NDArray[np.float64],
     (x, y, yaw), (forward, left, turn) = pose.tolist(), twist.tolist()
     along_x, along_y = rotate(forward, left, yaw + turn * duration_s / 2)
     return np.array([x + along_x * duration_s, y + along_y * duration_s, yaw + turn * duration_s])
+
+
+def mount_pose(mount: Sequence[float]) -> NDArray[np.float64]:
+    """Where a mounted body is, float64 [4, 4]: `mount` is x, y, z [m], roll, pitch, yaw [rad]."""
+    x, y, z, roll, pitch, yaw = mount
+    cr, sr, cp, sp, cy, sy = (f(a) for a in (roll, pitch, yaw) for f in (math.cos, math.sin))
+    return np.array([[cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr, x],
+                     [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr, y],
+                     [-sp, cp * sr, cp * cr, z],
+                     [0.0, 0.0, 0.0, 1.0]])
