@@ -11,6 +11,7 @@ and knows nothing of how likely it is to succeed: that is measured from outside.
 from __future__ import annotations
 
 import math
+from copy import copy
 
 import cv2
 import numpy as np
@@ -74,6 +75,10 @@ class ToColour:
             return self._chunk(0.0, self._turn * min(0.7, 1.5 * left), self._home, left < 0.1,
                                1 - left / 1.6)
         return self._chunk(min(0.35, 1.5 * (0.9 - x)), -yaw, self._home, x > 0.8, x / 0.9)
+
+    def fork(self) -> ToColour:
+        """One more of it, with an instruction of its own, for a second robot."""
+        return copy(self)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -198,7 +198,7 @@ def test_there_are_no_more_robots_than_allowed(serve: Callable[..., Running]) ->
     first = client(server.address)
     first.infer(SEEN)
     second = OpenpiPolicy(server.address, SPEC)
-    with pytest.raises(PolicyError):
+    with pytest.raises(PolicyError, match='at most 1 robots at once'):
         second.infer(SEEN)
     first.close()
     for _ in range(50):  # the server hears of the end a moment later
@@ -210,6 +210,17 @@ def test_there_are_no_more_robots_than_allowed(serve: Callable[..., Running]) ->
     else:
         pytest.fail('the place is not free again')
     second.close()
+
+
+def test_a_policy_that_cannot_fork_says_why_it_serves_one_robot(
+        serve: Callable[..., Running], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(Echo, 'fork')
+    server = serve(Echo())
+    first = client(server.address)
+    first.infer(SEEN)
+    with pytest.raises(UserError, match=r'without fork\(\)'):
+        client(server.address)
+    first.close()
 
 
 GOOD = {'prompt': 'go', 'head': np.zeros((6, 8, 3), np.uint8), 'joints': np.zeros((2, 1))}

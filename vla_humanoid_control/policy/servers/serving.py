@@ -80,6 +80,8 @@ class PolicyServer:
         self._fork: Callable[[], Policy] | None = getattr(policy, 'fork', None)
         self._infer_many: Any = getattr(policy, 'infer_many', None)
         self._most = most if self._fork is not None else 1
+        self._full = (f'at most {most} robots at once' if self._fork is not None
+                      else 'a policy without fork() serves one robot at once')
         self._count = 0
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
         self._server: Server | None = None
@@ -100,7 +102,7 @@ class PolicyServer:
 
     async def _talk(self, connection: ServerConnection) -> None:
         if self._count >= self._most:
-            await connection.close(1013, f'at most {self._most} connections at once')
+            await connection.close(1013, self._full)
             return
         self._count += 1
         session = _Session(self._policy if self._fork is None else self._fork())
