@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -68,6 +69,18 @@ def test_health_says_what_is_missing(node: VlaController) -> None:
     hear(node, '/camera/rgb/image_raw', rgb_to_msg(node.now_ns(), 'head', pixels))
     health = node.health()
     assert health.level == ERROR and health.message == 'joint_states: nothing heard yet'
+
+
+def test_a_destroyed_node_leaves_no_thread(domain_id: int) -> None:
+    """Regression: that of inference went on, and kept node and participant with it."""
+    before = threading.active_count()
+    rclpy.init(args=['--ros-args', '-p', 'policy:=scripted'], domain_id=domain_id)
+    node = VlaController()
+    node.trigger_configure()
+    assert threading.active_count() > before
+    node.destroy_node()
+    rclpy.shutdown()
+    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize(('name', 'lax', 'strict'), [

@@ -38,7 +38,6 @@ except ImportError:  # Humble has them elsewhere
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 LEVELS = {'ok': OK, 'warn': WARN, 'error': ERROR}
-
 _GRAPH_PERIOD_S = 1.0  # how often the graph is asked, and how long it may be late with news
 
 
@@ -274,6 +273,11 @@ class ManagedNode(LifecycleNode):
         if self.is_active:
             self._deactivate()
         self._teardown()
+
+    def destroy_node(self) -> None:
+        """Give up all that it holds, threads as well, in whatever state it is."""
+        self._teardown()
+        super().destroy_node()
 
     def _teardown(self) -> None:
         self._end_timers()
