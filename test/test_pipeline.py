@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scripted_robot import ScriptedRobot
 
 from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig
-from vla_humanoid_control.control.controller import Controller, ControllerConfig
-from vla_humanoid_control.control.task import TaskConfig
+from vla_humanoid_control.control.config import ControllerConfig, TaskConfig
+from vla_humanoid_control.control.controller import Controller
 from vla_humanoid_control.perception.frames import FrameLimits
 from vla_humanoid_control.pipeline import Pipeline
 from vla_humanoid_control.robot.reader import load_robot

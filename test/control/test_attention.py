@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scripted_robot import ScriptedRobot
 
 from vla_humanoid_control.control.attention import Attention, Look, matched
-from vla_humanoid_control.control.controller import Controller, ControllerConfig
+from vla_humanoid_control.control.config import ControllerConfig, TaskConfig
+from vla_humanoid_control.control.controller import Controller
 from vla_humanoid_control.control.inference import Inference, Outcome, Request
-from vla_humanoid_control.control.task import TaskConfig
 from vla_humanoid_control.language.plan import Step
 from vla_humanoid_control.language.reader import read
 from vla_humanoid_control.perception.frames import FrameLimits

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scripted_robot import ScriptedRobot
 
-from vla_humanoid_control.control.controller import NEWS_S, Controller, ControllerConfig
+from vla_humanoid_control.control.config import ControllerConfig, TaskConfig
+from vla_humanoid_control.control.controller import NEWS_S, Controller
 from vla_humanoid_control.control.inference import Outcome, Request
-from vla_humanoid_control.control.task import TaskConfig
 from vla_humanoid_control.perception.frames import FrameLimits
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.types import (

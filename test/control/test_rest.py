@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from vla_humanoid_control.control.config import TaskConfig
 from vla_humanoid_control.control.rest import RestWatch, Stillness
-from vla_humanoid_control.control.task import TaskConfig, TaskManager
+from vla_humanoid_control.control.task import TaskManager
 from vla_humanoid_control.language.intake import Instruction
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.types import BASE_CHANNELS, TaskState

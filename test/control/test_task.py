@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from vla_humanoid_control.control.task import TaskConfig, TaskManager
+from vla_humanoid_control.control.config import TaskConfig
+from vla_humanoid_control.control.task import TaskManager
 from vla_humanoid_control.language.intake import Instruction
 from vla_humanoid_control.types import TaskState
 

@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
+from vla_humanoid_control.control.config import TaskConfig
 from vla_humanoid_control.control.quantity import AXES, Way
-from vla_humanoid_control.control.task import TaskConfig, TaskManager
+from vla_humanoid_control.control.task import TaskManager
 from vla_humanoid_control.language.intake import Instruction
 from vla_humanoid_control.language.plan import Quantity, Step, Unit
 from vla_humanoid_control.types import TaskState

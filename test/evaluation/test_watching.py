@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from vla_humanoid_control.control.task import TaskConfig, TaskManager
+from vla_humanoid_control.control.config import TaskConfig
+from vla_humanoid_control.control.task import TaskManager
 from vla_humanoid_control.evaluation.watching import InterventionCounter, TaskWatch
 from vla_humanoid_control.language.intake import parse_command
 from vla_humanoid_control.types import SafetyState

@@ -15,8 +15,7 @@ pytest.importorskip('rclpy')
 pytest.importorskip('mujoco')
 
 from vla_humanoid_control.confidence.gate import GateConfig
-from vla_humanoid_control.control.controller import ControllerConfig
-from vla_humanoid_control.control.task import TaskConfig
+from vla_humanoid_control.control.config import ControllerConfig, TaskConfig
 from vla_humanoid_control.nodes import (
     confidence_monitor,
     humanoid_sim,

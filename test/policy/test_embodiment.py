@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vla_humanoid_control.control.controller import Controller, ControllerConfig
-from vla_humanoid_control.control.task import TaskConfig
+from vla_humanoid_control.control.config import ControllerConfig, TaskConfig
+from vla_humanoid_control.control.controller import Controller
 from vla_humanoid_control.interfaces import (
     CONFIDENCE,
     ActionChunk,

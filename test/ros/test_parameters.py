@@ -14,7 +14,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from vla_humanoid_control.confidence.gate import GateConfig
-from vla_humanoid_control.control.task import TaskConfig
+from vla_humanoid_control.control.config import TaskConfig
 from vla_humanoid_control.ros.parameters import Parameters, refuse_unknown
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.support.bounds import bounded, fixed

@@ -24,7 +24,7 @@ from fuzz.world import World
 from vla_humanoid_control.perception.joints import JointStateMerger
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.robot.spec import RobotSpec
-from vla_humanoid_control.safety import config, supervisor
+from vla_humanoid_control.safety import config, supervisor, ticks
 from vla_humanoid_control.safety.base import BaseTracking
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.latch import Latch
@@ -159,7 +159,7 @@ def _any_stamp(self: Watchdog, *_: Any) -> str:
     (Latch, '_heartbeat_lost', lambda self, now_s: False), (Latch, '__init__', _forget_latch),
     (FrozenCheck, 'offer', _never_frozen),
     (config, '_number', _any_number), (JointLimiter, 'commit', _jump),
-    (supervisor, 'tilt_rad', lambda reading: 0.0), (supervisor, '_EARLY', 2.0),
+    (supervisor, 'tilt_rad', lambda reading: 0.0), (ticks, '_EARLY', 2.0),
     (JointStateMerger, 'age_s', _age_of_the_latest), (BaseTracking, 'measured', _never_off),
     (Mounts, 'problem', lambda self, sensor, frame: '')],
     ids=['steps', 'stale', 'stamps', 'reset', 'heartbeat', 'restart', 'frozen', 'bounds', 'jumps',

@@ -21,8 +21,8 @@ from vla_humanoid_control.collection.postures import starting_posture
 from vla_humanoid_control.collection.recorded_policy import RecordingPolicy
 from vla_humanoid_control.confidence.artifact import Monitoring
 from vla_humanoid_control.confidence.gate import OPEN_GATE, Standing
+from vla_humanoid_control.control.config import TaskConfig
 from vla_humanoid_control.control.robot_policy import RobotPolicy
-from vla_humanoid_control.control.task import TaskConfig
 from vla_humanoid_control.data.rollouts import RecordedEpisode
 from vla_humanoid_control.evaluation.impaired_view import KINDS
 from vla_humanoid_control.evaluation.latency import noise_observation

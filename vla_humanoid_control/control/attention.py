@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_humanoid_control.control.task import TaskManager
 from vla_humanoid_control.language.asking import question_which
 from vla_humanoid_control.language.plan import Step
 from vla_humanoid_control.language.questions import Question
@@ -106,6 +107,17 @@ class Verdict:
     question: Question | None = None
     problem: str = ''
     first: Step | None = None
+
+    def tell(self, task: TaskManager, now_s: float) -> None:
+        """Let the task go on, or ask, or fail."""
+        if self.question is not None:
+            task.ask(self.question, now_s)
+        elif self.first is not None:
+            task.precede(self.first, now_s)
+        elif self.step is None:
+            task.fail(self.problem, now_s)
+        elif self.further is not None:
+            task.settle(self.step, self.further, now_s)
 
 
 @dataclass

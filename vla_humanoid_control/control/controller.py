@@ -12,22 +12,21 @@ each call, `take_request` and `take_proposals` give what is to be inferred and p
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.control.attention import Attention
+from vla_humanoid_control.control.config import ControllerConfig, TaskConfig
 from vla_humanoid_control.control.inference import Outcome, Request
 from vla_humanoid_control.control.proposing import Motion, Proposer
 from vla_humanoid_control.control.rest import Stillness
 from vla_humanoid_control.control.robot_policy import ControlSpec
+from vla_humanoid_control.control.schedule import InferenceSchedule
 from vla_humanoid_control.control.senses import Senses
-from vla_humanoid_control.control.task import TaskConfig, TaskManager
-from vla_humanoid_control.interfaces import CHUNK_DT_S
+from vla_humanoid_control.control.task import TaskManager
 from vla_humanoid_control.language.intake import (
     Instruction,
     Reader,
@@ -41,9 +40,7 @@ from vla_humanoid_control.perception.frames import FrameLimits
 from vla_humanoid_control.perception.seen import ObjectFinder, SeenObject
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.state_text import safety_line
-from vla_humanoid_control.support.bounds import bounded, check_bounds
 from vla_humanoid_control.types import (
-    CONTROL_PERIOD_S,
     Fault,
     JointReading,
     OdometryReading,
@@ -57,32 +54,6 @@ EYES = 'head'
 """The camera through which objects are looked for."""
 LATE_S = 0.05
 """An inference that has taken longer is not waited for: the tick proposes without it [s]."""
-_FIGURES = re.compile(r'\d+(\.\d+)?')
-
-
-@dataclass(frozen=True)
-class ControllerConfig:
-    """How often a controller proposes, and what it does not act on.
-
-    Attributes:
-        rate_hz: Proposals per second; a policy may want to be asked less often [Hz].
-        ensembling: Weight decay m of temporal ensembling; see `ChunkPlayback`.
-        joints_max_age_s: Older joint states are not acted on [s].
-        odometry_max_age_s: Older odometry, where the robot file lists it, is not acted on [s].
-        hang_timeout_s: An inference that takes longer counts as hung [s].
-        stop_delay_s: From the proposal of a hold until the base begins to brake. A base that
-            follows late comes too far where this is too short, on 'walk forward two metres' [s].
-    """
-
-    rate_hz: float = bounded(1.0 / CHUNK_DT_S, 1.0, 100.0, at_start=True)
-    ensembling: float = bounded(0.01, -2.0, 2.0, at_start=True)
-    joints_max_age_s: float = bounded(0.3, 0.02, 5.0)
-    odometry_max_age_s: float = bounded(0.5, 0.02, 5.0)
-    hang_timeout_s: float = bounded(1.0, 0.1, 60.0)
-    stop_delay_s: float = bounded(2 * CONTROL_PERIOD_S, 0.0, 1.0)
-
-    def __post_init__(self) -> None:
-        check_bounds(self)
 
 
 class Controller:
@@ -128,11 +99,7 @@ class Controller:
         self._proposer = Proposer(spec, config.ensembling)
         # Generation, step and instruction that playback and way belong to
         self._seen = (0, 0, 0)
-        self._pending: tuple[Request, float] | None = None  # what is inferred, and since when
-        self._request: Request | None = None
-        self._hangs_s = 0.0
-        self._not_before_s = 0.0  # until then the policy is away
-        self._ask_s = 0.0  # when a policy that is slower than the ticks is to be asked next
+        self._schedule = InferenceSchedule(spec.rate_hz)
         self._latched = ''  # what safety says while an emergency stop is latched
         self._steps_before: tuple[Step, ...] = ()  # what 'again' and 'the blue one' refer to
         self._asked_latched: tuple[Instruction, float] | None = None  # command meanwhile, and when
@@ -164,8 +131,7 @@ class Controller:
 
     def take_request(self) -> Request | None:
         """What the policy is to infer now; None where nothing new. `on_outcome` answers it."""
-        request, self._request = self._request, None
-        return request
+        return self._schedule.take()
 
     def take_proposals(self) -> list[Proposal | Fault]:
         """What is to be published, oldest first."""
@@ -291,7 +257,7 @@ class Controller:
     def tick(self, now_s: float) -> None:
         """Let time pass. Call at `config.rate_hz`."""
         self._refuse_latched(now_s)
-        self._tell_blindness(now_s)
+        self.task.execution.on_senses(self.senses.problem(now_s))
         self._follow_way(now_s)  # also where nothing more is heard: the base may have come to rest
         self.task.tick(now_s)
         self._watch_for_hang(now_s)
@@ -302,24 +268,16 @@ class Controller:
         late = self.is_due
         if late and (problem := self.senses.frames.problem or self.senses.problem(now_s)):
             self.fault = problem  # known to be blind, and not only late
-        self.is_due = self.task.wording is not None and (late or self._is_time(now_s))
+        self.is_due = self.task.wording is not None and \
+            (late or self._schedule.is_time(self.period_s, now_s))
         # An inference that runs or is about to is proposed as soon as its result comes.
-        if late or self.fault or not self.is_due or self._busy_s(now_s) > LATE_S:
+        if late or self.fault or not self.is_due or self._schedule.busy_s(now_s) > LATE_S:
             self._propose(now_s)
-
-    def _is_time(self, now_s: float) -> bool:
-        """Whether the policy wants to be asked again. One as quick as the ticks always does."""
-        wants_s = 1.0 / self.spec.rate_hz
-        if wants_s > self.period_s * (1 + 1e-6) and now_s < self._ask_s - 0.5 * self.period_s:
-            return False
-        self._ask_s = now_s + wants_s
-        return True
 
     def on_outcome(self, outcome: Outcome, now_s: float) -> None:
         """Take what became of the request that was taken last."""
-        self._pending = None
-        if self._hangs_s > 0.0:
-            self._hangs_s, self.fault = 0.0, ''
+        if self._schedule.end():
+            self.fault = ''
         self.inference_s = outcome.duration_s
         if outcome.request.generation != self.task.generation:
             self.counts['results_discarded'] += 1
@@ -334,7 +292,7 @@ class Controller:
         self.counts['inferences'] += 1
         if outcome.chunk is None and outcome.retry_after_s > 0.0 and not outcome.is_fatal:
             self.fault = outcome.error
-            self._not_before_s = now_s + outcome.retry_after_s
+            self._schedule.wait(outcome.retry_after_s, now_s)
             self.task.on_policy_away(outcome.error, now_s)
             return
         if outcome.is_nonsense:
@@ -356,16 +314,10 @@ class Controller:
         """Take what was found in view; whether the policy's answer is to be used."""
         look = outcome.request.look
         assert look is not None
-        verdict = self._attention.take(look, seen)
-        if verdict is not None and verdict.question is not None:
-            self.task.ask(verdict.question, now_s)
-        elif verdict is not None and verdict.first is not None:
-            self.task.precede(verdict.first, now_s)
-        elif verdict is not None and verdict.step is None:
-            self.task.fail(verdict.problem, now_s)
-        elif verdict is not None and verdict.step is not None and verdict.further is not None:
-            self.task.settle(verdict.step, verdict.further, now_s)
-            self._steps_before = self.task.steps
+        if (verdict := self._attention.take(look, seen)) is not None:
+            verdict.tell(self.task, now_s)
+            if verdict.step is not None:
+                self._steps_before = self.task.steps
         if not outcome.request.wording and not outcome.error:
             self.fault = ''
             return False
@@ -380,24 +332,18 @@ class Controller:
 
     def _ask(self, now_s: float) -> None:
         wording = self.task.wording
-        if wording is None or self._pending is not None or now_s < self._not_before_s:
+        if wording is None or not self._schedule.is_free(now_s):
             return
         observation = self.senses.observe(self.task.elapsed_s(now_s), now_s)
         if observation is not None:
             self.is_due = False
-            self._request = Request(self.task.generation, wording, observation,
-                                    self._attention.look(self.senses.place(now_s)))
-            self._pending = self._request, now_s
-
-    def _busy_s(self, now_s: float) -> float:
-        return 0.0 if self._pending is None else now_s - self._pending[1]
+            look = self._attention.look(self.senses.place(now_s))
+            self._schedule.put(Request(self.task.generation, wording, observation, look), now_s)
 
     def _watch_for_hang(self, now_s: float) -> None:
-        """Report a hung inference once in each timeout: each report uses up a retry."""
-        busy_s = self._busy_s(now_s)
-        if busy_s - self._hangs_s <= self.config.hang_timeout_s:
+        busy_s = self._schedule.hangs_s(self.config.hang_timeout_s, now_s)
+        if not busy_s:
             return
-        self._hangs_s = busy_s
         self.counts['hangs'] += 1
         reason = f'inference hangs for {busy_s:.1f} s'
         self.task.on_policy_error(reason, False, now_s)
@@ -421,7 +367,7 @@ class Controller:
             self.senses.begin_words(now_s)
         self._seen = (task.generation, task.step_id, task.instruction_id)
         self.is_due = task.wording is not None  # a new instruction waits for no tick
-        self._ask_s = now_s + 1.0 / self.spec.rate_hz
+        self._schedule.begin(now_s)
         if task.is_between or not task.is_active:
             self._propose(now_s)  # a stop waits for no tick, either
 
@@ -438,9 +384,3 @@ class Controller:
         motion = Motion.PAUSE if self.task.is_between else \
             Motion.PLAY if self.task.is_active else Motion.NONE
         self._proposer.propose(motion, self.senses.frames.matching(now_s)[0], now_s)
-
-    def _tell_blindness(self, now_s: float) -> None:
-        """The task's reason for being held is the true one; other figures in it are no news."""
-        problem = self.senses.problem(now_s)
-        if _FIGURES.sub('', problem) != _FIGURES.sub('', self.task.blind):
-            self.task.blind = problem

@@ -1,4 +1,4 @@
-"""Has a policy come to rest? It asks for no motion any more, and its progress stands still."""
+"""Is a policy done? It says so, or has come to rest: no motion, and progress that stands still."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_humanoid_control.control.config import TaskConfig
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.types import BASE_CHANNELS
 
@@ -100,3 +101,44 @@ class RestWatch:
         _, progresses, actions = zip(*self._recent)
         return bool(np.ptp(progresses) <= _PROGRESS
                     and (np.ptp(np.array(actions), axis=0) <= still.hover).all())
+
+
+class DoneWatch:
+    """Tells when a policy means that it is done: by its progress, or because it has come to rest.
+
+    Args:
+        stillness: As of `RestWatch`.
+    """
+
+    def __init__(self, stillness: Stillness | None = None) -> None:
+        self._rest = RestWatch(stillness)
+        self._count = 0
+
+    def begin(self) -> None:
+        """A new attempt."""
+        self._count = 0
+        self._rest.begin()
+
+    def pause(self) -> None:
+        """What is asked for is not done now."""
+        self._count = 0
+        self._rest.pause()
+
+    def take(self, progress: float, action: NDArray[np.float32], is_acting: bool,
+             config: TaskConfig, now_s: float) -> bool:
+        """Whether it is done, by its newest inference.
+
+        Args:
+            progress: In [0, 1].
+            action: float32 [D], what it asks for now; see `RobotChunk`.
+            is_acting: Whether that is carried out: else nothing is done by it.
+            config: From which progress on, how often, and after how long a rest.
+            now_s: Steady clock [s].
+        """
+        rests = self._rest.take(progress, action, now_s, threshold=config.rest_threshold,
+                                rest_s=config.rest_s)
+        if not is_acting:
+            self.pause()
+            return False
+        self._count = self._count + 1 if progress >= config.done_threshold else 0
+        return rests or self._count >= config.done_ticks

@@ -78,6 +78,11 @@ class StepSequence:
                       *(_about(s, further) if of_step(s) == meant else s for s in later))
         self.step = step
 
+    def answered(self, said: Instruction, steps: tuple[Step, ...]) -> Instruction:
+        """What is left to do where an answer says what the present step is."""
+        at = self.index
+        return replace(said, steps=(*self.steps[:at], *steps, *self.steps[at + 1:]), begin=at)
+
     def reason(self, state: TaskState, reason: str) -> str:
         """A reason as `/vla/task_state` tells it: with the step, where there are several."""
         if len(self.steps) == 1 or state in (TaskState.IDLE, TaskState.DONE):

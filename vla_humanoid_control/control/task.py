@@ -3,68 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_humanoid_control.control.config import TaskConfig
+from vla_humanoid_control.control.execution import Execution
 from vla_humanoid_control.control.quantity import Way
-from vla_humanoid_control.control.rest import RestWatch, Stillness
+from vla_humanoid_control.control.rest import DoneWatch, Stillness
 from vla_humanoid_control.control.steps import StepSequence, steps_problem
 from vla_humanoid_control.language.asking import SightQuestion
 from vla_humanoid_control.language.intake import Instruction, reword
-from vla_humanoid_control.language.plan import Quantity, Step, Unit
+from vla_humanoid_control.language.plan import Step
 from vla_humanoid_control.language.questions import Option, Question
 from vla_humanoid_control.language.relations import Reference
 from vla_humanoid_control.state_text import task_line
-from vla_humanoid_control.support.bounds import bounded, check_bounds
 from vla_humanoid_control.types import TaskState
-
-
-@dataclass(frozen=True)
-class TaskConfig:
-    """Limits of one task; of each step, where an instruction has several.
-
-    Attributes:
-        time_limit_s: From the command to FAILED, held time included [s].
-        slowest_mps: How fast a slow base gets on, pauses included: 'walk forward two metres' has
-            the time limit, and as long as two metres take at this speed [m/s].
-        slowest_radps: The same of a turn [rad/s].
-        max_retries: Retries with another wording before FAILED.
-        hold_timeout_s: A gate that stays closed this long leads to a retry [s].
-        settle_s: A start whose gate is still closed after this long shows as HELD [s].
-        done_threshold: Progress from which the policy means 'done'.
-        done_ticks: Consecutive inferences that must say so.
-        rest_threshold: Progress from which a policy that has come to rest means 'done', too.
-        rest_s: How long it must be at rest [s].
-        answer_timeout_s: How long a question waits for its answer [s].
-
-    Raises:
-        ValueError: A value is outside its bounds.
-    """
-
-    time_limit_s: float = bounded(30.0, 0.1, 3600.0)
-    slowest_mps: float = bounded(0.1, 0.01, 10.0)
-    slowest_radps: float = bounded(0.2, 0.01, 10.0)
-    max_retries: int = bounded(3, 0, 20)
-    hold_timeout_s: float = bounded(2.0, 0.05, 60.0)
-    settle_s: float = bounded(0.5, 0.01, 60.0)
-    done_threshold: float = bounded(0.85, 0.05, 1.0)
-    done_ticks: int = bounded(6, 1, 100)
-    rest_threshold: float = bounded(0.45, 0.05, 1.0)
-    rest_s: float = bounded(2.0, 0.5, 60.0)
-    answer_timeout_s: float = bounded(30.0, 1.0, 3600.0)
-
-    def __post_init__(self) -> None:
-        check_bounds(self)
-
-    def limit_s(self, quantity: Quantity | None) -> float:
-        """Time limit of a step: so much longer as its quantity takes a slow robot [s]."""
-        if quantity is None:
-            return self.time_limit_s
-        slowest = self.slowest_mps if quantity.unit is Unit.METRES else self.slowest_radps
-        return self.time_limit_s + quantity.value / slowest
-
 
 ACTIVE = frozenset({TaskState.RUNNING, TaskState.HELD, TaskState.RETRYING})
 """States in which the policy is to work on an instruction."""
@@ -111,8 +66,7 @@ class TaskManager:
             result yet; nothing speaks against the policy.
         sees: Set from outside: whether it can be looked which object a step is about.
         is_looking: Whether the step waits until its object is found; see `settle`.
-        blind: Set from outside: why the policy cannot be asked now, such as a camera that is
-            missing; empty where it can.
+        execution: Whether the policy's actions reach the robot.
     """
 
     def __init__(self, config: TaskConfig, stillness: Stillness | None = None,
@@ -123,9 +77,7 @@ class TaskManager:
         self.reason = ''
         self.generation = self.step_id = self.instruction_id = 0
         self.is_between = self.sees = self.is_looking = False
-        self.blind = ''
-        self._blocked = ''  # why safety lets no action through
-        self._away = ''  # why the policy does not answer, though it may again
+        self.execution = Execution()
         self._instruction: Instruction | None = None
         self._question: Question | None = None
         self._steps = StepSequence(Instruction('', False))
@@ -133,14 +85,7 @@ class TaskManager:
         self._attempt = 0
         self._wording = ''
         self._began_s = 0.0  # when the command came, or the step began
-        self._closed_s = 0.0  # since when this attempt waits for the gate
-        self._gate_open = False
-        self._gate_reason = ''
-        self._inferred = False  # whether this attempt has a result of its own yet
-        self._elapsed_s = 0.0
-        self._acting_s: float | None = None  # since when `_elapsed_s` grows
-        self._done_count = 0
-        self._rest = RestWatch(stillness)
+        self._done = DoneWatch(stillness)
 
     @property
     def is_active(self) -> bool:
@@ -194,8 +139,7 @@ class TaskManager:
 
     def elapsed_s(self, now_s: float) -> float:
         """Time for which the gate was open since the words last began [s]."""
-        running = 0.0 if self._acting_s is None else max(0.0, now_s - self._acting_s)
-        return self._elapsed_s + running
+        return self.execution.elapsed_s(now_s)
 
     def command(self, instruction: Instruction, now_s: float) -> None:
         """Begin an instruction; the same words again while it is worked on change nothing."""
@@ -253,10 +197,9 @@ class TaskManager:
 
     def answered(self, said: Instruction, option: Option) -> Instruction:
         """What an answer to the question asks for: of several steps, those that are left, too."""
-        if option.steps and isinstance(self._question, SightQuestion):
-            at, steps = self._steps.index, self._steps.steps
-            return replace(said, steps=(*steps[:at], *option.steps, *steps[at + 1:]), begin=at)
-        return replace(said, steps=option.steps)
+        by_sight = option.steps and isinstance(self._question, SightQuestion)
+        return self._steps.answered(said, option.steps) if by_sight \
+            else replace(said, steps=option.steps)
 
     def refuse(self, instruction: Instruction, reason: str, now_s: float) -> None:
         """An instruction that must not even begin; whatever ran before has ended, too."""
@@ -283,18 +226,10 @@ class TaskManager:
         """
         if not self.is_active:
             return
-        self._inferred, self.is_between = True, False
-        if self._away:
-            self._away, self._closed_s = '', now_s
+        self.is_between = False
+        self.execution.on_inference(now_s)
         self._follow_gate(now_s)
-        rests = self._rest.take(progress, action, now_s, threshold=self.config.rest_threshold,
-                                rest_s=self.config.rest_s)
-        if self._acting_s is None:
-            self._not_done()
-            return
-        says_done = progress >= self.config.done_threshold
-        self._done_count = self._done_count + 1 if says_done else 0
-        if self._done_count >= self.config.done_ticks or rests:
+        if self._done.take(progress, action, self.execution.is_on, self.config, now_s):
             self._finish(now_s)
 
     def on_way(self, way: Way, now_s: float) -> None:
@@ -310,7 +245,7 @@ class TaskManager:
 
     def on_gate(self, is_open: bool, reason: str, now_s: float) -> None:
         """The confidence gate reports itself; call it with every report."""
-        self._gate_open, self._gate_reason = is_open, reason
+        self.execution.on_gate(is_open, reason)
         if self.is_active:
             self._follow_gate(now_s)
 
@@ -320,9 +255,7 @@ class TaskManager:
         Meanwhile nothing is done: no time counts as acted on, and the policy's word for 'done' is
         not heeded. Other words would not help, so that nothing is retried either.
         """
-        if self._blocked and not blocked:
-            self._closed_s = now_s
-        self._blocked = blocked
+        self.execution.on_safety(blocked, now_s)
         if self.is_active:
             self._follow_gate(now_s)
 
@@ -339,9 +272,8 @@ class TaskManager:
         """The policy does not answer, but may again: hold, and retry nothing until it does."""
         if not self.is_active or self._braking:
             return
-        if self._acting_s is not None:
-            self._pause(now_s)
-        self._away = reason
+        self._pause(now_s)
+        self.execution.away = reason
         self.state, self.reason = TaskState.HELD, self._held_reason()
 
     def tick(self, now_s: float) -> None:
@@ -352,9 +284,7 @@ class TaskManager:
                       f'no answer within {self.config.answer_timeout_s:g} s: {self.reason}', now_s)
         if not self.is_active:
             return
-        waited_s = 0.0 if self._acting_s is not None else now_s - self._closed_s
-        if self._blocked or self._away:  # what no other wording could change
-            waited_s = min(waited_s, self.config.hold_timeout_s)
+        waited_s = self.execution.waited_s(now_s, self.config.hold_timeout_s)
         if now_s - self._began_s > (limit_s := self.config.limit_s(self._steps.step.quantity)):
             self._end(TaskState.FAILED, self._late_reason(limit_s), now_s)
         elif self._braking:
@@ -383,7 +313,7 @@ class TaskManager:
 
     def _begin_words(self, now_s: float) -> None:
         self.instruction_id += 1
-        self._acting_s, self._elapsed_s = None, 0.0
+        self.execution.begin_words()
         self._start(TaskState.RUNNING, '', now_s)
 
     def _finish(self, now_s: float) -> None:
@@ -404,65 +334,51 @@ class TaskManager:
             self._end(TaskState.DONE, '', now_s)
 
     def _brake(self, now_s: float) -> None:
-        if self._acting_s is not None:
-            self._pause(now_s)
+        self._pause(now_s)
         self._start(TaskState.RUNNING, '', now_s)
         self._braking = self.is_between = True  # until it stands
 
     def _follow_gate(self, now_s: float) -> None:
         if self._braking:
             return
-        # A gate still open from the instruction before says nothing about this one.
-        if self._gate_open and self._inferred and not self._blocked and not self._away:
-            if self._acting_s is None:
-                self._acting_s = now_s
+        if self.execution.is_possible:
+            self.execution.start(now_s)
             self.state, self.reason = TaskState.RUNNING, ''
-        elif self._acting_s is not None:
+        elif self.execution.is_on:
             self._pause(now_s)
             self.state, self.reason = TaskState.HELD, self._held_reason()
         elif self.state is TaskState.HELD:
             self.reason = self._held_reason()
 
     def _held_reason(self) -> str:
-        if problem := self.blind or self._blocked or self._away:
-            return problem
-        if self.is_looking:
+        execution = self.execution
+        if self.is_looking and not (execution.blind or execution.blocked or execution.away):
             return f'looking for {self._steps.step.reference}'
-        if not self._inferred:
-            return 'the policy gave no result'
-        return self._gate_reason or 'the confidence gate is closed'
+        return execution.reason
 
     def _late_reason(self, limit_s: float) -> str:
         measured = '' if self._steps.quantity is None else f', {self._steps.quantity}'
-        waits = self._acting_s is None and not self._braking
+        waits = not self.execution.is_on and not self._braking
         held = f': {self._held_reason()}' if waits else ''
         return f'not done after {round(limit_s, 1):g} s{measured}{held}'
 
-    def _not_done(self) -> None:
-        self._done_count = 0
-        self._rest.pause()
-
     def _pause(self, now_s: float) -> None:
-        self._elapsed_s = self.elapsed_s(now_s)
-        self._acting_s = None
-        self._closed_s = now_s
-        self._not_done()
+        if self.execution.is_on:
+            self.execution.pause(now_s)
+            self._done.pause()
 
     def _start(self, state: TaskState, reason: str, now_s: float) -> None:
         self.generation += 1
         self.state, self.reason = state, reason
-        self._closed_s = now_s
-        self._inferred = self._braking = self.is_between = False
-        self._away = ''
-        self._done_count = 0
-        self._rest.begin()
+        self.execution.begin(now_s)
+        self._braking = self.is_between = False
+        self._done.begin()
 
     def _retry(self, reason: str, now_s: float) -> None:
         if self._attempt >= self.config.max_retries:
             self._end(TaskState.FAILED, reason, now_s)
             return
-        if self._acting_s is not None:
-            self._pause(now_s)
+        self._pause(now_s)
         self._attempt += 1
         if self._instruction is not None:
             said = replace(self._instruction, text=self._steps.step.text)
@@ -471,9 +387,8 @@ class TaskManager:
                     f'retry {self._attempt} of {self.config.max_retries}: {reason}', now_s)
 
     def _end(self, state: TaskState, reason: str, now_s: float) -> None:
-        if self._acting_s is not None:
-            self._pause(now_s)
+        self._pause(now_s)
         self.generation += 1
         self.state, self.reason = state, reason
         self._braking = self.is_between = self.is_looking = False
-        self._not_done()
+        self._done.pause()

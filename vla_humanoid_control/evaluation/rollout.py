@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from vla_humanoid_control.confidence.artifact import Monitoring
 from vla_humanoid_control.confidence.combine import Confidence
 from vla_humanoid_control.confidence.gate import ConfidenceGate
-from vla_humanoid_control.control.controller import Controller, ControllerConfig
+from vla_humanoid_control.control.config import ControllerConfig, TaskConfig
+from vla_humanoid_control.control.controller import Controller
 from vla_humanoid_control.control.robot_policy import RobotPolicy
-from vla_humanoid_control.control.task import TaskConfig
 from vla_humanoid_control.control.timing import Timing
 from vla_humanoid_control.evaluation.camera_faults import BrokenCamera
 from vla_humanoid_control.evaluation.held import WATCH_S, HoldWatch

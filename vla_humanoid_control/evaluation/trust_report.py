@@ -16,7 +16,7 @@ from vla_humanoid_control.confidence.artifact import Monitoring, TrustArtifact
 from vla_humanoid_control.confidence.combine import ALPHA, IMPLAUSIBLE, Combination, smooth
 from vla_humanoid_control.confidence.fitting import JUDGE, HeldOut
 from vla_humanoid_control.confidence.gate import ConfidenceGate
-from vla_humanoid_control.control.task import TaskConfig
+from vla_humanoid_control.control.config import TaskConfig
 from vla_humanoid_control.evaluation.held import HELD_WITHIN_S, watch_gate
 from vla_humanoid_control.evaluation.report import build_report, draw_reliability
 from vla_humanoid_control.evaluation.report_text import table

@@ -16,37 +16,22 @@ from std_msgs.msg import Empty, String
 from std_srvs.srv import Trigger
 
 from vla_humanoid_control.channels import ChannelError, decode_gated
-from vla_humanoid_control.graph.bringup import offers_shared_memory
-from vla_humanoid_control.graph.shared_memory import belongs_to_others
 from vla_humanoid_control.perception.image_decoding import ImageError
 from vla_humanoid_control.robot.reader import load_robot
-from vla_humanoid_control.ros import qos
+from vla_humanoid_control.ros import messages, qos
 from vla_humanoid_control.ros.button import Button
 from vla_humanoid_control.ros.cameras import subscribe_cameras
+from vla_humanoid_control.ros.command_peers import CMD_VEL, JOINT_COMMANDS, CommandPeers
+from vla_humanoid_control.ros.depth_camera import DepthCamera
 from vla_humanoid_control.ros.joint_commands import (
     ARRAY_COMMANDS_GOES,
     JOINT_STATE,
     JointCommandForm,
     command_form,
 )
-from vla_humanoid_control.ros.latch_file import LatchFile
-from vla_humanoid_control.ros.listeners import Subscriber, deaf, nobody_hears
+from vla_humanoid_control.ros.latch_file import LatchFile, LatchMemory
 from vla_humanoid_control.ros.managed import ERROR, OK, WARN, Health, ManagedNode, run
-from vla_humanoid_control.ros.messages import (
-    MessageError,
-    channels_from_msg,
-    depth_from_msg,
-    imu_from_msg,
-    joints_from_msg,
-    odometry_from_msg,
-    scan_from_msg,
-    to_ns,
-    to_stamp,
-    twist_to_msg,
-)
 from vla_humanoid_control.ros.parameters import Parameters
-from vla_humanoid_control.ros.topics import type_name
-from vla_humanoid_control.safety.collision import depth_points
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
 from vla_humanoid_control.state_text import safety_line
@@ -56,8 +41,6 @@ from vla_humanoid_control.support.loop_timing import LoopTiming
 from vla_humanoid_control.support.names import beside
 from vla_humanoid_control.types import Command, SafetyState
 
-CMD_VEL, JOINT_COMMANDS = 'cmd_vel', 'joint_commands'
-PROPOSALS = 'vla/action_proposal'
 RESET = 'safety/reset'
 FOREIGN_PERIOD_S = 0.1
 LISTENERS_PERIOD_S = 0.2
@@ -153,20 +136,18 @@ class SafetyMonitor(ManagedNode):
         p, config = self._settings.value, self._thresholds.value
         self._robot = robot = load_robot(p.robot)
         self._joint_names = frozenset(j.name for j in robot.controlled)
-        self._latch_file = LatchFile.of(robot.name, self.context, self.get_namespace()) \
-            if p.remember_latch else None
-        self._remembered = bool(self._latch_file and self._latch_file.reason)
+        self._latch = LatchMemory(LatchFile.of(robot.name, self.context, self.get_namespace())
+                                  if p.remember_latch else None)
         self._loop = LoopTiming(1.0 / config.rate_hz)
-        self._camera_info: CameraInfo | None = None
+        self._depth = DepthCamera((p.depth_heights[0], p.depth_heights[1]))
         self._announced: tuple[str, float] = ('', 0.0)
         self._state = SafetyState.STOP
         self._worst_check_s = 0.0
-        self._deaf_because = ''
-        self._deaf: tuple[str, ...] = ()
         self._twists = self.advertise(TwistStamped if p.stamped_twist else Twist, CMD_VEL,
                                       qos.STREAM)
         self._joint_form = p.joint_commands()
         self._joint_targets = self.advertise(self._joint_form.kind, JOINT_COMMANDS, qos.STREAM)
+        self._peers = CommandPeers(self, robot, self._twists, self._joint_targets)
         if p.array_commands:
             self.get_logger().warning(ARRAY_COMMANDS_GOES)
         self._states = self.advertise(String, 'safety/state', qos.STATE)
@@ -176,8 +157,8 @@ class SafetyMonitor(ManagedNode):
     def _supervise(self) -> None:
         """Begin with a new supervisor: stopped, and latched if the last one ended so."""
         config = self._thresholds.value
-        if self._latch_file and self._latch_file.reason:
-            self.get_logger().warning(f'latched before: {self._latch_file.reason}; reset to begin')
+        if reason := self._latch.reason:
+            self.get_logger().warning(f'latched before: {reason}; reset to begin')
             config = config.replace({'start_latched': True})
         self._supervisor = SafetySupervisor(self._robot, config, time.monotonic())
 
@@ -197,7 +178,7 @@ class SafetyMonitor(ManagedNode):
                 self.subscribe(kind, sensors[name].topic, callback, qos.SENSOR_INPUT)
         if 'depth' in sensors:
             self.subscribe(CameraInfo, beside(sensors['depth'].topic, 'camera_info'),
-                           self._on_camera_info, qos.SENSOR_INPUT)
+                           self._depth.on_info, qos.SENSOR_INPUT)
         self._watches_cameras = False
         if config.watch_cameras:
             self._watch_cameras()
@@ -255,60 +236,48 @@ class SafetyMonitor(ManagedNode):
     def _on_gated(self, msg: JointState) -> None:
         now = self._now()
         try:
-            self.supervisor.on_gated(decode_gated(channels_from_msg(msg), self._joint_names), now)
+            channels = messages.channels_from_msg(msg)
+            self.supervisor.on_gated(decode_gated(channels, self._joint_names), now)
         except ChannelError as error:
             self._reject('gated', error, now)
 
     def _on_joints(self, msg: JointState) -> None:
         now = self._now()
         try:
-            self.supervisor.on_joint_states(joints_from_msg(msg), now)
-        except MessageError as error:
+            self.supervisor.on_joint_states(messages.joints_from_msg(msg), now)
+        except messages.MessageError as error:
             self._reject('joint_states', error, now)
 
     def _on_scan(self, msg: LaserScan) -> None:
         now = self._now()
         try:
-            self.supervisor.on_scan(scan_from_msg(msg), now)
-        except MessageError as error:
+            self.supervisor.on_scan(messages.scan_from_msg(msg), now)
+        except messages.MessageError as error:
             self._reject('scan', error, now)
 
     def _on_imu(self, msg: Imu) -> None:
         now = self._now()
         try:
-            self.supervisor.on_imu(imu_from_msg(msg), now)
-        except MessageError as error:
+            self.supervisor.on_imu(messages.imu_from_msg(msg), now)
+        except messages.MessageError as error:
             self._reject('imu', error, now)
 
     def _on_odom(self, msg: Odometry) -> None:
-        odometry = odometry_from_msg(msg)
+        odometry = messages.odometry_from_msg(msg)
         self.supervisor.on_odom(odometry.twist, self._now(), odometry.stamp_ns, odometry.pose)
 
-    def _on_camera_info(self, msg: CameraInfo) -> None:
-        self._camera_info = msg
-
     def _on_depth(self, msg: Image) -> None:
-        now, p, info = self._now(), self._settings.value, self._camera_info
+        now, supervisor = self._now(), self.supervisor
         try:
-            if info is None:
-                raise MessageError('no camera_info yet')
-            if problem := self.supervisor.mounts.problem('depth', msg.header.frame_id):
-                raise MessageError(problem)
-            if (info.width, info.height) != (msg.width, msg.height):
-                raise MessageError(f'camera_info is of {info.width} x {info.height} pixels, the '
-                                   f'image has {msg.width} x {msg.height}')
-            depth, unit_m = depth_from_msg(msg)
-        except (ImageError, MessageError) as error:
+            points = self._depth.points(msg, supervisor.obstacles,
+                                        supervisor.config.min_valid_fraction)
+        except (ImageError, messages.MessageError) as error:
             self._reject('depth', error, now)
             return
-        points = depth_points(depth, (info.k[0], info.k[4], info.k[2], info.k[5]),
-                              self.supervisor.mounts.camera('depth'),
-                              (p.depth_heights[0], p.depth_heights[1]), self.supervisor.reach_m,
-                              self.supervisor.config.min_valid_fraction, unit_m)
-        self.supervisor.on_depth(points, to_ns(msg.header.stamp), now, zlib.crc32(msg.data))
+        supervisor.on_depth(points, messages.to_ns(msg.header.stamp), now, zlib.crc32(msg.data))
 
     def _on_camera(self, camera: str, msg: Image | CompressedImage) -> None:
-        self.supervisor.on_camera(camera, to_ns(msg.header.stamp), zlib.crc32(msg.data),
+        self.supervisor.on_camera(camera, messages.to_ns(msg.header.stamp), zlib.crc32(msg.data),
                                   self._now())
 
     def _reject(self, source: str, error: Exception, now: float) -> None:
@@ -345,52 +314,16 @@ class SafetyMonitor(ManagedNode):
         return answer
 
     def _look_for_foreign_publishers(self) -> None:
-        foreign = []
-        for topic in (CMD_VEL, JOINT_COMMANDS):
-            publishers = self.get_publishers_info_by_topic(topic)
-            mine = [i for i in publishers if i.node_name == self.get_name()
-                    and i.node_namespace == self.get_namespace()]
-            # Two of my own name are me and a double.
-            if len(publishers) > len(mine) or len(mine) > 1:
-                foreign.append(self.resolve_topic_name(topic))  # its name on this robot
-        self.supervisor.on_foreign_publisher(foreign, time.monotonic())
+        self.supervisor.on_foreign_publisher(self._peers.foreign(), time.monotonic())
 
     def _look_for_other_users(self) -> None:
-        """Without a word here, a driver of another user would look like none."""
-        domain = self.context.get_domain_id()
-        apart = not (offers_shared_memory() and belongs_to_others(domain))
-        self._deaf_because = '' if apart else (
-            f'a program of another user takes part in ROS domain {domain}, whose shared memory '
-            'Fast DDS cannot open: neither hears the other. Start the graph again while that '
-            'program runs: it then does without shared memory')
-        if self._deaf_because:
-            self.warn('users', self._deaf_because, every_s=60.0)
+        self._peers.look_for_other_users()
+        if self._peers.apart:
+            self.warn('users', self._peers.apart, every_s=60.0)
 
     def _look_for_listeners(self) -> None:
         """Who hears the commands? A base that does not is said, and the robot kept from moving."""
-        twists, targets = self._twists, self._joint_targets
-        twist, target = (type_name(p.msg_type) for p in (twists, targets))
-        listeners = self._listeners(twists.topic_name)
-        # The controller listens to what becomes of its proposals; it is no base, unless one
-        # program is both and tells of the robot's joints, too.
-        mine = {_full_name(i) for i in self.get_publishers_info_by_topic(PROPOSALS)}
-        mine -= {_full_name(i) for i in self.get_publishers_info_by_topic(
-            self._robot.sensors['joint_states'].topic)}
-        base = [o for o in listeners if o.node not in mine]
-        joints = self._listeners(targets.topic_name)
-        unheard = [nobody_hears(twists.topic_name, twist, base),
-                   *deaf(twists.topic_name, twist, [o for o in listeners if o.node in mine])]
-        if joints and self._robot.controlled:  # a robot may have no use for these
-            unheard.append(nobody_hears(targets.topic_name, target, joints))
-        self._deaf = (*deaf(twists.topic_name, twist, base),
-                      *deaf(targets.topic_name, target, joints))
-        if not joints and self._robot.controlled:
-            self._deaf += (f'{targets.topic_name}: nobody listens',)
-        self.supervisor.on_listeners('; '.join(filter(None, unheard)), time.monotonic())
-
-    def _listeners(self, topic: str) -> list[Subscriber]:
-        return [Subscriber(_full_name(i), i.topic_type)
-                for i in self.get_subscriptions_info_by_topic(topic)]
+        self.supervisor.on_listeners(self._peers.unheard(), time.monotonic())
 
     # --- the loop ---------------------------------------------------------------------------
 
@@ -402,8 +335,8 @@ class SafetyMonitor(ManagedNode):
         self._publish(command)
 
     def _publish(self, command: Command) -> None:
-        p, stamp = self._settings.value, to_stamp(self.now_ns())
-        twist = twist_to_msg(command.twist)
+        p, stamp = self._settings.value, messages.to_stamp(self.now_ns())
+        twist = messages.twist_to_msg(command.twist)
         if p.stamped_twist:
             message = TwistStamped(twist=twist)
             message.header.stamp, message.header.frame_id = stamp, self._robot.base_frame
@@ -435,14 +368,8 @@ class SafetyMonitor(ManagedNode):
             self.tell('state', line)
 
     def _remember(self, latch: str) -> None:
-        if self._latch_file is None or self._remembered == bool(latch):
-            return
-        try:
-            self._latch_file.write(latch)
-            self._remembered = bool(latch)
-        except OSError as error:  # a full disk is no reason to stop commanding
-            self.get_logger().error(f'{self._latch_file.path}: {error.strerror}; an emergency '
-                                    'stop will not outlive this process')
+        if problem := self._latch.remember(latch):  # a full disk is no reason to stop commanding
+            self.get_logger().error(problem)
 
     def health(self) -> Health:
         if not self.is_active:
@@ -450,17 +377,13 @@ class SafetyMonitor(ManagedNode):
         values: dict[str, Any] = dict(self.supervisor.diagnostics(time.monotonic()))
         values.update(self._loop.counts, worst_check_ms=self._worst_check_s * 1e3)
         text = safety_line(SafetyState(values['state']), values['reason'])
-        if 'missing' in text and self._deaf_because:
-            text += f'; {self._deaf_because}'
+        if 'missing' in text and self._peers.apart:
+            text += f'; {self._peers.apart}'
         level = LEVELS[SafetyState(values['state'])]
-        news = [said for said in self._deaf if said not in text]
+        news = [said for said in self._peers.deaf if said not in text]
         if news:
             level, text = max(level, WARN), '; '.join([text, *news])
         return Health(level, text, values)
-
-
-def _full_name(endpoint: Any) -> str:
-    return f'{endpoint.node_namespace.rstrip("/")}/{endpoint.node_name}'
 
 
 def main(args: Sequence[str] | None = None) -> None:

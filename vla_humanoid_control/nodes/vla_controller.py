@@ -16,9 +16,9 @@ from std_msgs.msg import String
 
 from vla_humanoid_control.channels import encode_proposal, read_gated
 from vla_humanoid_control.collection.recorded_policy import RecordedPolicy
-from vla_humanoid_control.control.controller import Controller, ControllerConfig
+from vla_humanoid_control.control.config import ControllerConfig, TaskConfig
+from vla_humanoid_control.control.controller import Controller
 from vla_humanoid_control.control.inference import InferenceWorker
-from vla_humanoid_control.control.task import TaskConfig
 from vla_humanoid_control.data.rollouts import RolloutsFolder, RolloutsHeader
 from vla_humanoid_control.interfaces import reading_problem
 from vla_humanoid_control.language.intake import Rejection

@@ -63,6 +63,35 @@ class LatchFile:
             self.path.unlink(missing_ok=True)
 
 
+class LatchMemory:
+    """Keeps a latch file in step with the robot; it is written only where that changes anything.
+
+    Args:
+        file: The file; None remembers nothing.
+    """
+
+    def __init__(self, file: LatchFile | None) -> None:
+        self._file = file
+        self._is_latched = bool(self.reason)
+
+    @property
+    def reason(self) -> str:
+        """Why the robot was latched when the file was written; empty if it was not."""
+        return '' if self._file is None else self._file.reason
+
+    def remember(self, reason: str) -> str:
+        """Remember a latch, or forget it; gives why that failed, or ''."""
+        if self._file is None or self._is_latched == bool(reason):
+            return ''
+        try:
+            self._file.write(reason)
+        except OSError as error:
+            return f'{self._file.path}: {error.strerror}; an emergency stop will not outlive ' \
+                   'this process'
+        self._is_latched = bool(reason)
+        return ''
+
+
 def _folder() -> Path:
     advice = ('where an emergency stop is remembered. Set ROS_HOME to a folder that can be '
               'written, or remember_latch to false')

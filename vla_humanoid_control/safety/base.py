@@ -1,4 +1,4 @@
-"""Does the base do what it is told? What was commanded against what odometry measures."""
+"""The base: what it is told, where that brings it, and whether it does so."""
 
 from __future__ import annotations
 
@@ -9,17 +9,129 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.safety.config import SafetyConfig
+from vla_humanoid_control.safety.limits import TwistLimiter
 from vla_humanoid_control.safety.states import STOP, Cause
-from vla_humanoid_control.support.geometry import rotate, wrap
+from vla_humanoid_control.support.geometry import advance, rotate, wrap
+from vla_humanoid_control.types import BASE_CHANNELS
 
 Array = NDArray[np.float64]
 Twist = tuple[float, float, float]
 
+STILL = 1e-3
+"""Smaller twists and joint moves are no motion [m/s; rad/s; rad; m]."""
 _SPAN_S = 0.2  # over which a velocity is made of two poses
 _SILENT_S = 1.0  # poses further apart tell nothing of the velocity between
 _SLIP = 0.5  # share of the command by which a base may miss it: wheels slip, walking sways
 _LET_GO_S = 0.5  # so long it must stand as told before it is trusted again
+_STEPS_OUT_S = 1.0  # so long after its command a walker is still on its last steps
+
+
+class Base:
+    """Commanded and measured base.
+
+    Args:
+        robot: The robot and its limits.
+        config: Thresholds.
+        now_s: The steady clock now [s].
+
+    Attributes:
+        proposed: float64 [3], what the proposal asks for, within the limits [m/s, m/s, rad/s].
+        is_to_stand: Whether that is no motion.
+        pose: float64 [3], dead reckoning of the commanded twist: x, y, yaw [m, m, rad].
+        way: How far commands have moved the base since start, never decreasing [m + rad].
+    """
+
+    def __init__(self, robot: RobotSpec, config: SafetyConfig, now_s: float) -> None:
+        limits = [robot.base[c] for c in BASE_CHANNELS]
+        self.pose: Array = np.zeros(3)
+        self.way = 0.0
+        self._top: Array = np.array([m.velocity for m in limits])
+        self._limiter = TwistLimiter(limits, 1.0 / config.rate_hz)
+        self._tracking = BaseTracking(config)
+        self._asked: Array = np.zeros(3)
+        self._measured: Array = np.zeros(3)
+        self._told_s = now_s  # when it was last told to move
+        self.configure(config)
+
+    def configure(self, config: SafetyConfig) -> None:
+        """Take changed thresholds."""
+        self._tracking.config = config
+        self._limiter.max_velocity = self._top * np.array(config.base_velocity_scale)
+        self._clamp()
+
+    def begin_anew(self) -> None:
+        """Begin from rest; what was commanded and measured before says nothing."""
+        self._limiter.halt()
+        self._tracking.begin_anew()
+
+    # ---- what arrives
+
+    def propose(self, twist: Array | None) -> None:
+        """Take what is asked for, float64 [3]; None for nothing."""
+        self._asked = np.zeros(3) if twist is None else twist
+        self._clamp()
+
+    def measured(self, twist: Array, pose: Array | None, now_s: float) -> None:
+        """Take odometry, float64 [3] each; without a pose nobody judges what the base does."""
+        self._measured = np.array(twist, dtype=np.float64)
+        if pose is not None:
+            self._tracking.measured(self._measured, np.asarray(pose, np.float64), now_s)
+
+    # ---- what the supervisor asks
+
+    @property
+    def velocity(self) -> Array:
+        """float64 [3], the commanded twist [m/s, m/s, rad/s]."""
+        return self._limiter.velocity
+
+    @property
+    def measured_speed_mps(self) -> float:
+        """By odometry [m/s]."""
+        return float(np.hypot(*self._measured[:2]))
+
+    @property
+    def at_rest(self) -> bool:
+        """It is commanded to stand still."""
+        return self._limiter.at_rest
+
+    def has_settled(self, now_s: float) -> bool:
+        """Whether it was told to move so long ago that a walker has made its last steps, too."""
+        return now_s - self._told_s > _STEPS_OUT_S
+
+    def beyond_limits(self, twist: Array) -> int:
+        """How many channels of a twist are beyond their limits."""
+        return int((np.abs(twist) > self._limiter.max_velocity * (1 + 1e-6)).sum())
+
+    def causes(self, now_s: float) -> Iterator[Cause]:
+        """What odometry demands."""
+        return self._tracking.causes(self.is_to_stand, now_s)
+
+    # ---- the loop
+
+    def move(self, share: float | None, now_s: float) -> float:
+        """One tick; gives the way that the base moves in it [m + rad].
+
+        Args:
+            share: How much of what is proposed to follow, in [0, 1]; None to come to rest.
+            now_s: The steady clock [s].
+        """
+        before = self._limiter.velocity
+        target = np.zeros(3) if share is None else self.proposed * share
+        mean = 0.5 * (before + self._limiter.step(target))
+        self.pose = advance(self.pose, mean, self._limiter.dt_s)
+        way = float(np.abs(mean).sum()) * self._limiter.dt_s
+        self.way += way
+        if way or not self.is_to_stand:
+            self._told_s = now_s
+        self._tracking.commanded(self._limiter.velocity, now_s)
+        return way
+
+    def _clamp(self) -> None:
+        limit = self._limiter.max_velocity
+        self.proposed: Array = np.clip(self._asked, -limit, limit)
+        self.is_to_stand = bool((np.abs(self.proposed) <= STILL).all())
 
 
 class BaseTracking:

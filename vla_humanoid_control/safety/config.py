@@ -120,6 +120,27 @@ class SafetyConfig:
                                 f'There are: {", ".join(sorted(known))}.')
         return dataclasses.replace(self, **changes)
 
+    def change_problem(self, changes: Mapping[str, Any], at_rest: bool) -> str:
+        """Why values must not change so while the gate runs; '' where they may.
+
+        Args:
+            changes: Names and new values.
+            at_rest: Whether the robot is commanded to stand still.
+        """
+        try:
+            config = self.replace(changes)
+        except UserError as error:
+            return str(error)
+        if config.rate_hz != self.rate_hz:
+            return 'Safety parameter rate_hz is fixed at start.'
+        off = [name for name in changes
+               if getattr(config, name) is False and getattr(self, name) is True]
+        if self.heartbeat_timeout_s > 0 and config.heartbeat_timeout_s == 0:
+            off.append('heartbeat_timeout_s')
+        if off and not at_rest:
+            return f'{", ".join(off)} cannot be switched off while the robot moves.'
+        return ''
+
 
 def _checked(entry: dataclasses.Field[Any], value: Any) -> Any:
     """`value` in the type of the field's default."""

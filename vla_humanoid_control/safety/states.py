@@ -12,6 +12,7 @@ The state is the gravest that any present cause demands; without a cause it is R
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -83,3 +84,28 @@ class StateMachine:
             raise RuntimeError(f'no transition from {self.state.name} to {target.name}')
         self.state, self.since_s = target, now_s
         self.transitions += 1
+
+
+class Recovery:
+    """Keeps a stop until all of its causes have been gone for some time."""
+
+    def __init__(self) -> None:
+        self._stopped_s = -math.inf  # when a cause of a stop was last there
+        self._stopped_by = ''
+
+    def keep(self, causes: list[Cause], recover_s: float, now_s: float) -> list[Cause]:
+        """The causes, and one more while a stop is not over.
+
+        Args:
+            causes: All that are present.
+            recover_s: For how long those of a stop must be gone [s].
+            now_s: The steady clock [s].
+        """
+        stops = [c for c in causes if c.demands is STOP]
+        if stops:
+            # Waiting for first readings is no fault to recover from.
+            if any(c.key != 'missing' for c in stops):
+                self._stopped_s, self._stopped_by = now_s, '; '.join(c.reason for c in stops)
+        elif now_s - self._stopped_s < recover_s:
+            return [*causes, Cause('recovering', STOP, f'recovering from: {self._stopped_by}')]
+        return causes

@@ -18,27 +18,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.robot.spec import FALLEN_RAD, RobotSpec
-from vla_humanoid_control.safety.base import BaseTracking
+from vla_humanoid_control.safety.base import STILL, Base
 from vla_humanoid_control.safety.body import Body
-from vla_humanoid_control.safety.collision import Surroundings, Zone, allowed_share, scan_points
 from vla_humanoid_control.safety.config import SafetyConfig
-from vla_humanoid_control.safety.inputs import (
-    RayCount,
-    action_problem,
-    imu_problem,
-    scan_problem,
-    tilt_rad,
-)
+from vla_humanoid_control.safety.inputs import action_problem, imu_problem, tilt_rad
 from vla_humanoid_control.safety.latch import Latch
-from vla_humanoid_control.safety.limits import TwistLimiter
 from vla_humanoid_control.safety.monitors import PROPOSAL, Monitors
-from vla_humanoid_control.safety.mounts import Mounts
+from vla_humanoid_control.safety.obstacles import Obstacles
 from vla_humanoid_control.safety.posture import PostureChecker
-from vla_humanoid_control.safety.states import ESTOP, HOLD, RUN, SLOW, STOP, Cause, StateMachine
-from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.support.geometry import advance
+from vla_humanoid_control.safety.states import (
+    ESTOP,
+    HOLD,
+    RUN,
+    SLOW,
+    STOP,
+    Cause,
+    Recovery,
+    StateMachine,
+)
+from vla_humanoid_control.safety.ticks import Ticks
 from vla_humanoid_control.types import (
-    BASE_CHANNELS,
     Command,
     GatedProposal,
     ImuReading,
@@ -47,11 +46,6 @@ from vla_humanoid_control.types import (
 )
 
 _PROPOSAL_SOURCES = (PROPOSAL, 'gated', 'action_gated', '/vla/action_gated')
-_MOTION = 1e-3  # smaller twists and joint moves are no motion [m/s; rad/s; rad; m]
-_CREEPING = 0.05  # a base slower than this only creeps [m/s]
-_LATE = 2.5  # ticks further apart than this many periods, on average, stop the robot
-_EARLY = 0.25  # a tick may come early by this share of the period; earlier calls change nothing
-_STEPS_OUT_S = 1.0  # so long after its command a walker is still on its last steps
 _TILT_RETURN = 0.9  # share of the tilt limit below which the robot counts as upright again
 
 
@@ -64,48 +58,31 @@ class SafetySupervisor:
         now_s: The steady clock now [s].
 
     Attributes:
-        reach_m: Obstacles further away than this are of no interest [m].
-        mounts: Where the sensors are on the base.
+        obstacles: What scans and depth images show.
     """
 
     def __init__(self, robot: RobotSpec, config: SafetyConfig, now_s: float) -> None:
         self.robot = robot
         self.config = config
-        self.reach_m = 0.0
         self._now_s = now_s
         self._monitors = Monitors(robot, config)
         self._latch = Latch(config)
-        self._twist = TwistLimiter([robot.base[c] for c in BASE_CHANNELS], 1.0 / config.rate_hz)
+        self._base = Base(robot, config, now_s)
         self._body = Body(robot, config, PostureChecker(robot, config) if robot.mjcf else None)
-        self._base = BaseTracking(config)
+        self.obstacles = Obstacles(robot, config, self._monitors, self._base)
         self._gated: GatedProposal | None = None
-        self._apply(config)
         self._proposal_problem = ''
-        self.mounts = Mounts(robot)
-        self._rays = RayCount()
         self._tilt_rad = 0.0
         self._tilted = False
-        self._odom: NDArray[np.float64] = np.zeros(3)
-        # dead reckoning of the commanded twist: x, y, yaw
-        self._pose: NDArray[np.float64] = np.zeros(3)
-        self._walked_s = now_s  # when the base was last told to move
-        self._way = 0.0  # how far commands have moved the base since start [m + rad]
-        self._obstacles = {'scan': Surroundings(), 'depth': Surroundings()}
-        self._depth_unknown = False
-        self._ttc_s = math.inf
         self._foreign: tuple[str, ...] = ()
         self._unheard = ''
         self._heard = False  # whether anyone ever was there to hear commands
         self._counts: Counter[str] = Counter()
-        self._due_s = -math.inf
-        self._ticked_s = now_s
-        self._interval_s = 1.0 / config.rate_hz  # between ticks, a running mean
-        self._stopped_s = -math.inf  # when a cause of a stop was last there
-        self._stopped_by = ''
+        self._ticks = Ticks(1.0 / config.rate_hz, robot.command_timeout_s, now_s)
         self._refused_s = -math.inf
         self._refused_why = ''
         self._moving_causes: list[Cause] = []
-        self._share = 1.0
+        self._recovery = Recovery()
         self._machine = StateMachine(STOP, 'nothing has arrived yet', now_s)
 
     # ---- what arrives
@@ -136,7 +113,7 @@ class SafetySupervisor:
             self._counts['confidence'] += 1
             gated = GatedProposal(proposal, False, f'the confidence is {confidence}')
         self._gated, self._proposal_problem = gated, ''
-        self._clamp()
+        self._base.propose(proposal.action.twist if gated.is_open else None)
         self._latch.on_command(self._is_motion(gated))
         if gated.is_open:
             self._counts['clamped'] += self._beyond_limits(gated)
@@ -154,22 +131,7 @@ class SafetySupervisor:
 
     def on_scan(self, reading: ScanReading, now_s: float) -> None:
         """Take a laser scan."""
-        now_s = self._time(now_s)
-        watchdog = self._monitors.sensors.get('scan')
-        if watchdog is None:
-            return
-        was_stale = watchdog.stale(now_s, self.config.sensor_timeout_scale)
-        if problem := self.mounts.problem('scan', reading.frame) \
-                or scan_problem(reading, self.config.min_valid_fraction) \
-                or self._rays.problem(reading):
-            watchdog.reject(problem, now_s)
-        elif self._monitors.offer(watchdog, reading.stamp_ns, now_s):
-            points = scan_points(reading, self.reach_m, self.mounts.pose('scan', reading.frame))
-            # With nothing in sight all scans are alike: their stamp tells them apart.
-            alike = np.isfinite(reading.ranges_m).any()
-            self._monitors.content(watchdog, reading.ranges_m.tobytes() if alike
-                                   else reading.stamp_ns, self._way, now_s)
-            self._see('scan', points, bool(was_stale))
+        self.obstacles.on_scan(reading, self._time(now_s))
 
     def on_depth(self, points: NDArray[np.float64] | None, stamp_ns: int, now_s: float,
                  digest: int | None = None) -> None:
@@ -177,21 +139,7 @@ class SafetySupervisor:
 
         `digest` is of the image's pixels: it tells a frozen image although no point is near.
         """
-        now_s = self._time(now_s)
-        watchdog = self._monitors.sensors.get('depth')
-        if watchdog is None:
-            return
-        was_stale = watchdog.stale(now_s, self.config.sensor_timeout_scale)
-        if not self._monitors.offer(watchdog, stamp_ns, now_s):
-            return
-        self._depth_unknown = points is None
-        if points is None:
-            self._obstacles['depth'].forget()
-            return
-        if digest is None:
-            digest = hash(points.tobytes()) if len(points) else stamp_ns
-        self._monitors.content(watchdog, digest, self._way, now_s)
-        self._see('depth', points, bool(was_stale))
+        self.obstacles.on_depth(points, stamp_ns, digest, self._time(now_s))
 
     def on_imu(self, reading: ImuReading, now_s: float) -> None:
         """Take an IMU reading."""
@@ -233,9 +181,7 @@ class SafetySupervisor:
             watchdog.touch(now_s)
         elif not self._monitors.offer(watchdog, stamp_ns, now_s):
             return
-        self._odom = np.array(twist, dtype=np.float64)
-        if pose is not None:
-            self._base.measured(self._odom, np.asarray(pose, np.float64), now_s)
+        self._base.measured(twist, pose, now_s)
 
     def on_camera(self, camera: str, stamp_ns: int, digest: int, now_s: float) -> None:
         """Take a camera frame's stamp and a digest of its pixels."""
@@ -244,7 +190,7 @@ class SafetySupervisor:
         if watchdog is None:
             self._counts['unknown_camera'] += 1
         elif self._monitors.offer(watchdog, stamp_ns, now_s):
-            self._monitors.content(watchdog, digest, self._way, now_s)
+            self._monitors.content(watchdog, digest, self._base.way, now_s)
 
     def on_rejected(self, source: str, reason: str, now_s: float) -> None:
         """The border refused a message. A refused proposal stops the robot at once."""
@@ -299,9 +245,8 @@ class SafetySupervisor:
         moved it.
         """
         self.resume(now_s)
-        self._twist.halt()
-        self._body.begin_anew()
         self._base.begin_anew()
+        self._body.begin_anew()
         self._monitors.joints.merged.clear()
 
     def stop(self, reason: str, now_s: float) -> None:
@@ -319,30 +264,22 @@ class SafetySupervisor:
         """Change thresholds while running: all of the changes, or none and why."""
         if reason := self.refusal(changes, now_s):
             return False, reason
-        self._apply(self.config.replace(changes))
+        self.config = config = self.config.replace(changes)
+        self._monitors.config = self._latch.config = config
+        self._body.configure(config)
+        self._base.configure(config)
+        self.obstacles.configure(config)
         return True, ''
 
     def refusal(self, changes: Mapping[str, Any], now_s: float) -> str:
         """Why thresholds must not change so now; '' where they may."""
         self._time(now_s)
-        try:
-            config = self.config.replace(changes)
-        except UserError as error:
-            return str(error)
-        if config.rate_hz != self.config.rate_hz:
-            return 'Safety parameter rate_hz is fixed at start.'
-        off = [name for name in changes
-               if getattr(config, name) is False and getattr(self.config, name) is True]
-        if self.config.heartbeat_timeout_s > 0 and config.heartbeat_timeout_s == 0:
-            off.append('heartbeat_timeout_s')
-        if off and not self.at_rest:
-            return f'{", ".join(off)} cannot be switched off while the robot moves.'
-        return ''
+        return self.config.change_problem(changes, self.at_rest)
 
     @property
     def at_rest(self) -> bool:
         """Base and joints are commanded to stand still."""
-        return self._twist.at_rest and self._body.at_rest
+        return self._base.at_rest and self._body.at_rest
 
     def step(self, now_s: float) -> Command:
         """Decide what is commanded now; call at `rate_hz`.
@@ -357,11 +294,11 @@ class SafetySupervisor:
         if due or not free:
             self._moving_causes = self._motion_causes(now_s) if free else []
         causes += self._moving_causes
-        self._machine.follow(self._with_recovery(causes, now_s), now_s)
+        self._machine.follow(self._recovery.keep(causes, self.config.recover_s, now_s), now_s)
         if due:
-            self._move()
+            self._move(now_s)
         joints = self._body.command()
-        return Command(self._twist.velocity.copy(), joints, self._machine.state,
+        return Command(self._base.velocity.copy(), joints, self._machine.state,
                        self._machine.reason)
 
     def diagnostics(self, now_s: float) -> Mapping[str, str | float | int]:
@@ -371,10 +308,11 @@ class SafetySupervisor:
         return {'state': self._machine.state.name, 'reason': self._machine.reason,
                 'in_state_s': round(now_s - self._machine.since_s, 3),
                 'transitions': self._machine.transitions, 'latched': self._latch.reason,
-                'tilt_rad': round(self._tilt_rad, 4), 'time_to_collision_s': round(self._ttc_s, 3),
-                'speed_share': round(self._share, 3),
-                'loop_hz': round(1 / self._interval_s, 1) if self._interval_s > 0 else 0.0,
-                'measured_speed_mps': round(float(np.hypot(*self._odom[:2])), 4),
+                'tilt_rad': round(self._tilt_rad, 4),
+                'time_to_collision_s': round(self.obstacles.ttc_s, 3),
+                'speed_share': round(self.obstacles.share, 3),
+                'loop_hz': round(self._ticks.rate_hz, 1),
+                'measured_speed_mps': round(self._base.measured_speed_mps, 4),
                 'age_s/heartbeat': round(self._latch.heartbeat_age_s(now_s), 4),
                 **self._body.diagnostics(), **counts, **self._monitors.diagnostics(now_s)}
 
@@ -393,28 +331,19 @@ class SafetySupervisor:
             causes.append(Cause('listener' if self._heard else 'missing', STOP, self._unheard))
         if self._tilted and self._monitors.watched('imu'):
             causes.append(Cause('tilt', STOP, f'tilted by {self._tilt_rad:.2f} rad'))
-        if self._depth_unknown and self._monitors.watched('depth'):
-            causes.append(Cause('depth', STOP, 'the depth image shows nothing'))
-        if self._interval_s > _LATE * self._twist.dt_s:
-            causes.append(Cause('late', STOP, 'the safety loop itself runs at '
-                                f'{1 / self._interval_s:.0f} Hz'))
+        causes += self.obstacles.blind_causes()
+        causes += self._ticks.causes()
         causes += self._body.causes(now_s)
         if self._monitors.watched('odom'):
-            causes += self._base.causes(self._stands, now_s)
+            causes += self._base.causes(now_s)
         if self._gated is not None and not self._gated.is_open:
             causes.append(Cause('gate', HOLD, self._gated.reason or 'the gate is closed'))
         return causes
 
     def _motion_causes(self, now_s: float) -> list[Cause]:
         """What speaks against the motion that the proposal asks for."""
-        causes = []
-        self._share = self._way_is_clear()
-        if self._share < 1.0:
-            # A creeping base is held back without stopping the arms: they may be reaching.
-            creeping = math.hypot(*self._proposed[:2].tolist()) < _CREEPING
-            demands = STOP if self._share <= 0.0 and not creeping else SLOW
-            causes.append(Cause('obstacle', demands, self._obstacle_reason()))
-        self._body.stands(not self.robot.walks or now_s - self._walked_s > _STEPS_OUT_S)
+        causes = list(self.obstacles.causes())
+        self._body.stands(not self.robot.walks or self._base.has_settled(now_s))
         if problem := self._body.plan_problem():
             self._refused_s, self._refused_why = now_s, problem
             self._counts['posture_refused'] += 1
@@ -424,68 +353,23 @@ class SafetySupervisor:
             causes.append(Cause('posture', SLOW, self._body.waiting))
         return causes
 
-    def _with_recovery(self, causes: list[Cause], now_s: float) -> list[Cause]:
-        """Keeps a stop until all of its causes have been gone for `recover_s`."""
-        stops = [c for c in causes if c.demands is STOP]
-        if stops:
-            # Waiting for first readings is no fault to recover from.
-            if any(c.key != 'missing' for c in stops):
-                self._stopped_s, self._stopped_by = now_s, '; '.join(c.reason for c in stops)
-        elif now_s - self._stopped_s < self.config.recover_s:
-            causes = [*causes, Cause('recovering', STOP, f'recovering from: {self._stopped_by}')]
-        return causes
-
-    def _see(self, sensor: str, points: NDArray[np.float64], after_silence: bool) -> None:
-        """Take obstacle points. What was seen before a silence must not outvote them."""
-        if after_silence:
-            self._obstacles[sensor].forget()
-        self._obstacles[sensor].see(points, self._pose)
-
-    def _way_is_clear(self) -> float:
-        """The share of the proposed twist that obstacles allow."""
-        twist, zone = self._proposed, self._zone
-        speed = math.hypot(*twist[:2].tolist())
-        self._ttc_s = min((view.time_to_collision(twist, self._pose, zone)
-                           for name, view in self._obstacles.items()
-                           if self._monitors.watched(name)), default=math.inf)
-        return allowed_share(self._ttc_s, speed, zone)
-
-    def _obstacle_reason(self) -> str:
-        return f'collision in {self._ttc_s:.1f} s, speed limited to {self._share:.0%}'
-
-    def _move(self) -> None:
+    def _move(self, now_s: float) -> None:
         """Advance the limiters by one tick, as far as the state allows."""
         state = self._machine.state
-        twist: NDArray[np.float64] = np.zeros(3)
-        if state in (RUN, SLOW):
-            twist = self._proposed * self._share
-        before = self._twist.velocity
-        mean = 0.5 * (before + self._twist.step(twist))
-        self._pose = advance(self._pose, mean, self._twist.dt_s)
-        way = float(np.abs(mean).sum()) * self._twist.dt_s
-        self._way += way
-        if way or not self._stands:
-            self._walked_s = self._now_s
-        self._base.commanded(self._twist.velocity, self._now_s)
-        self._body.move(follow=state in (RUN, SLOW), yielding=state is STOP)
+        follow = state in (RUN, SLOW)
+        way = self._base.move(self.obstacles.share if follow else None, now_s)
+        self._body.move(follow=follow, yielding=state is STOP)
         self._monitors.joints.moved(self._body.moved, way)
-
-    def _clamp(self) -> None:
-        """What the proposal asks of the base, within its limits, as long as both stay."""
-        gated, limit = self._gated, self._twist.max_velocity
-        self._proposed: NDArray[np.float64] = np.zeros(3) if gated is None or not gated.is_open \
-            else np.clip(gated.proposal.action.twist, -limit, limit)
-        self._stands = bool((np.abs(self._proposed) <= _MOTION).all())
 
     def _is_motion(self, gated: GatedProposal) -> bool:
         action = gated.proposal.action
-        return gated.is_open and (bool(np.any(np.abs(action.twist) > _MOTION))
-                                  or self._body.would_move(action.joints, _MOTION))
+        return gated.is_open and (bool(np.any(np.abs(action.twist) > STILL))
+                                  or self._body.would_move(action.joints, STILL))
 
     def _beyond_limits(self, gated: GatedProposal) -> int:
         """How many values of a proposal are beyond their limits."""
-        beyond = np.abs(gated.proposal.action.twist) > self._twist.max_velocity * (1 + 1e-6)
-        return int(beyond.sum()) + self._body.beyond_limits(gated.proposal.action.joints)
+        action = gated.proposal.action
+        return self._base.beyond_limits(action.twist) + self._body.beyond_limits(action.joints)
 
     def _time(self, now_s: float) -> float:
         """The steady clock, which never goes back here, whatever the caller says."""
@@ -494,35 +378,11 @@ class SafetySupervisor:
         return self._now_s
 
     def _tick_due(self, now_s: float) -> bool:
-        """Whether a tick is due; on average never more often than `rate_hz`."""
-        period = self._twist.dt_s
-        late = now_s - self._due_s
-        if late < -_EARLY * period:
-            return False
-        if late > self.robot.command_timeout_s:  # the base has stopped by itself
-            self._counts['gaps'] += math.isfinite(late)  # before the first tick it is infinite
-            self._twist.halt()
-            self._body.halt()
+        """Whether a tick is due. After a gap everything begins from rest."""
+        late_s = self._ticks.take(now_s)
+        if late_s is not None and late_s > self.robot.command_timeout_s:
+            # The base has stopped by itself. Before the first tick nothing was late.
+            self._counts['gaps'] += math.isfinite(late_s)
             self._base.begin_anew()
-        else:
-            self._interval_s += 0.1 * (now_s - self._ticked_s - self._interval_s)
-        self._ticked_s = now_s
-        self._due_s = now_s + period if late > period else self._due_s + period
-        return True
-
-    def _apply(self, config: SafetyConfig) -> None:
-        self.config = config
-        self._monitors.config = config
-        self._latch.config = config
-        self._body.configure(config)
-        self._base.config = config
-        base = [self.robot.base[c] for c in BASE_CHANNELS]
-        scale = np.array(config.base_velocity_scale)
-        self._twist.max_velocity = np.array([m.velocity for m in base]) * scale
-        self._clamp()
-        self._zone = Zone(self.robot.footprint_radius_m + config.stop_margin_m, config.slow_ttc_s,
-                          config.stop_ttc_s, min(m.acceleration for m in base[:2]),
-                          min(m.jerk for m in base[:2]), config.reaction_s, config.min_points,
-                          config.debounce_scans)
-        top = float(np.hypot(base[0].velocity, base[1].velocity))
-        self.reach_m = self._zone.radius_m + top * (self._zone.horizon_s(top) + 1.0)
+            self._body.halt()
+        return late_s is not None
