@@ -13,12 +13,14 @@ pytest.importorskip('rclpy')
 
 import numpy as np
 import rclpy
+from chat_stand_in import StandIn, plan
 from geometry_msgs.msg import Twist
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
 from vla_humanoid_control.channels import decode_proposal
+from vla_humanoid_control.language.reader import why_unplaced
 from vla_humanoid_control.nodes.vla_controller import VlaController
 from vla_humanoid_control.ros.managed import ERROR
 from vla_humanoid_control.ros.messages import channels_from_msg, rgb_to_msg
@@ -136,3 +138,31 @@ def test_a_twist_of_another_type_is_told(node: VlaController, context: Any) -> N
     assert 'TwistStamped' in node.controller.senses.base_problem
     assert 'stamped_twist' in node.controller.senses.base_problem
     other.destroy_node()
+
+
+def test_a_planner_is_asked_beside_the_loop_and_its_steps_are_told(
+        domain_id: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = StandIn()
+    server.answer = plan('wave', 'go to the red box')
+    rclpy.init(args=['--ros-args', '-p', 'policy:=scripted', '-p',
+                     f'language.planner:={server.address}'], domain_id=domain_id)
+    node = VlaController()
+    try:
+        node.trigger_configure()
+        node.trigger_activate()
+        lines: list[str] = []
+        monkeypatch.setattr(node._task_states, 'publish', lambda msg: lines.append(msg.data))
+        node.controller.task._unreadable = why_unplaced  # as a policy that learnt our tasks
+        said = 'give us a howdy, then sashay to the red box'
+        hear(node, '/vla_command', String(data=said))
+        assert lines[-1] == f'HELD: {said} (asking the planner what it means)'
+        for _ in range(200):
+            node._on_plan()  # an executor calls it
+            if lines[-1].startswith('RUNNING'):
+                break
+            time.sleep(0.05)
+        assert lines[-1] == f'RUNNING: {said} (step 1 of 2: wave)'
+    finally:
+        node.destroy_node()
+        rclpy.shutdown()
+        server.close()

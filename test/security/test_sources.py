@@ -36,7 +36,8 @@ MAY_LISTEN = frozenset({'vla_humanoid_control/graph/domain.py',
 # These call a server by its address, and wait for nobody.
 CLIENTS = frozenset({'vla_humanoid_control/policy/servers/openpi.py',
                      'vla_humanoid_control/policy/servers/gr00t.py',
-                     'vla_humanoid_control/policy/servers/lerobot.py'})
+                     'vla_humanoid_control/policy/servers/lerobot.py',
+                     'vla_humanoid_control/policy/servers/planner.py'})
 # LeRobot's own, and configurations: they read JSON and safetensors, and nothing else.
 LEROBOT = {'PreTrainedConfig.from_pretrained', 'get_policy_class(config.type).from_pretrained',
            'type(config).from_pretrained'}

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from vla_humanoid_control.control.attention import Attention
 from vla_humanoid_control.control.config import ControllerConfig, TaskConfig
 from vla_humanoid_control.control.inference import Outcome, Request
+from vla_humanoid_control.control.planning import PlanAnswer, Planning, PlanRequest
 from vla_humanoid_control.control.proposing import Motion, Proposer
 from vla_humanoid_control.control.rest import Stillness
 from vla_humanoid_control.control.robot_policy import ControlSpec
@@ -35,6 +36,7 @@ from vla_humanoid_control.language.intake import (
     parse_command,
 )
 from vla_humanoid_control.language.plan import Step
+from vla_humanoid_control.language.planned import PlanQuestion
 from vla_humanoid_control.language.reader import warm_up
 from vla_humanoid_control.perception.frames import FrameLimits
 from vla_humanoid_control.perception.seen import ObjectFinder, SeenObject
@@ -69,6 +71,8 @@ class Controller:
         read: What becomes of a person's words before the policy is told anything.
         finder: Finds objects in images of the head camera, for words that mean one by where it is;
             None where nobody looks.
+        planner_s: How long it is waited for a planner, which is asked about words that found no
+            place; None where nobody plans [s].
 
     Attributes:
         task: Where the present instruction stands.
@@ -83,7 +87,8 @@ class Controller:
     def __init__(self, spec: ControlSpec, robot: RobotSpec, config: ControllerConfig,
                  frames: FrameLimits, task: TaskConfig,
                  unreadable: Callable[[str], str] = lambda text: '',
-                 read: Reader = parse_command, finder: ObjectFinder | None = None) -> None:
+                 read: Reader = parse_command, finder: ObjectFinder | None = None,
+                 planner_s: float | None = None) -> None:
         self.spec = spec
         self.task = TaskManager(task, Stillness.of(spec.channels, robot), unreadable)
         self.senses = Senses(spec, robot, frames)
@@ -96,6 +101,7 @@ class Controller:
         self.inference_s = 0.0
         self.is_due = False
         self._read = read
+        self._planning = Planning(planner_s)
         self._proposer = Proposer(spec, config.ensembling)
         # Generation, step and instruction that playback and way belong to
         self._seen = (0, 0, 0)
@@ -103,6 +109,7 @@ class Controller:
         self._latched = ''  # what safety says while an emergency stop is latched
         self._steps_before: tuple[Step, ...] = ()  # what 'again' and 'the blue one' refer to
         self._asked_latched: tuple[Instruction, float] | None = None  # command meanwhile, and when
+        self._to_plan: PlanQuestion | None = None  # what a planner can be asked about it
         self.configure(config=config)
         warm_up()  # the first command is to be read as fast as others
 
@@ -132,6 +139,10 @@ class Controller:
     def take_request(self) -> Request | None:
         """What the policy is to infer now; None where nothing new. `on_outcome` answers it."""
         return self._schedule.take()
+
+    def take_plan_request(self) -> PlanRequest | None:
+        """What a planner is to be asked now; None where nothing new. `on_plan` answers it."""
+        return self._planning.take_request()
 
     def take_proposals(self) -> list[Proposal | Fault]:
         """What is to be published, oldest first."""
@@ -194,6 +205,7 @@ class Controller:
             self.command_problem = parsed.reason
             return parsed
         self.command_problem = ''
+        self._to_plan = self._planning.question_about(parsed, self._steps_before, self.task.sees)
         self._steps_before = parsed.steps or self._steps_before
         if self._latched and not parsed.is_stop:
             # Topics have no order among each other: who heard of a reset and speaks at once may be
@@ -231,6 +243,7 @@ class Controller:
     def stop(self, now_s: float) -> None:
         """End whatever runs, and forget what waits."""
         self._asked_latched = None
+        self._planning.forget()
         self.task.stop(now_s)
         self._follow_task(now_s)
 
@@ -240,8 +253,32 @@ class Controller:
             # A hold, once more: after a reset, safety lets nothing move before it saw one, and
             # the first action may be quicker than the next tick.
             self._propose(now_s)
-        self.task.command(instruction, now_s)
+        question, self._to_plan = self._to_plan, None
+        if self._planning.ask(question, self.task.problem(instruction), now_s):
+            self.task.await_plan(instruction, now_s)
+        else:
+            self.task.command(instruction, now_s)
         self._follow_task(now_s)
+
+    def on_plan(self, answer: PlanAnswer, now_s: float) -> Instruction | str | None:
+        """A planner has answered; gives back what comes of it, as `Planning.take`."""
+        asked, result = self._planning.question, self._planning.take(answer)
+        if asked is None or not self.task.is_planning:
+            return None
+        if isinstance(result, Instruction):
+            self._steps_before = result.steps
+            self.task.command(result, now_s)
+        elif result is not None:
+            self.task.refuse(asked.instruction, result, now_s)
+        self._follow_task(now_s)
+        return result
+
+    def _give_up_planning(self, now_s: float) -> None:
+        question = self._planning.question
+        if question is not None and (problem := self._planning.late(now_s)):
+            self._planning.forget()
+            if self.task.is_planning:
+                self.task.refuse(question.instruction, problem, now_s)
 
     def _refuse_latched(self, now_s: float) -> None:
         """Refuse what was asked while latched, once safety had the time to say otherwise."""
@@ -257,6 +294,7 @@ class Controller:
     def tick(self, now_s: float) -> None:
         """Let time pass. Call at `config.rate_hz`."""
         self._refuse_latched(now_s)
+        self._give_up_planning(now_s)
         self.task.execution.on_senses(self.senses.problem(now_s))
         self._follow_way(now_s)  # also where nothing more is heard: the base may have come to rest
         self.task.tick(now_s)

@@ -47,6 +47,7 @@ class StepSequence:
     def __init__(self, instruction: Instruction) -> None:
         self.steps = steps_of(instruction)
         self.index = instruction.begin - 1
+        self._is_told = len(self.steps) > 1 or instruction.is_planned
         self._waits = False
         self.advance()
 
@@ -84,8 +85,8 @@ class StepSequence:
         return replace(said, steps=(*self.steps[:at], *steps, *self.steps[at + 1:]), begin=at)
 
     def reason(self, state: TaskState, reason: str) -> str:
-        """A reason as `/vla/task_state` tells it: with the step, where there are several."""
-        if len(self.steps) == 1 or state in (TaskState.IDLE, TaskState.DONE):
+        """A reason as `/vla/task_state` tells it: with the step, if it is not what was said."""
+        if not self._is_told or state in (TaskState.IDLE, TaskState.DONE):
             return reason
         return step_reason(state, StepNote(self.index + 1, len(self.steps), self.step.text,
                                            reason))

@@ -37,6 +37,7 @@ class TaskManager:
         RUNNING, HELD, RETRYING --abort--> FAILED
         any --command that leaves something open--> ASKING --answer--> RUNNING
         ASKING --answer_timeout_s--> FAILED
+        any --command that a planner is asked about--> HELD --plan--> RUNNING, else FAILED
 
     DONE and FAILED stay until the next command. A command that must not be acted on, because it
     negates or conditions or the policy cannot read it to its end, is refused: the task before it
@@ -66,6 +67,7 @@ class TaskManager:
             result yet; nothing speaks against the policy.
         sees: Set from outside: whether it can be looked which object a step is about.
         is_looking: Whether the step waits until its object is found; see `settle`.
+        is_planning: Whether it is waited for a planner; see `await_plan`.
         execution: Whether the policy's actions reach the robot.
     """
 
@@ -76,7 +78,7 @@ class TaskManager:
         self.state = TaskState.IDLE
         self.reason = ''
         self.generation = self.step_id = self.instruction_id = 0
-        self.is_between = self.sees = self.is_looking = False
+        self.is_between = self.sees = self.is_looking = self.is_planning = False
         self.execution = Execution()
         self._instruction: Instruction | None = None
         self._question: Question | None = None
@@ -103,7 +105,7 @@ class TaskManager:
 
         '' where it is not to be asked yet, but only looked for what the step is about.
         """
-        if not self.is_active or self._braking:
+        if not self.is_active or self._is_left_alone:
             return None
         return '' if self.is_looking else self._wording
 
@@ -147,16 +149,28 @@ class TaskManager:
             self.stop(now_s)
             self._instruction, self.state = instruction, TaskState.DONE
             return
-        if problem := instruction.unclear or steps_problem(instruction, self._unreadable):
+        if problem := self.problem(instruction):
             if instruction.question is None:
                 self.refuse(instruction, problem, now_s)
             else:
                 self._ask(instruction, instruction.question, now_s)
             return
-        if self.is_active and self.instruction.casefold() == instruction.text.casefold():
+        if self.is_active and not self.is_planning \
+                and self.instruction.casefold() == instruction.text.casefold():
             return
         self._instruction, self._steps = instruction, StepSequence(instruction)
         self._begin_step(now_s)
+
+    def problem(self, instruction: Instruction) -> str:
+        """Why an instruction must not be acted on; '' where it may."""
+        return instruction.unclear or steps_problem(instruction, self._unreadable)
+
+    def await_plan(self, instruction: Instruction, now_s: float) -> None:
+        """A planner is asked what an instruction means: `command` or `refuse` tell; all stands."""
+        self._instruction, self._steps = instruction, StepSequence(instruction)
+        self._begin_step(now_s)
+        self.is_planning, self.is_looking = True, False
+        self.state, self.reason = TaskState.HELD, 'asking the planner what it means'
 
     @property
     def question(self) -> Question | None:
@@ -261,7 +275,7 @@ class TaskManager:
 
     def on_policy_error(self, reason: str, fatal: bool, now_s: float) -> None:
         """Inference failed: hold and retry, or fail at once where a retry cannot help."""
-        if not self.is_active or self._braking:
+        if not self.is_active or self._is_left_alone:
             return
         if fatal:
             self._end(TaskState.FAILED, reason, now_s)
@@ -270,7 +284,7 @@ class TaskManager:
 
     def on_policy_away(self, reason: str, now_s: float) -> None:
         """The policy does not answer, but may again: hold, and retry nothing until it does."""
-        if not self.is_active or self._braking:
+        if not self.is_active or self._is_left_alone:
             return
         self._pause(now_s)
         self.execution.away = reason
@@ -287,7 +301,7 @@ class TaskManager:
         waited_s = self.execution.waited_s(now_s, self.config.hold_timeout_s)
         if now_s - self._began_s > (limit_s := self.config.limit_s(self._steps.step.quantity)):
             self._end(TaskState.FAILED, self._late_reason(limit_s), now_s)
-        elif self._braking:
+        elif self._is_left_alone:
             return
         elif waited_s > self.config.hold_timeout_s:
             self._retry(self._held_reason(), now_s)
@@ -338,8 +352,13 @@ class TaskManager:
         self._start(TaskState.RUNNING, '', now_s)
         self._braking = self.is_between = True  # until it stands
 
+    @property
+    def _is_left_alone(self) -> bool:
+        """Whether the policy is not asked, and what gate and policy say is not heeded."""
+        return self._braking or self.is_planning
+
     def _follow_gate(self, now_s: float) -> None:
-        if self._braking:
+        if self._is_left_alone:
             return
         if self.execution.is_possible:
             self.execution.start(now_s)
@@ -371,7 +390,7 @@ class TaskManager:
         self.generation += 1
         self.state, self.reason = state, reason
         self.execution.begin(now_s)
-        self._braking = self.is_between = False
+        self._braking = self.is_between = self.is_planning = False
         self._done.begin()
 
     def _retry(self, reason: str, now_s: float) -> None:
@@ -390,5 +409,5 @@ class TaskManager:
         self._pause(now_s)
         self.generation += 1
         self.state, self.reason = state, reason
-        self._braking = self.is_between = self.is_looking = False
+        self._braking = self.is_between = self.is_looking = self.is_planning = False
         self._done.pause()

@@ -31,6 +31,7 @@ class Instruction:
         question: What to ask before anything is done; None where there is nothing to ask.
         begin: Which of the steps to begin with, from 0 on: those before it are done already, where
             this answers a question about it.
+        is_planned: Whether the steps are a planner's; see `planned`.
     """
 
     text: str
@@ -40,6 +41,7 @@ class Instruction:
     unplaced: tuple[str, ...] = ()
     question: Question | None = None
     begin: int = 0
+    is_planned: bool = False
 
 
 @dataclass(frozen=True)

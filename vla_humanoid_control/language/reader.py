@@ -115,6 +115,12 @@ def why_unplaced(text: str) -> str:
     return f'I do not know what to do about {strange}: {_ALL_OR_NOTHING}'
 
 
+def may_tell(words: Sequence[str]) -> bool:
+    """Whether words that found no place may tell something: 'the red box is lovely'."""
+    plain = [w for w in words if w != ',']
+    return plain[:1] != [] and plain[0] in _TELLER | _ARTICLES and not _VERB.isdisjoint(plain)
+
+
 def warm_up() -> None:
     """Make what reading needs, so that the first utterance is not read later than others."""
     phrases()

@@ -23,7 +23,16 @@ _ITEM = re.compile(r'(?:^|(?<=\s))(?<![Ss]tep )(\d)[.):](?=\s)')
 
 def words_of(text: str) -> tuple[str, ...]:
     """The words of an utterance, slips put right, ',' for a pause."""
-    line = spoken(visible(speller().correct(spell_figures(_joined(text)))))
+    return _words(speller().correct(spell_figures(_joined(text))))
+
+
+def uncorrected_words_of(text: str) -> tuple[str, ...]:
+    """The same with slips as they are: what is no word of tasks may be one all the same."""
+    return _words(spell_figures(_joined(text)))
+
+
+def _words(text: str) -> tuple[str, ...]:
+    line = spoken(visible(text))
     for pattern, plain in _PLAINER:
         line = pattern.sub(plain, line)
     return tuple(line.split())

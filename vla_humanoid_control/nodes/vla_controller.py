@@ -19,15 +19,17 @@ from vla_humanoid_control.collection.recorded_policy import RecordedPolicy
 from vla_humanoid_control.control.config import ControllerConfig, TaskConfig
 from vla_humanoid_control.control.controller import Controller
 from vla_humanoid_control.control.inference import InferenceWorker
+from vla_humanoid_control.control.planning import PlanWorker
 from vla_humanoid_control.data.rollouts import RolloutsFolder, RolloutsHeader
 from vla_humanoid_control.interfaces import reading_problem
-from vla_humanoid_control.language.intake import Rejection
+from vla_humanoid_control.language.intake import Instruction, Rejection
 from vla_humanoid_control.perception.frames import FrameLimits
 from vla_humanoid_control.perception.image_decoding import ImageError
 from vla_humanoid_control.perception.seen import ObjectFinder
 from vla_humanoid_control.perception.shipped_finder import shipped_finder
 from vla_humanoid_control.policy.embodiment import FittedPolicy
 from vla_humanoid_control.policy.registry import DEFAULT_POLICY, fingerprint, load_policy
+from vla_humanoid_control.policy.servers.planner import ServedPlanner
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.ros import messages, qos
@@ -37,7 +39,7 @@ from vla_humanoid_control.ros.managed import LEVELS, WARN, Health, ManagedNode, 
 from vla_humanoid_control.ros.parameters import Parameters
 from vla_humanoid_control.ros.topics import type_problem
 from vla_humanoid_control.state_text import read_safety
-from vla_humanoid_control.support.bounds import fixed
+from vla_humanoid_control.support.bounds import bounded, fixed
 from vla_humanoid_control.support.loop_timing import LoopTiming
 
 CMD_VEL = 'cmd_vel'
@@ -80,9 +82,17 @@ class LanguageParameters:
         sees_objects: Whether it is looked which object words mean, as 'the box left of the cup',
             or of two red boxes 'the red box', which is asked about then. Otherwise words that say
             where an object is are held, and of two of a kind the policy takes any.
+        planner: Address of a server that speaks OpenAI's chat completions protocol, such as
+            http://localhost:11434/v1; it is asked what words mean that found no place. Empty for
+            none: then such words are held.
+        planner_model: Name of the model, as that server knows it.
+        planner_timeout_s: How long it is waited for an answer [s].
     """
 
     sees_objects: bool = fixed(True)
+    planner: str = fixed('')
+    planner_model: str = fixed('')
+    planner_timeout_s: float = bounded(10.0, 0.5, 25.0, at_start=True)
 
 
 class VlaController(ManagedNode):
@@ -97,6 +107,7 @@ class VlaController(ManagedNode):
     """
 
     controller: Controller  # there is one from `configure` on
+    _planner: PlanWorker | None = None
 
     def __init__(self) -> None:
         super().__init__('vla_controller')
@@ -111,7 +122,7 @@ class VlaController(ManagedNode):
         policy = load_policy(p.policy or DEFAULT_POLICY, robot, p.embodiment, p.trust)
         self.controller = Controller(policy.spec, robot, **self._settings.values,
                                      unreadable=reading_problem(policy),
-                                     finder=self._finder(robot))
+                                     finder=self._finder(robot), planner_s=self._plan())
         self._recorded = self._record(policy, robot) if p.record else None
         self._joint_names = frozenset(j.name for j in robot.controlled)
         self._loop = LoopTiming(self.controller.period_s)
@@ -144,6 +155,16 @@ class VlaController(ManagedNode):
             self.get_logger().info(f'Words are read without looking at what they mean: {problem}')
         return finder
 
+    def _plan(self) -> float | None:
+        """Have somebody ready who plans; how long it is waited for them [s], None for nobody."""
+        p = self._language.value
+        if not p.planner:
+            return None
+        planner = ServedPlanner(p.planner, p.planner_model, p.planner_timeout_s)
+        self._planner = PlanWorker(planner, partial(self.call_soon, self._on_plan))
+        self.get_logger().info(f'Words that find no place are told to {p.planner}')
+        return p.planner_timeout_s
+
     def _record(self, policy: FittedPolicy, robot: RobotSpec) -> RecordedPolicy:
         p = self._chosen.value
         what = p.policy or DEFAULT_POLICY
@@ -175,6 +196,8 @@ class VlaController(ManagedNode):
     def release(self) -> None:
         if hasattr(self, '_worker'):
             self._worker.close()
+        if self._planner is not None:
+            self._planner.close()
 
     def _on_image(self, camera: str, msg: Image | CompressedImage) -> None:
         try:
@@ -205,6 +228,15 @@ class VlaController(ManagedNode):
             self.controller.on_outcome(outcome, time.monotonic())
             self._follow()
 
+    def _on_plan(self) -> None:
+        if self._planner is None or (answer := self._planner.take()) is None:
+            return
+        result = self.controller.on_plan(answer, time.monotonic())
+        if isinstance(result, Instruction):
+            steps = '; '.join(step.text for step in result.steps)
+            self.get_logger().info(f'{result.text!r} is planned: {steps}')
+        self._follow()
+
     def _tick(self) -> None:
         now = time.monotonic()
         self._loop.tick(now)
@@ -223,6 +255,8 @@ class VlaController(ManagedNode):
             self._proposals.publish(messages.channels_to_msg(encode_proposal(proposal)))
         if (request := control.take_request()) is not None:
             self._worker.submit(request)
+        if self._planner is not None and (asked := control.take_plan_request()) is not None:
+            self._planner.submit(asked)
         if control.fault:
             self.warn('fault', control.fault, every_s=1.0)
         if (line := control.task.describe()) != self._announced:
