@@ -1,4 +1,4 @@
-"""The G1 with fingers stands and walks, and its hands open and close."""
+"""The G1 with fingers stands and walks, picks things up, and is judged by what it holds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ pytest.importorskip('mujoco')
 from g1 import needs_g1
 
 from vla_humanoid_control.robot.reader import load_robot
+from vla_humanoid_control.simulation.contacts import grasped_by, held_by
+from vla_humanoid_control.simulation.expert import Expert, observe
+from vla_humanoid_control.simulation.judge import TaskMonitor
 from vla_humanoid_control.simulation.world import World
+from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.tasks.task import Task
+from vla_humanoid_control.tasks.vocabulary import TASK_KEYS, keys_of
 
 OPEN_FLOOR = np.array([-25.0, 0.0, 0.0])
 
@@ -58,3 +64,63 @@ def test_it_walks_stops_and_stands_with_hands_that_open_and_close(world: World) 
     assert np.hypot(*walk(world, (0.0, 0.0, 0.0), 1.0)[:2]) < 0.6
     assert np.hypot(*walk(world, (0.0, 0.0, 0.0), 20.0)[:2]) < 0.03
     assert not world.fallen and world.tilt_rad < 0.1
+
+
+def run_expert(world: World, task: Task, seed: int) -> TaskMonitor:
+    """Let the expert act until it is done, at the speed that joints have, and settle."""
+    world.reset(seed, task)
+    expert, monitor = Expert(world.robot), TaskMonitor(task, world)
+    speed = {j.name: j.motion.velocity * 0.02 for j in world.robot.controlled}
+    done_s = task.time_limit_s
+    while world.time_s < done_s + task.settle_s:
+        action = expert.act(task, observe(world, task, world.time_s, np.zeros(3)))
+        if action.progress >= 1.0:
+            done_s = min(done_s, world.time_s)
+        for _ in range(5):
+            now = world.joint_targets()
+            world.apply(action.twist, {n: now[n] + float(np.clip(v - now[n], -speed[n], speed[n]))
+                                       for n, v in action.joints.items()})
+            world.advance(0.02)
+            monitor.update(world)
+    return monitor
+
+
+@needs_g1
+def test_the_expert_lifts_a_box_by_friction_and_a_hand_that_opens_drops_it(world: World) -> None:
+    task = Task.from_key('pick:red:box')
+    monitor = run_expert(world, task, 11)
+    assert monitor.success(world) and world.time_s < task.time_limit_s and not world.fallen
+    index = world.find('red', 'box')
+    held, = held_by(world, index)
+    assert grasped_by(world, index) == held
+    world.apply(np.zeros(3), dict.fromkeys(world.robot.end_effectors[held].grip, 0.0))
+    for _ in range(50):
+        world.advance(0.02)
+        monitor.update(world)
+    assert not held_by(world, index) and not monitor.success(world)
+
+
+@needs_g1
+def test_what_is_in_the_air_and_in_no_hand_is_not_picked_up(world: World) -> None:
+    task = Task.from_key('pick:blue:cup')
+    world.reset(3, task)
+    monitor, slot = TaskMonitor(task, world), world.objects[world.find('blue', 'cup')].slot
+    joint = world.model.joint(f'object_{slot}')
+    high = world.data.qpos[joint.qposadr[0] + 2] + 0.3
+    for _ in range(70):
+        world.data.qpos[joint.qposadr[0] + 2] = high
+        world.data.qvel[joint.dofadr[0]:joint.dofadr[0] + 6] = 0
+        world.advance(0.02)
+        monitor.update(world)
+    assert world.object_poses()[world.find('blue', 'cup')][2] > high - 0.05
+    assert not monitor.success(world)
+
+
+def test_a_robot_without_fingers_is_asked_for_nothing_of_the_kind() -> None:
+    world, expert = World(load_robot('humanoid')), Expert(load_robot('humanoid'))
+    task = Task.from_key('pick:red:box')
+    with pytest.raises(UserError, match='the robot humanoid has no fingers'):
+        world.reset(1, task)
+    with pytest.raises(UserError, match='needs a robot whose hands have fingers'):
+        expert.act(task, observe(world, Task.from_key('stop'), 0.0, np.zeros(3)))
+    assert len(TASK_KEYS) == 47 and not set(TASK_KEYS) & set(keys_of('pick'))
