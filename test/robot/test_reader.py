@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from g1 import needs_g1
 
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.support.errors import UserError
@@ -121,3 +122,21 @@ def test_a_robot_that_nobody_simulates_needs_no_anatomy(tmp_path: Path) -> None:
     robot = load_robot(str(path))
     assert robot.simulation is None and not robot.walks and not robot.end_effectors
     assert robot.cameras['head'].optics is None and robot.support == ('left_foot', 'right_foot')
+
+
+@needs_g1
+@pytest.mark.parametrize(('old', 'new', 'words'), [
+    ('gains: [4.0, 0.2]', 'gains: [4.0]', 'simulation.gains must be [stiffness, damping]'),
+    ('gains: [4.0, 0.2]', 'gains: [4.0, 0]', 'simulation.gains must be positive'),
+    ('grip: {left_hand_thumb_1_joint: 0.9', 'grip: {left_hand_thumb_1_joint: 1.9',
+     'end_effectors.left.grip.left_hand_thumb_1_joint must be in'),
+    ('grip: {left_hand_thumb_1_joint', 'grip: {left_thumb', 'grip.left_thumb is no joint')])
+def test_fingers_and_their_gains_are_checked(tmp_path: Path, old: str, new: str,
+                                             words: str) -> None:
+    text = config_path('robots', 'unitree_g1_hands.yaml').read_text(encoding='utf-8')
+    assert old in text
+    path = tmp_path / 'robot.yaml'
+    path.write_text(text.replace(old, new, 1), encoding='utf-8')
+    with pytest.raises(UserError) as refused:
+        load_robot(str(path))
+    assert words in str(refused.value)

@@ -25,6 +25,8 @@ class EndEffectorSpec:
         joints: The arm's, from the shoulder to the hand.
         body: Where the model lacks the site: the body that it is on; else empty.
         at: Where it is on that body [m].
+        grip: Finger joint to where it is driven to close on something [rad; m]; it is open at
+            home. Empty where the hand has no fingers that close.
     """
 
     site: str
@@ -32,6 +34,7 @@ class EndEffectorSpec:
     joints: tuple[str, ...]
     body: str = ''
     at: tuple[float, ...] = (0.0, 0.0, 0.0)
+    grip: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,9 +86,12 @@ class SimulationSpec:
         walking: The walking policy of a legged body, an ONNX file as `packages.located` finds it;
             empty for a planar one.
         mesh_share: Share of the triangles of its meshes that are drawn, in (0, 1].
+        gains: Of the torques that drive the joints of a legged body that its walking policy does
+            not know, its fingers: stiffness [Nm/rad] and damping [Nm s/rad]. None without such.
     """
 
     trunk: str
     imu: str
     walking: str = ''
     mesh_share: float = 1.0
+    gains: tuple[float, ...] | None = None

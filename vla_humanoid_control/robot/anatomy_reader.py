@@ -73,16 +73,17 @@ class AnatomyReader(Fields):
         return numbers
 
     def _hand(self, value: Any, where: str, joints: Ranges) -> EndEffectorSpec:
-        fields = self.mapping(value, where, ('site', 'shoulder', 'joints', 'body', 'at'))
+        fields = self.mapping(value, where, ('site', 'shoulder', 'joints', 'body', 'at', 'grip'))
         names = self.texts(fields, 'joints', where)
         for name in names:
             if name not in joints:
                 self.fail(f'{where}.joints', f'names {name}, which is no joint of the robot')
         site, shoulder = (self.text(fields, key, where) for key in ('site', 'shoulder'))
+        grip = self._joints(fields['grip'], f'{where}.grip', joints) if 'grip' in fields else {}
         if not fields.keys() & {'body', 'at'}:
-            return EndEffectorSpec(site, shoulder, names)
+            return EndEffectorSpec(site, shoulder, names, grip=grip)
         return EndEffectorSpec(site, shoulder, names, self.text(fields, 'body', where),
-                               self.numbers(fields, 'at', where, _POSE[:3]))
+                               self.numbers(fields, 'at', where, _POSE[:3]), grip)
 
     def _postures(self, root: Mapping[str, Any], key: str,
                   joints: Ranges) -> dict[str, dict[str, float]]:
@@ -105,7 +106,7 @@ class AnatomyReader(Fields):
         return found
 
     def _simulation(self, root: Mapping[str, Any], body: str) -> SimulationSpec:
-        legged = ('walking', 'mesh_share') if body == LEGGED else ()
+        legged = ('walking', 'mesh_share', 'gains') if body == LEGGED else ()
         fields = self.mapping(root['simulation'], 'simulation', ('trunk', 'imu', *legged))
         trunk, imu = (self.text(fields, key, 'simulation') for key in ('trunk', 'imu'))
         if not legged:
@@ -113,7 +114,12 @@ class AnatomyReader(Fields):
         share = self.positive(fields, 'mesh_share', 'simulation')
         if share > 1:
             self.fail('simulation.mesh_share', f'must be 1 or less, got {share:g}')
-        return SimulationSpec(trunk, imu, self.text(fields, 'walking', 'simulation'), share)
+        gains = self.numbers(fields, 'gains', 'simulation', ('stiffness', 'damping')) \
+            if 'gains' in fields else None
+        if gains is not None and min(gains) <= 0:
+            self.fail('simulation.gains', f'must be positive, got {fields["gains"]}')
+        return SimulationSpec(trunk, imu, self.text(fields, 'walking', 'simulation'), share,
+                              gains)
 
     def _one_of(self, root: Mapping[str, Any], key: str, where: str,
                 known: tuple[str, ...]) -> str:

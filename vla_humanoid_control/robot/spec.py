@@ -132,6 +132,11 @@ class RobotSpec:
         """Whether it goes on legs: then its base sways, and it can fall."""
         return self.body == LEGGED
 
+    @property
+    def grasps(self) -> tuple[str, ...]:
+        """Those of its hands that have fingers to hold something with."""
+        return tuple(side for side, hand in self.end_effectors.items() if hand.grip)
+
     @cached_property
     def joint_names(self) -> tuple[str, ...]:
         """All joint names, in order."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vla_humanoid_control.interfaces import CHUNK_DT_S
 from vla_humanoid_control.robot.kinematics import ArmKinematics
 from vla_humanoid_control.robot.spec import RobotSpec
+from vla_humanoid_control.simulation.handling import Handled, Handler, handled
 from vla_humanoid_control.simulation.layout import STAND_OFF_M
 from vla_humanoid_control.simulation.scene import TABLE_HEIGHT_M
 from vla_humanoid_control.simulation.twins import meant
@@ -23,6 +24,7 @@ from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.geometry import advance, rotate, wrap
 from vla_humanoid_control.tasks.task import Task
 from vla_humanoid_control.tasks.vocabulary import (
+    HAND_FAMILIES,
     MOVE_M,
     MOVES,
     OBJECT_FAMILIES,
@@ -66,12 +68,14 @@ class ExpertState:
         elapsed_s: Time since the instruction began [s].
         travelled: float64 [3], see `RobotObservation.travelled`.
         target: The task's object; None for tasks without one, or where it is not in the scene.
+        handled: The same for `HAND_FAMILIES`.
     """
 
     joints: NDArray[np.float64]
     elapsed_s: float
     travelled: NDArray[np.float64]
     target: Target | None = None
+    handled: Handled | None = None
 
 
 UNDER_WAY = 0.70
@@ -107,15 +111,18 @@ class Expert:
         self._gestures = robot.gestures
         # What looks down is what keeps a target in sight; a robot without a neck has none.
         self._nod = next(iter(robot.gestures.postures.get('look_down', {})), None)
+        self._handler = Handler(robot) if robot.grasps else None
         self._rules: dict[str, Callable[[Task, ExpertState], ExpertAction]] = {
             'move': self._move, 'turn': self._turn, 'stop': self._stop, 'go_to': self._go_to,
-            'reach': self._reach, 'gesture': self._gesture}
+            'reach': self._reach, 'gesture': self._gesture,
+            'pick': self._pick}
 
     def act(self, task: Task, state: ExpertState) -> ExpertAction:
         """The action for one state.
 
         Raises:
-            UserError: The robot file lacks the posture that the task needs.
+            UserError: The robot file lacks the posture or the fingers that the task needs, or the
+                object is not in the scene.
         """
         return self._rules[task.family](task, state)
 
@@ -150,8 +157,13 @@ class Expert:
             # A target that swings into view is taken to be seen from then on.
             in_view = abs(np.arctan2(position[1], position[0])) < 0.62
             target = replace(target, position=position, seen=target.seen or bool(in_view))
+        thing = state.handled
+        if thing is not None:
+            driven = thing.targets.copy()
+            driven[i] = joints
+            thing = replace(thing, targets=driven)
         return ExpertState(now, state.elapsed_s + CHUNK_DT_S,
-                           advance(state.travelled, twist, CHUNK_DT_S), target)
+                           advance(state.travelled, twist, CHUNK_DT_S), target, thing)
 
     def _move(self, task: Task, state: ExpertState) -> ExpertAction:
         way = np.array(MOVES[task.arguments[0]])
@@ -220,6 +232,13 @@ class Expert:
         progress = _progress(remaining < 0.04, max(0.05, 1 - remaining / 0.5))
         return ExpertAction(np.zeros(3), joints, progress)
 
+    def _pick(self, task: Task, state: ExpertState) -> ExpertAction:
+        if self._handler is None or state.handled is None:
+            raise UserError(f'{task.key} needs a robot whose hands have fingers, and the '
+                            'object in the scene.')
+        joints, share = self._handler.pick(state.joints, state.handled)
+        return ExpertAction(np.zeros(3), joints, _progress(share >= 1, share))
+
     def _folded(self, state: ExpertState, side: str) -> bool:
         """Whether the forearm is up, so that the hand is above the table from here on."""
         return self._short_of(f'ready_{side}', state) < _ARRIVED_RAD
@@ -278,7 +297,8 @@ def observe(world: World, task: Task, elapsed_s: float,
         offset = position[:2] - pose[:2]
         local = np.array([*rotate(offset[0], offset[1], -pose[2]), position[2]])
         target = Target(local, world.objects[index].size.height, world.sees(index))
-    return ExpertState(world.joint_positions(), elapsed_s, np.array(travelled), target)
+    thing = handled(world, *task.arguments) if task.family in HAND_FAMILIES else None
+    return ExpertState(world.joint_positions(), elapsed_s, np.array(travelled), target, thing)
 
 
 def _progress(done: bool, share: float) -> float:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
+from vla_humanoid_control.simulation.contacts import held_by
 from vla_humanoid_control.simulation.twins import meant
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.geometry import rotate, wrap
 from vla_humanoid_control.tasks.order import StepOrder
 from vla_humanoid_control.tasks.task import Task
-from vla_humanoid_control.tasks.vocabulary import MOVES, OBJECT_FAMILIES
+from vla_humanoid_control.tasks.vocabulary import HAND_FAMILIES, MOVES, OBJECT_FAMILIES
 
 MOVING_MPS = 0.05
 """A base that is slower stands [m/s]."""
+LIFTED_M, HELD_S = 0.10, 1.0
+"""An object is picked up when it was so much higher than at first, for so long [m, s]."""
 
 
 class StepsMonitor:
@@ -75,6 +78,9 @@ class TaskMonitor:
         if task.family in OBJECT_FAMILIES:
             world.find(*task.arguments)  # says where there is none
             self._targets = meant(world.objects, world.layout.base_pose, task)
+        elif task.family in HAND_FAMILIES:
+            self._targets = (world.find(*task.arguments),)
+        self._low_s = self._start_s
         self._objects = world.object_poses()
 
     def update(self, world: World) -> None:
@@ -86,6 +92,8 @@ class TaskMonitor:
             self._last_fast_s = world.time_s
         if self.task.key == 'gesture:wave':
             self._waves.update(world)
+        if self.task.family == 'pick' and not self._in_hand(world):
+            self._low_s = world.time_s
 
     def success(self, world: World) -> bool:
         """Whether the task is accomplished right now, by the definitions of this module."""
@@ -100,11 +108,20 @@ class TaskMonitor:
             return self._at_object(world) and not self.knocked_over(world)
         if family == 'reach':
             return self._hand_at_object(world) and not self.knocked_over(world)
+        if family == 'pick':
+            return world.time_s - self._low_s >= HELD_S and not self.knocked_over(world)
         return family == 'gesture' and self._gestured(world)
 
     def knocked_over(self, world: World) -> bool:
-        """Whether any object tipped by over 35° or was pushed by over half its width and 5 cm."""
-        for placed, before, now in zip(world.objects, self._objects, world.object_poses()):
+        """Whether any object tipped by over 35° or was pushed by over half its width and 5 cm.
+
+        An object that is to be picked up is none of them.
+        """
+        lifted = self._targets if self.task.family in HAND_FAMILIES else ()
+        for index, (before, now) in enumerate(zip(self._objects, world.object_poses())):
+            placed = world.objects[index]
+            if index in lifted:
+                continue
             shift = float(np.linalg.norm(now[:3] - before[:3]))
             tilt = np.arccos(np.clip(1 - 2 * (now[4] ** 2 + now[5] ** 2), -1, 1))
             if shift > placed.size.radius + 0.05 or (placed.shape != 'ball' and tilt > 0.61):
@@ -155,6 +172,12 @@ class TaskMonitor:
     def _hand_at_object(self, world: World) -> bool:
         return min(world.hand_distance(side, target)
                    for side in world.robot.end_effectors for target in self._targets) <= 0.06
+
+    def _in_hand(self, world: World) -> bool:
+        """Whether the object is up, and nothing but the robot's hands is at it."""
+        index = self._targets[0]
+        rise = float(world.object_poses()[index][2] - self._objects[index][2])
+        return rise >= LIFTED_M and bool(held_by(world, index))
 
     def _gestured(self, world: World) -> bool:
         gesture = self.task.arguments[0]

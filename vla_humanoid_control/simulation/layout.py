@@ -11,9 +11,9 @@ from vla_humanoid_control.simulation.scene import (
     FLOOR_SIZE,
     ROOM_HALF_M,
     TABLE_HALF_M,
-    TABLE_HEIGHT_M,
-    TABLE_SIZE,
+    TOUCHING,
     Placed,
+    Workplace,
 )
 from vla_humanoid_control.simulation.twins import can_tell, locate_from, meant, named_by
 from vla_humanoid_control.support.errors import UserError
@@ -21,6 +21,7 @@ from vla_humanoid_control.support.geometry import locate, rotate
 from vla_humanoid_control.tasks.task import FLOOR_SLOTS, TABLE_SLOTS, Task
 from vla_humanoid_control.tasks.vocabulary import (
     COLOURS,
+    HAND_FAMILIES,
     MOVE_M,
     MOVES,
     OBJECT_FAMILIES,
@@ -31,7 +32,7 @@ from vla_humanoid_control.tasks.vocabulary import (
 WAY_M = 0.62
 """A free way passes other objects at this distance or more: what the safety gate lets pass at full
 speed, since nobody here walks around obstacles [m]."""
-TABLE_STANDOFF_M = 0.31
+TABLE_STANDOFF_M = TOUCHING.stand_off_m
 """From the base to the edge of the table that it reaches over [m]."""
 STAND_OFF_M = 0.66
 """From the base to a `go_to` object where the scripted expert stands [m]."""
@@ -42,6 +43,8 @@ _SIGHT_M, _SIGHT_ASIDE = 1.40, 0.85
 this share of how far ahead they are."""
 _SIGHT_PAST_M = 0.40
 """Objects on the floor that are so far from a line of sight hide nothing [m]."""
+_AT_TABLE = ('reach', *HAND_FAMILIES)
+"""Families that begin at the table, whose objects stand on it."""
 _SPARE_M = 0.5
 """A way is free for so much longer than it is to be [m]."""
 _DRIFT = 0.1
@@ -73,11 +76,17 @@ def scene_rng(seed: int) -> np.random.Generator:
     return np.random.default_rng([seed, 20])
 
 
-def sample_layout(rng: np.random.Generator, task: Task | None) -> Layout:
+def sample_layout(rng: np.random.Generator, task: Task | None,
+                  place: Workplace = TOUCHING) -> Layout:
     """Draw a scene in which the task can be done and its words name one object only, or its twins.
 
     The way to a `go_to` object is free and the object unoccluded from where the robot starts;
     `reach` starts at the table. Of several steps each has room where the one before it ends.
+
+    Args:
+        rng: All chance in it.
+        task: What is to be done; None for nothing in particular.
+        place: The tables, and how the robot stands at them.
 
     Raises:
         UserError: Several steps, or so much of a task, fit into no scene.
@@ -93,17 +102,17 @@ def sample_layout(rng: np.random.Generator, task: Task | None) -> Layout:
             pairs.sort(key=lambda p: all(p[0] != t[0] and p[1] != t[1] for t in targets))
     if task is not None and (task.steps or task.amount is not None):
         for _ in range(_DRAWS_WITH_ROOM):
-            objects = _sample_objects(rng, task, named, pairs, tables)
-            pose = _sample_pose_with_room(rng, task, tables, objects)
+            objects = _sample_objects(rng, task, named, pairs, tables, place)
+            pose = _sample_pose_with_room(rng, task, tables, objects, place)
             if pose is not None:
                 return Layout(pose, tables, objects)
         raise UserError(f'{task.key} has room in none of {_DRAWS_WITH_ROOM} scenes. After go_to, '
                         'for example, the object is in the way ahead.')
     if task is not None and task.twins:
-        return _sample_with_twins(rng, task, named, pairs, tables)
+        return _sample_with_twins(rng, task, named, pairs, tables, place)
     for _ in range(1000):
-        objects = _sample_objects(rng, task, named, pairs, tables)
-        pose = _sample_pose(rng, task, tables, objects)
+        objects = _sample_objects(rng, task, named, pairs, tables, place)
+        pose = _sample_pose(rng, task, tables, objects, place)
         if pose is not None:
             return Layout(pose, tables, objects)
     raise RuntimeError('No free layout found in 1000 draws.')
@@ -113,19 +122,21 @@ def _named(task: Task | None) -> dict[str, list[Pair]]:
     """The objects that a task names, by the family that needs them."""
     named: dict[str, list[Pair]] = {family: [] for family in OBJECT_FAMILIES}
     for part in () if task is None else task.parts:
-        if part.family in OBJECT_FAMILIES and part.arguments not in named[part.family]:
+        family = 'reach' if part.family in HAND_FAMILIES else part.family
+        if family in OBJECT_FAMILIES and part.arguments not in named[family]:
             pair = (part.arguments[0], part.arguments[1])
-            named[part.family].extend([pair] * (1 + part.twins))
+            named[family].extend([pair] * (1 + part.twins))
     return named
 
 
 def _sample_with_twins(rng: np.random.Generator, task: Task, named: dict[str, list[Pair]],
-                       pairs: list[Pair], tables: NDArray[np.float64]) -> Layout:
+                       pairs: list[Pair], tables: NDArray[np.float64],
+                       place: Workplace) -> Layout:
     """A scene in which the robot can tell the objects that a task's words name from each other."""
     for _ in range(_DRAWS_WITH_TWINS):
-        objects = _sample_objects(rng, task, named, pairs, tables)
+        objects = _sample_objects(rng, task, named, pairs, tables, place)
         for _ in range(_POSES_EACH):
-            pose = _sample_pose(rng, task, tables, objects)
+            pose = _sample_pose(rng, task, tables, objects, place)
             if pose is None:
                 continue
             named_ones = [objects[i] for i in named_by(objects, task)]
@@ -148,11 +159,12 @@ def _sample_tables(rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def _sample_objects(rng: np.random.Generator, task: Task | None, named: dict[str, list[Pair]],
-                    pairs: list[Pair], tables: NDArray[np.float64]) -> tuple[Placed, ...]:
+                    pairs: list[Pair], tables: NDArray[np.float64],
+                    place: Workplace) -> tuple[Placed, ...]:
     asked = None if task is None else task.distractors
     counts = {'floor': int(rng.integers(1, FLOOR_SLOTS)),
               'table': int(rng.integers(1, TABLE_SLOTS))}
-    free = {'floor': FLOOR_SLOTS - len(named['go_to']), 'table': TABLE_SLOTS - len(named['reach'])}
+    free = {'floor': FLOOR_SLOTS - len(named['go_to']), 'table': place.most - len(named['reach'])}
     # Where the target is; of several, the one that comes first.
     order = ('table', 'floor') if named['reach'] else ('floor', 'table')
     if asked is not None:  # where the target is, as far as they fit; then on the other surface
@@ -172,12 +184,12 @@ def _sample_objects(rng: np.random.Generator, task: Task | None, named: dict[str
         placed.append(Placed(index, colour, shape, np.array([*spot, size.height / 2]), size, None))
     local: list[NDArray[np.float64]] = []
     for index, (colour, shape) in enumerate(chosen['table']):
-        spot = _free_table_spot(rng, local)
+        spot = _free_table_spot(rng, local, place)
         local.append(spot)
         world = locate(tables[0], spot[0], spot[1])
-        size = TABLE_SIZE[shape]
+        size = place.sizes[shape]
         placed.append(Placed(FLOOR_SLOTS + index, colour, shape,
-                             np.array([*world, TABLE_HEIGHT_M + size.height / 2]), size, 0))
+                             np.array([*world, place.height_m + size.height / 2]), size, 0))
     return tuple(placed)
 
 
@@ -191,11 +203,13 @@ def _free_floor_spot(rng: np.random.Generator, placed: list[Placed],
 
 
 def _free_table_spot(rng: np.random.Generator,
-                     local: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+                     local: list[NDArray[np.float64]],
+                     place: Workplace) -> NDArray[np.float64]:
     """In the table's frame, within reach of a robot that stands at the middle of its edge."""
     for attempt in range(10000):
-        spot = np.array([rng.uniform(-TABLE_HALF_M[0] + .06, -TABLE_HALF_M[0] + .15),
-                         rng.uniform(-.34, .34)])
+        near, far = place.depth_m
+        spot = np.array([rng.uniform(-TABLE_HALF_M[0] + near, -TABLE_HALF_M[0] + far),
+                         rng.uniform(-place.aside_m, place.aside_m)])
         if all(np.linalg.norm(spot - o) > max(.15 - attempt * 1e-5, .13) for o in local):
             return spot
     raise RuntimeError('No free spot on the table.')
@@ -209,10 +223,10 @@ def _near_table(spot: NDArray[np.float64], table: NDArray[np.float64], margin: f
 
 
 def _sample_pose(rng: np.random.Generator, task: Task | None, tables: NDArray[np.float64],
-                 objects: tuple[Placed, ...]) -> NDArray[np.float64] | None:
+                 objects: tuple[Placed, ...], place: Workplace) -> NDArray[np.float64] | None:
     family = None if task is None else task.family
-    if family == 'reach':
-        return _sample_pose_at_table(rng, tables)
+    if family in _AT_TABLE:
+        return _sample_pose_at_table(rng, tables, place)
     pose = np.array([*rng.uniform(-2.3, 2.3, 2), rng.uniform(-np.pi, np.pi)])
     if not is_free(pose[:2], tables, objects, 0.55):
         return None
@@ -242,20 +256,21 @@ def _in_sight(pose: NDArray[np.float64], goal: Placed, tables: NDArray[np.float6
                             for share in np.linspace(0, 1, 12) for table in tables))
 
 
-def _sample_pose_at_table(rng: np.random.Generator,
-                          tables: NDArray[np.float64]) -> NDArray[np.float64]:
-    back = TABLE_HALF_M[0] + TABLE_STANDOFF_M + rng.uniform(-.02, .01)
+def _sample_pose_at_table(rng: np.random.Generator, tables: NDArray[np.float64],
+                          place: Workplace) -> NDArray[np.float64]:
+    back = TABLE_HALF_M[0] + place.stand_off_m + rng.uniform(-.02, .01)
     side = rng.uniform(-.05, .05)
     yaw = tables[0][2] + rng.uniform(-.08, .08)
     return np.array([*locate(tables[0], -back, side), yaw])
 
 
 def _sample_pose_with_room(rng: np.random.Generator, task: Task, tables: NDArray[np.float64],
-                           objects: tuple[Placed, ...]) -> NDArray[np.float64] | None:
+                           objects: tuple[Placed, ...],
+                           place: Workplace) -> NDArray[np.float64] | None:
     """Where the robot has room for all that is to be done, one after the other."""
     at_table = any(part.family == 'reach' for part in task.parts)
     for _ in range(_POSES_EACH):
-        start = _sample_pose_at_table(rng, tables) if at_table else \
+        start = _sample_pose_at_table(rng, tables, place) if at_table else \
             np.array([*rng.uniform(-2.3, 2.3, 2), rng.uniform(-np.pi, np.pi)])
         pose: NDArray[np.float64] | None = start
         if not at_table and not is_free(start[:2], tables, objects, 0.55):

@@ -3,6 +3,7 @@
 Every physics step each joint gets the torque of a PD law towards its target, within the motor's
 limits. The walking policy sets the targets of legs and waist, 50 times a second; those of the arms
 are whoever commands them, and there gravity is made up for, as robot drivers do by feed-forward.
+So are those of fingers, which a walking policy does not know: their gains stand in the robot file.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from vla_humanoid_control.robot.packages import located
 from vla_humanoid_control.robot.spec import FALLEN_RAD, RobotSpec
 from vla_humanoid_control.simulation.body import Array, Joints
 from vla_humanoid_control.simulation.walking import PERIOD_S, Felt, Regulator, WalkingPolicy
+from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.geometry import rotate, wrap
 
 _SETTLE_S = 1.0
@@ -37,7 +39,8 @@ class LeggedBody:
         data: The state.
 
     Raises:
-        UserError: Its walking policy is not installed, or is none for this robot.
+        UserError: Its walking policy is not installed, or is none for this robot; or the robot
+            file has no gains for the joints that the policy does not know.
     """
 
     def __init__(self, robot: RobotSpec, simulation: SimulationSpec, model: mujoco.MjModel,
@@ -48,13 +51,18 @@ class LeggedBody:
         commanded = frozenset(j.name for j in robot.controlled)
         self._policy = WalkingPolicy(located(simulation.walking), self._home, commanded)
         self._regulator = Regulator()
-        order = np.array([self._joints.index[n] for n in self._policy.joints])
+        # Those of the walking policy come first.
+        self._walk = len(self._policy.joints)
+        others = tuple(n for n in robot.joint_names if n not in self._policy.joints)
+        self._names = (*self._policy.joints, *others)
+        self._kp, self._kd = self._gains(robot, simulation, others)
+        order = np.array([self._joints.index[n] for n in self._names])
         self._q, self._v = self._joints.qpos[order], self._joints.qvel[order]
-        limited = [model.joint(n).id for n in self._policy.joints]
+        limited = [model.joint(n).id for n in self._names]
         self._most = np.where(model.jnt_actfrclimited[limited], model.jnt_actfrcrange[limited, 1],
                               np.inf)
-        self._commanded = np.array([n in commanded for n in self._policy.joints])
-        self._place_of = {n: i for i, n in enumerate(self._policy.joints)}
+        self._commanded = np.array([n in commanded for n in self._names])
+        self._place_of = {n: i for i, n in enumerate(self._names)}
         free = next(j for j in range(model.njnt)
                     if model.jnt_type[j] == mujoco.mjtJoint.mjJNT_FREE
                     and model.jnt_bodyid[j] == model.body_rootid[model.body(simulation.trunk).id])
@@ -64,12 +72,23 @@ class LeggedBody:
         self._use(robot, data)
         self._begin()
 
+    def _gains(self, robot: RobotSpec, simulation: SimulationSpec,
+               others: tuple[str, ...]) -> tuple[Array, Array]:
+        """Stiffness and damping of every joint, in the order of `_names`."""
+        if others and simulation.gains is None:
+            raise UserError(f'Robot file {robot.file or robot.name}: simulation.gains is missing, '
+                            f'the gains of joints that its walking policy does not know: '
+                            f'{", ".join(others)}.')
+        stiffness, damping = simulation.gains or (0.0, 0.0)
+        return (np.append(self._policy.kp, np.full(len(others), stiffness)),
+                np.append(self._policy.kd, np.full(len(others), damping)))
+
     def _use(self, robot: RobotSpec, data: mujoco.MjData) -> None:
         self._data, self._joints = data, Joints(robot, self._model, data)
 
     def _begin(self) -> None:
         self._twist: Array = np.zeros(3)
-        self._targets = np.array([self._home[n] for n in self._policy.joints])
+        self._targets = np.array([self._home[n] for n in self._names])
         self._steps = 0
         self._yaw = 0.0
         self.fallen = False
@@ -134,8 +153,8 @@ class LeggedBody:
             if self._steps % period == 0:
                 self._decide()
             self._steps += 1
-            torque = self._policy.kp * (self._targets - data.qpos[self._q]) \
-                - self._policy.kd * data.qvel[self._v]
+            torque = self._kp * (self._targets - data.qpos[self._q]) \
+                - self._kd * data.qvel[self._v]
             torque += np.where(self._commanded, data.qfrc_bias[self._v], 0.0)
             data.qfrc_applied[self._v] = np.clip(torque, -self._most, self._most)
             mujoco.mj_step(model, data)
@@ -151,9 +170,11 @@ class LeggedBody:
             self._targets = np.array(data.qpos[self._q])
             return
         felt = Felt(self._gravity(), np.array(data.qvel[self._speed + 3:self._speed + 6]),
-                    np.array(data.qpos[self._q]), np.array(data.qvel[self._v]))
+                    np.array(data.qpos[self._q[:self._walk]]),
+                    np.array(data.qvel[self._v[:self._walk]]))
         told = self._policy.targets(felt, self._regulator.ask(self._twist, self.twist()))
-        self._targets = np.where(self._commanded, self._targets, told)
+        own = ~self._commanded[:self._walk]
+        self._targets[:self._walk][own] = told[own]
 
     def _rotation(self) -> Array:
         """From the frame of the base to the world's, float64 [3, 3]."""

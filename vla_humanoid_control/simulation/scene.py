@@ -7,6 +7,7 @@ numbers in a compiled model, and never compiles or uploads anything.
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import mujoco
@@ -49,6 +50,41 @@ TABLE_SIZE = {'box': Size(0.040, 0.07), 'ball': Size(0.038, 0.076), 'cup': Size(
               'cone': Size(0.040, 0.095)}
 
 
+GRASP_SIZE = {'box': Size(0.030, 0.08), 'ball': Size(0.034, 0.068), 'cup': Size(0.030, 0.09),
+              'cone': Size(0.032, 0.10)}
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """The tables, as they fit who is to work at them, and what stands on the first.
+
+    Attributes:
+        height_m: Of the table tops above the floor [m].
+        stand_off_m: From the base to the edge of the table that it reaches over [m].
+        depth_m: Objects stand so far from that edge, least and most [m].
+        aside_m: And so far to each side of its middle at most [m].
+        most: At most so many objects stand on a table, `TABLE_SLOTS` or fewer.
+        sizes: Shape to the size of an object on a table.
+    """
+
+    height_m: float
+    stand_off_m: float
+    depth_m: tuple[float, float]
+    aside_m: float
+    most: int
+    sizes: Mapping[str, Size]
+
+
+TOUCHING = Workplace(TABLE_HEIGHT_M, 0.31, (.06, .15), .34, TABLE_SLOTS, TABLE_SIZE)
+GRASPING = Workplace(0.76, 0.20, (.06, .12), .28, 3, GRASP_SIZE)
+"""For hands with fingers: the objects fit between them, and are within reach of short arms."""
+
+
+def workplace(robot: RobotSpec) -> Workplace:
+    """The one that fits a robot."""
+    return GRASPING if robot.grasps else TOUCHING
+
+
 @dataclass(frozen=True)
 class Placed:
     """One object of a scene.
@@ -76,18 +112,19 @@ def build_model(robot: RobotSpec, simulation: SimulationSpec) -> mujoco.MjModel:
         UserError: The robot's model is missing or lacks a body that the robot file names.
     """
     spec = model_spec(robot)
+    place = workplace(robot)
     prepare(spec, robot, simulation)
-    _add_room(spec, simulation.trunk)
-    _add_meshes(spec)
+    _add_room(spec, simulation.trunk, place.height_m)
+    _add_meshes(spec, place.sizes)
     for index in range(FLOOR_SLOTS + TABLE_SLOTS):
-        _add_slot(spec, index)
+        _add_slot(spec, index, place.sizes)
     # The clipping planes scale with this; left to itself it would span the parked objects.
     spec.stat.extent = 1.0
     spec.stat.center = (0, 0, 0.7)
     return spec.compile()
 
 
-def _add_room(spec: mujoco.MjSpec, trunk: str) -> None:
+def _add_room(spec: mujoco.MjSpec, trunk: str, table: float) -> None:
     world = spec.worldbody
     for name, kind, rgb1, rgb2 in (('checker', mujoco.mjtBuiltin.mjBUILTIN_CHECKER,
                                     (.62, .62, .62), (.52, .52, .53)),
@@ -116,11 +153,11 @@ def _add_room(spec: mujoco.MjSpec, trunk: str) -> None:
         body = world.add_body(name=f'table_{index}')
         depth, width = TABLE_HALF_M
         body.add_geom(name=f'table_{index}_top', type=mujoco.mjtGeom.mjGEOM_BOX,
-                      pos=(0, 0, TABLE_HEIGHT_M - .02), size=(depth, width, .02),
+                      pos=(0, 0, table - .02), size=(depth, width, .02),
                       rgba=(*_TABLES[0], 1), group=WORLD_GROUP)
         body.add_geom(name=f'table_{index}_leg', type=mujoco.mjtGeom.mjGEOM_BOX,
-                      pos=(.08, 0, (TABLE_HEIGHT_M - .04) / 2),
-                      size=(depth - .20, width - .15, (TABLE_HEIGHT_M - .04) / 2),
+                      pos=(.08, 0, (table - .04) / 2),
+                      size=(depth - .20, width - .15, (table - .04) / 2),
                       rgba=(*_TABLES[0], 1), group=WORLD_GROUP)
     lights = (((0, 0, 4), .50), ((2, 2, 3), .25), ((-2, -1, 3), .25))
     for index, (pos, diffuse) in enumerate(lights):
@@ -132,10 +169,10 @@ def _add_room(spec: mujoco.MjSpec, trunk: str) -> None:
                      mode=mujoco.mjtCamLight.mjCAMLIGHT_TARGETBODY, targetbody=trunk)
 
 
-def _add_meshes(spec: mujoco.MjSpec) -> None:
+def _add_meshes(spec: mujoco.MjSpec, on_table: Mapping[str, Size]) -> None:
     angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     ring = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    for kind, sizes in (('floor', FLOOR_SIZE), ('table', TABLE_SIZE)):
+    for kind, sizes in (('floor', FLOOR_SIZE), ('table', on_table)):
         cone, cup = sizes['cone'], sizes['cup']
         half = cone.height / 2
         base = np.c_[ring * cone.radius, np.full(24, -half)]
@@ -147,8 +184,8 @@ def _add_meshes(spec: mujoco.MjSpec) -> None:
         spec.add_mesh(name=f'{kind}_cup', uservert=np.vstack([bottom, top]).ravel())
 
 
-def _add_slot(spec: mujoco.MjSpec, index: int) -> None:
-    kind, sizes = ('floor', FLOOR_SIZE) if index < FLOOR_SLOTS else ('table', TABLE_SIZE)
+def _add_slot(spec: mujoco.MjSpec, index: int, on_table: Mapping[str, Size]) -> None:
+    kind, sizes = ('floor', FLOOR_SIZE) if index < FLOOR_SLOTS else ('table', on_table)
     mass = 1.5 if kind == 'floor' else 0.12
     radius = sizes['box'].radius
     body = spec.worldbody.add_body(name=f'object_{index}', pos=(30 + index, 0, .2))

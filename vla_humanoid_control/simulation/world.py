@@ -21,6 +21,7 @@ from vla_humanoid_control.support.drawing import chosen, explained, setting_prob
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.geometry import rotate
 from vla_humanoid_control.tasks.task import FLOOR_SLOTS, TABLE_SLOTS, Task
+from vla_humanoid_control.tasks.vocabulary import HAND_FAMILIES
 from vla_humanoid_control.types import ImuReading, JointReading, ScanReading
 
 SCAN_RAYS = 180
@@ -89,9 +90,14 @@ class World:
             seed: Decides everything about the scene.
             task: The scene is one in which this can be done; None for any scene.
             posture: Joint name to starting position [rad]; home for those absent.
+
+        Raises:
+            UserError: The task is one for fingers, and the robot has none; or it fits into no
+                scene.
         """
+        self._check_hands(task)
         rng = scene_rng(seed)
-        self.layout = sample_layout(rng, task)
+        self.layout = sample_layout(rng, task, scene.workplace(self.robot))
         self.objects = self.layout.objects
         mujoco.mj_resetData(self.model, self.data)
         scene.randomise_look(self.model, rng, self._nominal)
@@ -103,6 +109,11 @@ class World:
         self._body.reset({j.name: j.home for j in self.robot.joints} | dict(posture or {}))
         self._place_outside_camera()
         self.place_base(self.layout.base_pose)
+
+    def _check_hands(self, task: Task | None) -> None:
+        if task is not None and task.family in HAND_FAMILIES and not self.robot.grasps:
+            raise UserError(f'{task.key}: the robot {self.robot.name} has no fingers to hold '
+                            'something with; those that have, name them in end_effectors (grip).')
 
     def _place_outside_camera(self) -> None:
         """In the corner of the room that is farthest from where the robot starts."""
@@ -117,7 +128,8 @@ class World:
             placed = shown.get(slot)
             if placed is None:
                 scene.show_object(self.model, slot, None)
-                size = scene.FLOOR_SIZE if slot < FLOOR_SLOTS else scene.TABLE_SIZE
+                size = scene.FLOOR_SIZE if slot < FLOOR_SLOTS \
+                    else scene.workplace(self.robot).sizes
                 position = np.array([30.0 + slot, 0, size['ball'].radius])
                 yaw = 0.0
             else:

@@ -28,7 +28,8 @@ MAX_TWINS = 2
 """In view of the robot there is room for so many further objects like the target."""
 
 _TIME_LIMIT_S = {'move': 12.0, 'turn': 15.0, 'stop': 3.0, 'go_to': 30.0, 'reach': 20.0,
-                 'gesture': 12.0, OUT_OF_SCOPE: 3.0}
+                 'gesture': 12.0, OUT_OF_SCOPE: 3.0, 'pick': 25.0}
+_HOLD_S = 1.2  # as long as an object must be seen to be held, and a little more
 _LONGER = {METRES: (MOVE_M, 0.15), DEGREES: (180.0, 15.0)}
 """Unit to how much the time limit is for, and how much more is done in a second at least."""
 _BEFORE_REACH = ('reach', 'gesture')
@@ -39,7 +40,7 @@ class Task:
     """One thing to do; or several, one after the other.
 
     Attributes:
-        family: One of `FAMILIES`, `OUT_OF_SCOPE`, or `STEPS`.
+        family: One of `FAMILIES`, `HAND_FAMILIES`, `OUT_OF_SCOPE`, or `STEPS`.
         arguments: The values of the family's arguments, in order.
         distractors: How many other objects are where the target is: on the table for `reach`, else
             on the floor. What does not fit there is on the other of the two, where otherwise the
@@ -96,9 +97,11 @@ class Task:
     def settle_s(self) -> float:
         """How long after it was declared done success is judged [s].
 
-        Stopping needs to be seen, and a way is measured where the base comes to rest.
+        Stopping and holding need to be seen, and a way is measured where the base comes to rest.
         """
         last = self.parts[-1]
+        if last.family == 'pick':
+            return _HOLD_S
         return 0.6 if last.family == 'stop' or last.amount is not None else 0.0
 
     @property

@@ -28,6 +28,8 @@ GESTURES = ('wave', 'raise_left', 'raise_right', 'look_left', 'look_right', 'loo
 FAMILIES = ('move', 'turn', 'stop', 'go_to', 'reach', 'gesture')
 OBJECT_FAMILIES = ('go_to', 'reach')
 """Families whose arguments name an object."""
+HAND_FAMILIES = ('pick',)
+"""Families for robots whose hands have fingers. Trained models know none of them."""
 WHICH = {'go_to': ('left', 'right', 'near', 'far'), 'reach': ('left', 'right')}
 """Family to what tells one of several objects of one colour and shape from the others, as the
 robot sees them at the start: the leftmost, rightmost, nearest, farthest. On a table all are as
@@ -41,7 +43,8 @@ only."""
 ARGUMENTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     'move': {'direction': tuple(MOVES)}, 'turn': {'direction': TURNS}, 'stop': {},
     **{family: {'colour': COLOURS, 'shape': SHAPES} for family in OBJECT_FAMILIES},
-    'gesture': {'gesture': GESTURES}, OUT_OF_SCOPE: {}}
+    'gesture': {'gesture': GESTURES}, OUT_OF_SCOPE: {},
+    **{family: {'colour': COLOURS, 'shape': SHAPES} for family in HAND_FAMILIES}}
 """Family to its arguments, in order, and the values of each."""
 
 

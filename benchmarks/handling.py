@@ -1,0 +1,97 @@
+"""How often the expert picks things up with a robot that has fingers, by shape.
+
+    python -m benchmarks.handling
+    python -m benchmarks.handling --seeds 20 --json out/handling.json
+
+Each seed is a scene of its own with up to two other objects on the table. The expert acts ten
+times a second, joints move no faster than the robot file allows, and the judge decides that
+evaluation uses. The numbers of docs/hands.md come from here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vla_humanoid_control.confidence.metrics import wilson_interval
+from vla_humanoid_control.interfaces import CHUNK_DT_S
+from vla_humanoid_control.robot.reader import load_robot
+from vla_humanoid_control.simulation.expert import Expert, observe
+from vla_humanoid_control.simulation.judge import TaskMonitor
+from vla_humanoid_control.simulation.world import World
+from vla_humanoid_control.tasks.task import Task
+from vla_humanoid_control.tasks.vocabulary import COLOURS, SHAPES
+from vla_humanoid_control.types import CONTROL_PERIOD_S
+
+FIRST_SEED = 500
+
+
+def attempt(world: World, expert: Expert, task: Task, seed: int) -> dict[str, Any]:
+    """One scene: whether the expert declares itself done in time and is, and after how long."""
+    world.reset(seed, task)
+    monitor, tilt = TaskMonitor(task, world), 0.0
+    reach = {j.name: j.motion.velocity * CONTROL_PERIOD_S for j in world.robot.controlled}
+    done_s: float | None = None
+    while done_s is None or world.time_s < done_s + task.settle_s:
+        action = expert.act(task, observe(world, task, world.time_s, np.zeros(3)))
+        if done_s is None and action.progress >= 1.0:
+            done_s = world.time_s
+        if done_s is None and world.time_s > task.time_limit_s:
+            break
+        for _ in range(round(CHUNK_DT_S / CONTROL_PERIOD_S)):
+            now = world.joint_targets()
+            world.apply(action.twist, {n: now[n] + float(np.clip(v - now[n], -reach[n], reach[n]))
+                                       for n, v in action.joints.items()})
+            world.advance(CONTROL_PERIOD_S)
+            monitor.update(world)
+            tilt = max(tilt, world.tilt_rad)
+    return {'task': task.key, 'seed': seed, 'seconds': done_s, 'tilt_rad': tilt,
+            'success': done_s is not None and monitor.success(world), 'fallen': world.fallen}
+
+
+def measure(world: World, seeds: int) -> list[dict[str, Any]]:
+    """So many scenes of each shape, with a table for people on the way."""
+    expert, rows = Expert(world.robot), []
+    print('| shape | picked up | 95 % interval | median (s) |\n|---|---|---|---|')
+    for number, shape in enumerate(SHAPES):
+        own = [attempt(world, expert, Task('pick', (COLOURS[i % len(COLOURS)], shape)),
+                       FIRST_SEED + 100 * number + i) for i in range(seeds)]
+        rows += own
+        print(_row(shape, own), flush=True)
+    print(_row('all', rows))
+    print(f'falls: {sum(r["fallen"] for r in rows)}; leans by '
+          f'{max(r["tilt_rad"] for r in rows):.2f} rad at most')
+    return rows
+
+
+def _row(name: str, rows: list[dict[str, Any]]) -> str:
+    won = sum(r['success'] for r in rows)
+    low, high = wilson_interval(won, len(rows))
+    taken = [r['seconds'] for r in rows if r['success']]
+    return (f'| {name} | {won} of {len(rows)} | {low:.0%} to {high:.0%} '
+            f'| {np.median(taken) if taken else float("nan"):.1f} |')
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or '').splitlines()[0])
+    parser.add_argument('--robot', default='unitree_g1_hands', help='name or path of the file')
+    parser.add_argument('--seeds', type=int, default=10, help='scenes of each shape')
+    parser.add_argument('--json', type=Path, help='where to write the numbers')
+    arguments = parser.parse_args()
+    world = World(load_robot(arguments.robot))
+    try:
+        rows = measure(world, arguments.seeds)
+    finally:
+        world.close()
+    if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(json.dumps(rows, indent=1), encoding='utf-8')
+
+
+if __name__ == '__main__':
+    main()
