@@ -10,7 +10,8 @@ import pytest
 from scripted_robot import ScriptedRobot
 
 from vla_humanoid_control.control.config import ControllerConfig, TaskConfig
-from vla_humanoid_control.control.controller import NEWS_S, Controller
+from vla_humanoid_control.control.controller import Controller
+from vla_humanoid_control.control.dialogue import NEWS_S
 from vla_humanoid_control.control.inference import Outcome, Request
 from vla_humanoid_control.perception.frames import FrameLimits
 from vla_humanoid_control.robot.reader import load_robot
@@ -164,7 +165,7 @@ def test_a_command_during_an_emergency_stop_is_refused_with_the_reason() -> None
     bench.say('wave')
     bench.wait(NEWS_S + 0.1)
     assert bench.task == f'FAILED: wave (refused in ESTOP: {STOP})'
-    assert bench.controller.counts['commands_rejected'] == 1
+    assert bench.controller.dialogue.counts['commands_rejected'] == 1
     bench.safety('ESTOP', STOP)  # said again once a second
     assert bench.task.startswith('FAILED: wave')
     bench.say('stop')

@@ -20,24 +20,16 @@ from numpy.typing import NDArray
 
 from vla_humanoid_control.control.attention import Attention
 from vla_humanoid_control.control.config import ControllerConfig, TaskConfig
+from vla_humanoid_control.control.dialogue import Dialogue
 from vla_humanoid_control.control.inference import Outcome, Request
-from vla_humanoid_control.control.planning import PlanAnswer, Planning, PlanRequest
+from vla_humanoid_control.control.planning import PlanAnswer, PlanRequest
 from vla_humanoid_control.control.proposing import Motion, Proposer
 from vla_humanoid_control.control.rest import Stillness
 from vla_humanoid_control.control.robot_policy import ControlSpec
 from vla_humanoid_control.control.schedule import InferenceSchedule
 from vla_humanoid_control.control.senses import Senses
 from vla_humanoid_control.control.task import TaskManager
-from vla_humanoid_control.language.intake import (
-    Instruction,
-    Reader,
-    Rejection,
-    check_command,
-    parse_command,
-)
-from vla_humanoid_control.language.plan import Step
-from vla_humanoid_control.language.planned import PlanQuestion
-from vla_humanoid_control.language.reader import warm_up
+from vla_humanoid_control.language.intake import Instruction, Reader, Rejection, parse_command
 from vla_humanoid_control.perception.frames import FrameLimits
 from vla_humanoid_control.perception.seen import ObjectFinder, SeenObject
 from vla_humanoid_control.robot.spec import RobotSpec
@@ -50,8 +42,6 @@ from vla_humanoid_control.types import (
     SafetyState,
 )
 
-NEWS_S = 0.3
-"""For how long what safety said before a command may still be under way [s]."""
 EYES = 'head'
 """The camera through which objects are looked for."""
 LATE_S = 0.05
@@ -77,8 +67,8 @@ class Controller:
     Attributes:
         task: Where the present instruction stands.
         senses: What the policy is shown.
+        dialogue: What the person said, and why it was refused.
         fault: Why there is no usable action though a task runs; '' where there is none.
-        command_problem: Why the newest command was refused; '' where it was not.
         counts: What happened how often, for diagnostics.
         inference_s: Duration of the newest inference [s].
         is_due: Whether the next frame is inferred from.
@@ -95,23 +85,17 @@ class Controller:
         self._attention = Attention(finder if EYES in spec.cameras else None, EYES,
                                     spec.joint_names)
         self.task.sees = self._attention.finder is not None
-        self.fault = self.command_problem = ''
-        self.counts = dict.fromkeys(('commands', 'commands_rejected', 'joint_states_rejected',
-                                     'inferences', 'results_discarded', 'hangs'), 0)
+        self.dialogue = Dialogue(self.task, read, planner_s)
+        self.fault = ''
+        self.counts = dict.fromkeys(('joint_states_rejected', 'inferences', 'results_discarded',
+                                     'hangs'), 0)
         self.inference_s = 0.0
         self.is_due = False
-        self._read = read
-        self._planning = Planning(planner_s)
         self._proposer = Proposer(spec, config.ensembling)
         # Generation, step and instruction that playback and way belong to
         self._seen = (0, 0, 0)
         self._schedule = InferenceSchedule(spec.rate_hz)
-        self._latched = ''  # what safety says while an emergency stop is latched
-        self._steps_before: tuple[Step, ...] = ()  # what 'again' and 'the blue one' refer to
-        self._asked_latched: tuple[Instruction, float] | None = None  # command meanwhile, and when
-        self._to_plan: PlanQuestion | None = None  # what a planner can be asked about it
         self.configure(config=config)
-        warm_up()  # the first command is to be read as fast as others
 
     @property
     def answered(self) -> Proposal | None:
@@ -142,7 +126,7 @@ class Controller:
 
     def take_plan_request(self) -> PlanRequest | None:
         """What a planner is to be asked now; None where nothing new. `on_plan` answers it."""
-        return self._planning.take_request()
+        return self.dialogue.take_plan_request()
 
     def take_proposals(self) -> list[Proposal | Fault]:
         """What is to be published, oldest first."""
@@ -154,14 +138,15 @@ class Controller:
 
     def health(self, now_s: float) -> tuple[str, str, dict[str, Any]]:
         """For diagnostics: 'ok', 'warn' or 'error', why, and further values."""
-        values = {**self.counts, **self.senses.frames.counts, 'task': self.task.describe(),
-                  'step': self.task.step, 'inference_s': self.inference_s}
+        values = {**self.dialogue.counts, **self.counts, **self.senses.frames.counts,
+                  'task': self.task.describe(), 'step': self.task.step,
+                  'inference_s': self.inference_s}
         if problem := self.fault or self.senses.problem(now_s) or self.senses.frames.problem:
             return 'error', problem, values
         if self.senses.base_problem:
             return 'warn', self.senses.base_problem, values
-        if self.command_problem:
-            return 'warn', f'command refused: {self.command_problem}', values
+        if self.dialogue.problem:
+            return 'warn', f'command refused: {self.dialogue.problem}', values
         return 'ok', '', values
 
     # --- the senses --------------------------------------------------------------------------
@@ -198,30 +183,16 @@ class Controller:
 
     def on_command(self, text: str, now_s: float) -> Instruction | Rejection:
         """A person gives a command in plain English."""
-        self.counts['commands'] += 1
-        parsed = self._answer(text) or self._read(text, self._steps_before, self.task.sees)
-        if isinstance(parsed, Rejection):
-            self.counts['commands_rejected'] += 1
-            self.command_problem = parsed.reason
-            return parsed
-        self.command_problem = ''
-        self._to_plan = self._planning.question_about(parsed, self._steps_before, self.task.sees)
-        self._steps_before = parsed.steps or self._steps_before
-        if self._latched and not parsed.is_stop:
-            # Topics have no order among each other: who heard of a reset and speaks at once may be
-            # heard here before safety is.
-            self._asked_latched = parsed, now_s
-        else:
-            self._begin(parsed, now_s)
-        return parsed
+        heard, is_to_begin = self.dialogue.hear(text, now_s)
+        if isinstance(heard, Instruction) and is_to_begin:
+            self._begin(heard, now_s)
+        return heard
 
-    def _answer(self, text: str) -> Instruction | None:
-        """What was asked for, where a text answers the question that waits."""
-        question, said = self.task.question, check_command(text)
-        if question is None or isinstance(said, Rejection) or said.is_stop:
-            return None
-        option = question.answer(said.text)
-        return None if option is None else self.task.answered(said, option)
+    def on_plan(self, answer: PlanAnswer, now_s: float) -> Instruction | str | None:
+        """A planner has answered; gives back a plan, why there is none, or None of an old one."""
+        result = self.dialogue.on_plan(answer, now_s)
+        self._follow_task(now_s)
+        return result
 
     def on_gated(self, is_open: bool, reason: str, now_s: float) -> None:
         """The confidence gate reports whether it lets proposals pass, or why not."""
@@ -230,71 +201,35 @@ class Controller:
 
     def on_safety(self, state: SafetyState, reason: str, now_s: float) -> None:
         """Safety reports its state: an emergency stop ends the task, and no other begins."""
-        was_latched = bool(self._latched)
-        self._latched = safety_line(state, reason) if state is SafetyState.ESTOP else ''
-        stopped = state is SafetyState.STOP
-        self.task.on_safety(safety_line(state, reason) if stopped else '', now_s)
-        if self._latched and not was_latched:
-            self.task.abort(self._latched, now_s)
+        was_latched = bool(self.dialogue.latched)
+        line = safety_line(state, reason)
+        self.dialogue.latched = line if state is SafetyState.ESTOP else ''
+        self.task.on_safety(line if state is SafetyState.STOP else '', now_s)
+        if self.dialogue.latched and not was_latched:
+            self.task.abort(self.dialogue.latched, now_s)
             self._follow_task(now_s)
-        elif not self._latched and self._asked_latched is not None:
-            self._begin(self._asked_latched[0], now_s)
+        elif (instruction := self.dialogue.put_off) is not None:
+            self._begin(instruction, now_s)
 
     def stop(self, now_s: float) -> None:
         """End whatever runs, and forget what waits."""
-        self._asked_latched = None
-        self._planning.forget()
+        self.dialogue.forget()
         self.task.stop(now_s)
         self._follow_task(now_s)
 
     def _begin(self, instruction: Instruction, now_s: float) -> None:
-        self._asked_latched = None
         if not self.task.is_active:
             # A hold, once more: after a reset, safety lets nothing move before it saw one, and
             # the first action may be quicker than the next tick.
             self._propose(now_s)
-        question, self._to_plan = self._to_plan, None
-        if self._planning.ask(question, self.task.problem(instruction), now_s):
-            self.task.await_plan(instruction, now_s)
-        else:
-            self.task.command(instruction, now_s)
+        self.dialogue.begin(instruction, now_s)
         self._follow_task(now_s)
-
-    def on_plan(self, answer: PlanAnswer, now_s: float) -> Instruction | str | None:
-        """A planner has answered; gives back what comes of it, as `Planning.take`."""
-        asked, result = self._planning.question, self._planning.take(answer)
-        if asked is None or not self.task.is_planning:
-            return None
-        if isinstance(result, Instruction):
-            self._steps_before = result.steps
-            self.task.command(result, now_s)
-        elif result is not None:
-            self.task.refuse(asked.instruction, result, now_s)
-        self._follow_task(now_s)
-        return result
-
-    def _give_up_planning(self, now_s: float) -> None:
-        question = self._planning.question
-        if question is not None and (problem := self._planning.late(now_s)):
-            self._planning.forget()
-            if self.task.is_planning:
-                self.task.refuse(question.instruction, problem, now_s)
-
-    def _refuse_latched(self, now_s: float) -> None:
-        """Refuse what was asked while latched, once safety had the time to say otherwise."""
-        if self._asked_latched is None or now_s - self._asked_latched[1] < NEWS_S:
-            return
-        instruction, self._asked_latched = self._asked_latched[0], None
-        self.counts['commands_rejected'] += 1
-        self.command_problem = self._latched
-        self.task.refuse(instruction, f'refused in {self._latched}', now_s)
 
     # --- the loop ----------------------------------------------------------------------------
 
     def tick(self, now_s: float) -> None:
         """Let time pass. Call at `config.rate_hz`."""
-        self._refuse_latched(now_s)
-        self._give_up_planning(now_s)
+        self.dialogue.tick(now_s)
         self.task.execution.on_senses(self.senses.problem(now_s))
         self._follow_way(now_s)  # also where nothing more is heard: the base may have come to rest
         self.task.tick(now_s)
