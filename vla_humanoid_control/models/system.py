@@ -58,9 +58,14 @@ class System(nn.Module):
                 raise UserError(f'Model: a part looks at {stream}, and there is no such camera: '
                                 f'{", ".join(space.images)}.')
 
-    def forward(self, inputs: Inputs) -> Streams:
-        """What flows for a batch; each stream is made when it is first asked for."""
-        return Streams(self, inputs)
+    def forward(self, inputs: Inputs, made: Mapping[str, Any] | None = None) -> Streams:
+        """What flows for a batch; each stream is made when it is first asked for.
+
+        Args:
+            inputs: The batch.
+            made: What parts gave for the same inputs before, as `Streams.made` tells it.
+        """
+        return Streams(self, inputs, made)
 
     def heads(self, learns: str = '') -> Iterator[tuple[str, Head]]:
         """Its heads by name; those that learn one thing, where that is given."""
@@ -102,6 +107,10 @@ class System(nn.Module):
                 wanted += self.config.parts[stem(stream)].of
         return needed
 
+    def made_of(self, *inputs: str) -> frozenset[str]:
+        """Parts that nothing else from outside changes, such as those that only see the words."""
+        return frozenset(name for name in self.config.parts if self.needs(name) <= {*inputs})
+
     def loss(self, streams: Streams, targets: Targets, generator: Generator | None = None
              ) -> dict[str, Tensor]:
         """Of every head that behaviour cloning trains, by what it learns, [B] each."""
@@ -130,9 +139,10 @@ class System(nn.Module):
 class Streams:
     """Streams of one batch, by name. Made when asked for, once."""
 
-    def __init__(self, system: System, inputs: Inputs) -> None:
+    def __init__(self, system: System, inputs: Inputs, made: Mapping[str, Any] | None = None
+                 ) -> None:
         self._system, self._inputs = system, inputs
-        self._made: dict[str, Any] = {}
+        self._made: dict[str, Any] = dict(made or {})
 
     def __getitem__(self, name: str) -> Any:
         """A stream. Raises ValueError where an input that it is made of is absent."""
@@ -149,6 +159,10 @@ class Streams:
         """Make some streams now."""
         for name in names:
             self[name]
+
+    def made(self, names: Iterable[str]) -> dict[str, Any]:
+        """What those of some parts gave that were asked so far, by their names."""
+        return {name: self._made[name] for name in names if name in self._made}
 
     def _input(self, name: str, role: str) -> Any:
         given = self._inputs

@@ -56,6 +56,8 @@ class CheckpointPolicy:
         self._encoder = encoder
         self._words: Tokens | None = None
         self._text = ''
+        self._of_words = self.model.made_of('words', 'text')
+        self._said: Mapping[str, Any] = {}  # what these parts made of the instruction
 
     @staticmethod
     def load(path: Path | str) -> CheckpointPolicy:
@@ -71,7 +73,7 @@ class CheckpointPolicy:
         policy = CheckpointPolicy(load_checkpoint(Path(path)), default_encoder())
         policy.reset(Prompt('stop'))
         policy.infer(blank_observation(policy.spec))
-        policy._words = None
+        policy._words, policy._said = None, {}
         return policy
 
     def unreadable(self, text: str) -> str:
@@ -91,9 +93,10 @@ class CheckpointPolicy:
         self._words = Tokens(torch.from_numpy(tokens[:, :length]),
                              torch.from_numpy(mask[:, :length]))
         self._text = self._encoder.correct(prompt.text)  # as training reads them
+        self._said = {}
 
     def infer(self, observation: Observation) -> ActionChunk:
-        """One forward pass.
+        """One forward pass; of what the words alone decide, only the first after `reset`.
 
         Args:
             observation: As `spec` says.
@@ -102,7 +105,8 @@ class CheckpointPolicy:
             RuntimeError: `reset` was not called.
             ValueError: The camera or a state is missing, or has another shape.
         """
-        return self._answers(self.inputs(observation))[0]
+        (chunk,), self._said = self._answers(self.inputs(observation), self._said)
+        return chunk
 
     def close(self) -> None:
         """Nothing is held but memory."""
@@ -110,7 +114,7 @@ class CheckpointPolicy:
     def fork(self) -> CheckpointPolicy:
         """Another policy with the same weights, which knows nothing of this one's instruction."""
         twin = copy.copy(self)
-        twin._words = None
+        twin._words, twin._said = None, {}
         return twin
 
     @staticmethod
@@ -126,7 +130,7 @@ class CheckpointPolicy:
             RuntimeError, ValueError: As `infer`.
         """
         rows = [policy.inputs(seen) for policy, seen in zip(policies, observations, strict=True)]
-        return policies[0]._answers(_joined(rows))
+        return policies[0]._answers(_joined(rows), {})[0]
 
     def inputs(self, observation: Observation) -> Inputs:
         """What its model is given, a batch of one row; raises as `infer`."""
@@ -146,11 +150,15 @@ class CheckpointPolicy:
                       normalise_time(elapsed[0], travelled), self._words, (self._text,))
 
     @torch.inference_mode()
-    def _answers(self, inputs: Inputs) -> list[ActionChunk]:
-        """One forward pass; the answer of each row."""
+    def _answers(self, inputs: Inputs, said: Mapping[str, Any]
+                 ) -> tuple[list[ActionChunk], Mapping[str, Any]]:
+        """One forward pass: the answer of each row, and what is made of the words alone.
+
+        The latter is handed in again as `said` with the next inputs of the same words.
+        """
         model = self.model
         with self._deployment.running():
-            streams = model(inputs)
+            streams = model(inputs, said)
             # Of heads that draw, the same chance each time: what is seen and said decides alone.
             chance = torch.Generator().manual_seed(0)
             predicted = model.predict(streams, 'action', chance).float()
@@ -162,7 +170,7 @@ class CheckpointPolicy:
         actions = restore_actions(predicted, self._statistics).numpy()
         return [ActionChunk(actions[i], None if progress is None else float(progress[i]),
                             {name: np.array(values[i]) for name, values in signals.items()})
-                for i in range(len(actions))]
+                for i in range(len(actions))], streams.made(self._of_words)
 
 
 def blank_observation(spec: PolicySpec) -> Observation:
