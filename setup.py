@@ -59,6 +59,11 @@ G1 = [
     'fast-simplification>=0.1.9,<1',
     'onnxruntime>=1.18,<2',
 ]
+# Messages of Unitree's SDK, and the middleware that its robots speak.
+UNITREE = [
+    'cyclonedds>=11,<12',
+    'unitree-sdk2py-dimos>=1.0.3,<2',
+]
 # In an environment of its own, for it wants other versions than TRAIN: serves LeRobot checkpoints.
 LEROBOT = [
     'lerobot>=0.4.4,<0.5',
@@ -98,7 +103,7 @@ setup(
     install_requires=['setuptools', 'numpy>=1.26', 'PyYAML>=6', 'tqdm>=4.60',
                       'opencv-python>=4.8', 'scipy>=1.11'],
     extras_require={'ros': ROS, 'sim': SIM, 'train': TRAIN, 'servers': SERVERS, 'g1': G1,
-                    'lerobot': LEROBOT, 'test': TEST, 'dev': DEV},
+                    'unitree': UNITREE, 'lerobot': LEROBOT, 'test': TEST, 'dev': DEV},
     data_files=[
         ('share/ament_index/resource_index/packages', [str(MARKER)]),
         (f'share/{NAME}', ['package.xml']),
@@ -111,5 +116,6 @@ setup(
         'confidence_monitor = vla_humanoid_control.cli.nodes:confidence_monitor',
         'safety_monitor = vla_humanoid_control.cli.nodes:safety_monitor',
         'humanoid_sim = vla_humanoid_control.cli.nodes:humanoid_sim',
+        'unitree_bridge = vla_humanoid_control.cli.nodes:unitree_bridge',
     ]},
 )

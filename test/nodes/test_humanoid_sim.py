@@ -44,6 +44,23 @@ def test_a_scene_is_a_number_and_a_task() -> None:
     assert few.task() == Task('reach', ('blue', 'cup'), 2)
 
 
+@pytest.mark.parametrize(('task', 'twins', 'expected'), [
+    ('go_to:red:box', 2, Task('go_to', ('red', 'box'), twins=2)),
+    ('go_to:red:box@left', 0, Task('go_to', ('red', 'box'), twins=1, which='left')),
+    ('go_to:red:box@left', 2, Task('go_to', ('red', 'box'), twins=2, which='left')),
+    ('gesture:wave', 2, Task('gesture', ('wave',)))])
+def test_a_scene_has_twins_of_what_its_task_is_about(task: str, twins: int,
+                                                     expected: Task) -> None:
+    """Regression: no scene of the node had two objects of one colour and shape."""
+    assert SimulatorParameters(scene_task=task, scene_twins=twins).task() == expected
+
+
+def test_twins_are_in_the_scene() -> None:
+    world = World(load_robot('humanoid'))
+    world.reset(3, SimulatorParameters(scene_task='go_to:red:box', scene_twins=2).task())
+    assert [(p.colour, p.shape) for p in world.layout.objects].count(('red', 'box')) == 3
+
+
 def test_the_form_of_joint_commands_is_one_that_there_is() -> None:
     with pytest.raises(ValueError, match='joint_command_type'):
         SimulatorParameters(joint_command_type='trajectories')
@@ -52,7 +69,7 @@ def test_the_form_of_joint_commands_is_one_that_there_is() -> None:
 @pytest.mark.parametrize(('scene', 'words'), [
     ({'scene_task': 'go_to:red:car'}, 'scene_task.*shape.*box'),
     ({'scene_task': 'fly'}, 'scene_task.*fly'), ({'scene_seed': -1}, 'scene_seed'),
-    ({'scene_distractors': 99}, 'scene_distractors')])
+    ({'scene_distractors': 99}, 'scene_distractors'), ({'scene_twins': 9}, 'scene_twins')])
 def test_a_scene_that_makes_no_sense_is_refused(scene: dict[str, object], words: str) -> None:
     with pytest.raises((UserError, ValueError), match=words):
         SimulatorParameters(**scene)

@@ -20,6 +20,7 @@ from vla_humanoid_control.nodes import (
     confidence_monitor,
     humanoid_sim,
     safety_monitor,
+    unitree_bridge,
     vla_controller,
 )
 from vla_humanoid_control.perception.frames import FrameLimits
@@ -36,6 +37,7 @@ NODES = {
     'confidence_monitor': (('', confidence_monitor.MonitorParameters), ('gate.', GateConfig)),
     'safety_monitor': (('', safety_monitor.MonitorParameters), ('safety.', SafetyConfig)),
     'humanoid_sim': (('', humanoid_sim.SimulatorParameters),),
+    'unitree_bridge': (('', unitree_bridge.BridgeParameters),),
 }
 
 

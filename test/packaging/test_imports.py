@@ -23,6 +23,7 @@ ROS = frozenset({
 # Module name to the name under which package.xml or setup.py declares it, where they differ.
 DECLARED_AS = {'yaml': 'PyYAML', 'cv2': 'opencv-python', 'sklearn': 'scikit-learn',
                'skimage': 'scikit-image',
+               'unitree_sdk2py': 'unitree-sdk2py-dimos',
                'zmq': 'pyzmq', 'grpc': 'grpcio', 'google': 'protobuf'}
 # Declared though no file imports it, and where it is needed.
 NOT_IMPORTED = {
@@ -54,7 +55,7 @@ def modules_of_package(path: Path) -> Iterator[str]:
 FLOORS = (
     ('support', 'types'),
     ('state_text', 'interfaces', 'channels', 'robot', 'tasks', 'language', 'perception'),
-    ('confidence', 'control', 'safety', 'models', 'data'),
+    ('confidence', 'control', 'safety', 'models', 'data', 'unitree'),
     ('policy', 'pipeline', 'simulation'),
     ('evaluation', 'learning'),
     ('collection', 'graph', 'ros'),

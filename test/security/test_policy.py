@@ -18,6 +18,7 @@ from vla_humanoid_control.support.names import beside, full_name
 ROOT = POLICY.parents[2]
 NODES = ('vla_controller', 'confidence_monitor', 'safety_monitor', 'humanoid_sim')
 ROBOT_SIDE = {'humanoid_sim', 'robot'}
+MEASURED = {*ROBOT_SIDE, 'unitree_bridge'}
 PUBLISHERS = {
     '/cmd_vel': {'safety_monitor'},
     '/joint_commands': {'safety_monitor'},
@@ -32,17 +33,17 @@ PUBLISHERS = {
     '/camera/rgb/image_raw/compressed': {'robot'},
     '/camera/depth/image_raw': {'robot'},
     '/camera/depth/camera_info': {'robot'},
-    '/joint_states': ROBOT_SIDE,
-    '/imu/data': ROBOT_SIDE,
+    '/joint_states': MEASURED,
+    '/imu/data': MEASURED,
     '/scan': ROBOT_SIDE,
-    '/odom': ROBOT_SIDE,
+    '/odom': MEASURED,
     '/clock': {'humanoid_sim'},
     '/humanoid_sim/outside/image_raw': {'humanoid_sim'},
     '/humanoid_sim/task_truth': {'humanoid_sim'},
     '/vla_command': {'operator', 'director'},
     '/emergency_stop': {'operator'},
     '/safety/heartbeat': {'operator'},
-    '/diagnostics': {*NODES, 'robot'},
+    '/diagnostics': {*NODES, 'robot', 'unitree_bridge'},
 }
 """Who may publish what; beyond this only /rosout, /parameter_events and ~/transition_event."""
 
@@ -122,7 +123,7 @@ def test_every_node_runs_in_an_enclave_of_the_policy(rights) -> None:
     director = [ast.literal_eval(n.value) for n in ast.walk(tree) if isinstance(n, ast.Assign)
                 and getattr(n.targets[0], 'id', '') == 'ENCLAVE']
     assert director == [PREFIX + 'director']
-    assert set(rights) == {*NODES, 'robot', 'operator', 'maintainer', 'director'}
+    assert set(rights) == {*NODES, 'robot', 'unitree_bridge', 'operator', 'maintainer', 'director'}
 
 
 def test_the_documented_command_puts_the_policy_into_a_namespace(rights) -> None:

@@ -30,6 +30,11 @@ def humanoid_sim() -> None:
     _start('humanoid_sim')
 
 
+def unitree_bridge() -> None:
+    """See `nodes/unitree_bridge.py`."""
+    _start('unitree_bridge')
+
+
 def _start(name: str) -> None:
     try:
         node = importlib.import_module(f'vla_humanoid_control.nodes.{name}')

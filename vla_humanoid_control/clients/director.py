@@ -317,7 +317,8 @@ class Director:
 
     def _set_scene(self, task: Task, seed: int) -> None:
         self._set(scene_seed=seed, scene_task=task.key,
-                  scene_distractors=-1 if task.distractors is None else task.distractors)
+                  scene_distractors=-1 if task.distractors is None else task.distractors,
+                  scene_twins=task.twins)
         scene = self._truth.get('scene')
         self._call(self._reset)
         self._spin_until(lambda: self._truth.get('scene') != scene, 5.0)

@@ -44,7 +44,12 @@ from vla_humanoid_control.simulation.judge import TaskMonitor
 from vla_humanoid_control.simulation.world import Camera, World
 from vla_humanoid_control.support.bounds import bounded, check_bounds, fixed
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.tasks.task import MAX_DISTRACTORS, Task
+from vla_humanoid_control.tasks.task import (
+    MAX_DISTRACTORS,
+    MAX_TWINS,
+    OBJECT_FAMILIES,
+    Task,
+)
 
 STEP_S = 0.01
 ODOM_EVERY, TRUTH_EVERY, SCAN_EVERY = 2, 5, 10  # steps
@@ -68,6 +73,8 @@ class SimulatorParameters:
         scene_task: What can be done in it, such as go_to:red:box; empty for any scene.
         scene_distractors: How many other objects are where that task's object is; -1 leaves it to
             the seed.
+        scene_twins: How many further objects have the colour and shape of that task's object;
+            says nothing where it has none.
     """
 
     robot: str = fixed('humanoid')
@@ -81,6 +88,7 @@ class SimulatorParameters:
     scene_seed: int = bounded(0, 0, 2 ** 53)
     scene_task: str = ''
     scene_distractors: int = bounded(-1, -1, MAX_DISTRACTORS)
+    scene_twins: int = bounded(0, 0, MAX_TWINS)
 
     def __post_init__(self) -> None:
         check_bounds(self)
@@ -103,8 +111,11 @@ class SimulatorParameters:
         if not self.scene_task:
             return None
         task = Task.from_key(self.scene_task)
-        few = self.scene_distractors
-        return task if few < 0 else replace(task, distractors=few)
+        if self.scene_distractors >= 0:
+            task = replace(task, distractors=self.scene_distractors)
+        if task.family not in OBJECT_FAMILIES or task.amount is not None:
+            return task
+        return replace(task, twins=max(task.twins, self.scene_twins))
 
 
 class HumanoidSim(ManagedNode):

@@ -1,4 +1,4 @@
-"""Checks of a parsed robot file, field by field, so that an error can say where it is."""
+"""Checks of a parsed file, field by field, so that an error can say where it is."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from vla_humanoid_control.support.errors import UserError
 
 
 class Fields:
-    """Reads fields of one robot file. Every method raises UserError with the place.
+    """Reads fields of one file. Every method raises UserError with the place.
 
     Args:
         path: The file, for messages.
+        what: What it is, for messages.
     """
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, path: str, what: str = 'Robot file') -> None:
+        self.path, self._what = path, what
 
     def mapping(self, value: Any, where: str, known: Sequence[str] = ()) -> Mapping[str, Any]:
         """A mapping with keys of text; with no others than `known`, where that is given."""
@@ -77,4 +78,4 @@ class Fields:
 
     def fail(self, where: str, problem: str) -> NoReturn:
         """Refuse the file."""
-        raise UserError(f'Robot file {self.path}: {where} {problem}.')
+        raise UserError(f'{self._what} {self.path}: {where} {problem}.')
