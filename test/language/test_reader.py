@@ -84,10 +84,24 @@ def test_a_quantity_is_what_was_said(text: str, key: str, value: float) -> None:
     assert step.quantity.unit is (Unit.METRES if key.startswith('move') else Unit.RADIANS)
 
 
+@pytest.mark.parametrize(('text', 'keys'), [
+    ('wave three times', ['gesture:wave'] * 3),
+    ('raise your left hand twice', ['gesture:raise_left'] * 2),
+    ('look up three times, then wave', [*['gesture:look_up'] * 3, 'gesture:wave']),
+    ('raise your right hand, then again', ['gesture:raise_right'] * 2)])
+def test_a_number_of_times_is_so_many_steps(text: str, keys: list[str]) -> None:
+    assert [step.key for step in read(text).steps] == keys
+
+
+def test_again_behind_a_command_is_done_from_where_that_ended() -> None:
+    assert [s.key for s in read('again', read('wave').steps).steps] == ['gesture:wave']
+    assert read('again', read('raise your left hand').steps).unplaced  # it is raised already
+
+
 @pytest.mark.parametrize('text', [
     'wave seventeen times', 'walk forward six metres', 'turn left 3 degrees',
     'turn left by minus five degrees', 'raise your hand to 80 percent', 'wave for ten seconds',
-    'go to the red box twice', 'raise your left hand three times', 'turn 90 degrees',
+    'go to the red box twice', 'touch the red box three times', 'turn 90 degrees',
     'look up by 30 degrees', 'wave twenty', 'walk some metres forward', 'turn a few degrees left'])
 def test_a_quantity_that_cannot_be_done_is_not_rounded(text: str) -> None:
     assert why_unplaced(text)

@@ -188,6 +188,19 @@ def test_each_of_several_waves_is_judged_from_its_own_beginning(world: World, wa
     assert monitor.success(world) is good
 
 
+@pytest.mark.parametrize('between', [0.0, -0.4], ids=['home', 'up'])
+def test_a_look_that_stays_is_not_a_second_one(world: World, between: float) -> None:
+    monitor = begin(world, 'gesture:look_up=2times')
+    world.place_joints({'neck_pitch': -0.4})
+    monitor.update(world, 0)
+    monitor.update(world, 1)
+    world.place_joints({'neck_pitch': between})
+    monitor.update(world, 1)
+    world.place_joints({'neck_pitch': -0.4})
+    monitor.update(world, 1)
+    assert monitor.success(world) is (between == 0.0)
+
+
 # --- room for it ----------------------------------------------------------------------------
 
 

@@ -80,7 +80,7 @@ class Controller:
                  read: Reader = parse_command, finder: ObjectFinder | None = None,
                  planner_s: float | None = None) -> None:
         self.spec = spec
-        self.task = TaskManager(task, Stillness.of(spec.channels, robot), unreadable)
+        self.task = TaskManager(task, Stillness.of(spec.channels, robot), unreadable, robot)
         self.senses = Senses(spec, robot, frames)
         self._attention = Attention(finder if EYES in spec.cameras else None, EYES,
                                     spec.joint_names)
@@ -161,8 +161,11 @@ class Controller:
 
     def on_joints(self, reading: JointReading, now_s: float) -> str:
         """Take a reading of some or all joints. Says why it was refused; '' if it was accepted."""
-        problem = self.senses.on_joints(reading, now_s)
-        return problem and self.refuse_joints(problem)
+        if problem := self.senses.on_joints(reading, now_s):
+            return self.refuse_joints(problem)
+        self.task.on_posture(reading.positions, now_s)
+        self._follow_task(now_s)
+        return ''
 
     def refuse_joints(self, problem: str) -> str:
         """Count a reading that cannot be used; gives the problem back."""
@@ -354,6 +357,8 @@ class Controller:
         if self.fault and self.task.is_active:  # a task that has failed holds
             self._proposer.refuse(self.fault)
             return
-        motion = Motion.PAUSE if self.task.is_between else \
+        motion = Motion.RETURN if self.task.returns_to else \
+            Motion.PAUSE if self.task.is_between else \
             Motion.PLAY if self.task.is_active else Motion.NONE
-        self._proposer.propose(motion, self.senses.frames.matching(now_s)[0], now_s)
+        self._proposer.propose(motion, self.senses.frames.matching(now_s)[0], now_s,
+                               self.task.returns_to)

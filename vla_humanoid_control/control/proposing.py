@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from enum import Enum
+from types import MappingProxyType
+
+import numpy as np
 
 from vla_humanoid_control.control.playback import ChunkPlayback
 from vla_humanoid_control.control.robot_policy import ControlSpec
@@ -19,11 +22,13 @@ class Motion(Enum):
         NONE: Stand, because there is no task.
         PAUSE: Stand for a moment within a task; nothing speaks against the policy.
         PLAY: Follow the policy.
+        RETURN: Stand, and bring joints back to where a gesture began.
     """
 
     NONE = 0
     PAUSE = 1
     PLAY = 2
+    RETURN = 3
 
 
 class Proposer:
@@ -67,13 +72,15 @@ class Proposer:
         """There is no usable action, though a task runs."""
         self._proposals.append(Fault(self._acted_ns, reason))
 
-    def propose(self, motion: Motion, frames: Mapping[str, Frame], now_s: float) -> None:
+    def propose(self, motion: Motion, frames: Mapping[str, Frame], now_s: float,
+                back: Mapping[str, float] = MappingProxyType({})) -> None:
         """Propose what is to be done now.
 
         Args:
             motion: What that is, in general.
             frames: The newest frames by camera; empty where the robot is blind.
             now_s: Steady clock [s].
+            back: Of `RETURN`, name of each joint to where it goes [rad].
         """
         stamp_ns, action = self._acted_ns, None
         if frames:
@@ -87,7 +94,8 @@ class Proposer:
         proposal = Proposal(stamp_ns, Action.hold(), 0.0, 0.0)
         if self.answered is not None and action is not None:
             proposal = replace(self.answered, action=action)
-        elif self.answered is not None and motion is Motion.PAUSE:
+        elif self.answered is not None and motion in (Motion.PAUSE, Motion.RETURN):
             # The gate stays as it is: once closed, it would not open before its dwell time.
-            proposal = replace(self.answered, stamp_ns=stamp_ns)
+            proposal = replace(self.answered, stamp_ns=stamp_ns,
+                               action=Action(np.zeros(3), back) if frames else Action.hold())
         self._proposals.append(proposal)

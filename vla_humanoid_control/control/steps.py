@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
+from vla_humanoid_control.control.gestures import RETURNING, GestureWatch
 from vla_humanoid_control.control.quantity import QuantityWatch, quantity_problem
 from vla_humanoid_control.language.intake import Instruction
 from vla_humanoid_control.language.plan import Step
 from vla_humanoid_control.language.references import of_step
 from vla_humanoid_control.language.relations import Reference
+from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.state_text import StepNote, step_reason
 from vla_humanoid_control.types import TaskState
 
@@ -28,6 +31,21 @@ def steps_problem(instruction: Instruction, unreadable: Callable[[str], str]) ->
         if problem := unread or quantity_problem(step):
             return problem if len(steps) == 1 else step_reason(
                 TaskState.FAILED, StepNote(number, len(steps), step.text, problem))
+    return ''
+
+
+def repetition_problem(instruction: Instruction, robot: RobotSpec | None) -> str:
+    """Why a gesture cannot be done several times in a row; '' where it can, or need not be."""
+    steps = steps_of(instruction)
+    for step, following in pairwise(steps):
+        if step.key != following.key or not step.key.startswith(RETURNING):
+            continue
+        if robot is None:
+            return f'{step.text!r} more than once cannot be counted'
+        try:
+            GestureWatch(step.key, robot)
+        except ValueError as error:
+            return f'{step.text!r} more than once: {error}'
     return ''
 
 
@@ -62,6 +80,19 @@ class StepSequence:
         self.step = self.steps[self.index]
         self.quantity = None if self.step.quantity is None else QuantityWatch(self.step)
         return True
+
+    @property
+    def is_repeated(self) -> bool:
+        """Whether the present step is a gesture that the step before or after it is, too."""
+        around = self.steps[max(self.index - 1, 0):self.index + 2]
+        return self.step.key.startswith(RETURNING) and not self._waits \
+            and [s.key for s in around].count(self.step.key) > 1
+
+    @property
+    def begins_elsewhere(self) -> bool:
+        """Whether the present step begins where the same gesture has just ended."""
+        return self.is_repeated and self.index > 0 \
+            and self.steps[self.index - 1].key == self.step.key
 
     def precede(self, step: Step) -> None:
         """Something else is to be done before the present step."""

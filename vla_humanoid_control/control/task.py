@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 
 from vla_humanoid_control.control.config import TaskConfig
 from vla_humanoid_control.control.execution import Execution
+from vla_humanoid_control.control.gestures import GestureWatch
 from vla_humanoid_control.control.quantity import Way
 from vla_humanoid_control.control.rest import DoneWatch, Stillness
-from vla_humanoid_control.control.steps import StepSequence, steps_problem
+from vla_humanoid_control.control.steps import StepSequence, repetition_problem, steps_problem
 from vla_humanoid_control.language.asking import SightQuestion
 from vla_humanoid_control.language.intake import Instruction, reword
 from vla_humanoid_control.language.plan import Step
 from vla_humanoid_control.language.questions import Option, Question
 from vla_humanoid_control.language.relations import Reference
+from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.state_text import task_line
 from vla_humanoid_control.types import TaskState
 
@@ -48,12 +50,16 @@ class TaskManager:
     it has done is judged when it stands. Where the policy means 'done' before, the same words
     begin anew, as long as each beginning gets the base on.
 
+    Of a gesture that is to be done several times each one is seen by the joints (`on_posture`);
+    before the next one they are brought back to where it began.
+
     Args:
         config: Limits of a task.
         stillness: What counts as rest, channel by channel of the policy; without it base channels
             come first, and joints turn.
         unreadable: Why the policy cannot read a text to its end, empty where it can; see
             `interfaces.reading_problem`.
+        robot: Whose joints show a gesture; without it none is done several times.
 
     Attributes:
         state: The present state.
@@ -72,8 +78,10 @@ class TaskManager:
     """
 
     def __init__(self, config: TaskConfig, stillness: Stillness | None = None,
-                 unreadable: Callable[[str], str] = lambda text: '') -> None:
+                 unreadable: Callable[[str], str] = lambda text: '',
+                 robot: RobotSpec | None = None) -> None:
         self.config = config
+        self._robot = robot
         self._unreadable = unreadable
         self.state = TaskState.IDLE
         self.reason = ''
@@ -84,6 +92,8 @@ class TaskManager:
         self._question: Question | None = None
         self._steps = StepSequence(Instruction('', False))
         self._braking = False  # the base is stopped, to be judged when it stands
+        self._gesture: GestureWatch | None = None  # of a step that is one of several of its kind
+        self._returning = False  # the joints are brought back, for the same gesture once more
         self._attempt = 0
         self._wording = ''
         self._began_s = 0.0  # when the command came, or the step began
@@ -163,7 +173,8 @@ class TaskManager:
 
     def problem(self, instruction: Instruction) -> str:
         """Why an instruction must not be acted on; '' where it may."""
-        return instruction.unclear or steps_problem(instruction, self._unreadable)
+        return instruction.unclear or steps_problem(instruction, self._unreadable) \
+            or repetition_problem(instruction, self._robot)
 
     def await_plan(self, instruction: Instruction, now_s: float) -> None:
         """A planner is asked what an instruction means: `command` or `refuse` tell; all stands."""
@@ -257,6 +268,20 @@ class TaskManager:
         elif not self._braking and measure.is_reached:
             self._brake(now_s)
 
+    @property
+    def returns_to(self) -> Mapping[str, float]:
+        """Name of each joint that is to be brought back to where it goes [rad]; empty for none."""
+        return self._gesture.home if self._gesture is not None and self._returning else {}
+
+    def on_posture(self, positions: Mapping[str, float], now_s: float) -> None:
+        """Joints are there now, by name [rad]."""
+        if self._gesture is None or not self.is_active:
+            return
+        self._gesture.take(positions)
+        if self._returning and self._gesture.is_back:
+            self._begin_step(now_s)
+            self.is_between = True
+
     def on_gate(self, is_open: bool, reason: str, now_s: float) -> None:
         """The confidence gate reports itself; call it with every report."""
         self.execution.on_gate(is_open, reason)
@@ -321,6 +346,8 @@ class TaskManager:
         self.step_id += 1
         self._attempt, self._wording = 0, self._steps.step.text
         self._began_s = now_s
+        self._gesture = GestureWatch(self._steps.step.key, self._robot) \
+            if self._robot is not None and self._steps.is_repeated else None
         self.is_looking = self.sees and self._steps.step.reference is not None
         self._begin_words(now_s)
         self.is_between = self.is_looking
@@ -341,11 +368,21 @@ class TaskManager:
             self._brake(now_s)
         elif measure is not None and measure.problem:
             self._end(TaskState.FAILED, measure.problem, now_s)
+        elif self._gesture is not None and not self._gesture.is_shown:
+            self._end(TaskState.FAILED, 'by the joints it was not done', now_s)
         elif self._steps.advance():
-            self._begin_step(now_s)
+            if self._steps.begins_elsewhere:
+                self._return(now_s)
+            else:
+                self._begin_step(now_s)
             self.is_between = True
         else:
             self._end(TaskState.DONE, '', now_s)
+
+    def _return(self, now_s: float) -> None:
+        self._pause(now_s)
+        self._start(TaskState.RUNNING, '', now_s)
+        self._returning, self._began_s = True, now_s
 
     def _brake(self, now_s: float) -> None:
         self._pause(now_s)
@@ -355,7 +392,7 @@ class TaskManager:
     @property
     def _is_left_alone(self) -> bool:
         """Whether the policy is not asked, and what gate and policy say is not heeded."""
-        return self._braking or self.is_planning
+        return self._braking or self._returning or self.is_planning
 
     def _follow_gate(self, now_s: float) -> None:
         if self._is_left_alone:
@@ -379,6 +416,8 @@ class TaskManager:
         measured = '' if self._steps.quantity is None else f', {self._steps.quantity}'
         waits = not self.execution.is_on and not self._braking
         held = f': {self._held_reason()}' if waits else ''
+        if self._returning:
+            held = ': the joints did not come back for it'
         return f'not done after {round(limit_s, 1):g} s{measured}{held}'
 
     def _pause(self, now_s: float) -> None:
@@ -390,7 +429,7 @@ class TaskManager:
         self.generation += 1
         self.state, self.reason = state, reason
         self.execution.begin(now_s)
-        self._braking = self.is_between = self.is_planning = False
+        self._braking = self._returning = self.is_between = self.is_planning = False
         self._done.begin()
 
     def _retry(self, reason: str, now_s: float) -> None:
@@ -409,5 +448,6 @@ class TaskManager:
         self._pause(now_s)
         self.generation += 1
         self.state, self.reason = state, reason
-        self._braking = self.is_between = self.is_looking = self.is_planning = False
+        self._braking = self._returning = False
+        self.is_between = self.is_looking = self.is_planning = False
         self._done.pause()

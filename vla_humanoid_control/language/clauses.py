@@ -16,8 +16,10 @@ from vla_humanoid_control.tasks.vocabulary import COLOURS, OBJECT_FAMILIES, fami
 _PLAIN = {'move:forward': 'walk forward', 'move:backward': 'walk backward',
           'move:left': 'step to the left', 'move:right': 'step to the right',
           'turn:left': 'turn left', 'turn:right': 'turn right'}
-REPEATABLE = ('move', 'turn', 'gesture:wave')
-"""What begins where it ends, so that it can be done once more."""
+AS_IT_ENDED = ('move', 'turn', 'gesture:wave')
+"""What begins wherever it ends, so that it can be done once more from there."""
+REPEATABLE = ('move', 'turn', 'gesture')
+"""What can be done several times in a row: a hand that is raised is lowered in between."""
 _PRONOUNS = (('it',), ('that', 'one'), ('this', 'one'), ('that',), ('this',), ('the', 'thing'),
              ('there',), ('over', 'there'), ('that', 'thing'), ('the', 'same', 'one'),
              ('the', 'object'), ('that', 'object'))

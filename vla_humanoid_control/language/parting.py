@@ -60,10 +60,12 @@ def part(words: Sequence[str]) -> list[Said] | None:
 
 def further_steps(clause: Sequence[str], so_far: list[Said]) -> list[Said] | None:
     """The steps of a clause behind others; none where nothing is left of it."""
-    if not clause or phrases().says_nothing(clause):
-        return []
     last = so_far[-1] if so_far else None
-    if last is not None and tuple(clause) in AGAIN:
+    again = last is not None and tuple(clause) in AGAIN
+    # 'again' is said around a request, too: 'look up again'.
+    if not clause or (phrases().says_nothing(clause) and not (again and 'again' in clause)):
+        return []
+    if last is not None and again:
         return [last] if last.step.key.startswith(REPEATABLE) else None
     if last is not None and last.named and 'back' in clause and _RETURNING.issuperset(clause):
         return None
@@ -94,7 +96,8 @@ def is_phrase(words: Sequence[str]) -> bool:
         return False
     marks = [0, *places(words), len(words)]
     pieces = [stripped(words[begin:end]) for begin, end in pairwise(marks)]
-    return len(pieces) == 1 or not all(known(piece) for piece in pieces if piece)
+    return len(pieces) == 1 or not all(known(piece) or tuple(piece) in AGAIN
+                                       for piece in pieces if piece)
 
 
 def places(words: Sequence[str]) -> list[int]:

@@ -17,7 +17,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from vla_humanoid_control.language.clauses import (
-    REPEATABLE,
+    AS_IT_ENDED,
     Said,
     certain,
     elliptic,
@@ -229,7 +229,7 @@ def _refers(words: Sequence[str], last: Said, before: tuple[Step, ...]) -> tuple
         return ()
     if tuple(clause) in AGAIN:
         again = before if not _FURTHER & set(clause) else before[-1:]
-        return again if all(s.key.startswith(REPEATABLE) for s in again) else ()
+        return again if all(s.key.startswith(AS_IT_ENDED) for s in again) else ()
     seen = phrases().find_objects(clause)
     own = phrases().meaning(seen.words)
     ways = [*elliptic(seen, last),

@@ -46,7 +46,8 @@ class StepsMonitor:
         monitor.update(world)
         if step is not None and step != self.order.step \
                 and self.order.go_on(step, monitor.success(world), monitor.measured(world)):
-            self._monitor = TaskMonitor(self.order.present, world)
+            again = self.order.present == monitor.task
+            self._monitor = TaskMonitor(self.order.present, world, again)
 
     def success(self, world: World) -> bool:
         """Whether all was achieved in order and the last task is accomplished right now."""
@@ -60,10 +61,16 @@ class StepsMonitor:
 class TaskMonitor:
     """Watches one task from the moment of its instruction, and says whether it succeeded."""
 
-    def __init__(self, task: Task, world: World) -> None:
+    def __init__(self, task: Task, world: World, again: bool = False) -> None:
         """Begin to watch.
 
         Several tasks in one are none that it could judge: see `StepsMonitor`.
+
+        Args:
+            task: One thing to do.
+            world: The world.
+            again: Whether the same has just been done: a hand that stays raised is not raised
+                twice, it must be seen lowered first.
 
         Raises:
             UserError: The task's object is not in the scene.
@@ -75,6 +82,7 @@ class TaskMonitor:
         self._last_yaw = self._start[2]
         self._last_fast_s = self._start_s
         self._waves = _WaveCounter()
+        self._is_over = not again or task.family != 'gesture' or task.arguments == ('wave',)
         if task.family in OBJECT_FAMILIES:
             world.find(*task.arguments)  # says where there is none
             self._targets = meant(world.objects, world.layout.base_pose, task)
@@ -92,7 +100,9 @@ class TaskMonitor:
             self._last_fast_s = world.time_s
         if self.task.key == 'gesture:wave':
             self._waves.update(world)
-        if self.task.family == 'pick' and not self._in_hand(world):
+        elif self.task.family == 'gesture':
+            self._is_over |= not self._gestured(world)
+        elif self.task.family == 'pick' and not self._in_hand(world):
             self._low_s = world.time_s
 
     def success(self, world: World) -> bool:
@@ -110,7 +120,7 @@ class TaskMonitor:
             return self._hand_at_object(world) and not self.knocked_over(world)
         if family == 'pick':
             return world.time_s - self._low_s >= HELD_S and not self.knocked_over(world)
-        return family == 'gesture' and self._gestured(world)
+        return family == 'gesture' and self._is_over and self._gestured(world)
 
     def knocked_over(self, world: World) -> bool:
         """Whether any object tipped by over 35° or was pushed by over half its width and 5 cm.
