@@ -61,6 +61,25 @@ def test_the_checkpoint_runs_as_a_policy(trained: Path) -> None:
     assert 0 <= chunk.progress <= 1
 
 
+def test_a_model_learns_motions_of_a_hand_and_acts_with_its_arm(
+        demo_data: Path, tmp_path: Path, short_training: Path) -> None:
+    pytest.importorskip('mink')
+    model = tmp_path / 'model.yaml'
+    model.write_text(yaml.safe_dump({
+        'base': 'simple_vla',
+        'gives': {'hand': {'effector': 'left_grasp', 'gripper': 'left_gripper'}},
+        'demo': {'parts': {'eyes': {'width': 8}}}}), encoding='utf-8')
+    assert bc(demo_data, tmp_path / 'run', model, short_training, '--steps', '3') == 0
+    policy = load_policy(str(tmp_path / 'run' / 'checkpoint'), ROBOT)
+    assert policy.policy.spec.actions.channels[:3] == ('dx', 'dy', 'dz')
+    arm = {*ROBOT.end_effectors['left'].joints, 'left_gripper'}
+    assert set(policy.spec.channels) == arm
+    policy.reset('reach for the red box')
+    chunk = policy.infer(RobotObservation(
+        5, {'head': np.full((480, 640, 3), 110, np.uint8)}, ROBOT.home))
+    assert chunk.actions.shape == (1, len(arm)) and np.isfinite(chunk.actions).all()
+
+
 @pytest.mark.parametrize('frames', [1, 3])
 def test_any_model_learns_and_acts(demo_data: Path, tmp_path: Path, short_training: Path,
                                    frames: int) -> None:

@@ -14,6 +14,7 @@ from vla_humanoid_control.control.config import TaskConfig
 from vla_humanoid_control.data.shards import ShardSet, iterate, make_batch
 from vla_humanoid_control.learning.augment import AugmentConfig, augment_images, noisy_words
 from vla_humanoid_control.learning.captions import heads_of
+from vla_humanoid_control.learning.hand_motions import MOTION
 from vla_humanoid_control.learning.parallel import Team
 from vla_humanoid_control.learning.pieces import Piece
 from vla_humanoid_control.learning.texts import TaskTexts
@@ -41,7 +42,7 @@ LOSSES = ('action', 'progress', 'target', 'instruction', 'alignment', 'answer')
 """What is learnt: a loss each, see `losses`."""
 _DONE = 0.95
 """Labelled progress from which a sample shows a task that is done."""
-_SMALLEST_STD = {'base': 0.05, 'gripper': 0.005, 'joint': 0.05}
+_SMALLEST_STD = {'base': 0.05, 'gripper': 0.005, 'joint': 0.05, 'motion': 0.002}
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def measure(shards: ShardSet, scale: str = SCALES[0]) -> Statistics:
     joints = shards.joints[::max(1, len(shards.joints) // 100_000)]
 
     def enough(deviation: NDArray[np.float32], names: Sequence[str]) -> NDArray[np.float32]:
-        floor = [_SMALLEST_STD['base' if n in BASE_CHANNELS else
+        floor = [_SMALLEST_STD['base' if n in BASE_CHANNELS else 'motion' if n in MOTION else
                                'gripper' if 'gripper' in n else 'joint'] for n in names]
         return np.maximum(deviation, floor).astype(np.float32)
 

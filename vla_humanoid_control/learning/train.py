@@ -33,6 +33,7 @@ from vla_humanoid_control.learning.behaviour_cloning import (
     validate,
 )
 from vla_humanoid_control.learning.captions import Captions, heads_of
+from vla_humanoid_control.learning.hand_motions import in_terms_of
 from vla_humanoid_control.learning.parallel import Team, lead
 from vla_humanoid_control.learning.pieces import Piece
 from vla_humanoid_control.learning.process_group import joined
@@ -121,15 +122,18 @@ class BcRun:
         """Open the data, build or load the model, and take up an interrupted run."""
         self.options, self.config = options, config
         found = find_shards(options.data)
-        self.train = ShardSet(found['train'])
-        self.validation = ShardSet(found['val']) if found['val'] else None
+        start = None if options.init_from is None else load_checkpoint(options.init_from)
+        self.model_config = load_model_config(options.model, demo=not options.published) \
+            if start is None else start.model_config
+        self.train = in_terms_of(self.model_config.hand, ShardSet(found['train']))
+        self.validation = in_terms_of(self.model_config.hand, ShardSet(found['val'])) \
+            if found['val'] else None
         assert self.train.spec is not None
         if self.validation is not None and self.validation.spec != self.train.spec:
             raise UserError('Training and validation shards differ in channels, joints, image '
                             'size or rate. Collect them again for one robot.')
         torch.manual_seed(options.seed)
-        if options.init_from is None:
-            self.model_config = load_model_config(options.model, demo=not options.published)
+        if start is None:
             self.spec = model_spec(self.train.spec, self.model_config)
             self.statistics = measure(self.train, self.model_config.scale)
             self.model = build_model(self.model_config, self.spec)
@@ -137,13 +141,11 @@ class BcRun:
                 print(f'{options.weights} is of another robot: {", ".join(left)} begin anew.',
                       file=sys.stderr)
         else:
-            start = load_checkpoint(options.init_from)
             self.spec = model_spec(self.train.spec, start.model_config)
             if start.spec != self.spec:
                 raise UserError(f'Checkpoint {options.init_from} was trained for other channels, '
                                 'joints, image size or rate than the data has.')
-            self.model_config, self.model = start.model_config, start.model
-            self.statistics = start.statistics
+            self.model, self.statistics = start.model, start.statistics
         self.bases = sum(c in BASE_CHANNELS for c in self.spec.channels)
         self.model = self.model.channels_last().train()
         trained = [p for _, p in self.model.cloned()]
@@ -227,7 +229,8 @@ def model_spec(data: DataSpec, config: ModelConfig) -> ModelSpec:
                         f'demonstrations have {data.horizon}. Set gives.horizon in its '
                         'configuration, or train it at its demo size.')
     return ModelSpec(('head',), data.image_size, data.joint_names, data.channels,
-                     made_for.horizon, data.dt_s, made_for.frames)
+                     made_for.horizon, data.dt_s, made_for.frames,
+                     config.hand.get('effector', ''))
 
 
 def keep_freed_memory() -> None:

@@ -130,7 +130,7 @@ def _spec(data: Any, where: Path) -> ModelSpec:
             image_size=(int(data['image_size'][0]), int(data['image_size'][1])),
             joint_names=tuple(data['joint_names']), channels=tuple(data['channels']),
             horizon=int(data['horizon']), dt_s=float(data['dt_s']),
-            frames=int(data.get('frames', 1)))
+            frames=int(data.get('frames', 1)), effector=str(data.get('effector', '')))
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise UserError(f'Checkpoint {where}: the policy section is damaged: {error!r}. '
                         'Copy it again.') from error

@@ -34,6 +34,8 @@ from vla_humanoid_control.support.resources import config_path, read_yaml
 
 INPUTS = ('image', 'text', 'words', 'joints', 'time')
 """Streams that come from outside."""
+HAND_CHANNELS = 7
+"""Of actions that move a hand: motion 3, rotation 3, gripper 1."""
 _KEYS = ('source', 'observes', 'gives', 'parts', 'heads', 'signals', 'parameters', 'demo', 'base')
 _RESERVED = {'part', 'head', 'of', 'apart'}
 
@@ -69,6 +71,8 @@ class ModelConfig:
         parameters: Published counts: 'total', and of modules by their path.
         uncounted: Parts that the total leaves out.
         scale: How actions are normalised.
+        hand: 'effector', the site of the hand whose motions the actions are, and 'gripper', the
+            joint that is its gripper; empty where they are of the robot's own channels.
     """
 
     parts: Mapping[str, PartConfig]
@@ -78,6 +82,7 @@ class ModelConfig:
     parameters: Mapping[str, int]
     uncounted: tuple[str, ...] = ()
     scale: str = SCALES[0]
+    hand: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON and YAML; `from_dict` reads it."""
@@ -91,7 +96,8 @@ class ModelConfig:
                 **({'apart': True} if part.apart else {}), **_plain(part.settings)}
         return {'source': self.source, 'observes': observes,
                 'gives': {'channels': space['channels'], 'horizon': space['horizon'],
-                          'scale': self.scale}, **sections,
+                          'scale': self.scale,
+                          **({'hand': dict(self.hand)} if self.hand else {})}, **sections,
                 'signals': dict(self.signals),
                 'parameters': {**self.parameters, 'without': list(self.uncounted)}}
 
@@ -129,7 +135,8 @@ class ModelConfig:
             raise UserError(f'{where}: gives.scale must be one of {", ".join(SCALES)}, not '
                             f'{with_nearest(scale, SCALES)}.')
         return ModelConfig(parts, signals, str(data['source']), space,
-                           {str(k): int(v) for k, v in counts.items()}, uncounted, scale)
+                           {str(k): int(v) for k, v in counts.items()}, uncounted, scale,
+                           _hand(data['gives'], space, where))
 
 
 def load_model_config(name_or_path: str | Mapping[str, Any], demo: bool = False) -> ModelConfig:
@@ -247,7 +254,7 @@ def _refuse_streams(waiting: Mapping[str, PartConfig], there: Mapping[str, PartC
 def _space(data: Mapping[str, Any], where: str) -> Space:
     observes, gives = data['observes'], data['gives']
     check_keys(observes, ('cameras', 'frames', 'joints'), f'{where}: observes')
-    check_keys(gives, ('channels', 'horizon', 'scale'), f'{where}: gives')
+    check_keys(gives, ('channels', 'horizon', 'scale', 'hand'), f'{where}: gives')
     try:
         images = {str(r): (int(w), int(h)) for r, (w, h) in observes['cameras'].items()}
         space = Space(images, int(observes.get('joints', 0)), int(gives['channels']),
@@ -259,6 +266,17 @@ def _space(data: Mapping[str, Any], where: str) -> Space:
     if not images or min(*sizes, space.channels, space.horizon, space.frames) < 1:
         raise UserError(f'{where}: observes and gives must have numbers of 1 or more.')
     return space
+
+
+def _hand(gives: Mapping[str, Any], space: Space, where: str) -> dict[str, str]:
+    hand = gives.get('hand')
+    if hand is None:
+        return {}
+    check_keys(hand, ('effector', 'gripper'), f'{where}: gives.hand')
+    if len(hand) != 2 or space.channels != HAND_CHANNELS:
+        raise UserError(f'{where}: gives.hand needs effector and gripper, and gives.channels must '
+                        f'be {HAND_CHANNELS}: a motion, a rotation, and the gripper.')
+    return {str(k): str(v) for k, v in hand.items()}
 
 
 def check_keys(data: Any, known: Sequence[str], where: str) -> None:

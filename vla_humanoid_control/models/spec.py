@@ -35,6 +35,8 @@ class ModelSpec:
         horizon: Rows in a chunk, H.
         dt_s: Time between two rows, and between two frames of a history [s].
         frames: How many images it looks at, the last `frames` of them, T.
+        effector: The site of the hand whose motions its first six channels are, each from the row
+            before, and the last its gripper, 0 closed to 1 open; '' where channels are as above.
     """
 
     cameras: tuple[str, ...]
@@ -44,6 +46,7 @@ class ModelSpec:
     horizon: int
     dt_s: float
     frames: int = 1
+    effector: str = ''
 
     @property
     def space(self) -> Space:
@@ -56,16 +59,23 @@ class ModelSpec:
 
 def policy_spec(model: ModelSpec, signals: Iterable[str]) -> PolicySpec:
     """What a model needs and gives, as a policy says it; with the names of its signals."""
-    base = tuple(c for c in model.channels if c in BASE_CHANNELS)
-    joints = tuple(c for c in model.channels if c not in BASE_CHANNELS)
     times_s = tuple(-model.dt_s * i for i in reversed(range(model.frames)))
-    groups = [ActionGroup(name, kind, channels) for name, kind, channels in (
-        ('base', ActionKind.BASE_TWIST, base), (JOINTS, ActionKind.JOINT_POSITION, joints))
-        if channels]
     return PolicySpec(
         tuple(ImageFeature(camera, model.image_size, times_s=times_s)
               for camera in model.cameras),
         (StateFeature(JOINTS, model.joint_names), StateFeature(TRAVELLED, ('x', 'y', 'yaw')),
          StateFeature(ELAPSED, ('seconds',))),
-        ActionSpace(tuple(groups), model.horizon, model.dt_s),
+        ActionSpace(_groups(model), model.horizon, model.dt_s),
         rate_hz=1.0 / model.dt_s, gives=frozenset(signals))
+
+
+def _groups(model: ModelSpec) -> tuple[ActionGroup, ...]:
+    if model.effector:
+        return (ActionGroup('hand', ActionKind.EE_DELTA, model.channels[:-1], 'previous_row',
+                            model.effector),
+                ActionGroup('gripper', ActionKind.GRIPPER, model.channels[-1:]))
+    base = tuple(c for c in model.channels if c in BASE_CHANNELS)
+    joints = tuple(c for c in model.channels if c not in BASE_CHANNELS)
+    return tuple(ActionGroup(name, kind, channels) for name, kind, channels in (
+        ('base', ActionKind.BASE_TWIST, base), (JOINTS, ActionKind.JOINT_POSITION, joints))
+        if channels)

@@ -119,6 +119,11 @@ class EndEffector:
             turn = self._mink.SO3.exp(delta[3:]) @ turn
         return np.concatenate([pose[:3] + delta[:3], turn.wxyz])
 
+    def motion(self, pose: NDArray[np.float64], then: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The motion [6] from a pose [7] to another, as of `ActionKind.EE_DELTA`; see `moved`."""
+        turned = self._transform(then).rotation() @ self._transform(pose).rotation().inverse()
+        return np.concatenate([then[:3] - pose[:3], turned.log()])
+
     def _transform(self, pose: NDArray[np.float64]) -> Any:
         so3 = self._mink.SO3
         turn = so3.identity() if len(pose) == 3 else \
