@@ -56,6 +56,7 @@ def understood(text: str, before: Sequence[Step] = ()) -> Reference:
     ('go to the nearest box', [0]), ('approach the farthest box', [1]),
     ('go to the closest of the two balls', [3]),
     ('go to the leftmost object', [5]), ('go to the right one of the boxes', [1]),
+    ('go to the ball that is furthest left', [2]), ('go to the furthest right box', [1]),
     ('go to the box on the left', [0]), ('go to the left red box', [0]),
     ('go to the object next to the red cone', [0]),
     ('go to the cup on the table', [6]), ('go to the cup on the floor', [4]),
@@ -137,6 +138,7 @@ def test_what_refers_to_the_command_before(before: str, text: str, expected: str
     ('the left one', 'left object'), ('left', 'left object'), ('the red one please', 'red object'),
     ('no, the near one', 'nearest object'), ('the one near the table', 'object near the table'),
     ('on the floor', 'object on the floor'), ('the ball', 'ball'), ('a ball', 'ball'),
+    ('I mean the ball', 'ball'), ('the ball I mean', 'ball'), ('I mean', None),
     ('wave', None),
     ('turn left', None), ('the left one, then wave', None), ('the purple one', None),
     ('the left and the right one', None), ('', None)])

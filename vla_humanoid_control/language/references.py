@@ -31,7 +31,8 @@ _PLACES: Mapping[str, Kind] = {
     **dict.fromkeys(('middle', 'central', 'center', 'centre', 'middlemost'), Kind.MIDDLE)}
 _LONGER_PLACES: Mapping[tuple[str, ...], Kind] = {
     **{(side, more): kind for side, kind in _SIDES.items() for more in ('hand', 'most')},
-    **{('far', side): kind for side, kind in _SIDES.items()},
+    **{(far, side): kind for far in ('far', 'farthest', 'furthest')
+       for side, kind in _SIDES.items()},
     ('most', 'distant'): Kind.FARTHEST}
 _ORDINALS: Mapping[str, int] = {'first': 1, 'second': 2, 'third': 3, 'fourth': 4, 'fifth': 5}
 _COUNTS: Mapping[str, int] = {'two': 2, '2': 2, 'three': 3, '3': 3, 'four': 4, '4': 4}
@@ -43,6 +44,8 @@ _ALONE: Mapping[tuple[str, ...], Kind] = {
     **{(at, *the, side, *end): kind for at in ('on', 'to', 'at', 'from')
        for the in (('the',), ('your',), ('the', 'far')) for side, kind in _SIDES.items()
        for end in ((), ('side',), ('hand', 'side'))},
+    **{(far, *to, side): kind for far in ('farthest', 'furthest')
+       for to in ((), ('to', 'the'), ('on', 'the')) for side, kind in _SIDES.items()},
     **dict.fromkeys(((at, 'the', middle) for at in ('in', 'at')
                      for middle in ('middle', 'centre', 'center')), Kind.MIDDLE),
     **dict.fromkeys((('at', 'the', 'back'), ('in', 'the', 'back'), ('farthest', 'away'),
@@ -185,7 +188,7 @@ def read_answer(words: tuple[str, ...]) -> Reference | None:
     tokens = phrases().tokens([w for w in words if w != ','])
     while tokens and tokens[0][2] in _FILLERS:
         tokens = tokens[1:]
-    while tokens and tokens[-1][2] in ('please', 'thanks', 'robot'):
+    while tokens and tokens[-1][2] in ('please', 'thanks', 'robot', 'i', 'mean', 'meant'):
         tokens = tokens[:-1]
     reading = _Reading(tokens)
     whole = [ref for end, ref in reading.references(0) if end == len(tokens)]

@@ -255,8 +255,8 @@ class VlaController(ManagedNode):
             self._proposals.publish(messages.channels_to_msg(encode_proposal(proposal)))
         if (request := control.take_request()) is not None:
             self._worker.submit(request)
-        if self._planner is not None and (asked := control.take_plan_request()) is not None:
-            self._planner.submit(asked)
+        if self._planner is not None and (plan := control.take_plan_request()) is not None:
+            self._planner.submit(plan)
         if control.fault:
             self.warn('fault', control.fault, every_s=1.0)
         if (line := control.task.describe()) != self._announced:
