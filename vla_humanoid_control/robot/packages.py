@@ -11,6 +11,11 @@ from vla_humanoid_control.support.resources import resource_path
 SCHEME = 'package://'
 
 
+def _target(package: str) -> str:
+    """What `make` installs a package with."""
+    return {'holosoma': 't1'}.get(package, 'g1')
+
+
 def located(name: str) -> Path:
     """The file of a name: below `resource/`, or `package://PACKAGE/PATH` of a Python package.
 
@@ -26,9 +31,10 @@ def located(name: str) -> Path:
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
         raise UserError(f'{inside or name} comes with the Python package {package}, which is not '
-                        'installed: make g1 installs what the robots with legs need')
+                        f'installed: make {_target(package)} installs what the robots with legs '
+                        'need')
     path = Path(spec.submodule_search_locations[0], inside)
     if not path.is_file():
         raise UserError(f'{path} does not exist: another version of {package} is installed; '
-                        'make g1 installs the right one')
+                        f'make {_target(package)} installs the right one')
     return path
