@@ -4,8 +4,8 @@
     python -m benchmarks.handling --seeds 20 --json out/handling.json
 
 Each seed is a scene of its own with up to two other objects on the table. The expert acts ten
-times a second, joints move no faster than the robot file allows, and the judge decides that
-evaluation uses. The numbers of docs/hands.md come from here.
+times a second, joints move no faster than the robot file allows, and the judge of evaluation
+decides.
 """
 
 from __future__ import annotations
