@@ -1,11 +1,11 @@
-"""How often the expert picks things up with a robot that has fingers, by shape.
+"""How often the expert picks things up and puts them down beside another, by shape.
 
     python -m benchmarks.handling
     python -m benchmarks.handling --seeds 20 --json out/handling.json
 
 Each seed is a scene of its own with up to two other objects on the table. The expert acts ten
-times a second, joints move no faster than the robot file allows, and the judge decides that
-evaluation uses. The numbers of docs/hands.md come from here.
+times a second, joints move no faster than the robot file allows, and the judge of
+evaluation decides.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from vla_humanoid_control.simulation.expert import Expert, observe
 from vla_humanoid_control.simulation.judge import TaskMonitor
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.tasks.task import Task
-from vla_humanoid_control.tasks.vocabulary import COLOURS, SHAPES
+from vla_humanoid_control.tasks.vocabulary import COLOURS, HAND_FAMILIES, SHAPES
 from vla_humanoid_control.types import CONTROL_PERIOD_S
 
 FIRST_SEED = 500
@@ -54,18 +54,28 @@ def attempt(world: World, expert: Expert, task: Task, seed: int) -> dict[str, An
 
 
 def measure(world: World, seeds: int) -> list[dict[str, Any]]:
-    """So many scenes of each shape, with a table for people on the way."""
+    """So many scenes of each family and shape, with a table for people on the way."""
     expert, rows = Expert(world.robot), []
-    print('| shape | picked up | 95 % interval | median (s) |\n|---|---|---|---|')
-    for number, shape in enumerate(SHAPES):
-        own = [attempt(world, expert, Task('pick', (COLOURS[i % len(COLOURS)], shape)),
-                       FIRST_SEED + 100 * number + i) for i in range(seeds)]
-        rows += own
-        print(_row(shape, own), flush=True)
-    print(_row('all', rows))
+    print('| what | done | 95 % interval | median (s) |\n|---|---|---|---|')
+    for family in HAND_FAMILIES:
+        whole = []
+        for number, shape in enumerate(SHAPES):
+            own = [attempt(world, expert, _task(family, number, i), FIRST_SEED + 100 * number + i)
+                   for i in range(seeds)]
+            whole += own
+            print(_row(f'{family} {shape}', own), flush=True)
+        print(_row(f'{family} all', whole), flush=True)
+        rows += whole
     print(f'falls: {sum(r["fallen"] for r in rows)}; leans by '
           f'{max(r["tilt_rad"] for r in rows):.2f} rad at most')
     return rows
+
+
+def _task(family: str, number: int, scene: int) -> Task:
+    """Of a shape, with the colours in turn; the object to put it beside is of another colour."""
+    thing = (COLOURS[scene % len(COLOURS)], SHAPES[number])
+    other = (COLOURS[(scene + 1) % len(COLOURS)], SHAPES[(number + 1 + scene) % len(SHAPES)])
+    return Task(family, thing if family == 'pick' else (*thing, *other))
 
 
 def _row(name: str, rows: list[dict[str, Any]]) -> str:
@@ -80,7 +90,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or '').splitlines()[0])
     parser.add_argument('--robot', default='unitree_g1_hands', help='name or path of the file')
-    parser.add_argument('--seeds', type=int, default=10, help='scenes of each shape')
+    parser.add_argument('--seeds', type=int, default=10, help='scenes of each family and shape')
     parser.add_argument('--json', type=Path, help='where to write the numbers')
     arguments = parser.parse_args()
     world = World(load_robot(arguments.robot))

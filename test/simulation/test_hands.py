@@ -12,7 +12,12 @@ pytest.importorskip('mujoco')
 from g1 import needs_g1
 
 from vla_humanoid_control.robot.reader import load_robot
-from vla_humanoid_control.simulation.contacts import grasped_by, held_by
+from vla_humanoid_control.simulation.contacts import (
+    borne,
+    grasped_by,
+    hands_at,
+    held_by,
+)
 from vla_humanoid_control.simulation.expert import Expert, observe
 from vla_humanoid_control.simulation.judge import TaskMonitor
 from vla_humanoid_control.simulation.world import World
@@ -101,6 +106,18 @@ def test_the_expert_lifts_a_box_by_friction_and_a_hand_that_opens_drops_it(world
 
 
 @needs_g1
+def test_the_expert_puts_a_box_down_beside_a_cup(world: World) -> None:
+    task = Task.from_key('place:red:box:green:cup')
+    monitor = run_expert(world, task, 21)
+    assert monitor.success(world) and world.time_s < task.time_limit_s and not world.fallen
+    box, cup = world.find('red', 'box'), world.find('green', 'cup')
+    assert borne(world, box) and not hands_at(world, box)
+    before = np.linalg.norm((world.objects[box].position - world.objects[cup].position)[:2])
+    now = np.linalg.norm((world.object_poses()[box] - world.object_poses()[cup])[:2])
+    assert now < 0.12 < before
+
+
+@needs_g1
 def test_what_is_in_the_air_and_in_no_hand_is_not_picked_up(world: World) -> None:
     task = Task.from_key('pick:blue:cup')
     world.reset(3, task)
@@ -124,3 +141,5 @@ def test_a_robot_without_fingers_is_asked_for_nothing_of_the_kind() -> None:
     with pytest.raises(UserError, match='needs a robot whose hands have fingers'):
         expert.act(task, observe(world, Task.from_key('stop'), 0.0, np.zeros(3)))
     assert len(TASK_KEYS) == 47 and not set(TASK_KEYS) & set(keys_of('pick'))
+    with pytest.raises(UserError, match='place needs two different objects'):
+        Task.from_key('place:red:box:red:box')

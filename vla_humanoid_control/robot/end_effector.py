@@ -28,6 +28,8 @@ class EndEffector:
     Args:
         robot: The robot.
         site: What its model calls the grasp point.
+        turning: Cost of an error of one radian, beside 1 for one metre: where no joints give both,
+            a pose is missed by its place or by its turn.
 
     Attributes:
         joints: Those that move it and nothing else, from the body to the hand.
@@ -36,7 +38,7 @@ class EndEffector:
         UserError: The robot has no model, no such site, or mink is not installed.
     """
 
-    def __init__(self, robot: RobotSpec, site: str) -> None:
+    def __init__(self, robot: RobotSpec, site: str, turning: float = 0.3) -> None:
         if robot.mjcf is None:
             raise UserError(f'Robot {robot.name} has no model (mjcf), without which it is not '
                             f'known where {site} is. Give one in its robot file.')
@@ -66,7 +68,7 @@ class EndEffector:
                                                      if i not in dofs])]
         self._posture = mink.PostureTask(model, cost=_POSTURE)
         self._tasks = {turns: mink.FrameTask(site, 'site', position_cost=1.0,
-                                             orientation_cost=0.3 if turns else 0.0,
+                                             orientation_cost=turning if turns else 0.0,
                                              lm_damping=_DAMPING)
                        for turns in (False, True)}
 

@@ -12,17 +12,27 @@ _OPPOSED = -0.2
 
 
 def held_by(world: World, index: int) -> tuple[str, ...]:
-    """Hands that touch an object of the scene; none where anything else touches it as well.
+    """Hands that hold an object of the scene: they touch it, and nothing else does.
 
     Args:
         world: The world.
         index: Of the object in `World.objects`.
     """
+    return () if borne(world, index) else hands_at(world, index)
+
+
+def hands_at(world: World, index: int) -> tuple[str, ...]:
+    """Hands that touch an object of the scene."""
     bodies, _ = _touching(world, index)
-    hands = {side: _hand(world, side) for side in world.robot.grasps}
-    if not all(any(body in hand for hand in hands.values()) for body in bodies):
-        return ()
-    return tuple(side for side, hand in hands.items() if any(body in hand for body in bodies))
+    return tuple(side for side in world.robot.grasps
+                 if not _hand(world, side).isdisjoint(bodies))
+
+
+def borne(world: World, index: int) -> bool:
+    """Whether anything but a hand touches an object: the table, the floor, another object."""
+    bodies, _ = _touching(world, index)
+    hands = frozenset().union(*(_hand(world, side) for side in world.robot.grasps))
+    return bool(set(bodies) - hands)
 
 
 def grasped_by(world: World, index: int) -> str:

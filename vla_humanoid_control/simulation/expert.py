@@ -115,7 +115,7 @@ class Expert:
         self._rules: dict[str, Callable[[Task, ExpertState], ExpertAction]] = {
             'move': self._move, 'turn': self._turn, 'stop': self._stop, 'go_to': self._go_to,
             'reach': self._reach, 'gesture': self._gesture,
-            'pick': self._pick}
+            'pick': self._handle, 'place': self._handle}
 
     def act(self, task: Task, state: ExpertState) -> ExpertAction:
         """The action for one state.
@@ -232,11 +232,11 @@ class Expert:
         progress = _progress(remaining < 0.04, max(0.05, 1 - remaining / 0.5))
         return ExpertAction(np.zeros(3), joints, progress)
 
-    def _pick(self, task: Task, state: ExpertState) -> ExpertAction:
+    def _handle(self, task: Task, state: ExpertState) -> ExpertAction:
         if self._handler is None or state.handled is None:
             raise UserError(f'{task.key} needs a robot whose hands have fingers, and the '
                             'object in the scene.')
-        joints, share = self._handler.pick(state.joints, state.handled)
+        joints, share = self._handler.act(state.joints, state.handled)
         return ExpertAction(np.zeros(3), joints, _progress(share >= 1, share))
 
     def _folded(self, state: ExpertState, side: str) -> bool:
@@ -297,7 +297,7 @@ def observe(world: World, task: Task, elapsed_s: float,
         offset = position[:2] - pose[:2]
         local = np.array([*rotate(offset[0], offset[1], -pose[2]), position[2]])
         target = Target(local, world.objects[index].size.height, world.sees(index))
-    thing = handled(world, *task.arguments) if task.family in HAND_FAMILIES else None
+    thing = handled(world, task) if task.family in HAND_FAMILIES else None
     return ExpertState(world.joint_positions(), elapsed_s, np.array(travelled), target, thing)
 
 

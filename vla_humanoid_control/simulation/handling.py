@@ -1,9 +1,12 @@
-"""The scripted expert with fingers: it picks things up. It sees the simulator's state.
+"""The scripted expert with fingers: picks up and puts down, and sees the simulator's state.
 
 A hand comes down around the object with its palm upright, thumb on the near side, closes, and
-lifts. Everything is told in the frame of the base: x forward, y left, z up, the origin on the
-floor. Arms are moved by inverse kinematics; what they lack is made up for by moving the targets on
-from where they are, since a robot's joints give way to friction and to what a hand carries.
+lifts. Where the object belongs beside another one, the hand carries it there, on the side on which
+its palm has room, lowers it until it stands, opens, and rises.
+
+Everything is told in the frame of the base: x forward, y left, z up, the origin on the floor. Arms
+are moved by inverse kinematics; what they lack is made up for by moving the targets on from where
+they are, since a robot's joints give way to friction and to what a hand carries.
 """
 
 from __future__ import annotations
@@ -16,14 +19,15 @@ from numpy.typing import NDArray
 
 from vla_humanoid_control.robot.end_effector import EndEffector
 from vla_humanoid_control.robot.spec import RobotSpec
-from vla_humanoid_control.simulation.contacts import grasped_by
+from vla_humanoid_control.simulation.contacts import borne, grasped_by
 from vla_humanoid_control.simulation.scene import workplace
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.tasks.task import Task
 
 Array = NDArray[np.float64]
 
-LIFT_M = 0.16
+LIFT_M = 0.15
 """So high it lifts a hand that holds something [m]."""
 _HALF_HAND_M = 0.05
 """A hand is so broad that its middle stays above a table by this [m]."""
@@ -35,9 +39,20 @@ _ONTO_M, _AT_M = 0.025, 0.014
 """Within the first of an object's middle a hand comes down on it, within the second it closes."""
 _SHIFT_M = 0.05
 """By so much an object may shift in a hand that closes [m]."""
+_ROOM_M = 0.035
+"""Between an object and the one that it is put beside [m]."""
+_THERE_M = 0.02
+"""So near to where it belongs an object is there [m]."""
+_DOWN_M = 0.03
+"""What a hand carries it sends down by so much at once [m]."""
 _CLOSING = 0.15
 """A hand that has come by this share of the way to its grip is closing."""
-_GAIN, _LEAD_RAD = 0.4, 0.25
+_ASIDE_M, _INWARDS, _MOST_INWARDS_RAD = 0.12, 6.5, 0.8
+"""For an object that is less to the side than the first [m], a hand turns inwards by so much per
+metre, up to the third [rad/m, rad]."""
+_TURNING = 0.03
+"""Beside 1 for a metre, a radian that a hand is turned: close to the body it cannot be level."""
+_GAIN, _LEAD_RAD = 0.4, 0.08
 """Targets move on by this share of what a joint lacks, and are ahead of it by so much at most."""
 
 
@@ -52,6 +67,10 @@ class Handled:
         root: float64 [4, 4], from the frame of the robot's root body to that of the base.
         targets: float64 [J], where the joints are driven to, in robot order [rad].
         hand: The hand that has it between its fingers; empty for none.
+        stands: Whether something else bears it.
+        other: float64 [3], the middle of the object that it is to be put beside [m]; None where
+            it is to be picked up only.
+        apart: How far from each other the middles of both are then [m].
     """
 
     position: Array
@@ -60,24 +79,29 @@ class Handled:
     root: Array
     targets: Array
     hand: str
+    stands: bool
+    other: Array | None
+    apart: float
 
 
-def handled(world: World, colour: str, shape: str) -> Handled:
-    """See `Handled`. Raises UserError if the scene has no such object."""
-    index = world.find(colour, shape)
+def handled(world: World, task: Task) -> Handled:
+    """See `Handled`. Raises UserError if the scene lacks an object of the task."""
+    index, *others = (world.find(*pair) for pair in task.objects)
     simulation = world.robot.simulation
     assert simulation is not None  # else there is no world of it
     x, y, yaw = world.base_pose()
-    base = _transform(np.array([x, y, 0.0]), np.array(
-        [[np.cos(yaw), -np.sin(yaw), 0], [np.sin(yaw), np.cos(yaw), 0], [0, 0, 1]]))
+    base = _transform(np.array([x, y, 0.0]), _turned(yaw))
     body = int(world.model.body_rootid[world.model.body(simulation.trunk).id])
     inverse = np.linalg.inv(base)
     root = inverse @ _transform(world.data.xpos[body], world.data.xmat[body].reshape(3, 3))
-    position = (inverse @ np.append(world.object_poses()[index][:3], 1.0))[:3]
+    places = [(inverse @ np.append(world.object_poses()[i][:3], 1.0))[:3]
+              for i in (index, *others)]
+    apart = _ROOM_M + sum(world.objects[i].size.radius for i in (index, *others))
     now = dict(zip(world.robot.joint_names, world.joint_positions())) | world.joint_targets()
     height = world.objects[index].size.height
-    return Handled(position, height, workplace(world.robot).height_m + height / 2, root,
-                   np.array([now[n] for n in world.robot.joint_names]), grasped_by(world, index))
+    return Handled(places[0], height, workplace(world.robot).height_m + height / 2, root,
+                   np.array([now[n] for n in world.robot.joint_names]), grasped_by(world, index),
+                   borne(world, index), places[1] if others else None, apart)
 
 
 class Handler:
@@ -98,24 +122,58 @@ class Handler:
         self._table = workplace(robot).height_m
         self._index = {n: i for i, n in enumerate(robot.joint_names)}
         self._home = {j.name: j.home for j in robot.controlled}
-        self._hands = {side: EndEffector(robot, robot.end_effectors[side].site)
+        self._hands = {side: EndEffector(robot, robot.end_effectors[side].site, _TURNING)
                        for side in robot.grasps}
 
-    def pick(self, joints: Array, thing: Handled) -> tuple[dict[str, float], float]:
-        """Joint targets and how far it has come, up to 1 where the object is held up.
+    def act(self, joints: Array, thing: Handled) -> tuple[dict[str, float], float]:
+        """Joint targets and how far it has come, up to 1 where the object is held or put down.
 
         Args:
             joints: float64 [J], in robot order [rad].
-            thing: What to pick up.
+            thing: What to pick up, and where to put it.
         """
-        places = {side: self.place(joints, thing, side) for side in self._hands}
+        places = {side: self.where(joints, thing, side) for side in self._hands}
         side = thing.hand or min(places, key=lambda s: float(
-            np.linalg.norm(places[s] - thing.position)))
-        hand, lifted = places[side], thing.position[2] - thing.rest
+            np.linalg.norm((places[s] - thing.position)[:2])))
+        hand = places[side]
+        if thing.other is not None:
+            # A palm is on its own side of what it holds: there the other object must not be.
+            beside = thing.other[:2] + (0, thing.apart if side == 'left' else -thing.apart)
+            way = beside - thing.position[:2]
+            if thing.stands and float(np.hypot(*way)) < _THERE_M + 0.01:
+                return self._release(joints, thing, side, hand)
+            if thing.hand:
+                return self._carry(joints, thing, side, hand, way)
         if thing.hand:
-            up = LIFT_M - lifted
+            up = LIFT_M - (thing.position[2] - thing.rest)
             return (self._move(joints, thing, side, hand + (0, 0, up), shut=True),
                     1.0 if up < 0.03 else 0.6)
+        return self._seize(joints, thing, side, hand)
+
+    def _carry(self, joints: Array, thing: Handled, side: str, hand: Array,
+               way: Array) -> tuple[dict[str, float], float]:
+        """Up, across, and down onto the table."""
+        lifted = thing.position[2] - thing.rest
+        aside = float(np.hypot(*way))
+        if aside < (_THERE_M if lifted > LIFT_M / 2 else 3 * _THERE_M):
+            step = np.array([*way, max(-lifted, -_DOWN_M) - 0.01 if aside < _THERE_M else 0.0])
+        elif lifted < LIFT_M - 0.05:
+            step = np.array([0.0, 0.0, LIFT_M - lifted])
+        else:
+            step = np.array([*way, LIFT_M - lifted])
+        return self._move(joints, thing, side, hand + step, shut=True), 0.7
+
+    def _release(self, joints: Array, thing: Handled, side: str,
+                 hand: Array) -> tuple[dict[str, float], float]:
+        """Open where the hand is, then straight up."""
+        over = thing.rest + thing.height / 2 + _HALF_HAND_M + _OVER_M
+        up = 0.0 if self._shut(joints, side) > _CLOSING else over - hand[2]
+        return (self._move(joints, thing, side, hand + (0, 0, up), shut=False),
+                1.0 if hand[2] > over - _OVER_M else 0.9)
+
+    def _seize(self, joints: Array, thing: Handled, side: str,
+               hand: Array) -> tuple[dict[str, float], float]:
+        """Down around it, and shut."""
         low = max(self._table + _HALF_HAND_M, thing.position[2])
         aside = float(np.hypot(*(thing.position - hand)[:2]))
         around = aside < _AT_M and abs(hand[2] - low) < _AT_M
@@ -129,7 +187,7 @@ class Handler:
             goal[:2] = hand[:2]  # up first
         return self._move(joints, thing, side, goal, shut=False), 0.1
 
-    def place(self, joints: Array, thing: Handled, side: str) -> Array:
+    def where(self, joints: Array, thing: Handled, side: str) -> Array:
         """float64 [3], where a hand's grasp point is [m]."""
         there = self._hands[side].pose(joints, 3)
         place: Array = (thing.root @ np.append(there, 1.0))[:3]
@@ -143,14 +201,14 @@ class Handler:
 
     def _move(self, joints: Array, thing: Handled, side: str, goal: Array, *,
               shut: bool) -> dict[str, float]:
-        """Targets that bring a hand towards a place, palm upright and fingers ahead."""
+        """Targets that bring a hand towards a place, palm upright."""
         end = self._hands[side]
-        step = goal - self.place(joints, thing, side)
+        step = goal - self.where(joints, thing, side)
         length = float(np.linalg.norm(step))
         goal = goal + step * (min(1.0, _STEP_M / max(length, 1e-9)) - 1.0)
         inverse = np.linalg.inv(thing.root)
         level = np.zeros(4)
-        mujoco.mju_mat2Quat(level, inverse[:3, :3].ravel())
+        mujoco.mju_mat2Quat(level, (inverse[:3, :3] @ _inwards(thing, side)).ravel())
         target = np.concatenate([(inverse @ np.append(goal, 1.0))[:3], level])
         wanted = end.follow(joints, target[None])[0]
         told = dict(self._home)
@@ -165,6 +223,22 @@ class Handler:
         if shut:
             told |= self._robot.end_effectors[side].grip
         return told
+
+
+def _inwards(thing: Handled, side: str) -> Array:
+    """Which way a hand points, float64 [3, 3]: ahead, and before the body inwards.
+
+    An arm that points ahead does not come before the body: the elbow would have to be in it.
+    """
+    outside = thing.position[1] if side == 'left' else -thing.position[1]
+    angle = float(np.clip((_ASIDE_M - outside) * _INWARDS, 0.0, _MOST_INWARDS_RAD))
+    angle = -angle if side == 'left' else angle
+    return _turned(angle)
+
+
+def _turned(yaw: float) -> Array:
+    """float64 [3, 3]."""
+    return np.array([[np.cos(yaw), -np.sin(yaw), 0], [np.sin(yaw), np.cos(yaw), 0], [0, 0, 1]])
 
 
 def _transform(position: Array, rotation: Array) -> Array:

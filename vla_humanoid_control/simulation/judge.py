@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vla_humanoid_control.simulation.contacts import held_by
+from vla_humanoid_control.simulation.contacts import borne, hands_at, held_by
 from vla_humanoid_control.simulation.twins import meant
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.geometry import rotate, wrap
@@ -16,6 +16,9 @@ MOVING_MPS = 0.05
 """A base that is slower stands [m/s]."""
 LIFTED_M, HELD_S = 0.10, 1.0
 """An object is picked up when it was so much higher than at first, for so long [m, s]."""
+BESIDE_M, STILL_S = 0.06, 0.5
+"""An object is placed when it stands with no more room than that to the other one, touched by no
+hand and still, for so long [m, s]."""
 
 
 class StepsMonitor:
@@ -87,8 +90,8 @@ class TaskMonitor:
             world.find(*task.arguments)  # says where there is none
             self._targets = meant(world.objects, world.layout.base_pose, task)
         elif task.family in HAND_FAMILIES:
-            self._targets = (world.find(*task.arguments),)
-        self._low_s = self._start_s
+            self._targets = tuple(world.find(*pair) for pair in task.objects)
+        self._not_s = self._start_s
         self._objects = world.object_poses()
 
     def update(self, world: World) -> None:
@@ -102,8 +105,9 @@ class TaskMonitor:
             self._waves.update(world)
         elif self.task.family == 'gesture':
             self._is_over |= not self._gestured(world)
-        elif self.task.family == 'pick' and not self._in_hand(world):
-            self._low_s = world.time_s
+        elif (self.task.family == 'pick' and not self._in_hand(world)) \
+                or (self.task.family == 'place' and not self._put_down(world)):
+            self._not_s = world.time_s
 
     def success(self, world: World) -> bool:
         """Whether the task is accomplished right now, by the definitions of this module."""
@@ -119,7 +123,9 @@ class TaskMonitor:
         if family == 'reach':
             return self._hand_at_object(world) and not self.knocked_over(world)
         if family == 'pick':
-            return world.time_s - self._low_s >= HELD_S and not self.knocked_over(world)
+            return world.time_s - self._not_s >= HELD_S and not self.knocked_over(world)
+        if family == 'place':
+            return world.time_s - self._not_s >= STILL_S and not self.knocked_over(world)
         return family == 'gesture' and self._is_over and self._gestured(world)
 
     def knocked_over(self, world: World) -> bool:
@@ -127,7 +133,7 @@ class TaskMonitor:
 
         An object that is to be picked up is none of them.
         """
-        lifted = self._targets if self.task.family in HAND_FAMILIES else ()
+        lifted = self._targets[:1] if self.task.family in HAND_FAMILIES else ()
         for index, (before, now) in enumerate(zip(self._objects, world.object_poses())):
             placed = world.objects[index]
             if index in lifted:
@@ -188,6 +194,16 @@ class TaskMonitor:
         index = self._targets[0]
         rise = float(world.object_poses()[index][2] - self._objects[index][2])
         return rise >= LIFTED_M and bool(held_by(world, index))
+
+    def _put_down(self, world: World) -> bool:
+        """Whether the first object stands still beside the second, with no hand at it."""
+        index, other = self._targets
+        poses, sizes = world.object_poses(), [world.objects[i].size for i in self._targets]
+        room = float(np.linalg.norm((poses[index] - poses[other])[:2])) \
+            - sum(size.radius for size in sizes)
+        stands = abs(poses[index][2] - self._objects[index][2]) < 0.015 and borne(world, index)
+        return room <= BESIDE_M and stands and not hands_at(world, index) \
+            and world.object_speed(index) < 0.02
 
     def _gestured(self, world: World) -> bool:
         gesture = self.task.arguments[0]

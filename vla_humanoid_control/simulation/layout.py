@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +91,8 @@ def sample_layout(rng: np.random.Generator, task: Task | None,
     Raises:
         UserError: Several steps, or so much of a task, fit into no scene.
     """
+    if task is not None and task.family == 'place':  # room beside both, and within reach
+        place = replace(place, most=2, aside_m=place.aside_m - 0.10)
     tables = _sample_tables(rng)
     pairs = [(c, s) for c in COLOURS for s in SHAPES]
     rng.shuffle(pairs)
@@ -123,9 +125,9 @@ def _named(task: Task | None) -> dict[str, list[Pair]]:
     named: dict[str, list[Pair]] = {family: [] for family in OBJECT_FAMILIES}
     for part in () if task is None else task.parts:
         family = 'reach' if part.family in HAND_FAMILIES else part.family
-        if family in OBJECT_FAMILIES and part.arguments not in named[family]:
-            pair = (part.arguments[0], part.arguments[1])
-            named[family].extend([pair] * (1 + part.twins))
+        for pair in part.objects:
+            if pair not in named[family]:
+                named[family].extend([pair] * (1 + part.twins))
     return named
 
 

@@ -270,6 +270,11 @@ class World:
             rows.append(np.array(self.data.qpos[address:address + 7]))
         return np.array(rows).reshape(len(rows), 7)
 
+    def object_speed(self, index: int) -> float:
+        """How fast an object's middle moves [m/s]."""
+        address = self.model.joint(f'object_{self.objects[index].slot}').dofadr[0]
+        return float(np.linalg.norm(self.data.qvel[address:address + 3]))
+
     def hand_position(self, side: str) -> NDArray[np.float64]:
         """float64 [3], the grasp point of a hand in the world [m]."""
         return np.array(self.data.site(self.robot.end_effectors[side].site).xpos)

@@ -11,6 +11,7 @@ from vla_humanoid_control.tasks.amount import DEGREES, METRES, TIMES, Amount
 from vla_humanoid_control.tasks.vocabulary import (
     ARGUMENTS,
     FAMILIES,
+    HAND_FAMILIES,
     MOVE_M,
     OBJECT_FAMILIES,
     OUT_OF_SCOPE,
@@ -28,8 +29,8 @@ MAX_TWINS = 2
 """In view of the robot there is room for so many further objects like the target."""
 
 _TIME_LIMIT_S = {'move': 12.0, 'turn': 15.0, 'stop': 3.0, 'go_to': 30.0, 'reach': 20.0,
-                 'gesture': 12.0, OUT_OF_SCOPE: 3.0, 'pick': 25.0}
-_HOLD_S = 1.2  # as long as an object must be seen to be held, and a little more
+                 'gesture': 12.0, OUT_OF_SCOPE: 3.0, 'pick': 25.0, 'place': 40.0}
+_SETTLE_S = {'stop': 0.6, 'pick': 1.2, 'place': 0.8}  # rest and hold are judged over time
 _LONGER = {METRES: (MOVE_M, 0.15), DEGREES: (180.0, 15.0)}
 """Unit to how much the time limit is for, and how much more is done in a second at least."""
 _BEFORE_REACH = ('reach', 'gesture')
@@ -74,6 +75,13 @@ class Task:
         return ':'.join((self.family, *self.arguments)) + which + much
 
     @property
+    def objects(self) -> tuple[tuple[str, str], ...]:
+        """Colour and shape of each object that it names, in order; of one task, no steps."""
+        if self.family not in (*OBJECT_FAMILIES, *HAND_FAMILIES):
+            return ()
+        return tuple(zip(self.arguments[::2], self.arguments[1::2]))
+
+    @property
     def parts(self) -> tuple[Task, ...]:
         """What is to be achieved one after the other: each step, each of several times."""
         if self.steps:
@@ -100,9 +108,7 @@ class Task:
         Stopping and holding need to be seen, and a way is measured where the base comes to rest.
         """
         last = self.parts[-1]
-        if last.family == 'pick':
-            return _HOLD_S
-        return 0.6 if last.family == 'stop' or last.amount is not None else 0.0
+        return 0.6 if last.amount is not None else _SETTLE_S.get(last.family, 0.0)
 
     @property
     def preamble(self) -> tuple[str, float] | None:
@@ -208,7 +214,10 @@ def _read_single(mapping: Mapping[str, Any]) -> Task:
             raise UserError(f'Task {family} needs {name}, one of {", ".join(known)}; '
                             f'got {value!r}.')
         values.append(str(value))
-    return Task(str(family), tuple(values))
+    task = Task(str(family), tuple(values))
+    if len(set(task.objects)) < len(task.objects):
+        raise UserError(f'Task {family} needs two different objects, got {" ".join(values)}.')
+    return task
 
 
 def _read_part(mapping: Any, where: str, *, amounts: bool = False) -> Task:

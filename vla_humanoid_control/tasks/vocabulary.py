@@ -28,7 +28,7 @@ GESTURES = ('wave', 'raise_left', 'raise_right', 'look_left', 'look_right', 'loo
 FAMILIES = ('move', 'turn', 'stop', 'go_to', 'reach', 'gesture')
 OBJECT_FAMILIES = ('go_to', 'reach')
 """Families whose arguments name an object."""
-HAND_FAMILIES = ('pick',)
+HAND_FAMILIES = ('pick', 'place')
 """Families for robots whose hands have fingers. Trained models know none of them."""
 WHICH = {'go_to': ('left', 'right', 'near', 'far'), 'reach': ('left', 'right')}
 """Family to what tells one of several objects of one colour and shape from the others, as the
@@ -44,7 +44,8 @@ ARGUMENTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     'move': {'direction': tuple(MOVES)}, 'turn': {'direction': TURNS}, 'stop': {},
     **{family: {'colour': COLOURS, 'shape': SHAPES} for family in OBJECT_FAMILIES},
     'gesture': {'gesture': GESTURES}, OUT_OF_SCOPE: {},
-    **{family: {'colour': COLOURS, 'shape': SHAPES} for family in HAND_FAMILIES}}
+    'pick': {'colour': COLOURS, 'shape': SHAPES},
+    'place': {'colour': COLOURS, 'shape': SHAPES, 'by_colour': COLOURS, 'by_shape': SHAPES}}
 """Family to its arguments, in order, and the values of each."""
 
 
