@@ -255,3 +255,8 @@ class TaskState(Enum):
     ASKING = 'ASKING'
     DONE = 'DONE'
     FAILED = 'FAILED'
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the policy is to work on an instruction."""
+        return self in (TaskState.RUNNING, TaskState.HELD, TaskState.RETRYING)

@@ -24,7 +24,6 @@ from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from vla_humanoid_control.control.task import ACTIVE
 from vla_humanoid_control.evaluation.watching import TaskWatch
 from vla_humanoid_control.graph.bringup import environment
 from vla_humanoid_control.language.intake import Instruction
@@ -241,7 +240,7 @@ def _standing(instruction: Instruction, line: str) -> TaskState | None:
     A command that is under way goes on; a refusal or a stop that is repeated changes no line.
     """
     said = read_task(line, instruction.text, ignore_case=True)
-    if said is not None and (said[0] in ACTIVE or said[0] in (TaskState.FAILED, TaskState.ASKING)
+    if said is not None and (said[0].is_active or said[0] in (TaskState.FAILED, TaskState.ASKING)
                              or instruction.is_stop):
         return said[0]
     return None

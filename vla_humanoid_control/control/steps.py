@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from vla_humanoid_control.control.gestures import RETURNING, GestureWatch
 from vla_humanoid_control.control.quantity import QuantityWatch, quantity_problem
-from vla_humanoid_control.language.intake import Instruction
+from vla_humanoid_control.language.intake import Instruction, reword
 from vla_humanoid_control.language.plan import Step
 from vla_humanoid_control.language.references import of_step
 from vla_humanoid_control.language.relations import Reference
@@ -63,6 +63,7 @@ class StepSequence:
     """
 
     def __init__(self, instruction: Instruction) -> None:
+        self._instruction = instruction
         self.steps = steps_of(instruction)
         self.index = instruction.begin - 1
         self._is_told = len(self.steps) > 1 or instruction.is_planned
@@ -114,6 +115,10 @@ class StepSequence:
         """What is left to do where an answer says what the present step is."""
         at = self.index
         return replace(said, steps=(*self.steps[:at], *steps, *self.steps[at + 1:]), begin=at)
+
+    def reworded(self, attempt: int, unreadable: Callable[[str], str]) -> str:
+        """The present step in the words of a retry, 1 for the first; see `reword`."""
+        return reword(replace(self._instruction, text=self.step.text), attempt, unreadable)
 
     def reason(self, state: TaskState, reason: str) -> str:
         """A reason as `/vla/task_state` tells it: with the step, if it is not what was said."""

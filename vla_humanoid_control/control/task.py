@@ -10,21 +10,18 @@ from numpy.typing import NDArray
 
 from vla_humanoid_control.control.config import TaskConfig
 from vla_humanoid_control.control.execution import Execution
-from vla_humanoid_control.control.gestures import GestureWatch
 from vla_humanoid_control.control.quantity import Way
-from vla_humanoid_control.control.rest import DoneWatch, Stillness
+from vla_humanoid_control.control.rest import Stillness
+from vla_humanoid_control.control.step_monitor import Phase, StepMonitor, Transition
 from vla_humanoid_control.control.steps import StepSequence, repetition_problem, steps_problem
 from vla_humanoid_control.language.asking import SightQuestion
-from vla_humanoid_control.language.intake import Instruction, reword
+from vla_humanoid_control.language.intake import Instruction
 from vla_humanoid_control.language.plan import Step
 from vla_humanoid_control.language.questions import Option, Question
 from vla_humanoid_control.language.relations import Reference
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.state_text import task_line
 from vla_humanoid_control.types import TaskState
-
-ACTIVE = frozenset({TaskState.RUNNING, TaskState.HELD, TaskState.RETRYING})
-"""States in which the policy is to work on an instruction."""
 
 
 class TaskManager:
@@ -45,13 +42,8 @@ class TaskManager:
     negates or conditions or the policy cannot read it to its end, is refused: the task before it
     has ended, as the person may have meant it.
 
-    Every step is a start of its own, with its own retries and its own time. One with a quantity is
-    measured (`on_way`): once the base would come to rest where it should, it is stopped, and what
-    it has done is judged when it stands. Where the policy means 'done' before, the same words
-    begin anew, as long as each beginning gets the base on.
-
-    Of a gesture that is to be done several times each one is seen by the joints (`on_posture`);
-    before the next one they are brought back to where it began.
+    Every step is a start of its own, with its own retries and its own time. A `StepMonitor`
+    measures it (`on_way`, `on_posture`), and says which transition follows.
 
     Args:
         config: Limits of a task.
@@ -64,11 +56,13 @@ class TaskManager:
     Attributes:
         state: The present state.
         reason: Why it is HELD, RETRYING or FAILED, or what it is ASKING; empty otherwise.
+        instruction: What the person said; empty before the first command.
         generation: Grows with every start, retry, stop for a quantity and end: a result of an
             older one is to be discarded.
         step_id: Grows with every step: what a quantity is measured from begins anew with it.
         instruction_id: Grows with every step and every time its words begin anew, not with a
             retry: the policy's travelled distance and elapsed time begin anew with it.
+        attempt: Retries of the present step so far, 0 to `max_retries`.
         is_between: Whether the robot is to stand because one thing is done and the next has no
             result yet; nothing speaks against the policy.
         sees: Set from outside: whether it can be looked which object a step is about.
@@ -81,33 +75,21 @@ class TaskManager:
                  unreadable: Callable[[str], str] = lambda text: '',
                  robot: RobotSpec | None = None) -> None:
         self.config = config
-        self._robot = robot
+        self._robot, self._stillness = robot, stillness
         self._unreadable = unreadable
-        self.state = TaskState.IDLE
-        self.reason = ''
-        self.generation = self.step_id = self.instruction_id = 0
+        self.state, self.reason = TaskState.IDLE, ''
+        self.generation = self.step_id = self.instruction_id = self.attempt = 0
         self.is_between = self.sees = self.is_looking = self.is_planning = False
         self.execution = Execution()
-        self._instruction: Instruction | None = None
         self._question: Question | None = None
-        self._steps = StepSequence(Instruction('', False))
-        self._braking = False  # the base is stopped, to be judged when it stands
-        self._gesture: GestureWatch | None = None  # of a step that is one of several of its kind
-        self._returning = False  # the joints are brought back, for the same gesture once more
-        self._attempt = 0
+        self._load(Instruction('', False))
         self._wording = ''
         self._began_s = 0.0  # when the command came, or the step began
-        self._done = DoneWatch(stillness)
 
     @property
     def is_active(self) -> bool:
         """Whether the policy is to work on an instruction."""
-        return self.state in ACTIVE
-
-    @property
-    def instruction(self) -> str:
-        """What the person said; empty before the first command."""
-        return '' if self._instruction is None else self._instruction.text
+        return self.state.is_active
 
     @property
     def wording(self) -> str | None:
@@ -144,11 +126,6 @@ class TaskManager:
         """What is worked on, such as '2 of 3: walk forward, went 1.2 m of 2 m'; '' if nothing."""
         return str(self._steps) if self.is_active else ''
 
-    @property
-    def attempt(self) -> int:
-        """Retries of the present step so far, 0 to `max_retries`."""
-        return self._attempt
-
     def elapsed_s(self, now_s: float) -> float:
         """Time for which the gate was open since the words last began [s]."""
         return self.execution.elapsed_s(now_s)
@@ -157,18 +134,17 @@ class TaskManager:
         """Begin an instruction; the same words again while it is worked on change nothing."""
         if instruction.is_stop:
             self.stop(now_s)
-            self._instruction, self.state = instruction, TaskState.DONE
+            self.instruction, self.state = instruction.text, TaskState.DONE
             return
         if problem := self.problem(instruction):
-            if instruction.question is None:
-                self.refuse(instruction, problem, now_s)
-            else:
-                self._ask(instruction, instruction.question, now_s)
+            self.refuse(instruction, problem, now_s)
+            if instruction.question is not None:
+                self._await_answer(instruction.question, now_s)
             return
         if self.is_active and not self.is_planning \
                 and self.instruction.casefold() == instruction.text.casefold():
             return
-        self._instruction, self._steps = instruction, StepSequence(instruction)
+        self._load(instruction)
         self._begin_step(now_s)
 
     def problem(self, instruction: Instruction) -> str:
@@ -178,7 +154,7 @@ class TaskManager:
 
     def await_plan(self, instruction: Instruction, now_s: float) -> None:
         """A planner is asked what an instruction means: `command` or `refuse` tell; all stands."""
-        self._instruction, self._steps = instruction, StepSequence(instruction)
+        self._load(instruction)
         self._begin_step(now_s)
         self.is_planning, self.is_looking = True, False
         self.state, self.reason = TaskState.HELD, 'asking the planner what it means'
@@ -209,7 +185,7 @@ class TaskManager:
     def ask(self, question: Question, now_s: float) -> None:
         """The step cannot begin before a person has said which object is meant."""
         self._end(TaskState.ASKING, question.text, now_s)
-        self._question, self._began_s = question, now_s
+        self._await_answer(question, now_s)
 
     def precede(self, step: Step, now_s: float) -> None:
         """Something else is to be done before the step, which begins anew after it."""
@@ -229,8 +205,7 @@ class TaskManager:
     def refuse(self, instruction: Instruction, reason: str, now_s: float) -> None:
         """An instruction that must not even begin; whatever ran before has ended, too."""
         self._end(TaskState.FAILED, reason, now_s)
-        self._instruction = instruction
-        self._steps = StepSequence(replace(instruction, steps=()))
+        self._load(replace(instruction, steps=()))
 
     def stop(self, now_s: float) -> None:
         """End whatever runs, at once, and what would have come after it."""
@@ -254,33 +229,23 @@ class TaskManager:
         self.is_between = False
         self.execution.on_inference(now_s)
         self._follow_gate(now_s)
-        if self._done.take(progress, action, self.execution.is_on, self.config, now_s):
-            self._finish(now_s)
+        self._follow(self._monitor.on_inference(progress, action, self.execution.is_on,
+                                                self.config, now_s), now_s)
 
     def on_way(self, way: Way, now_s: float) -> None:
         """The base has come so far since the step began, as `step_id` says."""
-        measure = self._steps.quantity
-        if measure is None or not self.is_active:
-            return
-        measure.take(way, now_s)
-        if self._braking and measure.stands:
-            self._finish(now_s)
-        elif not self._braking and measure.is_reached:
-            self._brake(now_s)
+        if self.is_active:
+            self._follow(self._monitor.on_way(way, now_s), now_s)
 
     @property
     def returns_to(self) -> Mapping[str, float]:
         """Name of each joint that is to be brought back to where it goes [rad]; empty for none."""
-        return self._gesture.home if self._gesture is not None and self._returning else {}
+        return self._monitor.returns_to
 
     def on_posture(self, positions: Mapping[str, float], now_s: float) -> None:
         """Joints are there now, by name [rad]."""
-        if self._gesture is None or not self.is_active:
-            return
-        self._gesture.take(positions)
-        if self._returning and self._gesture.is_back:
-            self._begin_step(now_s)
-            self.is_between = True
+        if self.is_active:
+            self._follow(self._monitor.on_posture(positions), now_s)
 
     def on_gate(self, is_open: bool, reason: str, now_s: float) -> None:
         """The confidence gate reports itself; call it with every report."""
@@ -325,7 +290,8 @@ class TaskManager:
             return
         waited_s = self.execution.waited_s(now_s, self.config.hold_timeout_s)
         if now_s - self._began_s > (limit_s := self.config.limit_s(self._steps.step.quantity)):
-            self._end(TaskState.FAILED, self._late_reason(limit_s), now_s)
+            held = '' if self.execution.is_on else self._held_reason()
+            self._end(TaskState.FAILED, self._monitor.late_reason(limit_s, held), now_s)
         elif self._is_left_alone:
             return
         elif waited_s > self.config.hold_timeout_s:
@@ -338,16 +304,20 @@ class TaskManager:
         told = '' if self.state is TaskState.IDLE else self.instruction
         return task_line(self.state, told, self._steps.reason(self.state, self.reason))
 
-    def _ask(self, instruction: Instruction, question: Question, now_s: float) -> None:
-        self.refuse(instruction, question.text, now_s)
-        self.state, self._began_s, self._question = TaskState.ASKING, now_s, question
+    def _await_answer(self, question: Question, now_s: float) -> None:
+        self.state, self.reason = TaskState.ASKING, question.text
+        self._question, self._began_s = question, now_s
+
+    def _load(self, instruction: Instruction) -> None:
+        self.instruction = instruction.text
+        self._steps = StepSequence(instruction)
+        self._monitor = StepMonitor(self._steps, self._robot, self._stillness)
 
     def _begin_step(self, now_s: float) -> None:
         self.step_id += 1
-        self._attempt, self._wording = 0, self._steps.step.text
+        self.attempt, self._wording = 0, self._steps.step.text
         self._began_s = now_s
-        self._gesture = GestureWatch(self._steps.step.key, self._robot) \
-            if self._robot is not None and self._steps.is_repeated else None
+        self._monitor.begin()
         self.is_looking = self.sees and self._steps.step.reference is not None
         self._begin_words(now_s)
         self.is_between = self.is_looking
@@ -357,42 +327,29 @@ class TaskManager:
         self.execution.begin_words()
         self._start(TaskState.RUNNING, '', now_s)
 
-    def _finish(self, now_s: float) -> None:
-        """The policy means that it is done, or the base that was stopped stands."""
-        measure = self._steps.quantity
-        if measure is not None and measure.wants_more:
-            measure.begin()
-            self._begin_words(now_s)
-            self.is_between = True
-        elif measure is not None and not self._braking:
-            self._brake(now_s)
-        elif measure is not None and measure.problem:
-            self._end(TaskState.FAILED, measure.problem, now_s)
-        elif self._gesture is not None and not self._gesture.is_shown:
-            self._end(TaskState.FAILED, 'by the joints it was not done', now_s)
-        elif self._steps.advance():
-            if self._steps.begins_elsewhere:
-                self._return(now_s)
-            else:
-                self._begin_step(now_s)
-            self.is_between = True
-        else:
+    def _follow(self, transition: Transition, now_s: float) -> None:
+        if transition is Transition.FAIL:
+            self._end(TaskState.FAILED, self._monitor.problem, now_s)
+        elif transition is Transition.SUCCEED:
             self._end(TaskState.DONE, '', now_s)
-
-    def _return(self, now_s: float) -> None:
-        self._pause(now_s)
-        self._start(TaskState.RUNNING, '', now_s)
-        self._returning, self._began_s = True, now_s
-
-    def _brake(self, now_s: float) -> None:
-        self._pause(now_s)
-        self._start(TaskState.RUNNING, '', now_s)
-        self._braking = self.is_between = True  # until it stands
+        elif transition is Transition.RESTART:
+            self._begin_words(now_s)
+        elif transition is Transition.NEXT_STEP:
+            self._begin_step(now_s)
+        elif transition is Transition.BRAKE:
+            self._pause(now_s)
+            self._start(TaskState.RUNNING, '', now_s, Phase.BRAKING)
+        elif transition is Transition.RETURN:
+            self._pause(now_s)
+            self._start(TaskState.RUNNING, '', now_s, Phase.RETURNING)
+            self._began_s = now_s
+        if transition is not Transition.NONE:
+            self.is_between = self.is_active
 
     @property
     def _is_left_alone(self) -> bool:
         """Whether the policy is not asked, and what gate and policy say is not heeded."""
-        return self._braking or self._returning or self.is_planning
+        return self._monitor.phase is not Phase.POLICY or self.is_planning
 
     def _follow_gate(self, now_s: float) -> None:
         if self._is_left_alone:
@@ -412,42 +369,32 @@ class TaskManager:
             return f'looking for {self._steps.step.reference}'
         return execution.reason
 
-    def _late_reason(self, limit_s: float) -> str:
-        measured = '' if self._steps.quantity is None else f', {self._steps.quantity}'
-        waits = not self.execution.is_on and not self._braking
-        held = f': {self._held_reason()}' if waits else ''
-        if self._returning:
-            held = ': the joints did not come back for it'
-        return f'not done after {round(limit_s, 1):g} s{measured}{held}'
-
     def _pause(self, now_s: float) -> None:
         if self.execution.is_on:
             self.execution.pause(now_s)
-            self._done.pause()
+            self._monitor.pause()
 
-    def _start(self, state: TaskState, reason: str, now_s: float) -> None:
+    def _start(self, state: TaskState, reason: str, now_s: float,
+               phase: Phase = Phase.POLICY) -> None:
         self.generation += 1
         self.state, self.reason = state, reason
         self.execution.begin(now_s)
-        self._braking = self._returning = self.is_between = self.is_planning = False
-        self._done.begin()
+        self._monitor.begin_attempt(phase)
+        self.is_between = self.is_planning = False
 
     def _retry(self, reason: str, now_s: float) -> None:
-        if self._attempt >= self.config.max_retries:
+        if self.attempt >= self.config.max_retries:
             self._end(TaskState.FAILED, reason, now_s)
             return
         self._pause(now_s)
-        self._attempt += 1
-        if self._instruction is not None:
-            said = replace(self._instruction, text=self._steps.step.text)
-            self._wording = reword(said, self._attempt, self._unreadable)
+        self.attempt += 1
+        self._wording = self._steps.reworded(self.attempt, self._unreadable)
         self._start(TaskState.RETRYING,
-                    f'retry {self._attempt} of {self.config.max_retries}: {reason}', now_s)
+                    f'retry {self.attempt} of {self.config.max_retries}: {reason}', now_s)
 
     def _end(self, state: TaskState, reason: str, now_s: float) -> None:
         self._pause(now_s)
         self.generation += 1
         self.state, self.reason = state, reason
-        self._braking = self._returning = False
+        self._monitor.end()
         self.is_between = self.is_looking = self.is_planning = False
-        self._done.pause()

@@ -6,7 +6,6 @@ the node graph, which see what the topics say.
 
 from __future__ import annotations
 
-from vla_humanoid_control.control.task import ACTIVE
 from vla_humanoid_control.state_text import read_step, read_task
 from vla_humanoid_control.types import SafetyState, TaskState
 
@@ -77,7 +76,7 @@ class TaskWatch:
     @property
     def is_at_work(self) -> bool:
         """Whether the policy is to work on it."""
-        return self.state in ACTIVE
+        return self.state.is_active
 
     @property
     def is_asking(self) -> bool:
