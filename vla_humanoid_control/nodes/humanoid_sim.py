@@ -44,12 +44,8 @@ from vla_humanoid_control.simulation.judge import TaskMonitor
 from vla_humanoid_control.simulation.world import Camera, World
 from vla_humanoid_control.support.bounds import bounded, check_bounds, fixed
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.tasks.task import (
-    MAX_DISTRACTORS,
-    MAX_TWINS,
-    OBJECT_FAMILIES,
-    Task,
-)
+from vla_humanoid_control.tasks.task import MAX_DISTRACTORS, MAX_TWINS, Task
+from vla_humanoid_control.tasks.vocabulary import OBJECT_FAMILIES
 
 STEP_S = 0.01
 ODOM_EVERY, TRUTH_EVERY, SCAN_EVERY = 2, 5, 10  # steps
