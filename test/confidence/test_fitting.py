@@ -124,7 +124,7 @@ def test_the_figures_are_those_of_the_episodes_that_judge() -> None:
     ([FIT, FIT, THRESHOLD, JUDGE], [0, 1, 0, 1]), ([FIT, FIT, THRESHOLD, FIT], [0, 1, 1, 1]),
     ([THRESHOLD, JUDGE, THRESHOLD, JUDGE], [0, 1, 1, 1])])
 def test_too_few_episodes_are_refused_with_what_to_do(part: list[int], labels: list[int]) -> None:
-    with pytest.raises(UserError, match=r'4 validation rollouts are too few.*vla collect'):
+    with pytest.raises(UserError, match=r'Of the 4 rollouts \d succeeded: too few.*--suite'):
         check_parts(np.array(part), np.array(labels) > 0, np.arange(4))
     check_parts(np.array([FIT, FIT, THRESHOLD, JUDGE]), np.array([0, 1, 1, 0]) > 0, np.arange(4))
 

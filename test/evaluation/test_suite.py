@@ -14,6 +14,7 @@ from vla_humanoid_control.evaluation.generate import (
     generate,
     generate_held,
     generate_impaired,
+    generate_plain,
 )
 from vla_humanoid_control.evaluation.impaired_view import KINDS as VIEWS
 from vla_humanoid_control.evaluation.suite import load_suite
@@ -140,15 +141,16 @@ def test_the_demo_has_every_family() -> None:
     assert any(e.answer for e in episodes) and any(e.task.amount for e in episodes)
 
 
-@pytest.mark.parametrize(('stem', 'generator'), [
-    ('unseen', generate), ('impaired', generate_impaired), ('held', generate_held)])
+@pytest.mark.parametrize(('stem', 'generator', 'count'), [
+    ('unseen', generate, 100), ('impaired', generate_impaired, 100), ('held', generate_held, 100),
+    ('plain', generate_plain, 60)])
 def test_a_shipped_suite_is_the_one_that_the_generator_makes(
-        stem: str, generator: Callable[[int, int], list[dict[str, Any]]]) -> None:
+        stem: str, generator: Callable[[int, int], list[dict[str, Any]]], count: int) -> None:
     """A suite written by hand after looking at results would prove nothing."""
     shipped = load_suite(next(p for p in SUITES if p.stem == stem))
     assert [{'id': e.id, 'instruction': e.instruction, **e.task.to_mapping(), 'seed': e.seed,
              **({'camera': e.camera} if e.camera else {}),
-             **({'view': e.view} if e.view else {})} for e in shipped] == generator(100, 0)
+             **({'view': e.view} if e.view else {})} for e in shipped] == generator(count, 0)
 
 
 @pytest.mark.parametrize('generator', [generate, generate_impaired, generate_held])

@@ -139,10 +139,11 @@ def check_parts(part: NDArray[np.int64], success: NDArray[np.bool_],
     """Refuse rollouts of which a part cannot do what it is for."""
     if len(np.unique(success[part == FIT])) < 2 or not success[part == THRESHOLD].any() \
             or not (part == JUDGE).any():
-        raise UserError(f'The {len(np.unique(episode))} validation rollouts are too few, or hold '
-                        'no success or no failure: a part of them fits the confidence, one sets '
-                        'its threshold, one judges it. Collect more of them: vla collect '
-                        '--rollouts 800 --split val')
+        of_all, of_successes = len(np.unique(episode)), len(np.unique(episode[success]))
+        raise UserError(f'Of the {of_all} rollouts {of_successes} succeeded: too few succeed or '
+                        'fail for one part of them to fit the confidence, one to set its '
+                        'threshold and one to judge it. Record more: --episodes, with --tasks or '
+                        'a --suite that the policy can do, and does not always do.')
 
 
 def choose_calibration(logits: NDArray[np.float64], labels: NDArray[np.float64],

@@ -5,7 +5,8 @@ python -m vla_humanoid_control.evaluation.generate --kind KIND --out config/suit
 `unseen` has scenes and phrasings that training never saw. `impaired` has the same, seen badly: it
 tells whether the confidence knows when the policy fails. `held` has what the robot must not do:
 requests outside its abilities, and cameras that break. `pictures` has cameras that show pictures
-of anything but a robot's world, of packages that are installed here.
+of anything but a robot's world, of packages that are installed here. `plain` has the shortest
+words for each task, for policies that know few: every other scene is seen badly.
 
 `--split val` draws the phrasings of the
 validation split: to choose between checkpoints without looking at what they are measured by.
@@ -36,6 +37,10 @@ IMPAIRED_FIRST = 600_000
 """Likewise those of `impaired`."""
 PICTURES_FIRST = 700_000
 """Likewise those of `pictures`."""
+PLAIN_FIRST = 800_000
+"""Likewise those of `plain`."""
+_SHORTEST = {'move': 'walk {}', 'turn': 'turn {}', 'go_to': 'go to the {} {}',
+             'reach': 'reach for the {} {}'}
 SEEING = ('move', 'turn', 'go_to', 'reach', 'gesture')
 """The families whose camera breaks; nobody needs one to stop."""
 
@@ -136,6 +141,40 @@ def generate_pictures(per_family: int, seed: int, split: Split = 'test') -> list
     return episodes
 
 
+def generate_plain(per_family: int, seed: int, split: Split = 'test') -> list[dict[str, Any]]:
+    """Episodes in the shortest words, every other one seen badly.
+
+    Args:
+        per_family: Episodes for each family that needs to see, spread evenly over its arguments,
+            and requests out of scope.
+        seed: Decides the scenes, and which requests are drawn.
+        split: Whose requests out of scope.
+    """
+    first = FIRST_SEED + seed * 10**6 + PLAIN_FIRST
+    kinds = impaired_view.KINDS
+    episodes: list[dict[str, Any]] = []
+    for family in SEEING:
+        for number in range(per_family):
+            key = _key(family, number)
+            view = {'view': kinds[number // 2 % len(kinds)]} if number % 2 else {}
+            episodes.append({'id': f'{family}-{number:03d}', 'instruction': _shortest(key),
+                             **Task.from_key(key).to_mapping(), 'seed': first + len(episodes),
+                             **view})
+    requests = random.Random(f'plain/{seed}').sample(out_of_scope(split), per_family)
+    return episodes + [{'id': f'{OUT_OF_SCOPE}-{number:03d}', 'instruction': words,
+                        'task': OUT_OF_SCOPE, 'seed': first + len(episodes) + number}
+                       for number, words in enumerate(requests)]
+
+
+def _shortest(key: str) -> str:
+    """Such as 'walk forward', 'go to the red box', 'raise left hand'."""
+    family, *arguments = key.split(':')
+    if family == 'gesture':
+        words = arguments[0].replace('_', ' ')
+        return f'{words} hand' if words.startswith('raise') else words
+    return _SHORTEST[family].format(*arguments)
+
+
 def _key(family: str, number: int) -> str:
     """The task whose turn it is, through a family's arguments in order."""
     keys = keys_of(family)
@@ -157,11 +196,12 @@ class _Phrasings:
 
 
 GENERATORS = {'unseen': generate, 'impaired': generate_impaired, 'held': generate_held,
-              'pictures': generate_pictures}
+              'pictures': generate_pictures, 'plain': generate_plain}
 _TITLES = {'unseen': 'Scenes and phrasings that training never saw',
            'impaired': 'Scenes and phrasings that training never saw, seen badly',
            'held': 'What the robot must not do: requests outside its abilities, broken cameras',
-           'pictures': 'Pictures of other things, from packages that training never imports'}
+           'pictures': 'Pictures of other things, from packages that training never imports',
+           'plain': 'The shortest words for each task, every other scene seen badly'}
 
 
 def main() -> None:
