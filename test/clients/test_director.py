@@ -43,7 +43,8 @@ class Others:
         self._lines: deque[str] = deque()
         self._scene, self._task = 0, 'IDLE'
         self.node = rclpy.create_node('humanoid_sim', context=context)
-        for name, value in (('scene_seed', 0), ('scene_task', ''), ('scene_distractors', -1)):
+        for name, value in (('scene_seed', 0), ('scene_task', ''), ('scene_distractors', -1),
+                            ('scene_twins', 0)):
             self.node.declare_parameter(name, value)
         self.node.create_service(Trigger, '/humanoid_sim/reset', self._on_reset)
         self.node.create_service(Trigger, '/humanoid_sim/watch', self._on_watch)
