@@ -12,7 +12,8 @@ SECONDS ?= 600
 MINUTES ?= 15
 ROBOT   ?= humanoid
 LEGGED  := unitree_g1 unitree_g1_hands booster_t1
-DEMO_unitree_g1 := --policy scripted --suite config/suites/unitree_g1.yaml --out out/demo_unitree_g1
+# No policy was trained for these.
+DEMO    := $(if $(filter $(ROBOT),$(LEGGED)),--policy scripted --suite config/suites/unitree_g1.yaml --out out/demo_$(ROBOT))
 # Where train keeps what it collects, and its runs.
 DATA    ?= data
 RUNS    ?= runs
@@ -66,8 +67,8 @@ $(VENV)/.t1: $(VENV)/.g1
 	@touch $@
 
 # make demo ROBOT=unitree_g1: the scripted policy moves it.
-demo: setup $(if $(filter $(ROBOT),$(LEGGED)),g1)
-	$(VLA) demo --headless --robot $(ROBOT) $(DEMO_$(ROBOT))
+demo: setup $(if $(filter $(ROBOT),$(LEGGED)),g1) $(if $(filter booster_t1,$(ROBOT)),t1)
+	$(VLA) demo --headless --robot $(ROBOT) $(DEMO)
 
 test: setup
 	$(PY) -m pytest $(TESTS)
