@@ -1,0 +1,86 @@
+"""CLIP learns what objects in view are called, and finds those that it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from vla_humanoid_control.data.object_views import ObjectViews
+from vla_humanoid_control.learning.crops import CropPairs, judge_choices, phrase, pretrain
+from vla_humanoid_control.models.config import load_model_config
+from vla_humanoid_control.models.streams import Space
+from vla_humanoid_control.models.system import System
+from vla_humanoid_control.models.zero_shot import choose_object, crop
+from vla_humanoid_control.support.errors import UserError
+
+pytest.importorskip('mujoco')
+
+from vla_humanoid_control.collection.object_views import ViewSampler, rows_of
+from vla_humanoid_control.perception.resizing import resize_image
+from vla_humanoid_control.robot.reader import load_robot
+from vla_humanoid_control.simulation.seeing import SIZE
+
+SCENES = Callable[[range], ObjectViews]
+
+
+@pytest.fixture(scope='module')
+def scenes() -> SCENES:
+    """Pictures of scenes of the simulator, by their seeds."""
+    sampler = ViewSampler(load_robot('humanoid'))
+
+    def draw(seeds: range) -> ObjectViews:
+        views = [view for seed in seeds for view in sampler.scene(seed)]
+        return ObjectViews.of([resize_image(v.image, SIZE) for v in views],
+                              [list(v.joints.values()) for v in views],
+                              [row for i, v in enumerate(views) for row in rows_of(v, i)])
+    return draw
+
+
+def system(name: str = 'clip') -> System:
+    config = load_model_config(name, demo=True)
+    torch.manual_seed(0)
+    return System(config, Space({'head': (128, 96)}, 31, 22, config.space.horizon)).eval()
+
+
+@pytest.mark.timeout(900)
+def test_after_a_short_training_a_phrase_names_its_object_in_other_scenes(scenes: SCENES) -> None:
+    learnt, held_out = scenes(range(24)), scenes(range(1000, 1024))
+    clip = system()
+    torch.set_num_threads(1)
+    before = judge_choices(clip, held_out)
+    losses = pretrain(clip, CropPairs(learnt), 80, 32, 1e-3, 0)
+    after = judge_choices(clip, held_out)
+    assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
+    assert after.asked == before.asked > 60
+    # Above chance by more than three deviations of as many guesses.
+    deviation = (after.chance * (1 - after.chance) / after.asked) ** 0.5
+    share = after.right / after.asked
+    print(f'{before.right} before, {after.right} after of {after.asked}, chance {after.chance}')
+    assert share > after.chance + 3 * deviation
+
+
+def test_a_crop_is_what_is_in_the_box() -> None:
+    image = np.zeros((96, 128, 3), np.uint8)
+    image[40:60, 100:128] = 200
+    assert crop(image, (100 / 128, 40 / 96, 1.0, 60 / 96), (32, 32)).max() == 200
+    assert crop(image, (0.0, 0.0, 0.2, 0.2), (32, 32)).max() == 0
+    assert crop(image, (0.5, 0.5, 0.5, 0.5), (32, 24)).shape == (24, 32, 3)
+    assert phrase(0.0, 0.0).startswith('a ')
+
+
+def test_each_phrase_has_a_probability_of_each_object() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+    boxes = [(0.0, 0.0, 0.3, 0.3), (0.5, 0.1, 0.9, 0.6), (0.2, 0.6, 0.4, 0.9)]
+    chances = choose_object(system(), image, boxes, ['a red box', 'a blue cup'])
+    assert chances.shape == (2, 3) and torch.allclose(chances.sum(1), torch.ones(2))
+    alone = choose_object(system(), image, boxes, ['a blue cup'])
+    assert torch.allclose(alone[0], chances[1], atol=1e-5)
+
+
+def test_models_that_compare_nothing_are_refused() -> None:
+    with pytest.raises(UserError, match='such as clip'):
+        choose_object(system('simple_vla'), np.zeros((96, 128, 3), np.uint8),
+                      [(0.0, 0.0, 1.0, 1.0)], ['a red box'])
