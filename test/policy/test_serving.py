@@ -218,9 +218,23 @@ def test_a_policy_that_cannot_fork_says_why_it_serves_one_robot(
     server = serve(Echo())
     first = client(server.address)
     first.infer(SEEN)
-    with pytest.raises(UserError, match=r'without fork\(\)'):
+    with pytest.raises(UserError, match=r'full.*without fork\(\).*Wait until'):
         client(server.address)
     first.close()
+
+
+def test_who_comes_while_another_robot_is_leaving_waits_for_the_place(
+        serve: Callable[..., Running]) -> None:
+    """Regression: right after one connection the next was refused, where there is one place."""
+    server = serve(Echo(), 1)
+    first = client(server.address)
+    first.infer(SEEN)
+    leaves = threading.Timer(0.5, first.close)
+    leaves.start()
+    second = client(server.address)
+    assert second.infer(SEEN).actions.shape == (2, 1)
+    second.close()
+    leaves.join()
 
 
 GOOD = {'prompt': 'go', 'head': np.zeros((6, 8, 3), np.uint8), 'joints': np.zeros((2, 1))}

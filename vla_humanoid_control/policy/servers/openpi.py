@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.frames import CloseCode
 from websockets.sync.client import ClientConnection, connect
 
 from vla_humanoid_control.interfaces import ActionSpace, Observation, PolicySpec, Prompt
@@ -23,6 +24,7 @@ from vla_humanoid_control.policy.servers.remote import (
     Answer,
     RemotePolicy,
     ServerError,
+    ServerFullError,
     late,
     unreachable,
     unreadable,
@@ -150,6 +152,10 @@ class OpenpiPolicy(RemotePolicy):
             raise late(self.timeout_s) from None
         except ValueError as error:
             raise unreadable(error) from error
+        except ConnectionClosed as error:
+            if error.rcvd is not None and error.rcvd.code == CloseCode.TRY_AGAIN_LATER:
+                raise ServerFullError(f'is full: {error.rcvd.reason}') from error
+            raise unreachable(error) from error
         except (OSError, WebSocketException) as error:
             raise unreachable(error) from error
 

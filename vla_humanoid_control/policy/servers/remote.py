@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,12 +22,18 @@ from vla_humanoid_control.support.errors import UserError
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 2.0
 """After a failure a server is asked again this long later, each time twice as long [s]."""
+LEAVING_S = 2.0
+"""A server that is full is waited for so long: who has just left it may not be gone yet [s]."""
 LONGEST_REASON = 200
 """Longer reasons are cut [characters]."""
 
 
 class ServerError(Exception):
     """What is wrong with a server, as the end of a sentence that begins with it."""
+
+
+class ServerFullError(ServerError):
+    """It has as many connections as it can."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +82,22 @@ class RemotePolicy(ABC):
         Raises:
             UserError: It is not.
         """
+        ends_s = time.monotonic() + LEAVING_S
+        while (error := self._failed_to_connect()) is not None:
+            is_full = isinstance(error, ServerFullError)
+            if not is_full or time.monotonic() > ends_s:
+                remedy = 'Wait until another robot has left it.' if is_full else \
+                    'Start it first, or correct its address.'
+                raise UserError(f'Policy server {self._address} {error}. {remedy}') from error
+            time.sleep(0.05)
+
+    def _failed_to_connect(self) -> ServerError | None:
         try:
             self.connect()
         except ServerError as error:
             self.close()
-            raise UserError(f'Policy server {self._address} {error}. Start it first, or correct '
-                            'its address.') from error
+            return error
+        return None
 
     def reset(self, prompt: Prompt) -> None:
         """Begin a new instruction; the server hears of it with the next observation."""

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
 
 from vla_humanoid_control.interfaces import (
     ActionChunk,
@@ -102,7 +103,7 @@ class PolicyServer:
 
     async def _talk(self, connection: ServerConnection) -> None:
         if self._count >= self._most:
-            await connection.close(1013, self._full)
+            await connection.close(CloseCode.TRY_AGAIN_LATER, self._full)
             return
         self._count += 1
         session = _Session(self._policy if self._fork is None else self._fork())
