@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from vla_humanoid_control.robot.meshes import lighten
 from vla_humanoid_control.robot.packages import located
 from vla_humanoid_control.robot.spec import RobotSpec
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
 
 
 def model_spec(robot: RobotSpec) -> mujoco.MjSpec:
-    """The robot's model, not compiled yet: with light meshes, and with grasp points it may lack.
+    """The robot's model, not compiled yet: with light meshes, and what it may lack.
+
+    That is grasp points, and torque limits of joints of which only a motor says them.
 
     Raises:
         UserError: The robot file names no model, the file is missing or is no MJCF, or MuJoCo is
@@ -35,10 +39,23 @@ def model_spec(robot: RobotSpec) -> mujoco.MjSpec:
         raise UserError(f'Robot {robot.name}: {path} is no valid MJCF: {error}') from error
     if robot.simulation is not None and robot.simulation.mesh_share < 1:
         lighten(spec, path.parent / spec.meshdir, robot.simulation.mesh_share)
+    _keep_torques(spec)
     for hand in robot.end_effectors.values():
         if hand.body:
             _body(spec, robot, hand.body).add_site(name=hand.site, pos=hand.at)
     return spec
+
+
+def _keep_torques(spec: mujoco.MjSpec) -> None:
+    """Where only a motor says what torque there is, its joint says so from now on."""
+    import mujoco
+    for actuator in spec.actuators:
+        joint = spec.joint(actuator.target)
+        is_motor = actuator.gaintype == mujoco.mjtGain.mjGAIN_FIXED \
+            and actuator.biastype == mujoco.mjtBias.mjBIAS_NONE and np.ptp(actuator.ctrlrange) > 0
+        if joint is not None and is_motor and not np.any(joint.actfrcrange):
+            most = np.array(actuator.ctrlrange) * actuator.gear[0] * actuator.gainprm[0]
+            joint.actfrcrange, joint.actfrclimited = most, mujoco.mjtLimited.mjLIMITED_TRUE
 
 
 def load_model(robot: RobotSpec) -> mujoco.MjModel:

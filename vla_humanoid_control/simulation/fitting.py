@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mujoco
-import numpy as np
 
 from vla_humanoid_control.robot.anatomy import SimulationSpec
 from vla_humanoid_control.robot.model import add_camera
@@ -41,20 +40,8 @@ def prepare(spec: mujoco.MjSpec, robot: RobotSpec, simulation: SimulationSpec) -
                         objname=simulation.imu)
 
 
-def _keep_torque(spec: mujoco.MjSpec, actuator: mujoco.MjsActuator) -> None:
-    """Where only a motor says what torque there is, its joint says so from now on."""
-    joint = spec.joint(actuator.target)
-    torque_motor = actuator.gaintype == mujoco.mjtGain.mjGAIN_FIXED \
-        and actuator.biastype == mujoco.mjtBias.mjBIAS_NONE
-    if joint is not None and torque_motor and not np.any(joint.actfrcrange):
-        joint.actfrcrange = np.array(actuator.ctrlrange) * actuator.gear[0] * actuator.gainprm[0]
-        joint.actfrclimited = mujoco.mjtLimited.mjLIMITED_TRUE
-
-
 def _stand(spec: mujoco.MjSpec) -> None:
     """Leave of a manufacturer's model the robot alone, in the groups and contacts of the room."""
-    for actuator in spec.actuators:
-        _keep_torque(spec, actuator)
     for thing in (*spec.actuators, *spec.keys, *spec.sensors, *spec.lights):
         spec.delete(thing)
     for geom in spec.geoms:
