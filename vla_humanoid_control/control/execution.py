@@ -6,6 +6,7 @@ import re
 
 _FIGURES = re.compile(r'\d+(\.\d+)?')
 
+
 class Execution:
     """Gate, safety and policy together: only where all of them agree an action reaches the robot.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,28 +20,24 @@ def held_by(world: World, index: int) -> tuple[str, ...]:
         world: The world.
         index: Of the object in `World.objects`.
     """
-    return () if borne(world, index) else hands_at(world, index)
+    bodies, hands = {*_touching(world, index)[0]}, _hands(world)
+    return _at(bodies, hands) if bodies <= frozenset().union(*hands.values()) else ()
 
 
 def hands_at(world: World, index: int) -> tuple[str, ...]:
     """Hands that touch an object of the scene."""
-    bodies, _ = _touching(world, index)
-    return tuple(side for side in world.robot.grasps
-                 if not _hand(world, side).isdisjoint(bodies))
+    return _at({*_touching(world, index)[0]}, _hands(world))
 
 
 def borne(world: World, index: int) -> bool:
     """Whether anything but a hand touches an object: the table, the floor, another object."""
-    bodies, _ = _touching(world, index)
-    hands = frozenset().union(*(_hand(world, side) for side in world.robot.grasps))
-    return bool(set(bodies) - hands)
+    return not {*_touching(world, index)[0]} <= frozenset().union(*_hands(world).values())
 
 
 def grasped_by(world: World, index: int) -> str:
     """The hand that has an object between its fingers, and touches it from two sides; else ''."""
     bodies, normals = _touching(world, index)
-    for side in world.robot.grasps:
-        hand = _hand(world, side)
+    for side, hand in _hands(world).items():
         own = normals[[body in hand for body in bodies]]
         if len(own) and float((own @ own.T).min()) < _OPPOSED:
             return side
@@ -57,12 +55,19 @@ def _touching(world: World, index: int) -> tuple[list[int], NDArray[np.float64]]
     return [*pairs[first, 1].tolist(), *pairs[second, 0].tolist()], outward
 
 
-def _hand(world: World, side: str) -> frozenset[int]:
-    """Bodies of a hand: what carries its grasp point, and the fingers on it."""
-    model = world.model
-    palm = int(model.site(world.robot.end_effectors[side].site).bodyid[0])
-    found = {palm}
-    for body in range(palm + 1, model.nbody):  # a parent comes before its children
-        if int(model.body_parentid[body]) in found:
-            found.add(body)
-    return frozenset(found)
+def _at(bodies: set[int], hands: Mapping[str, frozenset[int]]) -> tuple[str, ...]:
+    """Hands of which a body is among these."""
+    return tuple(side for side, hand in hands.items() if not hand.isdisjoint(bodies))
+
+
+def _hands(world: World) -> Mapping[str, frozenset[int]]:
+    """Bodies of each hand: what carries its grasp point, and the fingers on it."""
+    model, hands = world.model, {}
+    for side in world.robot.grasps:
+        palm = int(model.site(world.robot.end_effectors[side].site).bodyid[0])
+        found = {palm}
+        for body in range(palm + 1, model.nbody):  # a parent comes before its children
+            if int(model.body_parentid[body]) in found:
+                found.add(body)
+        hands[side] = frozenset(found)
+    return hands

@@ -23,6 +23,7 @@ from vla_humanoid_control.simulation.contacts import borne, grasped_by
 from vla_humanoid_control.simulation.scene import workplace
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.geometry import mount_pose
 from vla_humanoid_control.tasks.task import Task
 
 Array = NDArray[np.float64]
@@ -90,9 +91,8 @@ def handled(world: World, task: Task) -> Handled:
     simulation = world.robot.simulation
     assert simulation is not None  # else there is no world of it
     x, y, yaw = world.base_pose()
-    base = _transform(np.array([x, y, 0.0]), _turned(yaw))
     body = int(world.model.body_rootid[world.model.body(simulation.trunk).id])
-    inverse = np.linalg.inv(base)
+    inverse = np.linalg.inv(mount_pose((x, y, 0.0, 0.0, 0.0, yaw)))
     root = inverse @ _transform(world.data.xpos[body], world.data.xmat[body].reshape(3, 3))
     places = [(inverse @ np.append(world.object_poses()[i][:3], 1.0))[:3]
               for i in (index, *others)]
@@ -233,12 +233,7 @@ def _inwards(thing: Handled, side: str) -> Array:
     outside = thing.position[1] if side == 'left' else -thing.position[1]
     angle = float(np.clip((_ASIDE_M - outside) * _INWARDS, 0.0, _MOST_INWARDS_RAD))
     angle = -angle if side == 'left' else angle
-    return _turned(angle)
-
-
-def _turned(yaw: float) -> Array:
-    """float64 [3, 3]."""
-    return np.array([[np.cos(yaw), -np.sin(yaw), 0], [np.sin(yaw), np.cos(yaw), 0], [0, 0, 1]])
+    return mount_pose((0.0, 0.0, 0.0, 0.0, 0.0, angle))[:3, :3]
 
 
 def _transform(position: Array, rotation: Array) -> Array:
