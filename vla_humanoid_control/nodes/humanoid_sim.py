@@ -35,9 +35,9 @@ from vla_humanoid_control.ros.messages import (
     rgb_to_msg,
     scan_to_msg,
     to_stamp,
-    twist_from_msg,
 )
 from vla_humanoid_control.ros.parameters import Parameters
+from vla_humanoid_control.ros.robot_commands import base_command, joint_command
 from vla_humanoid_control.ros.topics import OUTSIDE_TOPIC
 from vla_humanoid_control.simulation.camera_noise import CameraNoise
 from vla_humanoid_control.simulation.judge import TaskMonitor
@@ -216,25 +216,16 @@ class HumanoidSim(ManagedNode):
     # --- commands ---------------------------------------------------------------------------
 
     def _on_twist(self, msg: Twist | TwistStamped) -> None:
-        twist = twist_from_msg(msg.twist if isinstance(msg, TwistStamped) else msg)
-        if not np.all(np.isfinite(twist)):
-            self._refuse('base command is not finite')
-            return
-        self._command = (time.monotonic(), twist)
+        try:
+            self._command = (time.monotonic(), base_command(msg))
+        except MessageError as error:
+            self._refuse(str(error))
 
     def _on_joints(self, msg: JointCommand) -> None:
         try:
-            targets = self._joint_form.targets(msg, self._controlled)
+            targets = joint_command(msg, self._joint_form, self._controlled)
         except MessageError as error:
-            self._refuse(f'joint command: {error}')
-            return
-        self._drive(targets)
-
-    def _drive(self, targets: Mapping[str, float]) -> None:
-        unknown = [n for n in targets if n not in self._controlled]
-        if unknown or not np.all(np.isfinite(list(targets.values()))):
-            self._refuse(f'joint command: unknown joint {unknown[0]}' if unknown
-                         else 'joint command is not finite')
+            self._refuse(str(error))
             return
         with self._lock:
             self._world.apply(self._command[1], targets)

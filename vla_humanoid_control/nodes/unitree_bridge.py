@@ -25,9 +25,9 @@ from vla_humanoid_control.ros.messages import (
     imu_to_msg,
     joints_to_msg,
     odometry_to_msg,
-    twist_from_msg,
 )
 from vla_humanoid_control.ros.parameters import Parameters
+from vla_humanoid_control.ros.robot_commands import base_command, joint_command
 from vla_humanoid_control.support.bounds import bounded, check_bounds, fixed
 from vla_humanoid_control.types import BASE_CHANNELS, CONTROL_PERIOD_S
 from vla_humanoid_control.unitree.arms import ArmHandover
@@ -148,22 +148,16 @@ class UnitreeBridge(ManagedNode):
     # --- commands ---------------------------------------------------------------------------
 
     def _on_twist(self, msg: Twist | TwistStamped) -> None:
-        twist = twist_from_msg(msg.twist if isinstance(msg, TwistStamped) else msg)
-        if not np.all(np.isfinite(twist)):
-            self._refuse('base command is not finite')
-            return
-        self._base.on_twist(twist, time.monotonic())
+        try:
+            self._base.on_twist(base_command(msg), time.monotonic())
+        except MessageError as error:
+            self._refuse(str(error))
 
     def _on_joints(self, msg: JointCommand) -> None:
         try:
-            targets = self._form.targets(msg, tuple(self._limits))
+            targets = joint_command(msg, self._form, tuple(self._limits))
         except MessageError as error:
-            self._refuse(f'joint command: {error}')
-            return
-        unknown = [name for name in targets if name not in self._limits]
-        if unknown or not np.all(np.isfinite(list(targets.values()))):
-            self._refuse(f'joint command: unknown joint {unknown[0]}' if unknown
-                         else 'joint command is not finite')
+            self._refuse(str(error))
             return
         self._arms.on_targets(self._within_limits(targets), time.monotonic())
 
