@@ -6,36 +6,25 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scripted_robot import ScriptedRobot
+from controller_bench import ROBOT, STEP_S, ControllerBench
 
-from vla_humanoid_control.control.config import ControllerConfig, TaskConfig
-from vla_humanoid_control.control.controller import Controller
-from vla_humanoid_control.control.inference import Outcome, Request
-from vla_humanoid_control.perception.frames import FrameLimits
-from vla_humanoid_control.robot.reader import load_robot
+from vla_humanoid_control.control.config import ControllerConfig
+from vla_humanoid_control.control.inference import Request
 from vla_humanoid_control.types import (
-    JointReading,
     OdometryReading,
     Proposal,
-    RobotChunk,
     RobotObservation,
     SafetyState,
 )
 
-ROBOT = load_robot('humanoid')
 BLIND = replace(ROBOT, sensors={k: v for k, v in ROBOT.sensors.items() if k != 'odom'})
-SPEC = ScriptedRobot(ROBOT).spec
-HOME = {j.name: j.home for j in ROBOT.joints}
 
 
-class Bench:
+class Bench(ControllerBench):
     """A controller of a base that goes at the speed that it is given, and a patient gate."""
 
     def __init__(self, text: str, has_odometry: bool = True) -> None:
-        self.controller = Controller(SPEC, ROBOT if has_odometry else BLIND,
-                                     ControllerConfig(stop_delay_s=0.0), FrameLimits(),
-                                     TaskConfig())
-        self.now_s, self.steps, self.random = 100.0, 0, np.random.default_rng(0)
+        super().__init__(ROBOT if has_odometry else BLIND, ControllerConfig(stop_delay_s=0.0))
         self.pose = np.array([3.0, 1.0, 0.0])  # odometry begins anywhere
         self.twist = np.zeros(3)
         self.wait(0.2)
@@ -45,17 +34,13 @@ class Bench:
     def wait(self, seconds: float, *, hears: bool = True) -> None:
         """Let time pass in steps of 20 ms: senses at each, a tick at every fifth."""
         for _ in range(round(seconds / 0.02)):
-            self.now_s, self.steps = self.now_s + 0.02, self.steps + 1
-            self.pose = self.pose + 0.02 * self.twist
-            self.controller.on_joints(JointReading(self.stamp_ns, HOME), self.now_s)
+            self.pose = self.pose + STEP_S * self.twist
+            self.begin_step()
             if hears:
                 self.controller.on_twist(self.twist, self.now_s)
                 self.controller.on_odometry(OdometryReading(
                     self.stamp_ns, self.pose, self.twist), self.now_s)
-            if self.steps % 5 == 0:
-                self.controller.tick(self.now_s)
-            image = self.random.integers(0, 256, (8, 8, 3), np.uint8)
-            self.controller.on_frame('head', image, self.stamp_ns, self.stamp_ns, self.now_s)
+            self.end_step()
 
     def ask(self) -> Request:
         """The next request, which comes with one of the next ticks."""
@@ -66,11 +51,7 @@ class Bench:
         raise AssertionError(self.controller.task.describe())
 
     def answer(self, request: Request, speed: float = 0.0, progress: float = 0.1) -> None:
-        actions = np.zeros((SPEC.horizon, len(SPEC.channels)), np.float32)
-        actions[:, 0] = speed
-        chunk = RobotChunk(SPEC.channels, actions, SPEC.dt_s, 0.9, progress)
-        self.controller.on_outcome(Outcome(request, chunk, '', False, 0.01), self.now_s)
-        self.controller.on_gated(True, '', self.now_s)
+        self.forward(request, speed, progress)
 
     def drive(self, seconds: float, *twist: float) -> None:
         """The base goes like that, and every request is answered."""
@@ -90,10 +71,6 @@ class Bench:
         proposal = self.controller.take_proposals()[-1]
         assert isinstance(proposal, Proposal)
         return proposal
-
-    @property
-    def stamp_ns(self) -> int:
-        return int(self.now_s * 1e9)
 
 
 def test_nothing_of_a_step_is_played_under_the_next_one() -> None:

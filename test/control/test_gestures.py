@@ -6,20 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scripted_robot import ScriptedRobot
+from controller_bench import HOME, ROBOT, SPEC, ControllerBench
 
-from vla_humanoid_control.control.controller import Controller, ControllerConfig
 from vla_humanoid_control.control.gestures import GestureWatch
-from vla_humanoid_control.control.inference import Outcome, Request
-from vla_humanoid_control.control.task import TaskConfig
-from vla_humanoid_control.perception.frames import FrameLimits
-from vla_humanoid_control.robot.reader import load_robot
+from vla_humanoid_control.control.inference import Request
 from vla_humanoid_control.robot.spec import RobotSpec
-from vla_humanoid_control.types import JointReading, OdometryReading, Proposal, RobotChunk
-
-ROBOT = load_robot('humanoid')
-SPEC = ScriptedRobot(ROBOT).spec
-HOME = {j.name: j.home for j in ROBOT.joints}
+from vla_humanoid_control.types import Proposal
 
 
 def at(gesture: str, share: float) -> dict[str, float]:
@@ -50,12 +42,11 @@ def test_what_is_not_heard_of_all_joints_is_no_gesture() -> None:
     assert watch.is_back
 
 
-class Bench:
+class Bench(ControllerBench):
     """A robot whose joints follow what is proposed, and a policy that raises or does nothing."""
 
     def __init__(self, text: str, robot: RobotSpec = ROBOT) -> None:
-        self.controller = Controller(SPEC, robot, ControllerConfig(), FrameLimits(), TaskConfig())
-        self.now_s, self.steps, self.random = 100.0, 0, np.random.default_rng(0)
+        super().__init__(robot)
         self.joints = dict(HOME)
         self.works = True
         self.asked: list[str] = []
@@ -66,15 +57,7 @@ class Bench:
 
     def wait(self, seconds: float) -> None:
         for _ in range(round(seconds / 0.02)):
-            self.now_s, self.steps = self.now_s + 0.02, self.steps + 1
-            stamp_ns = int(self.now_s * 1e9)
-            self.controller.on_joints(JointReading(stamp_ns, self.joints), self.now_s)
-            self.controller.on_odometry(OdometryReading(stamp_ns, np.zeros(3), np.zeros(3)),
-                                        self.now_s)
-            if self.steps % 5 == 0:
-                self.controller.tick(self.now_s)
-            image = self.random.integers(0, 256, (8, 8, 3), np.uint8)
-            self.controller.on_frame('head', image, stamp_ns, stamp_ns, self.now_s)
+            self.step(self.joints)
             if (request := self.controller.take_request()) is not None:
                 self.asked.append(request.wording)
                 self._infer(request)
@@ -90,10 +73,8 @@ class Bench:
         aim = at('raise_left', 1.0) if self.works else HOME
         row = [aim.get(c, 0.0) for c in SPEC.channels]
         away = abs(self.joints['left_shoulder_pitch'] - aim['left_shoulder_pitch'])
-        chunk = RobotChunk(SPEC.channels, np.array([row] * SPEC.horizon, np.float32), SPEC.dt_s,
-                           0.9, 1.0 if away < 0.2 else 0.1)
-        self.controller.on_outcome(Outcome(request, chunk, '', False, 0.01), self.now_s)
-        self.controller.on_gated(True, '', self.now_s)
+        self.give(request, np.array([row] * SPEC.horizon, np.float32),
+                  1.0 if away < 0.2 else 0.1)
 
 
 @pytest.mark.parametrize(('text', 'times'), [

@@ -5,42 +5,24 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-import numpy as np
 import pytest
-from scripted_robot import ScriptedRobot
+from controller_bench import ControllerBench
 
-from vla_humanoid_control.control.controller import Controller, ControllerConfig
-from vla_humanoid_control.control.inference import Outcome, Request
 from vla_humanoid_control.control.planning import PlanAnswer, PlanRequest, PlanWorker
-from vla_humanoid_control.control.task import TaskConfig
 from vla_humanoid_control.language.planned import PlanQuestion, planned
 from vla_humanoid_control.language.reader import why_unplaced
-from vla_humanoid_control.perception.frames import FrameLimits
-from vla_humanoid_control.robot.reader import load_robot
-from vla_humanoid_control.types import (
-    JointReading,
-    OdometryReading,
-    Proposal,
-    RobotChunk,
-    SafetyState,
-    TaskState,
-)
+from vla_humanoid_control.types import Proposal, SafetyState, TaskState
 
-ROBOT = load_robot('humanoid')
-SPEC = ScriptedRobot(ROBOT).spec
-HOME = {j.name: j.home for j in ROBOT.joints}
 HOWDY = 'give us a howdy'
 HELD = "I do not know what to do about 'howdy': I do all of what is said or nothing"
 
 
-class Bench:
+class Bench(ControllerBench):
     """A controller of a policy that knows no tasks but ours, and a gate that is open."""
 
     def __init__(self, planner_s: float | None = 5.0,
                  unreadable: Callable[[str], str] = why_unplaced) -> None:
-        self.controller = Controller(SPEC, ROBOT, ControllerConfig(), FrameLimits(), TaskConfig(),
-                                     unreadable, planner_s=planner_s)
-        self.now_s, self.steps, self.random = 100.0, 0, np.random.default_rng(0)
+        super().__init__(unreadable=unreadable, planner_s=planner_s)
         self.inferred = 0
         self.wait(0.2)
 
@@ -62,25 +44,10 @@ class Bench:
     def wait(self, seconds: float) -> None:
         """Let time pass; the policy walks on whenever it is asked."""
         for _ in range(round(seconds / 0.02)):
-            self.now_s, self.steps = self.now_s + 0.02, self.steps + 1
-            stamp_ns = int(self.now_s * 1e9)
-            self.controller.on_joints(JointReading(stamp_ns, HOME), self.now_s)
-            self.controller.on_odometry(OdometryReading(stamp_ns, np.zeros(3), np.zeros(3)),
-                                        self.now_s)
-            if self.steps % 5 == 0:
-                self.controller.tick(self.now_s)
-            image = self.random.integers(0, 256, (8, 8, 3), np.uint8)
-            self.controller.on_frame('head', image, stamp_ns, stamp_ns, self.now_s)
+            self.step()
             if (request := self.controller.take_request()) is not None:
-                self._infer(request)
-
-    def _infer(self, request: Request) -> None:
-        self.inferred += 1
-        actions = np.zeros((SPEC.horizon, len(SPEC.channels)), np.float32)
-        actions[:, 0] = 0.3
-        chunk = RobotChunk(SPEC.channels, actions, SPEC.dt_s, 0.9, 0.1)
-        self.controller.on_outcome(Outcome(request, chunk, '', False, 0.01), self.now_s)
-        self.controller.on_gated(True, '', self.now_s)
+                self.inferred += 1
+                self.forward(request, 0.3)
 
     def stands(self) -> bool:
         """Whether nothing but holds was proposed since the last call."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from vla_humanoid_control.control.attention import Look
 from vla_humanoid_control.control.robot_policy import RobotPolicy
 from vla_humanoid_control.interfaces import AnswerError, PolicyError
 from vla_humanoid_control.perception.seen import SeenObject
+from vla_humanoid_control.support.worker_thread import WorkerThread
 from vla_humanoid_control.types import RobotChunk, RobotObservation
 
 
@@ -101,7 +101,7 @@ class Inference:
         self._policy.close()
 
 
-class InferenceWorker:
+class InferenceWorker(WorkerThread[Request, Outcome]):
     """One request at a time; `take` gives its outcome.
 
     Args:
@@ -110,16 +110,8 @@ class InferenceWorker:
     """
 
     def __init__(self, policy: RobotPolicy, on_outcome: Callable[[], None]) -> None:
-        self._inference = Inference(policy)
-        self._on_outcome = on_outcome
-        self._condition = threading.Condition()
-        self._request: Request | None = None
-        self._is_busy = False
-        self._outcome: Outcome | None = None
-        self._closing = False
-        # A daemon: a hung inference must not keep the process from ending.
-        self._thread = threading.Thread(target=self._work, name='inference', daemon=True)
-        self._thread.start()
+        inference = Inference(policy)
+        super().__init__(inference.run, on_outcome, 'inference', inference.close)
 
     def submit(self, request: Request) -> None:
         """Start on a request. Only when not busy.
@@ -130,35 +122,7 @@ class InferenceWorker:
         with self._condition:
             if self._is_busy:
                 raise RuntimeError('inference is still busy')
-            self._request, self._is_busy = request, True
-            self._condition.notify()
-
-    def take(self) -> Outcome | None:
-        """The outcome that has come since the last call; None where none has."""
-        with self._condition:
-            outcome, self._outcome = self._outcome, None
-            return outcome
-
-    def close(self, timeout_s: float = 1.0) -> None:
-        """End the thread; a hung one is left behind."""
-        with self._condition:
-            self._closing = True
-            self._condition.notify()
-        self._thread.join(timeout_s)
-
-    def _work(self) -> None:
-        while True:
-            with self._condition:
-                self._condition.wait_for(lambda: self._request is not None or self._closing)
-                if self._closing:
-                    break
-                request, self._request = self._request, None
-            assert request is not None
-            outcome = self._inference.run(request)
-            with self._condition:
-                self._outcome, self._is_busy = outcome, False
-            self._on_outcome()
-        self._inference.close()
+            super().submit(request)
 
 
 def _is_hopeless(error: BaseException) -> bool:

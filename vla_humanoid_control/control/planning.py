@@ -7,13 +7,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vla_humanoid_control.language.intake import Instruction
 from vla_humanoid_control.language.plan import Step
 from vla_humanoid_control.language.planned import PlanQuestion, plan_question
+from vla_humanoid_control.support.worker_thread import WorkerThread
 
 Planner = Callable[[PlanQuestion], 'Instruction | str']
 """Gives what is to be done, checked by `planned`, or why nothing is. May take its time."""
@@ -99,7 +99,7 @@ class Planning:
         return f'{self._why}; the planner did not answer within {self._timeout_s:g} s'
 
 
-class PlanWorker:
+class PlanWorker(WorkerThread[PlanRequest, PlanAnswer]):
     """Asks a planner in a thread of its own, one question at a time; a newer one goes before.
 
     Args:
@@ -108,44 +108,16 @@ class PlanWorker:
     """
 
     def __init__(self, planner: Planner, on_answer: Callable[[], None]) -> None:
-        self._planner, self._on_answer = planner, on_answer
-        self._condition = threading.Condition()
-        self._request: PlanRequest | None = None
-        self._answer: PlanAnswer | None = None
-        self._closing = False
-        # A daemon: a planner that hangs must not keep the process from ending.
-        threading.Thread(target=self._work, name='planner', daemon=True).start()
+        self._planner = planner
+        super().__init__(self._ask, on_answer, 'planner')
 
-    def submit(self, request: PlanRequest) -> None:
-        """Ask, once what is asked now is answered."""
-        with self._condition:
-            self._request = request
-            self._condition.notify()
-
-    def take(self) -> PlanAnswer | None:
-        """The answer that has come since the last call; None where none has."""
-        with self._condition:
-            answer, self._answer = self._answer, None
-            return answer
-
-    def close(self) -> None:
+    def close(self, timeout_s: float = 0.0) -> None:
         """Ask no more; a question that is under way is left behind."""
-        with self._condition:
-            self._closing = True
-            self._condition.notify()
+        super().close(timeout_s)
 
-    def _work(self) -> None:
-        while True:
-            with self._condition:
-                self._condition.wait_for(lambda: self._request is not None or self._closing)
-                if self._closing:
-                    return
-                request, self._request = self._request, None
-            assert request is not None
-            try:
-                result = self._planner(request.question)
-            except Exception as error:
-                result = f'the planner failed: {type(error).__name__}: {error}'[:200]
-            with self._condition:
-                self._answer = PlanAnswer(request.number, result)
-            self._on_answer()
+    def _ask(self, request: PlanRequest) -> PlanAnswer:
+        try:
+            result = self._planner(request.question)
+        except Exception as error:
+            result = f'the planner failed: {type(error).__name__}: {error}'[:200]
+        return PlanAnswer(request.number, result)
