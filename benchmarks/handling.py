@@ -11,15 +11,14 @@ evaluation decides.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.walking import in_world_of, save
 from vla_humanoid_control.confidence.metrics import wilson_interval
 from vla_humanoid_control.interfaces import CHUNK_DT_S
-from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.simulation.expert import Expert, observe
 from vla_humanoid_control.simulation.judge import TaskMonitor
 from vla_humanoid_control.simulation.world import World
@@ -93,14 +92,8 @@ def main() -> None:
     parser.add_argument('--seeds', type=int, default=10, help='scenes of each family and shape')
     parser.add_argument('--json', type=Path, help='where to write the numbers')
     arguments = parser.parse_args()
-    world = World(load_robot(arguments.robot))
-    try:
-        rows = measure(world, arguments.seeds)
-    finally:
-        world.close()
-    if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(rows, indent=1), encoding='utf-8')
+    save(in_world_of(arguments.robot, lambda world: measure(world, arguments.seeds)),
+         arguments.json)
 
 
 if __name__ == '__main__':

@@ -17,8 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.walking import TICK_S, begin, rest
-from vla_humanoid_control.robot.reader import load_robot
+from benchmarks.walking import TICK_S, begin, in_world_of, rest
 from vla_humanoid_control.safety.config import SafetyConfig
 from vla_humanoid_control.safety.supervisor import SafetySupervisor
 from vla_humanoid_control.simulation.world import World
@@ -202,6 +201,15 @@ def measure(world: World, fault: Callable[[Walk], None]) -> Stop:
                 f'{command.state.name}: {command.reason}')
 
 
+def measure_all(world: World) -> dict[str, Stop]:
+    """All of `FAULTS`; prints each as it comes."""
+    stops = {}
+    for name, fault in FAULTS.items():
+        stops[name] = measure(world, fault)
+        print(f'{name}: {stops[name]}', flush=True)
+    return stops
+
+
 def table(stops: dict[str, Stop]) -> str:
     """The table in Markdown."""
     lines = ['| fault | decided after (s) | stands after (s) | way (m) | leans (rad) | falls |',
@@ -217,14 +225,7 @@ def main() -> None:
     parser.add_argument('--robot', default='unitree_g1', help='name or path of the robot file')
     parser.add_argument('--out', type=Path, help='where to write the table')
     arguments = parser.parse_args()
-    world = World(load_robot(arguments.robot))
-    try:
-        stops = {}
-        for name, fault in FAULTS.items():
-            stops[name] = measure(world, fault)
-            print(f'{name}: {stops[name]}', flush=True)
-    finally:
-        world.close()
+    stops = in_world_of(arguments.robot, measure_all)
     print('\n' + table(stops), end='')
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)

@@ -12,8 +12,10 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,7 @@ from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.types import BASE_CHANNELS
 
+Measured = TypeVar('Measured')
 TICK_S = 0.02
 OPEN_FLOOR = np.array([-25.0, 0.0, 0.0])
 STANDS_MPS = 0.05
@@ -198,20 +201,26 @@ def measure(world: World) -> dict[str, Any]:
     return report
 
 
+def in_world_of(robot: str, measure: Callable[[World], Measured]) -> Measured:
+    """What is measured in a world of a robot, the name or path of its file."""
+    with closing(World(load_robot(robot))) as world:
+        return measure(world)
+
+
+def save(numbers: Any, path: Path | None) -> None:
+    """Write numbers as JSON, where a path is given."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(numbers, indent=1), encoding='utf-8')
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or '').splitlines()[0])
     parser.add_argument('--robot', default='unitree_g1', help='name or path of the robot file')
     parser.add_argument('--json', type=Path, help='where to write the numbers')
     arguments = parser.parse_args()
-    world = World(load_robot(arguments.robot))
-    try:
-        report = measure(world)
-    finally:
-        world.close()
-    if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(report, indent=1), encoding='utf-8')
+    save(in_world_of(arguments.robot, measure), arguments.json)
 
 
 if __name__ == '__main__':
