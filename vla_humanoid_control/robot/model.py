@@ -54,7 +54,7 @@ def _keep_torques(spec: mujoco.MjSpec) -> None:
         is_motor = actuator.gaintype == mujoco.mjtGain.mjGAIN_FIXED \
             and actuator.biastype == mujoco.mjtBias.mjBIAS_NONE and np.ptp(actuator.ctrlrange) > 0
         if joint is not None and is_motor and not np.any(joint.actfrcrange):
-            most = np.array(actuator.ctrlrange) * actuator.gear[0] * actuator.gainprm[0]
+            most = np.sort(actuator.ctrlrange * actuator.gear[0] * actuator.gainprm[0])
             joint.actfrcrange, joint.actfrclimited = most, mujoco.mjtLimited.mjLIMITED_TRUE
 
 
