@@ -193,8 +193,9 @@ def write_weights(path: Path, weights: dict[str, Tensor], run: dict[str, Any]) -
                      for s, size in known.items()}
              for where, known, base in (('floor', FLOOR_SIZE, 0.0),
                                         ('table', TABLE_SIZE, TABLE_HEIGHT_M))}
+    # One entry: safetensors writes several in no fixed order, and equal runs would differ.
     content = save({n: v.contiguous() for n, v in weights.items()},
-                   {'sizes_m': json.dumps(sizes), 'run': json.dumps(run)})
+                   {'about': json.dumps({'sizes_m': sizes, 'run': run})})
     write_atomically(path, content)
 
 

@@ -144,7 +144,7 @@ def load_finder(robot: RobotSpec, weights: Path | None = None,
     try:
         network.load_state_dict(load_file(path))
         with safe_open(path, 'pt') as file:
-            sizes = json.loads(file.metadata()['sizes_m'])
+            sizes = json.loads(file.metadata()['about'])['sizes_m']
     except (OSError, RuntimeError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise UserError(f'{path} holds no network that finds objects: {error}. Train one: python '
                         '-m vla_humanoid_control.learning.objects') from error
