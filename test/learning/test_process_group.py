@@ -34,7 +34,7 @@ def listening():
             if fields[3] == '0A' and f'socket:[{fields[9]}]' in own:
                 yield fields[1].partition(':')[0]
 
-with joined() as team:
+with joined(torch.device('cpu')) as team:
     followed = [team.follow(turn if team.rank == 0 else -1.0) for turn in range(3)]
     parameters = [torch.zeros(2, 3), torch.zeros(4)]
     for i, parameter in enumerate(parameters):

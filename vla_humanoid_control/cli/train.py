@@ -50,6 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--threads', type=int, default=os.cpu_count() or 1,
                         help='cores to use')
+    parser.add_argument('--device', default='auto', metavar='DEVICE',
+                        help='bc: cpu or cuda (default: a GPU where there is one)')
     parser.add_argument('--float32', action='store_true',
                         help='bc: do not compute in bfloat16, which is faster on recent CPUs')
 
@@ -93,7 +95,7 @@ def _run_bc(arguments: argparse.Namespace) -> Path:
     return run_bc(BcOptions(
         tuple(arguments.data), arguments.output, arguments.model, arguments.init_from,
         arguments.steps, arguments.time_budget, arguments.seed, arguments.threads,
-        not arguments.float32, arguments.published), config)
+        not arguments.float32, arguments.published, device=arguments.device), config)
 
 
 def _run_confidence(arguments: argparse.Namespace) -> Path:

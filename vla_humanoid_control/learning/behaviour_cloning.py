@@ -40,6 +40,7 @@ _FAMILY_OF_TASK = np.array([FAMILIES.index(family_of(k)) for k in TASK_KEYS])
 _FREE_OF_TIME = np.isin(_FAMILY_OF_TASK, [FAMILIES.index(f) for f in OBJECT_FAMILIES])
 LOSSES = ('action', 'progress', 'target', 'instruction', 'alignment', 'answer')
 """What is learnt: a loss each, see `losses`."""
+CPU = torch.device('cpu')
 _DONE = 0.95
 """Labelled progress from which a sample shows a task that is done."""
 _SMALLEST_STD = {'base': 0.05, 'gripper': 0.005, 'joint': 0.05, 'motion': 0.002}
@@ -91,6 +92,11 @@ class BcBatch:
     shown: Piece
     spoken: Piece
     captions: Piece | None = None
+
+    def to(self, device: torch.device) -> BcBatch:
+        """The same on a device."""
+        return BcBatch(self.shown.to(device), self.spoken.to(device),
+                       self.captions and self.captions.to(device))
 
     def pieces(self, count: int) -> list[BcBatch]:
         """In so many pieces, whose losses sum up to those of the whole."""
@@ -242,7 +248,8 @@ def train_step(model: System, optimizer: torch.optim.Optimizer, pieces: Sequence
 
 @torch.no_grad()
 def validate(model: System, shards: ShardSet, texts: TaskTexts, statistics: Statistics,
-             config: BcConfig, bases: int) -> dict[str, float]:
+             config: BcConfig, bases: int,
+             device: torch.device = CPU) -> dict[str, float]:
     """Losses and errors in plain units on a fixed part of the validation data.
 
     Returns:
@@ -254,18 +261,18 @@ def validate(model: System, shards: ShardSet, texts: TaskTexts, statistics: Stat
     """
     assert shards.spec is not None
     model.eval()
-    scale = torch.tensor([side / 2 for side in shards.spec.image_size])
+    scale = torch.tensor([side / 2 for side in shards.spec.image_size], device=device)
     threshold = TaskConfig().done_threshold
     count = min(config.validation_samples, len(shards.samples))
     rows = np.sort(np.random.default_rng(0).choice(len(shards.samples), count, replace=False))
     sums: dict[str, list[Tensor]] = {}
 
     def note(name: str, values: Tensor) -> None:
-        sums.setdefault(name, []).append(values.float().reshape(-1))
+        sums.setdefault(name, []).append(values.float().reshape(-1).cpu())
 
     for block in iterate(count, 256):
         batch = prepare(shards, rows[block], texts, statistics, config, model.space,
-                        (1, int(block[0])), False)
+                        (1, int(block[0])), False).to(device)
         streams, taught = model(batch.shown.inputs), batch.shown.targets
         assert taught.actions is not None and taught.target is not None
         assert taught.labels is not None and taught.progress is not None
@@ -279,14 +286,15 @@ def validate(model: System, shards: ShardSet, texts: TaskTexts, statistics: Stat
         normalised = (predicted - taught.actions).abs().mean((1, 2))
         families = _FAMILY_OF_TASK[shards.samples.task[rows[block]]]
         for i, family in enumerate(FAMILIES):
-            note(f'error/{family}', normalised[torch.from_numpy(families == i)])
+            note(f'error/{family}', normalised.cpu()[torch.from_numpy(families == i)])
         if (said := model.predict(streams, 'instruction')) is not None:
             note('said', ((said == taught.labels) | (taught.labels < 0)).all(1))
         if (place := model.predict(streams, 'target')) is not None:
             has = ~taught.target[:, 0].isnan()
             seen = has & (taught.target[:, 0] > 0.5)
             note('visible', (place.visible > 0.5)[has] == seen[has])
-            note('target_px', ((place.position - taught.target[:, 1:3])[seen] * scale).norm(dim=1))
+            note('target_px', ((place.position - taught.target[:, 1:3])[seen]
+                               * scale).norm(dim=1))
         if (progress := model.predict(streams, 'progress')) is not None:
             done = taught.progress >= _DONE
             note('done_hit', (progress >= threshold)[done])

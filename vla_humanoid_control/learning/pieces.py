@@ -35,6 +35,11 @@ class Piece:
         """All rows of a batch."""
         return Piece(inputs, targets, weight, weight.sum())
 
+    def to(self, device: torch.device) -> Piece:
+        """The same on a device."""
+        return Piece(self.inputs.to(device), self.targets.to(device), self.weight.to(device),
+                     self.total.to(device))
+
     def mean(self, values: Tensor) -> Tensor:
         """What the rows [B] of this piece add to the weighted mean over the whole batch, []."""
         return (values * self.weight).sum() / self.total

@@ -2,8 +2,9 @@
 
     torchrun --nproc-per-node 2 -m vla_humanoid_control.cli.main train run.yaml
 
-Each has its share of every batch. They speak through gloo; where all are on one machine, through
-its loopback interface alone. The store that `torchrun` keeps beside them is PyTorch's: see
+Each has its share of every batch, and a GPU of its own where there are some. They speak through
+gloo, and of what is on a GPU through NCCL; where all are on one machine, gloo through its loopback
+interface alone. The store that `torchrun` keeps beside them is PyTorch's: see
 `docs/security.md`.
 """
 
@@ -50,18 +51,30 @@ def leads() -> bool:
 
 
 @contextmanager
-def joined() -> Iterator[ProcessGroup | None]:
-    """The team of the processes that `torchrun` started this one with; None without it."""
+def joined(device: torch.device) -> Iterator[ProcessGroup | None]:
+    """The team of the processes that `torchrun` started this one with; None without it.
+
+    Args:
+        device: What kind of device they compute on.
+    """
     if not of_torchrun():
         yield None
         return
     if os.environ['LOCAL_WORLD_SIZE'] == os.environ['WORLD_SIZE']:
         os.environ['GLOO_SOCKET_IFNAME'] = 'lo'
-    torch.distributed.init_process_group('gloo', timeout=_PATIENCE)
+    backends = 'gloo' if device.type == 'cpu' else f'cpu:gloo,{device.type}:nccl'
+    torch.distributed.init_process_group(backends, timeout=_PATIENCE)
     try:
         yield ProcessGroup(torch.distributed.get_rank(), torch.distributed.get_world_size())
     finally:
         torch.distributed.destroy_process_group()
+
+
+def own_device(device: torch.device) -> torch.device:
+    """Of several GPUs under `torchrun`, the one of this process."""
+    if device.type == 'cpu' or not of_torchrun():
+        return device
+    return torch.device(device.type, int(os.environ['LOCAL_RANK']))
 
 
 def of_torchrun() -> bool:

@@ -9,8 +9,8 @@
       batch_size: 128                  # any setting of config/train/bc.yaml
     deployment: {precision: bfloat16}  # see models/deployment.py
 
-Besides: `init_from`, `seed`, `threads`, `float32` and `published`, as on the command line; and
-`weights`, the folder of a checkpoint of another house to start from (`models/weights/`).
+Besides: `init_from`, `seed`, `threads`, `device`, `float32` and `published`, as on the command
+line; and `weights`, the folder of a checkpoint of another house to start from (`models/weights/`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ METHODS = ('bc',)
 _SECTIONS = ('model', 'training', 'deployment')
 _OF_THE_RUN: Mapping[str, type | tuple[type, ...]] = {
     'method': str, 'data': list, 'output': str, 'minutes': (int, float), 'steps': int,
-    'init_from': str, 'weights': str, 'seed': int, 'threads': int, 'float32': bool,
+    'init_from': str, 'weights': str, 'seed': int, 'threads': int, 'device': str, 'float32': bool,
     'published': bool}
 
 
@@ -79,7 +79,8 @@ def load_run_file(path: Path) -> tuple[BcOptions, BcConfig]:
         training.get('threads', os.cpu_count() or 1), not training.get('float32', False),
         training.get('published', False),
         ModelDeployment.from_dict(data.get('deployment') or {}, where),
-        Path(training['weights']) if 'weights' in training else None)
+        Path(training['weights']) if 'weights' in training else None,
+        training.get('device', 'auto'))
     return options, _config({n: training[n] for n in own if n in training}, where)
 
 

@@ -36,7 +36,7 @@ from vla_humanoid_control.learning.captions import Captions, heads_of
 from vla_humanoid_control.learning.hand_motions import in_terms_of
 from vla_humanoid_control.learning.parallel import Team, lead
 from vla_humanoid_control.learning.pieces import Piece
-from vla_humanoid_control.learning.process_group import joined
+from vla_humanoid_control.learning.process_group import joined, own_device
 from vla_humanoid_control.learning.record import TrainingRecord
 from vla_humanoid_control.learning.texts import TaskTexts
 from vla_humanoid_control.models.checkpoint import (
@@ -46,7 +46,7 @@ from vla_humanoid_control.models.checkpoint import (
     save_checkpoint,
 )
 from vla_humanoid_control.models.config import ModelConfig, load_model_config
-from vla_humanoid_control.models.deployment import ModelDeployment
+from vla_humanoid_control.models.deployment import ModelDeployment, device_named
 from vla_humanoid_control.models.spec import ModelSpec
 from vla_humanoid_control.models.system import System
 from vla_humanoid_control.models.weights.load import load_weights
@@ -74,6 +74,8 @@ class BcOptions:
         published: Train the model at its published size, not at that for two cores.
         deployment: How the checkpoint is to run on a robot.
         weights: Folder of a checkpoint of another house to start from; see `load_weights`.
+        device: On which it computes, see `models.deployment.device_named`; one process computes on
+            a GPU, or under `torchrun` one on each.
     """
 
     data: tuple[Path, ...]
@@ -88,6 +90,7 @@ class BcOptions:
     published: bool = False
     deployment: ModelDeployment = field(default_factory=ModelDeployment)
     weights: Path | None = None
+    device: str = 'auto'
 
 
 class WeightAverage:
@@ -121,6 +124,7 @@ class BcRun:
     def __init__(self, options: BcOptions, config: BcConfig) -> None:
         """Open the data, build or load the model, and take up an interrupted run."""
         self.options, self.config = options, config
+        self.device = own_device(device_named(options.device))
         found = find_shards(options.data)
         start = None if options.init_from is None else load_checkpoint(options.init_from)
         self.model_config = load_model_config(options.model, demo=not options.published) \
@@ -147,7 +151,7 @@ class BcRun:
                                 'joints, image size or rate than the data has.')
             self.model, self.statistics = start.model, start.statistics
         self.bases = sum(c in BASE_CHANNELS for c in self.spec.channels)
-        self.model = self.model.channels_last().train()
+        self.model = self.model.channels_last().to(self.device).train()
         trained = [p for _, p in self.model.cloned()]
         matrices = [p for p in trained if p.ndim > 1]
         vectors = [p for p in trained if p.ndim <= 1]
@@ -183,7 +187,7 @@ class BcRun:
         """A copy with the averaged weights."""
         model = build_model(self.model_config, self.spec)
         model.load_state_dict(self.average.values)
-        return model.channels_last().eval()
+        return model.channels_last().to(self.device).eval()
 
     def save(self) -> None:
         """Write the checkpoint, and what is needed to take the run up again."""
@@ -198,7 +202,7 @@ class BcRun:
         write_atomically(self._state_path, buffer.getvalue())
 
     def _restore(self) -> None:
-        state = torch.load(self._state_path, weights_only=True)
+        state = torch.load(self._state_path, map_location=self.device, weights_only=True)
         if state['seed'] != self.options.seed or state['samples'] != len(self.train.samples):
             raise UserError(f'{self._state_path} belongs to a run with another seed or other '
                             'data. Choose another --output, or delete that folder.')
@@ -247,7 +251,7 @@ def run_bc(options: BcOptions, config: BcConfig) -> Path:
     Returns:
         The checkpoint folder.
     """
-    with joined() as group:
+    with joined(device_named(options.device)) as group:
         run = _open(options, config)
         if group is not None and group.rank:
             group.follow(0.0)  # until the leader has encoded the phrasings
@@ -273,7 +277,8 @@ def _lead(run: BcRun, group: Team | None) -> None:
         group.follow(0.0)
         _loop(run, texts, group, record)
         return
-    with lead(_help, (options, config), options.processes, parameters + len(LOSSES)) as team:
+    crew = options.processes if run.device.type == 'cpu' else 1
+    with lead(_help, (options, config), crew, parameters + len(LOSSES)) as team:
         _loop(run, texts, team, record)
 
 
@@ -312,7 +317,8 @@ def _loop(run: BcRun, texts: TaskTexts, team: Team, record: TrainingRecord | Non
                 np.random.default_rng((options.seed, 5, run.step, 0))),
                 torch.ones(config.captions_per_batch)))
         pieces = batch.pieces(team.size * config.accumulate)
-        own = pieces[team.rank * config.accumulate:][:config.accumulate]
+        own = [piece.to(run.device) for piece in
+               pieces[team.rank * config.accumulate:][:config.accumulate]]
         torch.manual_seed(options.seed * 1_000_003 + run.step * team.size + team.rank)
         values = train_step(run.model, run.optimizer, own, config, options.bfloat16, team)
         if not all(math.isfinite(v) for v in values.values()):
@@ -374,7 +380,7 @@ class _Report:
         if self._texts is None or run.validation is None:
             return
         result = validate(run.averaged_model(), run.validation, self._texts, run.statistics,
-                          run.config, run.bases)
+                          run.config, run.bases, run.device)
         self._record.write(run.step, {'spent_s': run.spent_s,
                                       **{f'val/{n}': v for n, v in result.items()}})
         print(f'\nvalidation at step {run.step}: '

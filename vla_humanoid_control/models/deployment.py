@@ -1,4 +1,4 @@
-"""How a model runs on the robot's computer: in which precision, compiled or not.
+"""How a model runs on the robot's computer: on which device, how precisely, compiled or not.
 
     float32    as it was trained
     bfloat16   matrix products and convolutions in half the bits, by autocast
@@ -22,6 +22,8 @@ from vla_humanoid_control.models.system import System
 from vla_humanoid_control.support.errors import UserError, with_nearest
 
 PRECISIONS = ('float32', 'bfloat16', 'int8')
+DEVICES = ('auto', 'cpu', 'cuda')
+"""`auto` is a GPU where PyTorch finds one."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,12 @@ class ModelDeployment:
         precision: One of `PRECISIONS`.
         compile: Whether its parts are compiled by `torch.compile`, which takes a minute and a C++
             compiler at the start.
+        device: One of `DEVICES`.
     """
 
     precision: str = 'float32'
     compile: bool = False
+    device: str = 'cpu'
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
@@ -44,7 +48,7 @@ class ModelDeployment:
     @staticmethod
     def from_dict(data: Any, where: str) -> ModelDeployment:
         """The inverse of `to_dict`; UserError where a key or a value is unknown."""
-        check_keys(data, ('precision', 'compile'), f'{where}: deployment')
+        check_keys(data, ('precision', 'compile', 'device'), f'{where}: deployment')
         found = ModelDeployment(**data)
         if found.precision not in PRECISIONS:
             raise UserError(f'{where}: deployment.precision must be one of '
@@ -52,11 +56,17 @@ class ModelDeployment:
                             f'{with_nearest(str(found.precision), PRECISIONS)}.')
         if not isinstance(found.compile, bool):
             raise UserError(f'{where}: deployment.compile must be true or false.')
+        if found.device not in DEVICES:
+            raise UserError(f'{where}: deployment.device must be one of {", ".join(DEVICES)}, not '
+                            f'{with_nearest(str(found.device), DEVICES)}.')
+        if found.precision == 'int8' and found.device != 'cpu':
+            raise UserError(f'{where}: deployment.precision int8 runs on the cpu alone: set '
+                            'deployment.device to cpu, or another precision.')
         return found
 
     def deploy(self, model: System) -> System:
-        """The model, changed in place, in eval mode."""
-        model = model.eval()
+        """The model, changed in place, in eval mode; UserError where its device is not there."""
+        model = model.eval().to(device_named(self.device))
         if self.precision == 'int8':
             with warnings.catch_warnings():  # it moves to another package, and works here
                 warnings.simplefilter('ignore')
@@ -71,5 +81,21 @@ class ModelDeployment:
     def running(self) -> AbstractContextManager[Any]:
         """Within which its forward passes are to run."""
         if self.precision == 'bfloat16':
-            return torch.autocast('cpu', torch.bfloat16)
+            return torch.autocast(device_named(self.device).type, torch.bfloat16)
         return nullcontext()
+
+
+def device_named(name: str) -> torch.device:
+    """The device that one of `DEVICES` means here.
+
+    Raises:
+        UserError: There is none of this name, or no GPU.
+    """
+    if name not in DEVICES:
+        raise UserError(f'The device must be one of {", ".join(DEVICES)}, not '
+                        f'{with_nearest(name, DEVICES)}.')
+    there = torch.cuda.is_available()
+    if name == 'cuda' and not there:
+        raise UserError('PyTorch finds no GPU here: install its build for CUDA and the driver, or '
+                        'choose the device cpu.')
+    return torch.device('cuda' if there and name != 'cpu' else 'cpu')

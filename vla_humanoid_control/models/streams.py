@@ -45,6 +45,10 @@ class Tokens:
     values: Tensor
     mask: Tensor | None = None
 
+    def to(self, device: torch.device) -> Tokens:
+        """The same on a device."""
+        return Tokens(self.values.to(device), _to(self.mask, device))
+
     @property
     def vector(self) -> Tensor:
         """[B, D]: the one token, or the mean of those that exist."""
@@ -120,6 +124,13 @@ class Inputs:
             words and Tokens(words.values[index], _rows(words.mask, index)),
             self.text and tuple(self.text[i] for i in index.tolist()))
 
+    def to(self, device: torch.device) -> Inputs:
+        """The same on a device."""
+        return Inputs(
+            {role: pixels.to(device) for role, pixels in self.images.items()},
+            _to(self.frame, device), _to(self.joints, device), _to(self.time, device),
+            self.words and self.words.to(device), self.text)
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -150,6 +161,13 @@ class Targets:
             _rows(self.target, index), _rows(self.labels, index), _rows(self.success, index),
             self.answers and tuple(self.answers[i] for i in index.tolist()))
 
+    def to(self, device: torch.device) -> Targets:
+        """The same on a device."""
+        return Targets(
+            _to(self.actions, device), _to(self.channel_weight, device),
+            _to(self.progress, device), _to(self.target, device), _to(self.labels, device),
+            _to(self.success, device), self.answers)
+
 
 @dataclass(frozen=True)
 class Space:
@@ -168,6 +186,10 @@ class Space:
     channels: int
     horizon: int
     frames: int = 1
+
+
+def _to(value: Tensor | None, device: torch.device) -> Tensor | None:
+    return None if value is None else value.to(device)
 
 
 def _rows(value: Tensor | None, index: Tensor) -> Tensor | None:

@@ -29,6 +29,7 @@ from vla_humanoid_control.interfaces import (
 from vla_humanoid_control.language.encoder import SentenceEncoder, default_encoder
 from vla_humanoid_control.language.reader import why_unplaced
 from vla_humanoid_control.models.checkpoint import Checkpoint, load_checkpoint
+from vla_humanoid_control.models.deployment import device_named
 from vla_humanoid_control.models.spec import policy_spec
 from vla_humanoid_control.models.streams import Inputs, Tokens
 from vla_humanoid_control.models.transforms import (
@@ -41,7 +42,7 @@ from vla_humanoid_control.models.transforms import (
 
 
 class CheckpointPolicy:
-    """Runs a model on one observation at a time, on the CPU, in float32.
+    """Runs a model on one observation at a time, as its deployment says.
 
     Attributes:
         spec: What it needs and gives.
@@ -52,6 +53,7 @@ class CheckpointPolicy:
         self.spec = policy_spec(checkpoint.spec, checkpoint.model_config.signals)
         self._deployment = checkpoint.deployment
         self.model = self._deployment.deploy(checkpoint.model.channels_last())
+        self._device = device_named(self._deployment.device)
         self._statistics = checkpoint.statistics
         self._encoder = encoder
         self._words: Tokens | None = None
@@ -158,7 +160,7 @@ class CheckpointPolicy:
         """
         model = self.model
         with self._deployment.running():
-            streams = model(inputs, said)
+            streams = model(inputs.to(self._device), said)
             # Of heads that draw, the same chance each time: what is seen and said decides alone.
             chance = torch.Generator().manual_seed(0)
             predicted = model.predict(streams, 'action', chance).float()
@@ -167,7 +169,7 @@ class CheckpointPolicy:
             signals = {name: [-float(v) if stream in certain else log_distance(float(v))
                               for v in streams[stream]]
                        for name, stream in model.config.signals.items()}
-        actions = restore_actions(predicted, self._statistics).numpy()
+        actions = restore_actions(predicted.cpu(), self._statistics).numpy()
         return [ActionChunk(actions[i], None if progress is None else float(progress[i]),
                             {name: np.array(values[i]) for name, values in signals.items()})
                 for i in range(len(actions))], streams.made(self._of_words)
