@@ -52,6 +52,8 @@ def test_what_it_does_not_say_is_as_shipped(tmp_path: Path) -> None:
     ({'training': {'data': ['x'], 'output': 'x', 'steps': True}}, 'training.steps cannot be'),
     ({'training': {'data': ['x'], 'output': 'x', 'weights': 'a', 'init_from': 'b'}}, 'not both'),
     ({'training': {'data': ['x'], 'output': 'x', 'method': 'ppo'}}, 'training.method must be bc'),
+    ({'training': {'data': ['x'], 'output': 'x', 'device': 'gpu'}},
+     'training.device: The device must be one of'),
     ({'training': {'data': ['x'], 'output': 'x', 'losses': {'acton': 1}}}, 'did you mean'),
     ({'deployment': {'precision': 'int4'}}, 'did you mean int8')])
 def test_what_is_wrong_is_named(tmp_path: Path, sections: dict[str, Any], words: str) -> None:

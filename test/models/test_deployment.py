@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from vla_humanoid_control.interfaces import Observation, Prompt
 from vla_humanoid_control.models.checkpoint import load_checkpoint
-from vla_humanoid_control.models.deployment import ModelDeployment
+from vla_humanoid_control.models.deployment import ModelDeployment, device_named
 from vla_humanoid_control.policy.native import CheckpointPolicy
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.resources import resource_path
@@ -57,7 +58,23 @@ def test_how_it_is_deployed_comes_back_from_the_checkpoint(tmp_path: Path) -> No
 @pytest.mark.parametrize(('deployment', 'words'), [
     ({'precision': 'int4'}, 'did you mean int8'),
     ({'percision': 'int8'}, 'did you mean precision'),
-    ({'compile': 'yes'}, 'true or false'), (['int8'], 'mapping')])
+    ({'compile': 'yes'}, 'true or false'), (['int8'], 'mapping'),
+    ({'device': 'gpu'}, 'one of auto, cpu, cuda'),
+    ({'precision': 'int8', 'device': 'cuda'}, 'cpu alone')])
 def test_nonsense_is_refused(tmp_path: Path, deployment: object, words: str) -> None:
     with pytest.raises(UserError, match=words):
         load_checkpoint(deployed(tmp_path, deployment))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
+def test_a_gpu_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match='finds no GPU here'):
+        CheckpointPolicy.load(deployed(tmp_path, {'device': 'cuda'}))
+    assert device_named('auto') == device_named('cpu')
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+def test_a_gpu_answers_as_the_cpu_does(tmp_path: Path) -> None:
+    plain = answer(CheckpointPolicy.load(resource_path('checkpoints', 'default')))
+    other = answer(CheckpointPolicy.load(deployed(tmp_path, {'device': 'cuda'})))
+    assert np.abs(plain - other).max() < 1e-4

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from vla_humanoid_control.models.streams import Tokens
 from vla_humanoid_control.support.bounds import bounded, check_bounds
 
 
@@ -54,7 +53,7 @@ def augment_images(images: Tensor, config: AugmentConfig, generator: torch.Gener
     Args:
         images: float32 [F * T, 3, H, W] in [-1, 1].
         config: Strengths.
-        generator: Source of chance.
+        generator: Source of chance, on the device of the images.
         frames: How many in a row are of one history, T, and are varied alike but for noise.
 
     Returns:
@@ -62,15 +61,19 @@ def augment_images(images: Tensor, config: AugmentConfig, generator: torch.Gener
         to image positions in [-1, 1]).
     """
     count, _, height, width = images.shape
+    device = images.device
+
+    def chance(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator, device=device)
 
     def draw(strength: float, *shape: int) -> Tensor:
-        value = (torch.rand(count // frames, *shape, generator=generator) * 2 - 1) * strength
+        value = (chance(count // frames, *shape) * 2 - 1) * strength
         return value.repeat_interleave(frames, dim=0)
 
     # Brightness, contrast, saturation and white balance are one 3 x 3 matrix and an offset.
-    grey = torch.full((3, 3), 1 / 3)
+    grey = torch.full((3, 3), 1 / 3, device=device)
     saturation = 1 + draw(config.saturation, 1, 1)
-    matrix = torch.eye(3) * saturation + grey * (1 - saturation)  # [F, 3, 3]
+    matrix = torch.eye(3, device=device) * saturation + grey * (1 - saturation)  # [F, 3, 3]
     gain = (1 + draw(config.contrast, 1)) * (1 + draw(config.channel_gain, 3))  # [F, 3]
     matrix = matrix * gain[:, :, None]
     mean = images.mean((2, 3))  # [F, 3]
@@ -79,10 +82,10 @@ def augment_images(images: Tensor, config: AugmentConfig, generator: torch.Gener
     result = torch.baddbmm(offset[:, None], pixels, matrix.transpose(1, 2))
     images = result.reshape(count, height, width, 3).permute(0, 3, 1, 2)
 
-    blurred = torch.rand(count // frames, generator=generator) < config.blur_probability
+    blurred = chance(count // frames) < config.blur_probability
     blurred = blurred.repeat_interleave(frames)
     if bool(blurred.any()):
-        kernel = torch.tensor([0.25, 0.5, 0.25])
+        kernel = torch.tensor([0.25, 0.5, 0.25], device=device)
         part = functional.pad(images[blurred], (1, 1, 1, 1), mode='replicate')
         weight = (kernel[:, None] * kernel).expand(3, 1, 3, 3)
         images[blurred] = functional.conv2d(part, weight, groups=3)
@@ -90,10 +93,10 @@ def augment_images(images: Tensor, config: AugmentConfig, generator: torch.Gener
     images, moved = _shift(images, config.shift_px, generator, frames)
     if config.noise:
         # One field of noise, rolled differently for each frame: drawing is the costly part.
-        field = torch.randn(3, height * 2, width * 2, generator=generator)
-        tops = torch.randint(0, height, (count,), generator=generator).tolist()
-        lefts = torch.randint(0, width, (count,), generator=generator).tolist()
-        levels = torch.rand(count, generator=generator).mul(config.noise).tolist()
+        field = torch.randn(3, height * 2, width * 2, generator=generator, device=device)
+        tops = torch.randint(0, height, (count,), generator=generator, device=device).tolist()
+        lefts = torch.randint(0, width, (count,), generator=generator, device=device).tolist()
+        levels = chance(count).mul(config.noise).tolist()
         for i, (top, left, level) in enumerate(zip(tops, lefts, levels, strict=True)):
             images[i].add_(field[:, top:top + height, left:left + width], alpha=level)
     return images.clamp(-1, 1), moved
@@ -104,18 +107,20 @@ def _shift(images: Tensor, limit: int, generator: torch.Generator, frames: int
     """Move each image by whole pixels, repeating the border."""
     count, _, height, width = images.shape
     if limit == 0:
-        return images, torch.zeros(count // frames, 2)
-    steps = torch.randint(-limit, limit + 1, (count // frames, 2), generator=generator)
+        return images, torch.zeros(count // frames, 2, device=images.device)
+    steps = torch.randint(-limit, limit + 1, (count // frames, 2), generator=generator,
+                          device=images.device)
     padded = functional.pad(images, (limit,) * 4, mode='replicate')
     result = torch.empty_like(images)
     each = steps.repeat_interleave(frames, dim=0).tolist()  # right, down
     for i, (right, down) in enumerate(each):
         top, left = limit - down, limit - right
         result[i] = padded[i, :, top:top + height, left:left + width]
-    return result, steps * torch.tensor([2 / width, 2 / height])
+    return result, steps * torch.tensor([2 / width, 2 / height], device=images.device)
 
 
-def noisy_words(words: NDArray[np.float32], mask: NDArray[np.bool_], level: float,
-                rng: np.random.Generator) -> NDArray[np.float32]:
-    """Word features [B, L, 384] with noise of that deviation, where mask [B, L] has a token."""
-    return words + level * rng.standard_normal(words.shape, np.float32) * mask[..., None]
+def noisy_words(words: Tokens, level: float, generator: torch.Generator) -> Tokens:
+    """Word features with noise of that deviation, where there are words."""
+    noise = torch.randn(words.values.shape, generator=generator, device=words.values.device)
+    noise = noise * words.exists[..., None]
+    return Tokens(words.values.add(noise, alpha=level), words.mask)

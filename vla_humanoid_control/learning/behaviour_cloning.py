@@ -20,7 +20,7 @@ from vla_humanoid_control.learning.pieces import Piece
 from vla_humanoid_control.learning.texts import TaskTexts
 from vla_humanoid_control.models.parts.heads.intent import INSTRUCTION_LABELS
 from vla_humanoid_control.models.parts.part import Head
-from vla_humanoid_control.models.streams import Inputs, Space, Targets, Tokens
+from vla_humanoid_control.models.streams import Inputs, Space, Targets
 from vla_humanoid_control.models.system import Streams, System
 from vla_humanoid_control.models.transforms import (
     SCALES,
@@ -133,7 +133,8 @@ def measure(shards: ShardSet, scale: str = SCALES[0]) -> Statistics:
 
 
 def prepare(shards: ShardSet, rows: NDArray[np.int64], texts: TaskTexts, statistics: Statistics,
-            config: BcConfig, space: Space, seed: tuple[int, ...], augment: bool) -> BcBatch:
+            config: BcConfig, space: Space, seed: tuple[int, ...], augment: bool,
+            device: torch.device = CPU) -> BcBatch:
     """Samples to a batch; chance comes from `seed` alone.
 
     Args:
@@ -145,41 +146,42 @@ def prepare(shards: ShardSet, rows: NDArray[np.int64], texts: TaskTexts, statist
         space: What the model is made for: how many frames and rows of actions.
         seed: Source of chance.
         augment: Vary images, time and words, as in training.
+        device: Where the batch is to be; images and words are varied there.
     """
     rng = np.random.default_rng(seed)
     batch = make_batch(shards.samples, rows)
     samples, task = shards.samples, shards.samples.task[rows]
     shown = shards.gather_histories(batch.frames, space.frames)
-    images = normalise_images(torch.from_numpy(shown).flatten(0, 1))  # [F * T, 3, H, W]
+    images = normalise_images(torch.from_numpy(shown).to(device).flatten(0, 1))  # [F*T, 3, H, W]
     elapsed = torch.from_numpy(samples.elapsed_s[rows])
     travelled = torch.from_numpy(samples.travelled[rows])
     target = torch.from_numpy(samples.target[rows].copy())
     joints = torch.from_numpy(shards.joints[samples.frame[rows]])
     said = texts.draw(task, rng)
-    words, mask = texts.features(said)
-    spoken, spoken_mask, spoken_task = texts.draw_any(
+    words = texts.features(said).to(device)
+    spoken, spoken_task = texts.draw_any(
         config.texts_per_batch, config.out_of_scope_per_batch, rng)
+    spoken = spoken.to(device)
     known = torch.ones(len(rows))
     if augment:
         options = config.augment
-        generator = torch.Generator().manual_seed(int(rng.integers(2 ** 62)))
+        generator = torch.Generator(device).manual_seed(int(rng.integers(2 ** 62)))
         images, moved = augment_images(images, options, generator, space.frames)
-        target[:, 1:3] += moved[torch.from_numpy(batch.frame_of_row)]
+        target[:, 1:3] += moved.cpu()[torch.from_numpy(batch.frame_of_row)]
         elapsed = elapsed * (1 + options.elapsed_jitter * torch.from_numpy(
             rng.uniform(-1, 1, len(rows)).astype(np.float32)))
         travelled = travelled + options.travelled_jitter * torch.from_numpy(
             rng.standard_normal((len(rows), 3)).astype(np.float32))
         withheld = (rng.random(len(rows)) < options.withhold_time) & _FREE_OF_TIME[task]
         known = torch.from_numpy((~withheld).astype(np.float32))
-        words = noisy_words(words, mask, options.word_noise, rng)
-        spoken = noisy_words(spoken, spoken_mask, options.word_noise, rng)
+        words, spoken = (noisy_words(t, options.word_noise, generator) for t in (words, spoken))
     weights = np.array([config.families[family_of(k)] * config.tasks.get(k, 1.0)
                         for k in TASK_KEYS], np.float32)
     assert shards.spec is not None
     return BcBatch(Piece.whole(
         Inputs({'head': as_frames(images, space.frames)}, torch.from_numpy(batch.frame_of_row),
                normalise_joints(joints, statistics), normalise_time(elapsed, travelled, known),
-               Tokens(torch.from_numpy(words), torch.from_numpy(mask)), texts.spelled(said)),
+               words, texts.spelled(said)),
         Targets(normalise_actions(torch.from_numpy(samples.actions[rows, :space.horizon]),
                                   statistics),
                 torch.tensor([config.base_weight if c in BASE_CHANNELS else 1.0
@@ -187,8 +189,8 @@ def prepare(shards: ShardSet, rows: NDArray[np.int64], texts: TaskTexts, statist
                 torch.from_numpy(samples.progress[rows]).clamp(0, 1), target,
                 INSTRUCTION_LABELS[task]),
         torch.from_numpy(weights[task])), Piece.whole(
-        Inputs(words=Tokens(torch.from_numpy(spoken), torch.from_numpy(spoken_mask))),
-        Targets(labels=INSTRUCTION_LABELS[spoken_task]), torch.ones(len(spoken_task))))
+        Inputs(words=spoken), Targets(labels=INSTRUCTION_LABELS[spoken_task]),
+        torch.ones(len(spoken_task)))).to(device)
 
 
 def losses(model: System, streams: Streams, shown: Piece, config: BcConfig
@@ -272,7 +274,7 @@ def validate(model: System, shards: ShardSet, texts: TaskTexts, statistics: Stat
 
     for block in iterate(count, 256):
         batch = prepare(shards, rows[block], texts, statistics, config, model.space,
-                        (1, int(block[0])), False).to(device)
+                        (1, int(block[0])), False, device)
         streams, taught = model(batch.shown.inputs), batch.shown.targets
         assert taught.actions is not None and taught.target is not None
         assert taught.labels is not None and taught.progress is not None

@@ -29,7 +29,7 @@ from vla_humanoid_control.models.checkpoint import load_checkpoint, save_checkpo
 from vla_humanoid_control.models.parts.heads.confidence import ConfidenceHead
 from vla_humanoid_control.models.parts.heads.intent import INSTRUCTION_LABELS, InstructionHead
 from vla_humanoid_control.models.parts.part import Part
-from vla_humanoid_control.models.streams import Inputs, Targets, Tokens
+from vla_humanoid_control.models.streams import Inputs, Targets
 from vla_humanoid_control.models.system import System
 from vla_humanoid_control.support.bounds import check_bounds, required
 from vla_humanoid_control.support.errors import UserError
@@ -119,13 +119,13 @@ def fit_scope_classifier(model: System, config: ConfidenceConfig, seed: int) -> 
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _SCOPE_RATE, config.scope_steps)
     rng = np.random.default_rng((seed, 11))
     torch.manual_seed(seed)
+    chance = torch.Generator().manual_seed(seed)
     others = _SCOPE_BATCH * 2 // 5
     line, began = ProgressLine('scope'), time.monotonic()
     scope.train()
     for step in range(1, config.scope_steps + 1):
-        words, mask, tasks = texts.draw_any(_SCOPE_BATCH - others, others, rng)
-        words = noisy_words(words, mask, config.augment.word_noise, rng)
-        said = Inputs(words=Tokens(torch.from_numpy(words), torch.from_numpy(mask)))
+        words, tasks = texts.draw_any(_SCOPE_BATCH - others, others, rng)
+        said = Inputs(words=noisy_words(words, config.augment.word_noise, chance))
         loss = head.loss(model(said)['scope_head'],
                          Targets(labels=INSTRUCTION_LABELS[tasks])).mean()
         optimizer.zero_grad()

@@ -19,7 +19,7 @@ from vla_humanoid_control.learning.texts import TaskTexts, TextBank
 from vla_humanoid_control.models.checkpoint import Checkpoint
 from vla_humanoid_control.models.parts.trust.novelty import Novelty
 from vla_humanoid_control.models.spec import ModelSpec
-from vla_humanoid_control.models.streams import Inputs, Tokens
+from vla_humanoid_control.models.streams import Inputs
 from vla_humanoid_control.models.transforms import (
     as_frames,
     normalise_images,
@@ -162,11 +162,11 @@ class EvidenceMaker:
         texts = TaskTexts(list(TASK_KEYS), 'train', count)
         vectors, kinds = [], []
         for task in range(len(TASK_KEYS)):
-            words, mask = texts.all_of(task)
+            words = texts.all_of(task)
             with torch.inference_mode():
-                said = Inputs(words=Tokens(torch.from_numpy(words), torch.from_numpy(mask)))
-                vectors.append(self._model(said)['language.vector'].vector)
-            kinds += [task] * len(words)
+                said = self._model(Inputs(words=words))['language.vector'].vector
+            vectors.append(said)
+            kinds += [task] * len(said)
         self._model.part('instruction_novelty', Novelty).fit(torch.cat(vectors),
                                                              torch.tensor(kinds))
 
@@ -184,15 +184,14 @@ class EvidenceMaker:
         text = rollouts.text[rows]
         if kind == 'out_of_scope':
             text = rng.choice(rollouts.requests, len(rows))
-        words, mask = rollouts.bank.gather(text)
-        words = noisy_words(words, mask, augment.word_noise, rng)
+        words = noisy_words(rollouts.bank.gather(text), augment.word_noise, generator)
         statistics = self._checkpoint.statistics
         return Inputs(
             {'head': as_frames(images, 1)}, torch.arange(len(rows)),
             normalise_joints(torch.from_numpy(rollouts.joints[rows]), statistics),
             normalise_time(torch.from_numpy(rollouts.elapsed_s[rows]),
                            torch.from_numpy(rollouts.travelled[rows])),
-            Tokens(torch.from_numpy(words), torch.from_numpy(mask)))
+            words)
 
 
 def _blocks(count: int, title: str) -> Iterator[NDArray[np.int64]]:

@@ -27,7 +27,7 @@ from vla_humanoid_control.learning.behaviour_cloning import BcConfig
 from vla_humanoid_control.learning.config import load_training_config
 from vla_humanoid_control.learning.train import BcOptions
 from vla_humanoid_control.models.config import load_model_config
-from vla_humanoid_control.models.deployment import ModelDeployment
+from vla_humanoid_control.models.deployment import ModelDeployment, device_named
 from vla_humanoid_control.support.errors import UserError, with_nearest
 from vla_humanoid_control.support.resources import config_path, read_yaml
 
@@ -69,6 +69,10 @@ def load_run_file(path: Path) -> tuple[BcOptions, BcConfig]:
             raise UserError(f'{where}: training.{name} must be greater than 0.')
     if (method := training.get('method', METHODS[0])) not in METHODS:
         raise UserError(f'{where}: training.method must be {", ".join(METHODS)}, not {method}.')
+    try:
+        device_named(training.get('device', 'auto'))
+    except UserError as error:
+        raise UserError(f'{where}: training.device: {error}') from None
     if 'weights' in training and 'init_from' in training:
         raise UserError(f'{where}: give training.weights or training.init_from, not both.')
     load_model_config(data['model'], demo=not training.get('published', False))

@@ -7,9 +7,11 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from vla_humanoid_control.language.encoder import SHA256, WIDTH, default_encoder, encode
+from vla_humanoid_control.models.streams import Tokens
 from vla_humanoid_control.support.resources import cache_dir
 from vla_humanoid_control.tasks.phrasings import Split, out_of_scope, phrasings
 
@@ -39,14 +41,15 @@ class TextBank:
     def __len__(self) -> int:
         return len(self._starts) - 1
 
-    def gather(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Features of some texts, float32 [B, L, 384], and mask bool [B, L], L as needed."""
+    def gather(self, rows: NDArray[np.int64]) -> Tokens:
+        """Features of some texts, float32 [B, L, 384], L as needed."""
         starts, ends = self._starts[rows], self._starts[rows + 1]
         lengths = ends - starts
         place = np.arange(int(lengths.max()))
         mask = place < lengths[:, None]  # [B, L]
         index = np.where(mask, starts[:, None] + place, 0)
-        return self._tokens[index].astype(np.float32) * mask[..., None], mask
+        features = self._tokens[index].astype(np.float32) * mask[..., None]
+        return Tokens(torch.from_numpy(features), torch.from_numpy(mask))
 
 
 class TaskTexts:
@@ -69,7 +72,7 @@ class TaskTexts:
         first, end = self._first[tasks], self._first[tasks + 1]
         return first + (rng.random(len(tasks)) * (end - first)).astype(np.int64)
 
-    def features(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def features(self, rows: NDArray[np.int64]) -> Tokens:
         """Of the words of some phrasings, as `TextBank.gather`."""
         return self._bank.gather(rows)
 
@@ -77,12 +80,12 @@ class TaskTexts:
         """Some phrasings themselves."""
         return tuple(self._bank.texts[i] for i in rows)
 
-    def all_of(self, task: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Every phrasing of one task."""
+    def all_of(self, task: int) -> Tokens:
+        """Of every phrasing of one task."""
         return self._bank.gather(np.arange(self._first[task], self._first[task + 1]))
 
     def draw_any(self, known: int, others: int, rng: np.random.Generator
-                 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]]:
+                 ) -> tuple[Tokens, NDArray[np.int64]]:
         """Phrasings of `known` random tasks, and `others` that the robot cannot carry out.
 
         Returns:
@@ -90,7 +93,7 @@ class TaskTexts:
         """
         tasks = np.r_[rng.integers(self._out_of_scope, size=known),
                       np.full(others, self._out_of_scope)]
-        return *self.features(self.draw(tasks, rng)), tasks
+        return self.features(self.draw(tasks, rng)), tasks
 
 
 def _encode_all(texts: Sequence[str]) -> tuple[NDArray[np.float16], NDArray[np.int64]]:

@@ -310,7 +310,7 @@ def _loop(run: BcRun, texts: TaskTexts, team: Team, record: TrainingRecord | Non
             group['lr'] = config.learning_rate * rate_factor(share, run.step, config)
         rows = run.rows(run.step)
         batch = prepare(run.train, rows, texts, run.statistics, config, run.model.space,
-                        (options.seed, 2, run.step, 0), True)
+                        (options.seed, 2, run.step, 0), True, run.device)
         if captions is not None:
             batch = replace(batch, captions=Piece.whole(*captions.draw(
                 run.model, config.captions_per_batch, run.statistics,
