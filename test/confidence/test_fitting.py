@@ -119,6 +119,15 @@ def test_the_figures_are_those_of_the_episodes_that_judge() -> None:
         assert set(figures) > {'held_corrupted', 'held_out_of_scope'}
 
 
+def test_how_a_promise_is_kept_is_asked_of_the_episodes_that_judge() -> None:
+    data = held_out()
+    combination, figures = data.combine(SIGNALS)
+    lowest = data.lowest(combination, JUDGE)
+    assert len(lowest) == figures['successes'] > 20
+    assert (lowest < combination.threshold(ALPHA)).mean() == figures['false_stops']
+    assert np.sort(data.lowest(combination, THRESHOLD)).tolist() == list(combination.lowest)
+
+
 @pytest.mark.parametrize(('part', 'labels'), [
     ([FIT, FIT, THRESHOLD, JUDGE], [1, 1, 1, 1]), ([FIT, FIT, THRESHOLD, JUDGE], [0, 0, 1, 1]),
     ([FIT, FIT, THRESHOLD, JUDGE], [0, 1, 0, 1]), ([FIT, FIT, THRESHOLD, FIT], [0, 1, 1, 1]),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vla_humanoid_control.cli.main import main as vla
-from vla_humanoid_control.confidence.artifact import Monitoring
+from vla_humanoid_control.confidence.artifact import Monitoring, TrustArtifact
 from vla_humanoid_control.evaluation.pictures import (
     PACKAGES,
     check_pictures,
@@ -17,6 +17,7 @@ from vla_humanoid_control.evaluation.pictures import (
     read_picture,
 )
 from vla_humanoid_control.evaluation.suite import OTHER_PICTURE, load_suite
+from vla_humanoid_control.evaluation.trust_report import promises_of, said_promises
 from vla_humanoid_control.interfaces import (
     CONFIDENCE,
     ActionChunk,
@@ -32,7 +33,7 @@ from vla_humanoid_control.policy.embodiment import Embodiment, FittedPolicy
 from vla_humanoid_control.policy.registry import load_policy
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.support.resources import config_path
+from vla_humanoid_control.support.resources import config_path, resource_path
 
 ROBOT = load_robot('humanoid')
 
@@ -125,3 +126,12 @@ def test_the_verb_refuses_what_makes_no_sense(tmp_path: Path, capsys: pytest.Cap
                     *arguments]) == 2
         assert says in capsys.readouterr().err
     assert not (tmp_path / 'o').exists()
+
+
+def test_check_says_how_the_shipped_promise_is_kept() -> None:
+    promises = promises_of(TrustArtifact.load(resource_path('trust', 'default')))
+    assert [p['alpha'] for p in promises] == [0.01, 0.02, 0.05, 0.1]
+    assert all(p['kept'] and p['successes'] > 100 for p in promises)
+    stopped = [p['stopped'] for p in promises]
+    assert stopped == sorted(stopped) and stopped[-1] > 0
+    assert said_promises(promises)[0].startswith(f'alpha   1 %: stopped {stopped[0]} of ')

@@ -2,8 +2,8 @@
 
 Without --rollouts it records them first, in the simulator: tasks that the robot can do, requests
 beyond it and views that are impaired, or the episodes of a --suite. What is recorded already
-stays.
-`vla trust check --pictures DIR` says of how many pictures the gate stays closed.
+stays. `vla trust check --pictures DIR` says how the promise is kept, and of how many pictures the
+gate stays closed.
 """
 
 from __future__ import annotations
@@ -127,13 +127,16 @@ def _record(arguments: argparse.Namespace, folder: Path, robot: Any) -> Any:
 
 def _check(arguments: argparse.Namespace) -> int:
     from vla_humanoid_control.evaluation.pictures import check_pictures, load_pictures
-    from vla_humanoid_control.policy.registry import load_policy, monitoring
+    from vla_humanoid_control.evaluation.trust_report import promises_of, said_promises
+    from vla_humanoid_control.policy.registry import load_policy, monitoring, trust_of
     from vla_humanoid_control.robot.reader import load_robot
     pictures = load_pictures(arguments.pictures)
     robot = load_robot(arguments.robot)
     policy = load_policy(arguments.policy, robot, arguments.embodiment, arguments.trust)
     asked = monitoring(arguments.policy, arguments.trust,
                        allow_uncalibrated=arguments.allow_uncalibrated)
+    if (artifact := trust_of(arguments.policy, arguments.trust)) is not None:
+        print('\n'.join(said_promises(promises_of(artifact))), flush=True)
     verdicts = check_pictures(policy, robot, asked, pictures)
     held = [v for v in verdicts if v.held_s is not None and v.held_s <= 1.0]
     for verdict in verdicts:

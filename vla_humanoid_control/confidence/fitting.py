@@ -89,8 +89,7 @@ class HeldOut:
         combination = fit_combination(
             signals, together, np.concatenate([self.labels[fit], np.zeros(sum(counts.values()))]),
             weight)
-        logits = smooth(combination.logits(self.values), self.episode,
-                        self.time_s.astype(np.float64))
+        logits = self._logits(combination)
         # A probability of success is one among tasks that can succeed, and a prediction: failures
         # last longer than successes, so that over all time they would count for more.
         # Failures are few. The threshold's own part may be used, too: a calibration rises, so that
@@ -102,6 +101,14 @@ class HeldOut:
             combination, calibration=calibration,
             lowest=tuple(np.sort(self._lowest(confidence, THRESHOLD)).tolist()))
         return combination, self._figures(combination, logits, confidence)
+
+    def lowest(self, combination: Combination, part: int) -> NDArray[np.float64]:
+        """The lowest confidence of each successful episode of a part."""
+        return self._lowest(combination.calibration(self._logits(combination)), part)
+
+    def _logits(self, combination: Combination) -> NDArray[np.float64]:
+        return smooth(combination.logits(self.values), self.episode,
+                      self.time_s.astype(np.float64))
 
     def _early(self) -> NDArray[np.bool_]:
         return self.able & (self.time_s <= EARLY_S)

@@ -108,13 +108,7 @@ td, th {{ padding: 0.2em 1em; text-align: left }}</style>
 
 def said(report: Mapping[str, Any]) -> str:
     """The report for people, as text."""
-    lines = [table(dict(report)), '']
-    for p in report['promises']:
-        lines.append(f'alpha {100 * p["alpha"]:3g} %: stopped {p["stopped"]} of {p["successes"]} '
-                     f'successes ({100 * p["low"]:.1f} to {100 * p["high"]:.1f} %)'
-                     + ('' if p['promised'] <= p['alpha'] else
-                        f'; {p["threshold_from"]} successes set it, which promise '
-                        f'{100 * p["promised"]:.1f} % at best: record more'))
+    lines = [table(dict(report)), '', *said_promises(report['promises'])]
     if done := report.get('done'):
         lines.append(f'done: told of {done["declared"]} of {done["successes"]} successes, too '
                      f'early of {done["early"]}, and of {done["declared_failures"]} of '
@@ -122,6 +116,21 @@ def said(report: Mapping[str, Any]) -> str:
     for kind, share in report['broken'].items():
         lines.append(f'{kind}: {"none" if share is None else f"{100 * share:.1f} %"} held at once')
     return '\n'.join(lines)
+
+
+def said_promises(promises: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How each promise was kept, for people."""
+    return [f'alpha {100 * p["alpha"]:3g} %: stopped {p["stopped"]} of {p["successes"]} '
+            f'successes ({100 * p["low"]:.1f} to {100 * p["high"]:.1f} %)'
+            + ('' if p['promised'] <= p['alpha'] else
+               f'; {p["threshold_from"]} successes set it, which promise '
+               f'{100 * p["promised"]:.1f} % at best: record more') for p in promises]
+
+
+def promises_of(artifact: TrustArtifact) -> list[dict[str, Any]]:
+    """How an artifact keeps each of `ALPHAS`, in the episodes that nothing was fitted on."""
+    lowest = artifact.held_out.lowest(artifact.combination, JUDGE).tolist()
+    return [_promise(artifact.combination, alpha, lowest) for alpha in ALPHAS]
 
 
 def _done(artifact: TrustArtifact, recorded: Recorded) -> dict[str, Any]:
