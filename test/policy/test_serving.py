@@ -310,3 +310,7 @@ def test_a_trust_artifact_is_refused_where_another_policy_is_served(serve: Calla
 def test_bad_arguments_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert vla(['serve', '--policy', 'scripted', '--port', '70000']) == 2
     assert '--port' in capsys.readouterr().err
+    assert vla(['serve', '--policy', 'scripted', '--device', 'cpu']) == 2
+    assert '--device is for checkpoints of ours' in capsys.readouterr().err
+    assert vla(['serve', '--policy', 'default', '--device', 'gpu']) == 2
+    assert 'one of auto, cpu, cuda' in capsys.readouterr().err

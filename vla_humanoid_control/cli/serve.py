@@ -28,6 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='where it listens; anybody who reaches it there can use it (default: '
                              '%(default)s, this machine alone)')
     parser.add_argument('--port', type=int, default=8000, help='default: %(default)s')
+    parser.add_argument('--device',
+                        help='of a checkpoint of ours: cpu, cuda, or auto, a GPU if there is one '
+                             '(default: as the checkpoint says)')
     parser.add_argument('--robots', type=int, default=8, metavar='COUNT',
                         help='connections at once, and requests in one batch (default: '
                              '%(default)s)')
@@ -52,6 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.policy = str(arguments.lerobot)
     robot = load_robot(arguments.robot)
     policy = load_policy(arguments.policy, robot, embodiment=arguments.embodiment).policy
+    if arguments.device is not None:
+        _move(policy, arguments)
     try:
         asyncio.run(_serve(policy, fingerprint(arguments.policy, policy), arguments))
     except OSError as error:
@@ -60,6 +65,13 @@ def run(arguments: argparse.Namespace) -> int:
                         ) from error
     print('vla serve: stopped', flush=True)
     return 0
+
+
+def _move(policy: Any, arguments: argparse.Namespace) -> None:
+    if not hasattr(policy, 'move'):
+        raise UserError(f'--device is for checkpoints of ours; {arguments.policy} runs where it '
+                        'says itself, a checkpoint of LeRobot on the device in its config.json.')
+    policy.move(arguments.device)
 
 
 async def _serve(policy: Any, fingerprint: str, arguments: argparse.Namespace) -> None:

@@ -29,7 +29,7 @@ from vla_humanoid_control.interfaces import (
 from vla_humanoid_control.language.encoder import SentenceEncoder, default_encoder
 from vla_humanoid_control.language.reader import why_unplaced
 from vla_humanoid_control.models.checkpoint import Checkpoint, load_checkpoint
-from vla_humanoid_control.models.deployment import device_named
+from vla_humanoid_control.models.deployment import ModelDeployment, device_named
 from vla_humanoid_control.models.spec import policy_spec
 from vla_humanoid_control.models.streams import Inputs, Tokens
 from vla_humanoid_control.models.transforms import (
@@ -73,10 +73,28 @@ class CheckpointPolicy:
                 installed.
         """
         policy = CheckpointPolicy(load_checkpoint(Path(path)), default_encoder())
-        policy.reset(Prompt('stop'))
-        policy.infer(blank_observation(policy.spec))
-        policy._words, policy._said = None, {}
+        policy._warm_up()
         return policy
+
+    def move(self, device: str) -> None:
+        """Run on another device than the checkpoint says, and answer once there.
+
+        Args:
+            device: One of `models.deployment.DEVICES`.
+
+        Raises:
+            UserError: It is not there, or the precision is none for it.
+        """
+        self._deployment = ModelDeployment.from_dict(
+            {**self._deployment.to_dict(), 'device': device}, '--device')
+        self._device = device_named(device)
+        self.model = self.model.to(self._device)
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        self.reset(Prompt('stop'))
+        self.infer(blank_observation(self.spec))
+        self._words, self._said = None, {}
 
     def unreadable(self, text: str) -> str:
         """Why a text is not acted on, such as a word that has no place in any task; or ''."""
