@@ -93,6 +93,17 @@ def test_a_number_of_times_is_so_many_steps(text: str, keys: list[str]) -> None:
     assert [step.key for step in read(text).steps] == keys
 
 
+@pytest.mark.parametrize(('text', 'back', 'value'), [
+    ('walk forward two metres and then come back', 'move:backward', 2.0),
+    ('walk forward two metres and back again', 'move:backward', 2.0),
+    ('step left half a metre and go back', 'move:right', 0.5),
+    ('turn left 90 degrees and turn back', 'turn:right', math.pi / 2)])
+def test_the_way_back_is_as_long_as_the_way_there(text: str, back: str, value: float) -> None:
+    _, step = read(text).steps
+    assert step.key == back and step.quantity is not None
+    assert step.quantity.value == pytest.approx(value)
+
+
 def test_again_behind_a_command_is_done_from_where_that_ended() -> None:
     assert [s.key for s in read('again', read('wave').steps).steps] == ['gesture:wave']
     assert read('again', read('raise your left hand').steps).unplaced  # it is raised already
@@ -116,7 +127,10 @@ def test_a_quantity_that_cannot_be_done_is_not_rounded(text: str) -> None:
     'go to the box that is not red', 'go to the red box if the lights are off',
     'go to the red box or the blue cup', 'do not walk forward, wave', 'walk forward on one leg',
     'go to the object next to the yellow cone', 'how do you wave', 'do you wave often',
-    'can you see the red box', 'when you get there, wave', 'go to the red and blue box',
+    'can you see the red box', 'can you see the red box?', 'could you see a blue cup? thanks',
+    'can you see the red box? wave', 'robot, can you see the red box?', 'wave and come back',
+    'walk forward, turn left and come back', 'walk forward two metres, wave and come back',
+    'when you get there, wave', 'go to the red and blue box',
     'red', 'box', 'metre', 'two', 'and then', 'the red box is heavy, the blue ball is not'])
 def test_what_is_not_understood_whole_is_not_done_in_part(text: str) -> None:
     assert why_unplaced(text)

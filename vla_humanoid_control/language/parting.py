@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from vla_humanoid_control.language.clauses import REPEATABLE, Said, certain
 from vla_humanoid_control.language.phrases import Degree, phrases
-from vla_humanoid_control.language.plan import MOST_STEPS
+from vla_humanoid_control.language.plan import MOST_STEPS, Step
 from vla_humanoid_control.language.qualifiers import why_unclear
 from vla_humanoid_control.language.quantities import amounts
 from vla_humanoid_control.tasks.vocabulary import COLOURS, SHAPES
@@ -25,9 +26,18 @@ AGAIN = (('again',), ('once', 'more'), ('one', 'more', 'time'), ('do', 'it', 'ag
           ('a', 'bit', 'further'), ('a', 'little', 'further'), ('some', 'more'), ('more',),
           ('a', 'bit', 'more'), ('keep', 'going'), ('go', 'on'), ('continue',))
 """Asks for the step before once more."""
-_RETURNING = frozenset(('back', 'come', 'go', 'walk', 'run', 'get', 'again', 'and', 'then',
-                        'there', 'here', 'return', 'way', 'all', 'the'))
+_RETURNING = frozenset(('back', 'come', 'go', 'walk', 'run', 'get', 'turn', 'step', 'move',
+                        'again', 'and', 'then', 'there', 'here', 'return', 'way', 'all', 'the'))
 """Behind going somewhere: not a step backward, but the way back, which is no task."""
+_COMING = frozenset(('come', 'get', 'return'))
+_OPPOSITE = {'move:forward': ('move:backward', 'walk backward'),
+             'move:backward': ('move:forward', 'walk forward'),
+             'move:left': ('move:right', 'step to the right'),
+             'move:right': ('move:left', 'step to the left'),
+             'turn:left': ('turn:right', 'turn right'),
+             'turn:right': ('turn:left', 'turn left')}
+"""What undoes a way, and how it is said. 'Come back' undoes all that was said before, which is
+known of one way alone; 'go back' may be a step backward, but behind a way that was measured."""
 _DONE_FIRST = tuple(tuple(w.split()) for w in (
     'once you have', 'when you have', 'after you have', 'as soon as you have', 'after having',
     'having'))
@@ -67,8 +77,15 @@ def further_steps(clause: Sequence[str], so_far: list[Said]) -> list[Said] | Non
         return []
     if last is not None and again:
         return [last] if last.step.key.startswith(REPEATABLE) else None
-    if last is not None and last.named and 'back' in clause and _RETURNING.issuperset(clause):
-        return None
+    if last is not None and 'back' in clause and _RETURNING.issuperset(clause):
+        if last.named or (not _COMING.isdisjoint(clause) and len(so_far) > 1):
+            return None
+        if (way := _OPPOSITE.get(last.step.key)) is not None and (
+                not _COMING.isdisjoint(clause) or last.step.quantity is not None) \
+                and ('turn' in clause) is last.step.key.startswith('turn:'):
+            return [replace(last, step=Step(way[1], last.step.quantity, way[0]))]
+        if not _COMING.isdisjoint(clause):
+            return None
     steps = _clear(clause, last)
     if steps is None or all(s.step.key != 'stop' for s in steps):
         return steps

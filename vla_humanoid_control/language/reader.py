@@ -171,6 +171,8 @@ def _read_words(text: str, words: tuple[str, ...], before: tuple[Step, ...]) -> 
         steps: list[Said] | None = whole
     else:
         steps = part(words) or whole
+        if steps is not None and _asks_besides(words, steps):
+            steps = None
     if steps is not None:
         if len(steps) == 1 and any(f' {a} ' in f' {" ".join(words)} ' for a in ARRIVING):
             return Reading(problem='this waits for something else to be done: say both at once')
@@ -194,6 +196,21 @@ def _tells(words: Sequence[str]) -> bool:
 def _asks_sight(words: Sequence[str]) -> bool:
     """Whether words ask what it sees: 'can you see the red box'."""
     return ('you', 'see') in pairwise(words)
+
+
+def _asks_besides(words: Sequence[str], steps: Sequence[Said]) -> bool:
+    """Whether seeing something is asked for its own sake, and taken for a step.
+
+    Not so in 'can you see the red box? go there', which goes to what is asked about.
+    """
+    asked = next((i for i, pair in enumerate(pairwise(words)) if pair == ('you', 'see')), None)
+    if asked is None:
+        return False
+    rest = words[asked:]
+    rest = rest[rest.index(','):] if ',' in rest else ()
+    seen = [s for s in steps if s.core[:1] == ('see',) and s.named]
+    return bool(seen) and (len(steps) > 1
+                           or phrases().says_nothing([w for w in rest if w != ',']))
 
 
 def _steps_of(words: Sequence[str]) -> tuple[Step, ...]:
