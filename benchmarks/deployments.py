@@ -1,4 +1,4 @@
-"""One checkpoint in several precisions, and compiled, in one run: `vla bench --models`."""
+"""One checkpoint in several precisions, compiled, or on a GPU: `vla bench --models`."""
 
 from __future__ import annotations
 
@@ -30,6 +30,9 @@ from vla_humanoid_control.types import RobotObservation
 DEPLOYMENTS = {
     'float32': ModelDeployment(), 'bfloat16': ModelDeployment('bfloat16'),
     'int8': ModelDeployment('int8'), 'float32, compiled': ModelDeployment(compile=True)}
+if torch.cuda.is_available():
+    DEPLOYMENTS |= {'float32, GPU': ModelDeployment(device='cuda'),
+                    'bfloat16, GPU': ModelDeployment('bfloat16', device='cuda')}
 THREADS = 2
 _EPISODES, _ANSWERS, _COMPARED = 60, 60, 20
 _SAID = 'go to the red box'

@@ -12,9 +12,9 @@ What is measured, exactly:
 (c) `Policy.infer` alone, back to back.
 (d) The same behind `vla serve` on this machine, asked in turns with the policy in process.
 
-With --models instead: the policy as it is deployed in several precisions and compiled, asked in
-turns: milliseconds at two threads, the largest difference of an action from float32, and success
-on 60 unseen episodes.
+With --models instead: the policy as it is deployed in several precisions, compiled, and on a GPU
+where there is one, asked in turns: milliseconds at two threads, the largest difference of an
+action from float32, and success on 60 unseen episodes.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--quick', action='store_true',
                         help='a few seconds of each, to see that it works; no figures to quote')
     parser.add_argument('--models', action='store_true',
-                        help='instead: the policy in several precisions, and compiled')
+                        help='instead: the policy in several precisions, compiled, and on a GPU')
     add_policy(parser)
     parser.add_argument('--robot', default='humanoid', help='name or path of the robot file')
 
