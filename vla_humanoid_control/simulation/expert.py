@@ -236,8 +236,8 @@ class Expert:
         if self._handler is None or state.handled is None:
             raise UserError(f'{task.key} needs a robot whose hands have fingers, and the '
                             'object in the scene.')
-        joints, share = self._handler.act(state.joints, state.handled)
-        return ExpertAction(np.zeros(3), joints, _progress(share >= 1, share))
+        joints, share, turn = self._handler.act(state.joints, state.handled)
+        return ExpertAction(np.array([0.0, 0.0, turn]), joints, _progress(share >= 1, share))
 
     def _folded(self, state: ExpertState, side: str) -> bool:
         """Whether the forearm is up, so that the hand is above the table from here on."""

@@ -30,6 +30,8 @@ Array = NDArray[np.float64]
 
 LIFT_M = 0.15
 """So high it lifts a hand that holds something [m]."""
+_CARRY_M = 0.09
+"""So high it carries it: a hand that is near the shoulder can hardly be level [m]."""
 _HALF_HAND_M = 0.05
 """A hand is so broad that its middle stays above a table by this [m]."""
 _OVER_M = 0.03
@@ -46,14 +48,20 @@ _THERE_M = 0.02
 """So near to where it belongs an object is there [m]."""
 _DOWN_M = 0.03
 """What a hand carries it sends down by so much at once [m]."""
+_LOW_M = 0.01
+"""What is less far above the table may be let go [m]."""
+_UPRIGHT = 0.99
+"""What points up less than this share is lowered more slowly, while it is righted."""
 _CLOSING = 0.15
 """A hand that has come by this share of the way to its grip is closing."""
 _ASIDE_M, _INWARDS, _MOST_INWARDS_RAD = 0.12, 6.5, 0.8
 """For an object that is less to the side than the first [m], a hand turns inwards by so much per
 metre, up to the third [rad/m, rad]."""
+_OUTSIDE_M, _TURN_RAD_S = 0.07, 0.5
+"""What is less far on a hand's own side than the first is brought there by turning the body."""
 _TURNING = 0.03
 """Beside 1 for a metre, a radian that a hand is turned: close to the body it cannot be level."""
-_GAIN, _LEAD_RAD = 0.4, 0.08
+_GAIN, _LEAD_RAD, _MOST_RAD = 0.4, 0.08, 0.15
 """Targets move on by this share of what a joint lacks, and are ahead of it by so much at most."""
 
 
@@ -65,6 +73,7 @@ class Handled:
         position: float64 [3], the object's middle in the base frame [m].
         height: The object's [m].
         rest: Height of its middle above the floor where it stands on the table [m].
+        up: float64 [3], which way its top is; that of a ball is always up.
         root: float64 [4, 4], from the frame of the robot's root body to that of the base.
         targets: float64 [J], where the joints are driven to, in robot order [rad].
         hand: The hand that has it between its fingers; empty for none.
@@ -77,6 +86,7 @@ class Handled:
     position: Array
     height: float
     rest: float
+    up: Array
     root: Array
     targets: Array
     hand: str
@@ -99,7 +109,12 @@ def handled(world: World, task: Task) -> Handled:
     apart = _ROOM_M + sum(world.objects[i].size.radius for i in (index, *others))
     now = dict(zip(world.robot.joint_names, world.joint_positions())) | world.joint_targets()
     height = world.objects[index].size.height
-    return Handled(places[0], height, workplace(world.robot).height_m + height / 2, root,
+    turned = np.zeros(9)
+    mujoco.mju_quat2Mat(turned, world.object_poses()[index][3:7])
+    up = inverse[:3, :3] @ turned.reshape(3, 3)[:, 2]
+    if world.objects[index].shape == 'ball':
+        up = np.array([0.0, 0.0, 1.0])
+    return Handled(places[0], height, workplace(world.robot).height_m + height / 2, up, root,
                    np.array([now[n] for n in world.robot.joint_names]), grasped_by(world, index),
                    borne(world, index), places[1] if others else None, apart)
 
@@ -125,8 +140,10 @@ class Handler:
         self._hands = {side: EndEffector(robot, robot.end_effectors[side].site, _TURNING)
                        for side in robot.grasps}
 
-    def act(self, joints: Array, thing: Handled) -> tuple[dict[str, float], float]:
-        """Joint targets and how far it has come, up to 1 where the object is held or put down.
+    def act(self, joints: Array, thing: Handled) -> tuple[dict[str, float], float, float]:
+        """Joint targets, how far it has come, and how fast the body is to turn [rad/s].
+
+        It has come to 1 where the object is held or put down.
 
         Args:
             joints: float64 [J], in robot order [rad].
@@ -140,28 +157,37 @@ class Handler:
             # A palm is on its own side of what it holds: there the other object must not be.
             beside = thing.other[:2] + (0, thing.apart if side == 'left' else -thing.apart)
             way = beside - thing.position[:2]
-            if thing.stands and float(np.hypot(*way)) < _THERE_M + 0.01:
-                return self._release(joints, thing, side, hand)
+            low = thing.position[2] - thing.rest < _LOW_M  # the hand itself may be on the table
+            if (thing.stands or low) and float(np.hypot(*way)) < _THERE_M + 0.01 \
+                    and (not thing.hand or thing.up[2] > _UPRIGHT):
+                return *self._release(joints, thing, side, hand), 0.0
             if thing.hand:
-                return self._carry(joints, thing, side, hand, way)
+                up = thing.position[2] - thing.rest > _CARRY_M / 2
+                turn = _turn(beside, side) if up else 0.0
+                return *self._carry(joints, thing, side, hand, None if turn else way), turn
         if thing.hand:
             up = LIFT_M - (thing.position[2] - thing.rest)
             return (self._move(joints, thing, side, hand + (0, 0, up), shut=True),
-                    1.0 if up < 0.03 else 0.6)
-        return self._seize(joints, thing, side, hand)
+                    1.0 if up < 0.03 else 0.6, 0.0)
+        return *self._seize(joints, thing, side, hand), 0.0
 
     def _carry(self, joints: Array, thing: Handled, side: str, hand: Array,
-               way: Array) -> tuple[dict[str, float], float]:
-        """Up, across, and down onto the table."""
+               way: Array | None) -> tuple[dict[str, float], float]:
+        """Up, across where there is a way, and down onto the table."""
         lifted = thing.position[2] - thing.rest
+        if way is None:
+            step = np.array([0.0, 0.0, _CARRY_M - lifted])
+            return self._move(joints, thing, side, hand + step, shut=True, righting=True), 0.7
         aside = float(np.hypot(*way))
-        if aside < (_THERE_M if lifted > LIFT_M / 2 else 3 * _THERE_M):
-            step = np.array([*way, max(-lifted, -_DOWN_M) - 0.01 if aside < _THERE_M else 0.0])
-        elif lifted < LIFT_M - 0.05:
-            step = np.array([0.0, 0.0, LIFT_M - lifted])
+        if aside < (_THERE_M if lifted > _CARRY_M / 2 else 3 * _THERE_M):
+            down = max(-lifted, -_DOWN_M) - 0.01 if aside < _THERE_M else 0.0
+            down *= 1.0 if thing.up[2] > _UPRIGHT or lifted < 0.02 else 0.3
+            step = np.array([*way, down])
+        elif lifted < _CARRY_M - 0.04:
+            step = np.array([0.0, 0.0, _CARRY_M - lifted])
         else:
-            step = np.array([*way, LIFT_M - lifted])
-        return self._move(joints, thing, side, hand + step, shut=True), 0.7
+            step = np.array([*way, _CARRY_M - lifted])
+        return self._move(joints, thing, side, hand + step, shut=True, righting=True), 0.7
 
     def _release(self, joints: Array, thing: Handled, side: str,
                  hand: Array) -> tuple[dict[str, float], float]:
@@ -200,15 +226,20 @@ class Handler:
                               for n, v in grip.items()]))
 
     def _move(self, joints: Array, thing: Handled, side: str, goal: Array, *,
-              shut: bool) -> dict[str, float]:
-        """Targets that bring a hand towards a place, palm upright."""
+              shut: bool, righting: bool = False) -> dict[str, float]:
+        """Targets that bring a hand towards a place: palm upright, or what it holds."""
         end = self._hands[side]
         step = goal - self.where(joints, thing, side)
         length = float(np.linalg.norm(step))
         goal = goal + step * (min(1.0, _STEP_M / max(length, 1e-9)) - 1.0)
         inverse = np.linalg.inv(thing.root)
         level = np.zeros(4)
-        mujoco.mju_mat2Quat(level, (inverse[:3, :3] @ _inwards(thing, side)).ravel())
+        turned = _inwards(thing, side)
+        if righting:
+            now = np.zeros(9)
+            mujoco.mju_quat2Mat(now, end.pose(joints)[3:7])
+            turned = _to_vertical(thing.up) @ thing.root[:3, :3] @ now.reshape(3, 3)
+        mujoco.mju_mat2Quat(level, (inverse[:3, :3] @ turned).ravel())
         target = np.concatenate([(inverse @ np.append(goal, 1.0))[:3], level])
         wanted = end.follow(joints, target[None])[0]
         told = dict(self._home)
@@ -216,13 +247,35 @@ class Handler:
             if other != side:
                 told |= {n: float(thing.targets[self._index[n]])
                          for n in self._robot.end_effectors[other].joints}
-        for name, value in zip(end.joints, wanted):
-            i = self._index[name]
-            ahead = thing.targets[i] + _GAIN * (value - joints[i])
+        own = [self._index[n] for n in end.joints]
+        lack = wanted - joints[own]
+        # All by the same share: a hand that joints reach one by one takes another way.
+        lack *= min(1.0, _MOST_RAD / max(float(np.abs(lack).max()), 1e-9))
+        for name, i, short in zip(end.joints, own, lack):
+            ahead = thing.targets[i] + _GAIN * short
             told[name] = float(np.clip(ahead, joints[i] - _LEAD_RAD, joints[i] + _LEAD_RAD))
         if shut:
             told |= self._robot.end_effectors[side].grip
         return told
+
+
+def _turn(place: Array, side: str) -> float:
+    """How fast the body turns until a place is before the hand's own side [rad/s]."""
+    outside = float(place[1] if side == 'left' else -place[1])
+    if outside > _OUTSIDE_M:
+        return 0.0
+    rate = min(_TURN_RAD_S, 6.0 * (_OUTSIDE_M + 0.03 - outside))
+    return -rate if side == 'left' else rate
+
+
+def _to_vertical(up: Array) -> Array:
+    """The least rotation that brings a direction up, float64 [3, 3]."""
+    axis = np.cross(up, (0.0, 0.0, 1.0))
+    turn, matrix = np.zeros(4), np.zeros(9)
+    angle = float(np.arctan2(np.linalg.norm(axis), up[2]))
+    mujoco.mju_axisAngle2Quat(turn, axis / max(float(np.linalg.norm(axis)), 1e-9), angle)
+    mujoco.mju_quat2Mat(matrix, turn)
+    return matrix.reshape(3, 3)
 
 
 def _inwards(thing: Handled, side: str) -> Array:
