@@ -108,7 +108,7 @@ def test_the_expert_lifts_a_box_by_friction_and_a_hand_that_opens_drops_it(world
 @needs_g1
 def test_the_expert_puts_a_box_down_beside_a_cup(world: World) -> None:
     task = Task.from_key('place:red:box:green:cup')
-    monitor = run_expert(world, task, 21)
+    monitor = run_expert(world, task, 22)
     assert monitor.success(world) and world.time_s < task.time_limit_s and not world.fallen
     box, cup = world.find('red', 'box'), world.find('green', 'cup')
     assert borne(world, box) and not hands_at(world, box)

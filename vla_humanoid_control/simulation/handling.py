@@ -50,8 +50,9 @@ _DOWN_M = 0.03
 """What a hand carries it sends down by so much at once [m]."""
 _LOW_M = 0.01
 """What is less far above the table may be let go [m]."""
-_UPRIGHT = 0.99
-"""What points up less than this share is lowered more slowly, while it is righted."""
+_STEADY = 0.35
+"""What leans by less than this share of the angle at which it tips over may be let go; what leans
+more is lowered more slowly, while it is righted."""
 _CLOSING = 0.15
 """A hand that has come by this share of the way to its grip is closing."""
 _ASIDE_M, _INWARDS, _MOST_INWARDS_RAD = 0.12, 6.5, 0.8
@@ -73,7 +74,8 @@ class Handled:
         position: float64 [3], the object's middle in the base frame [m].
         height: The object's [m].
         rest: Height of its middle above the floor where it stands on the table [m].
-        up: float64 [3], which way its top is; that of a ball is always up.
+        up: float64 [3], which way its top is.
+        steady: Whether it would stay upright where it is let go.
         root: float64 [4, 4], from the frame of the robot's root body to that of the base.
         targets: float64 [J], where the joints are driven to, in robot order [rad].
         hand: The hand that has it between its fingers; empty for none.
@@ -87,6 +89,7 @@ class Handled:
     height: float
     rest: float
     up: Array
+    steady: bool
     root: Array
     targets: Array
     hand: str
@@ -112,11 +115,12 @@ def handled(world: World, task: Task) -> Handled:
     turned = np.zeros(9)
     mujoco.mju_quat2Mat(turned, world.object_poses()[index][3:7])
     up = inverse[:3, :3] @ turned.reshape(3, 3)[:, 2]
-    if world.objects[index].shape == 'ball':
-        up = np.array([0.0, 0.0, 1.0])
-    return Handled(places[0], height, workplace(world.robot).height_m + height / 2, up, root,
-                   np.array([now[n] for n in world.robot.joint_names]), grasped_by(world, index),
-                   borne(world, index), places[1] if others else None, apart)
+    tips = np.arctan2(world.objects[index].size.radius, height / 2)
+    steady = bool(up[2] > np.cos(_STEADY * tips)) or world.objects[index].shape == 'ball'
+    return Handled(places[0], height, workplace(world.robot).height_m + height / 2, up, steady,
+                   root, np.array([now[n] for n in world.robot.joint_names]),
+                   grasped_by(world, index), borne(world, index),
+                   places[1] if others else None, apart)
 
 
 class Handler:
@@ -159,7 +163,7 @@ class Handler:
             way = beside - thing.position[:2]
             low = thing.position[2] - thing.rest < _LOW_M  # the hand itself may be on the table
             if (thing.stands or low) and float(np.hypot(*way)) < _THERE_M + 0.01 \
-                    and (not thing.hand or thing.up[2] > _UPRIGHT):
+                    and (not thing.hand or thing.steady):
                 return *self._release(joints, thing, side, hand), 0.0
             if thing.hand:
                 up = thing.position[2] - thing.rest > _CARRY_M / 2
@@ -181,7 +185,7 @@ class Handler:
         aside = float(np.hypot(*way))
         if aside < (_THERE_M if lifted > _CARRY_M / 2 else 3 * _THERE_M):
             down = max(-lifted, -_DOWN_M) - 0.01 if aside < _THERE_M else 0.0
-            down *= 1.0 if thing.up[2] > _UPRIGHT or lifted < 0.02 else 0.3
+            down *= 1.0 if thing.steady or lifted < 0.02 else 0.3
             step = np.array([*way, down])
         elif lifted < _CARRY_M - 0.04:
             step = np.array([0.0, 0.0, _CARRY_M - lifted])
