@@ -195,7 +195,12 @@ def _tells(words: Sequence[str]) -> bool:
 
 def _asks_sight(words: Sequence[str]) -> bool:
     """Whether words ask what it sees: 'can you see the red box'."""
-    return ('you', 'see') in pairwise(words)
+    return _sight_asked(words) is not None
+
+
+def _sight_asked(words: Sequence[str]) -> int | None:
+    """Where words ask what it sees; None where they do not."""
+    return next((i for i, pair in enumerate(pairwise(words)) if pair == ('you', 'see')), None)
 
 
 def _asks_besides(words: Sequence[str], steps: Sequence[Said]) -> bool:
@@ -203,7 +208,7 @@ def _asks_besides(words: Sequence[str], steps: Sequence[Said]) -> bool:
 
     Not so in 'can you see the red box? go there', which goes to what is asked about.
     """
-    asked = next((i for i, pair in enumerate(pairwise(words)) if pair == ('you', 'see')), None)
+    asked = _sight_asked(words)
     if asked is None:
         return False
     rest = words[asked:]

@@ -315,10 +315,9 @@ def _loop(run: BcRun, texts: TaskTexts, team: Team, record: TrainingRecord | Non
             batch = replace(batch, captions=Piece.whole(*captions.draw(
                 run.model, config.captions_per_batch, run.statistics,
                 np.random.default_rng((options.seed, 5, run.step, 0))),
-                torch.ones(config.captions_per_batch)))
+                torch.ones(config.captions_per_batch)).to(run.device))
         pieces = batch.pieces(team.size * config.accumulate)
-        own = [piece.to(run.device) for piece in
-               pieces[team.rank * config.accumulate:][:config.accumulate]]
+        own = pieces[team.rank * config.accumulate:][:config.accumulate]
         torch.manual_seed(options.seed * 1_000_003 + run.step * team.size + team.rank)
         values = train_step(run.model, run.optimizer, own, config, options.bfloat16, team)
         if not all(math.isfinite(v) for v in values.values()):

@@ -78,10 +78,10 @@ class ModelDeployment:
                 part.compile()  # type: ignore[no-untyped-call]
         return model
 
-    def running(self) -> AbstractContextManager[Any]:
-        """Within which its forward passes are to run."""
+    def running(self, device: torch.device) -> AbstractContextManager[Any]:
+        """Within which its forward passes on a device are to run."""
         if self.precision == 'bfloat16':
-            return torch.autocast(device_named(self.device).type, torch.bfloat16)
+            return torch.autocast(device.type, torch.bfloat16)
         return nullcontext()
 
 

@@ -177,7 +177,7 @@ class CheckpointPolicy:
         The latter is handed in again as `said` with the next inputs of the same words.
         """
         model = self.model
-        with self._deployment.running():
+        with self._deployment.running(self._device):
             streams = model(inputs.to(self._device), said)
             # Of heads that draw, the same chance each time: what is seen and said decides alone.
             chance = torch.Generator().manual_seed(0)

@@ -63,7 +63,8 @@ _OUTSIDE_M, _TURN_RAD_S = 0.07, 0.5
 _TURNING = 0.03
 """Beside 1 for a metre, a radian that a hand is turned: close to the body it cannot be level."""
 _GAIN, _LEAD_RAD, _MOST_RAD = 0.4, 0.08, 0.15
-"""Targets move on by this share of what a joint lacks, and are ahead of it by so much at most."""
+"""Targets move on by this share of what a joint lacks, of which no more than the third counts, and
+are ahead of it by the second at most."""
 
 
 @dataclass(frozen=True)
@@ -166,8 +167,8 @@ class Handler:
                     and (not thing.hand or thing.steady):
                 return *self._release(joints, thing, side, hand), 0.0
             if thing.hand:
-                up = thing.position[2] - thing.rest > _CARRY_M / 2
-                turn = _turn(beside, side) if up else 0.0
+                is_up = thing.position[2] - thing.rest > _CARRY_M / 2
+                turn = _turn(beside, side) if is_up else 0.0
                 return *self._carry(joints, thing, side, hand, None if turn else way), turn
         if thing.hand:
             up = LIFT_M - (thing.position[2] - thing.rest)
@@ -179,15 +180,12 @@ class Handler:
                way: Array | None) -> tuple[dict[str, float], float]:
         """Up, across where there is a way, and down onto the table."""
         lifted = thing.position[2] - thing.rest
-        if way is None:
-            step = np.array([0.0, 0.0, _CARRY_M - lifted])
-            return self._move(joints, thing, side, hand + step, shut=True, righting=True), 0.7
-        aside = float(np.hypot(*way))
-        if aside < (_THERE_M if lifted > _CARRY_M / 2 else 3 * _THERE_M):
+        aside = 0.0 if way is None else float(np.hypot(*way))
+        if way is not None and aside < (_THERE_M if lifted > _CARRY_M / 2 else 3 * _THERE_M):
             down = max(-lifted, -_DOWN_M) - 0.01 if aside < _THERE_M else 0.0
             down *= 1.0 if thing.steady or lifted < 0.02 else 0.3
             step = np.array([*way, down])
-        elif lifted < _CARRY_M - 0.04:
+        elif way is None or lifted < _CARRY_M - 0.04:
             step = np.array([0.0, 0.0, _CARRY_M - lifted])
         else:
             step = np.array([*way, _CARRY_M - lifted])
