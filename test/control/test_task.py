@@ -1,13 +1,16 @@
 """The task state machine, driven by hand."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from vla_humanoid_control.control.config import TaskConfig
 from vla_humanoid_control.control.task import TaskManager
-from vla_humanoid_control.language.intake import Instruction
+from vla_humanoid_control.language.intake import Instruction, parse_command
+from vla_humanoid_control.robot.anatomy import Gestures
+from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.types import TaskState
 
 GO = Instruction('go to the red box', False)
@@ -203,6 +206,19 @@ def test_what_must_not_be_acted_on_ends_the_task_and_fails_without_a_retry(uncle
     assert task.generation > before
     task.command(GO, 51.0)
     assert task.wording == GO.text
+
+
+def test_a_gesture_that_the_robot_does_not_know_is_refused_at_once() -> None:
+    robot = load_robot('unitree_g1')  # without a neck
+    task = TaskManager(TaskConfig(), robot=robot)
+    task.command(parse_command('wave, then look up'), 10.0)
+    assert task.wording is None
+    assert task.describe().endswith("(unitree_g1 cannot do this: 'look up')")
+    task.command(parse_command('wave'), 11.0)
+    assert task.wording == 'wave'
+    unknown = TaskManager(TaskConfig(), robot=replace(robot, gestures=Gestures()))
+    unknown.command(parse_command('look up'), 12.0)  # whose file says nothing of gestures
+    assert unknown.wording == 'look up'
 
 
 def test_stop_without_words_ends_idle() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import cv2
@@ -201,6 +202,30 @@ def test_a_run_can_start_from_a_checkpoint(trained: Path, demo_data: Path, small
     after = load_file(tmp_path / 'checkpoint' / 'model.safetensors')
     name = 'vision.stem.1.weight'
     assert torch.allclose(before[name], after[name], atol=0.01)
+
+
+def test_a_run_can_start_from_a_checkpoint_of_another_robot(
+        trained: Path, demo_data: Path, small_model: Path, short_training: Path, tmp_path: Path,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / 'data'
+    shutil.copytree(demo_data, data)
+    for shard in data.iterdir():  # a robot with a joint less
+        about = json.loads((shard / 'meta.json').read_text())
+        about['joint_names'].pop()
+        about['channels'].pop()
+        (shard / 'meta.json').write_text(json.dumps(about))
+        np.save(shard / 'joints.npy', np.load(shard / 'joints.npy')[:, :-1])
+        arrays = dict(np.load(shard / 'samples.npz'))
+        np.savez(shard / 'samples.npz', **arrays | {'actions': arrays['actions'][..., :-1]})
+    assert bc(data, tmp_path / 'run', small_model, short_training, '--steps', '1',
+              '--init-from', str(trained / 'checkpoint')) == 0
+    assert 'action_head' in capsys.readouterr().err
+    before = load_file(trained / 'checkpoint' / 'model.safetensors')
+    checkpoint = load_checkpoint(tmp_path / 'run' / 'checkpoint')
+    assert len(checkpoint.spec.joint_names) == len(ROBOT.joint_names) - 1
+    assert len(checkpoint.statistics.action_mean) == len(ROBOT.action_channels) - 1
+    name = 'vision.stem.1.weight'
+    assert torch.allclose(before[name], checkpoint.model.state_dict()[name], atol=0.01)
 
 
 def test_other_data_in_the_same_folder_is_refused(trained: Path, small_model: Path,

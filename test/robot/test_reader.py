@@ -124,6 +124,23 @@ def test_a_robot_that_nobody_simulates_needs_no_anatomy(tmp_path: Path) -> None:
     assert robot.cameras['head'].optics is None and robot.support == ('left_foot', 'right_foot')
 
 
+@pytest.mark.parametrize(('old', 'new', 'words'), [
+    ('most: 3', 'most: 2', 'simulation.workplace.most must be a whole number of 3 to 4'),
+    ('most: 3', 'most: 3.5', 'simulation.workplace.most must be a whole number'),
+    ('sight_m: [0.6, 2.1]', 'sight_m: [2.1, 0.6]', 'simulation.workplace.sight_m must rise'),
+    ('sight_m: [0.6, 2.1]', 'sight_m: [0.6, 1.0]', 'must end beyond 1.1 m'),
+    ('stand_off_m: 0.27', 'stand_off_m: 0', 'stand_off_m must be greater than 0'),
+    ('height_m: 0.76, ', '', 'simulation.workplace.height_m is missing')])
+def test_the_workplace_is_checked(tmp_path: Path, old: str, new: str, words: str) -> None:
+    text = config_path('robots', 'unitree_g1.yaml').read_text(encoding='utf-8')
+    assert old in text
+    path = tmp_path / 'robot.yaml'
+    path.write_text(text.replace(old, new, 1), encoding='utf-8')
+    with pytest.raises(UserError) as refused:
+        load_robot(str(path))
+    assert words in str(refused.value)
+
+
 @needs_g1
 @pytest.mark.parametrize(('old', 'new', 'words'), [
     ('gains: [4.0, 0.2]', 'gains: [4.0]', 'simulation.gains must be [stiffness, damping]'),

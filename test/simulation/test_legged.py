@@ -16,7 +16,12 @@ pytest.importorskip('mujoco')
 from g1 import needs_g1
 
 from vla_humanoid_control.robot.reader import load_robot
+from vla_humanoid_control.simulation.expert import Expert, observe
+from vla_humanoid_control.simulation.judge import TaskMonitor
 from vla_humanoid_control.simulation.world import World
+from vla_humanoid_control.support.geometry import advance
+from vla_humanoid_control.tasks.task import Task
+from vla_humanoid_control.types import CONTROL_PERIOD_S
 
 ROOT = Path(__file__).resolve().parents[2]
 OPEN_FLOOR = np.array([-25.0, 0.0, 0.0])
@@ -40,6 +45,40 @@ def walk(world: World, twist: tuple[float, float, float], seconds: float) -> np.
         cos, sin = np.cos(yaw), np.sin(yaw)
         way += (moved[0] * cos + moved[1] * sin, moved[1] * cos - moved[0] * sin, moved[2])
     return way
+
+
+@needs_g1
+@pytest.mark.parametrize('key', ['move:left', 'turn:right', 'go_to:green:ball', 'reach:red:box',
+                                 'reach:yellow:cone', 'gesture:wave', 'gesture:raise_left'])
+def test_the_expert_does_every_family_with_it(world: World, key: str) -> None:
+    task, robot = Task.from_key(key), world.robot
+    expert, names = Expert(robot), [j.name for j in robot.controlled]
+    fastest = np.array([j.motion.velocity for j in robot.controlled]) * CONTROL_PERIOD_S
+    world.reset(3, task)
+    monitor, travelled = TaskMonitor(task, world), np.zeros(3)
+    reference = np.array([world.joint_targets()[n] for n in names])
+    for step in range(round(task.time_limit_s / 0.1)):
+        action = expert.act(task, observe(world, task, 0.1 * step, travelled))
+        if action.progress >= 1 or world.fallen:
+            break
+        wanted = np.array([action.joints[n] for n in names])
+        for _ in range(5):
+            reference = reference + np.clip(wanted - reference, -fastest, fastest)
+            world.apply(action.twist, dict(zip(names, reference.tolist(), strict=True)))
+            world.advance(CONTROL_PERIOD_S)
+            travelled = advance(travelled, action.twist, CONTROL_PERIOD_S)
+            monitor.update(world)
+    assert step > 5 and monitor.success(world) and not world.fallen
+
+
+@needs_g1
+@pytest.mark.parametrize('seed', range(4))
+def test_what_it_goes_to_is_no_farther_than_its_camera_sees(world: World, seed: int) -> None:
+    world.reset(seed, Task.from_key('go_to:red:box'))
+    goal = world.object_poses()[world.find('red', 'box')][:2]
+    away = goal - world.base_pose()[:2]
+    world.place_base(np.array([*world.base_pose()[:2], np.arctan2(away[1], away[0])]))
+    assert world.sees(world.find('red', 'box'))
 
 
 @needs_g1

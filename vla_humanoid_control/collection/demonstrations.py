@@ -24,8 +24,8 @@ from vla_humanoid_control.data.shards import write_shard
 from vla_humanoid_control.interfaces import CHUNK_DT_S, CHUNK_HORIZON, IMAGE_SIZE
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.expert import Expert, observe
-from vla_humanoid_control.simulation.layout import TABLE_STANDOFF_M, is_free
-from vla_humanoid_control.simulation.scene import TABLE_HALF_M
+from vla_humanoid_control.simulation.layout import is_free
+from vla_humanoid_control.simulation.scene import TABLE_HALF_M, workplace
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.geometry import advance, locate
 from vla_humanoid_control.tasks.task import Task
@@ -37,7 +37,7 @@ from vla_humanoid_control.tasks.vocabulary import (
     TASK_KEYS,
     TURNS,
 )
-from vla_humanoid_control.types import CONTROL_PERIOD_S, RobotObservation
+from vla_humanoid_control.types import BASE_CHANNELS, CONTROL_PERIOD_S, RobotObservation
 
 
 class Driver(Protocol):
@@ -83,6 +83,8 @@ class Collector:
         self._task_index = {k: i for i, k in enumerate(TASK_KEYS)}
         self._controlled = [j.name for j in robot.controlled]
         self._speed = np.array([j.motion.velocity for j in robot.controlled])
+        self._fastest = np.array([robot.base[c].velocity for c in BASE_CHANNELS])
+        self._gestures = [g for g in GESTURES if g in robot.gestures.postures]
 
     def shard(self, seed: int, frames: int) -> Iterator[tuple[int, Shard]]:
         """Yield the frames so far and the shard, until it has that many frames."""
@@ -94,22 +96,22 @@ class Collector:
             if self._tasks:
                 self._episode(shard, rng, scene_seed, self._tasks[rng.integers(len(self._tasks))])
             elif self._driver is not None:
-                self._episode(shard, rng, scene_seed, _random_task(rng, (.42, .34, .24)))
+                self._episode(shard, rng, scene_seed, self._random_task(rng, (.42, .34, .24)))
             elif kind < 0.40:
                 self._placed(shard, rng, scene_seed)
             elif kind < 0.54:
-                self._episode(shard, rng, scene_seed, _random_task(rng, (1, 0, 0)))
+                self._episode(shard, rng, scene_seed, self._random_task(rng, (1, 0, 0)))
             elif kind < 0.82:
-                self._episode(shard, rng, scene_seed, _random_task(rng, (0, 1, 0)))
+                self._episode(shard, rng, scene_seed, self._random_task(rng, (0, 1, 0)))
             else:
-                self._episode(shard, rng, scene_seed, _random_task(rng, (0, 0, 1)))
+                self._episode(shard, rng, scene_seed, self._random_task(rng, (0, 0, 1)))
             episode += 1
             yield len(shard.frames), shard
 
     def _placed(self, shard: Shard, rng: np.random.Generator, seed: int) -> None:
         """The robot anywhere in one scene, half of the time near an object."""
         world = self._world
-        world.reset(seed, _random_task(rng, (1, 0, 0)))
+        world.reset(seed, self._random_task(rng, (1, 0, 0)))
         floor = [p for p in world.objects if p.on_table is None]
         for _ in range(24):
             pose = np.array([*rng.uniform(-2.6, 2.6, 2), rng.uniform(-np.pi, np.pi)])
@@ -147,11 +149,12 @@ class Collector:
         for _ in range(steps):
             frame = self._frame()
             done += self._record(shard, rng, task, elapsed, travelled, frame)
-            if done > 10:
+            if done > 10 or world.fallen:
                 break
             wanted, targets = self._decide(task, frame, elapsed, travelled)
             if self._driver is None:
                 wanted, targets = disturbance.apply(wanted, targets)
+                wanted = np.clip(wanted, -self._fastest, self._fastest)
             for _ in range(round(CHUNK_DT_S / CONTROL_PERIOD_S)):
                 twist = twist + np.clip(wanted - twist, -.03, .03) * np.array([1, 1, 2.])
                 reach = self._speed * CONTROL_PERIOD_S
@@ -226,14 +229,29 @@ class Collector:
         if not at_table:
             tasks.append(Task('move', (str(rng.choice(list(MOVES))),)))
             tasks.append(Task('turn', (str(rng.choice(TURNS)),)))
-            tasks.append(Task('gesture', (str(rng.choice(GESTURES)),)))
+            if self._gestures:
+                tasks.append(Task('gesture', (str(rng.choice(self._gestures)),)))
             if rng.random() < 0.15:
                 tasks.append(Task('stop'))
         return [t for t in tasks if task is None or t.key != task.key]
 
+    def _random_task(self, rng: np.random.Generator, weights: tuple[float, float, float]) -> Task:
+        """A random go_to, reach, or other task, with those weights."""
+        family = rng.choice(['go_to', 'reach', 'other'], p=np.array(weights) / sum(weights))
+        if family != 'other':
+            return Task(str(family), (str(rng.choice(COLOURS)), str(rng.choice(SHAPES))))
+        kind = rng.random()
+        if kind < 0.25:
+            return Task('move', (str(rng.choice(list(MOVES))),))
+        if kind < 0.45 or not self._gestures:
+            return Task('turn', (str(rng.choice(TURNS)),))
+        # A wave takes three times as long to learn as a posture: it is a motion.
+        waves = kind < 0.60 and 'wave' in self._gestures
+        return Task('gesture', ('wave' if waves else str(rng.choice(self._gestures)),))
+
     def _vary_table_pose(self, rng: np.random.Generator) -> None:
         table = self._world.layout.tables[0]
-        back = TABLE_HALF_M[0] + TABLE_STANDOFF_M + rng.uniform(-.03, .02)
+        back = TABLE_HALF_M[0] + workplace(self._robot).stand_off_m + rng.uniform(-.03, .02)
         side = rng.uniform(-.08, .08)
         self._world.place_base(np.array([*locate(table, -back, side),
                                          table[2] + rng.uniform(-.12, .12)]))
@@ -258,20 +276,6 @@ class _Disturbance:
               ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         self._noise = .85 * self._noise + .53 * self._rng.normal(0, self._scale)
         return twist + self._noise[:3], joints + self._noise[3:]
-
-
-def _random_task(rng: np.random.Generator, weights: tuple[float, float, float]) -> Task:
-    """A random go_to, reach, or other task, with those weights."""
-    family = rng.choice(['go_to', 'reach', 'other'], p=np.array(weights) / sum(weights))
-    if family != 'other':
-        return Task(str(family), (str(rng.choice(COLOURS)), str(rng.choice(SHAPES))))
-    kind = rng.random()
-    if kind < 0.25:
-        return Task('move', (str(rng.choice(list(MOVES))),))
-    if kind < 0.45:
-        return Task('turn', (str(rng.choice(TURNS)),))
-    # A wave takes three times as long to learn as a posture: it is a motion.
-    return Task('gesture', ('wave' if kind < 0.60 else str(rng.choice(GESTURES)),))
 
 
 def _random_travelled(rng: np.random.Generator) -> NDArray[np.float64]:

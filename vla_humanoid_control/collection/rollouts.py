@@ -30,8 +30,10 @@ from vla_humanoid_control.evaluation.rollout import LINGER_S, Rollout
 from vla_humanoid_control.evaluation.suite import Episode
 from vla_humanoid_control.language.intake import Instruction, Rejection, check_command
 from vla_humanoid_control.language.plan import Step
+from vla_humanoid_control.robot.abilities import keys_for
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.layout import sample_layout, scene_rng
+from vla_humanoid_control.simulation.scene import Workplace, workplace
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.tasks.phrasings import rehearsed
 from vla_humanoid_control.tasks.task import Task
@@ -40,7 +42,6 @@ from vla_humanoid_control.tasks.vocabulary import (
     FAMILIES,
     OUT_OF_SCOPE,
     SHAPES,
-    keys_of,
 )
 
 IMPAIRED_SHARE = {'train': 0.35, 'val': 0.13}
@@ -126,7 +127,7 @@ def drawn(robot: RobotSpec, split: Literal['train', 'val'], number: int,
         tasks: Keys of which half of all episodes are to be; the others are of any task.
     """
     rng = np.random.default_rng([_SPLIT_SEEDS[split] + number // 50, number % 50, 13])
-    task, kind = _draw_task(rng), rng.random()
+    task, kind = _draw_task(rng, robot), rng.random()
     if tasks and number % 2:
         task = Task.from_key(tasks[number // 2 % len(tasks)])
     words = str(rng.choice(rehearsed(task.key, split)))
@@ -134,7 +135,7 @@ def drawn(robot: RobotSpec, split: Literal['train', 'val'], number: int,
         words = str(rng.choice(rehearsed(None, split)))
     seed = int(rng.integers(2 ** 31))
     if 0.14 <= kind < 0.24:
-        task, words = _absent(rng, split, seed)
+        task, words = _absent(rng, split, seed, workplace(robot))
     view = str(rng.choice(KINDS)) if rng.random() < IMPAIRED_SHARE[split] else None
     return Plan(Episode(f'{split}-{number:06d}', words, task, seed, view=view), kind >= 0.24,
                 starting_posture(robot, task, rng), absent=0.14 <= kind < 0.24)
@@ -168,19 +169,18 @@ def _as_given(words: str) -> str:
     return parsed.text if isinstance(parsed, Instruction) else words
 
 
-def _draw_task(rng: np.random.Generator) -> Task:
+def _draw_task(rng: np.random.Generator, robot: RobotSpec) -> Task:
     family = str(rng.choice(list(_WEIGHTS), p=list(_WEIGHTS.values())))
-    keys = keys_of(family)
-    return Task.from_key(str(rng.choice(keys)))
+    return Task.from_key(str(rng.choice(keys_for(robot, family))))
 
 
-def _absent(rng: np.random.Generator, split: Literal['train', 'val'], seed: int
-            ) -> tuple[Task, str]:
+def _absent(rng: np.random.Generator, split: Literal['train', 'val'], seed: int,
+            place: Workplace) -> tuple[Task, str]:
     """The scene of a seed for one object, and words about another that is not in it."""
     family = str(rng.choice(['go_to', 'reach']))
     pairs = [(c, s) for c in COLOURS for s in SHAPES]
     task = Task(family, pairs[int(rng.integers(len(pairs)))])
-    present = {(p.colour, p.shape) for p in sample_layout(scene_rng(seed), task).objects}
+    present = {(p.colour, p.shape) for p in sample_layout(scene_rng(seed), task, place).objects}
     absent = [p for p in pairs if p not in present]
     key = ':'.join((family, *absent[int(rng.integers(len(absent)))]))
     return task, str(rng.choice(rehearsed(key, split)))

@@ -128,6 +128,7 @@ class Attention:
         finder: None where nothing can be looked for: then no step waits for it.
         camera: Through which the finder looks.
         joint_names: Order of `RobotObservation.joint_positions`.
+        looks_down: Whether the robot can look down to see more of what is before it.
 
     Attributes:
         may_act: Whether the policy's answers may be acted on: nothing that was seen so far speaks
@@ -137,6 +138,7 @@ class Attention:
     finder: ObjectFinder | None
     camera: str
     joint_names: tuple[str, ...]
+    looks_down: bool = True
     may_act: bool = field(default=True, init=False)
     _step: Step | None = None  # whose object is being looked for
     _looked_down: Step | None = None  # for which step
@@ -190,7 +192,8 @@ class Attention:
             return Verdict(question=question_which(step, reference, some))
         if not some and reference.is_plain:  # it may be behind the robot: the policy searches
             return Verdict(_told(step, reference), reference)
-        if not some and step.key.startswith('reach') and self._looked_down != step:
+        if not some and step.key.startswith('reach') and self.looks_down \
+                and self._looked_down != step:
             self._looked_down = step
             return Verdict(first=LOOK_DOWN)
         if not some and not reference.relations:

@@ -83,7 +83,7 @@ class Controller:
         self.task = TaskManager(task, Stillness.of(spec.channels, robot), unreadable, robot)
         self.senses = Senses(spec, robot, frames)
         self._attention = Attention(finder if EYES in spec.cameras else None, EYES,
-                                    spec.joint_names)
+                                    spec.joint_names, robot.knows('look_down'))
         self.task.sees = self._attention.finder is not None
         self.dialogue = Dialogue(self.task, read, planner_s)
         self.fault = ''

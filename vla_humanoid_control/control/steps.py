@@ -34,9 +34,13 @@ def steps_problem(instruction: Instruction, unreadable: Callable[[str], str]) ->
     return ''
 
 
-def repetition_problem(instruction: Instruction, robot: RobotSpec | None) -> str:
-    """Why a gesture cannot be done several times in a row; '' where it can, or need not be."""
+def gesture_problem(instruction: Instruction, robot: RobotSpec | None) -> str:
+    """Why a gesture cannot be done, or not several times in a row; '' where all can."""
     steps = steps_of(instruction)
+    for step in steps:
+        family, _, name = step.key.partition(':')
+        if robot is not None and family == 'gesture' and not robot.knows(name):
+            return f'{robot.name} cannot do this: {step.text!r}'
     for step, following in pairwise(steps):
         if step.key != following.key or not step.key.startswith(RETURNING):
             continue

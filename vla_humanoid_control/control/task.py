@@ -13,7 +13,7 @@ from vla_humanoid_control.control.execution import Execution
 from vla_humanoid_control.control.quantity import Way
 from vla_humanoid_control.control.rest import Stillness
 from vla_humanoid_control.control.step_monitor import Phase, StepMonitor, Transition
-from vla_humanoid_control.control.steps import StepSequence, repetition_problem, steps_problem
+from vla_humanoid_control.control.steps import StepSequence, gesture_problem, steps_problem
 from vla_humanoid_control.language.asking import SightQuestion
 from vla_humanoid_control.language.intake import Instruction
 from vla_humanoid_control.language.plan import Step
@@ -150,7 +150,7 @@ class TaskManager:
     def problem(self, instruction: Instruction) -> str:
         """Why an instruction must not be acted on; '' where it may."""
         return instruction.unclear or steps_problem(instruction, self._unreadable) \
-            or repetition_problem(instruction, self._robot)
+            or gesture_problem(instruction, self._robot)
 
     def await_plan(self, instruction: Instruction, now_s: float) -> None:
         """A planner is asked what an instruction means: `command` or `refuse` tell; all stands."""

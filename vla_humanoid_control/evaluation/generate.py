@@ -25,9 +25,12 @@ from vla_humanoid_control.evaluation import impaired_view
 from vla_humanoid_control.evaluation.camera_faults import FIRST_KINDS, FURTHER_KINDS
 from vla_humanoid_control.evaluation.pictures import load_pictures
 from vla_humanoid_control.evaluation.suite import BROKEN_CAMERA, OTHER_PICTURE
+from vla_humanoid_control.robot.abilities import keys_for
+from vla_humanoid_control.robot.reader import load_robot
+from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.tasks.phrasings import Split, out_of_scope, phrasings
 from vla_humanoid_control.tasks.task import Task
-from vla_humanoid_control.tasks.vocabulary import FAMILIES, OUT_OF_SCOPE, keys_of
+from vla_humanoid_control.tasks.vocabulary import FAMILIES, OUT_OF_SCOPE
 
 FIRST_SEED = 2**40
 """Collection draws its scene seeds below 2**31: no scene of this suite was trained on."""
@@ -45,27 +48,29 @@ SEEING = ('move', 'turn', 'go_to', 'reach', 'gesture')
 """The families whose camera breaks; nobody needs one to stop."""
 
 
-def generate(per_family: int, seed: int, split: Split = 'test') -> list[dict[str, Any]]:
+def generate(per_family: int, seed: int, split: Split = 'test',
+             robot: RobotSpec | None = None) -> list[dict[str, Any]]:
     """Episodes in the form of a suite, the same ones for the same arguments.
 
     Args:
         per_family: Episodes for each family, spread evenly over its arguments.
         seed: Decides the scenes, and which phrasings are drawn.
         split: Whose phrasings.
+        robot: Gestures that it does not know are left out.
     """
     draw = _Phrasings(random.Random(f'unseen/{seed}'), split)
     first = FIRST_SEED + seed * 10**6
     episodes: list[dict[str, Any]] = []
     for family in FAMILIES:
         for number in range(per_family):
-            key = _key(family, number)
+            key = _key(family, number, robot)
             episodes.append({'id': f'{family}-{number:03d}', 'instruction': draw.one(key),
                              **Task.from_key(key).to_mapping(), 'seed': first + len(episodes)})
     return episodes
 
 
-def generate_impaired(per_family: int, seed: int,
-                      split: Split = 'test') -> list[dict[str, Any]]:
+def generate_impaired(per_family: int, seed: int, split: Split = 'test',
+                      robot: RobotSpec | None = None) -> list[dict[str, Any]]:
     """Episodes with a bad view all the time, the same ones for the same arguments.
 
     Args:
@@ -73,6 +78,7 @@ def generate_impaired(per_family: int, seed: int,
             and over the kinds of impairment.
         seed: Decides the scenes, and which phrasings are drawn.
         split: Whose phrasings.
+        robot: Gestures that it does not know are left out.
     """
     draw = _Phrasings(random.Random(f'impaired/{seed}'), split)
     first = FIRST_SEED + seed * 10**6 + IMPAIRED_FIRST
@@ -80,7 +86,7 @@ def generate_impaired(per_family: int, seed: int,
     episodes: list[dict[str, Any]] = []
     for family in SEEING:
         for number in range(per_family):
-            key, count = _key(family, number), len(keys_of(family))
+            key, count = _key(family, number, robot), len(keys_for(robot, family))
             # The next kind in each round through the arguments, so that each gets every kind.
             kind = kinds[(number % count + number // count) % len(kinds)]
             episodes.append({'id': f'{family}-{number:03d}', 'instruction': draw.one(key),
@@ -89,8 +95,8 @@ def generate_impaired(per_family: int, seed: int,
     return episodes
 
 
-def generate_held(per_family: int, seed: int,
-                  split: Split = 'test') -> list[dict[str, Any]]:
+def generate_held(per_family: int, seed: int, split: Split = 'test',
+                  robot: RobotSpec | None = None) -> list[dict[str, Any]]:
     """Episodes in which success means that the robot is held, the same for the same arguments.
 
     Args:
@@ -99,6 +105,7 @@ def generate_held(per_family: int, seed: int,
             need to see.
         seed: Decides the scenes, and which phrasings are drawn.
         split: Whose phrasings.
+        robot: Gestures that it does not know are left out.
     """
     rng = random.Random(f'held/{seed}')
     draw = _Phrasings(rng, split)
@@ -111,14 +118,15 @@ def generate_held(per_family: int, seed: int,
             kind, turn = kinds[number % len(kinds)], number // len(kinds)
             family = SEEING[turn % len(SEEING)]
             # The next argument each time: every kind gets other ones.
-            key = _key(family, turn // len(SEEING) * len(kinds) + number % len(kinds))
+            key = _key(family, turn // len(SEEING) * len(kinds) + number % len(kinds), robot)
             episodes.append({'id': f'{BROKEN_CAMERA}-{before + number:03d}',
                              'instruction': draw.one(key), **Task.from_key(key).to_mapping(),
                              'seed': first + per_family + before + number, 'camera': kind})
     return episodes
 
 
-def generate_pictures(per_family: int, seed: int, split: Split = 'test') -> list[dict[str, Any]]:
+def generate_pictures(per_family: int, seed: int, split: Split = 'test',
+                      robot: RobotSpec | None = None) -> list[dict[str, Any]]:
     """Episodes in which the cameras show a picture instead of the world.
 
     Args:
@@ -126,6 +134,7 @@ def generate_pictures(per_family: int, seed: int, split: Split = 'test') -> list
             and over the pictures.
         seed: Decides the scenes, and which phrasings are drawn.
         split: Whose phrasings.
+        robot: Gestures that it does not know are left out.
     """
     draw = _Phrasings(random.Random(f'pictures/{seed}'), split)
     first = FIRST_SEED + seed * 10**6 + PICTURES_FIRST
@@ -133,7 +142,7 @@ def generate_pictures(per_family: int, seed: int, split: Split = 'test') -> list
     episodes: list[dict[str, Any]] = []
     for family in SEEING:
         for number in range(per_family):
-            key = _key(family, number)
+            key = _key(family, number, robot)
             episodes.append({'id': f'{OTHER_PICTURE}-{len(episodes):03d}',
                              'instruction': draw.one(key), **Task.from_key(key).to_mapping(),
                              'seed': first + len(episodes),
@@ -141,7 +150,8 @@ def generate_pictures(per_family: int, seed: int, split: Split = 'test') -> list
     return episodes
 
 
-def generate_plain(per_family: int, seed: int, split: Split = 'test') -> list[dict[str, Any]]:
+def generate_plain(per_family: int, seed: int, split: Split = 'test',
+                   robot: RobotSpec | None = None) -> list[dict[str, Any]]:
     """Episodes in the shortest words, every other one seen badly.
 
     Args:
@@ -149,13 +159,14 @@ def generate_plain(per_family: int, seed: int, split: Split = 'test') -> list[di
             and requests out of scope.
         seed: Decides the scenes, and which requests are drawn.
         split: Whose requests out of scope.
+        robot: Gestures that it does not know are left out.
     """
     first = FIRST_SEED + seed * 10**6 + PLAIN_FIRST
     kinds = impaired_view.KINDS
     episodes: list[dict[str, Any]] = []
     for family in SEEING:
         for number in range(per_family):
-            key = _key(family, number)
+            key = _key(family, number, robot)
             view = {'view': kinds[number // 2 % len(kinds)]} if number % 2 else {}
             episodes.append({'id': f'{family}-{number:03d}', 'instruction': _shortest(key),
                              **Task.from_key(key).to_mapping(), 'seed': first + len(episodes),
@@ -175,9 +186,9 @@ def _shortest(key: str) -> str:
     return _SHORTEST[family].format(*arguments)
 
 
-def _key(family: str, number: int) -> str:
+def _key(family: str, number: int, robot: RobotSpec | None) -> str:
     """The task whose turn it is, through a family's arguments in order."""
-    keys = keys_of(family)
+    keys = keys_for(robot, family)
     return keys[number % len(keys)]
 
 
@@ -212,16 +223,19 @@ def main() -> None:
     parser.add_argument('--per-family', type=int, default=100)
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--split', choices=('val', 'test'), default='test')
+    parser.add_argument('--robot', help='leave out gestures that it does not know')
     parser.add_argument('--out', type=Path, required=True)
     arguments = parser.parse_args()
+    robot = load_robot(arguments.robot) if arguments.robot else None
     header = (f'# {_TITLES[arguments.kind]}, {arguments.per_family} episodes a family.\n'
               '# Made by python -m vla_humanoid_control.evaluation.generate '
               f'--kind {arguments.kind} --per-family {arguments.per_family} '
-              f'--seed {arguments.seed} --split {arguments.split}\n')
+              f'--seed {arguments.seed} --split {arguments.split}'
+              + (f' --robot {arguments.robot}\n' if arguments.robot else '\n'))
     lines = [yaml.safe_dump(e, default_flow_style=True, sort_keys=False, width=10**6,
                             allow_unicode=True).strip()
              for e in GENERATORS[arguments.kind](arguments.per_family, arguments.seed,
-                                                 arguments.split)]
+                                                 arguments.split, robot)]
     arguments.out.write_text(header + ''.join(f'- {line}\n' for line in lines), encoding='utf-8')
 
 

@@ -42,6 +42,7 @@ from vla_humanoid_control.learning.texts import TaskTexts
 from vla_humanoid_control.models.checkpoint import (
     Checkpoint,
     build_model,
+    for_robot,
     load_checkpoint,
     save_checkpoint,
 )
@@ -65,7 +66,8 @@ class BcOptions:
         data: Directories with shards.
         output: Folder of the run; the checkpoint is `output/checkpoint`.
         model: Name or path of a model configuration, or the whole as plain data.
-        init_from: Checkpoint to go on from, with its normalisation.
+        init_from: Checkpoint to go on from, with its normalisation; of another robot, the weights
+            alone that do not depend on it.
         steps: Length; by default the epochs of the configuration.
         time_budget_min: End after this time [min], with the rate cooled down in time.
         seed: Source of all chance.
@@ -146,10 +148,15 @@ class BcRun:
                       file=sys.stderr)
         else:
             self.spec = model_spec(self.train.spec, start.model_config)
-            if start.spec != self.spec:
-                raise UserError(f'Checkpoint {options.init_from} was trained for other channels, '
-                                'joints, image size or rate than the data has.')
+            if (self.spec.image_size, self.spec.dt_s) != (start.spec.image_size, start.spec.dt_s):
+                raise UserError(f'Checkpoint {options.init_from} was trained for another image '
+                                'size or rate than the data has.')
             self.model, self.statistics = start.model, start.statistics
+            if start.spec != self.spec:
+                self.model, left = for_robot(start, self.spec)
+                self.statistics = measure(self.train, self.model_config.scale)
+                print(f'{options.init_from} is of another robot: {", ".join(left)} begin anew.',
+                      file=sys.stderr)
         self.bases = sum(c in BASE_CHANNELS for c in self.spec.channels)
         self.model = self.model.channels_last().to(self.device).train()
         trained = [p for _, p in self.model.cloned()]

@@ -70,6 +70,21 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     return Checkpoint(model.eval(), config, spec, statistics, deployment)
 
 
+def for_robot(start: Checkpoint, spec: ModelSpec) -> tuple[System, tuple[str, ...]]:
+    """A model of the same configuration for another robot.
+
+    Returns:
+        The model, and the names of its tensors that begin anew, because their shape follows from
+        the robot's joints and channels. All others are those of `start`.
+    """
+    model = build_model(start.model_config, spec)
+    known = start.model.state_dict()
+    tensors = {n: known[n] if n in known and known[n].shape == t.shape else t
+               for n, t in model.state_dict().items()}
+    model.load_state_dict(tensors)
+    return model, tuple(n for n, t in tensors.items() if t is not known.get(n))
+
+
 def check_checkpoint(folder: Path) -> None:
     """Refuse what `load_checkpoint` would, from the header of the weights alone.
 

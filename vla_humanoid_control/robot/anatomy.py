@@ -13,6 +13,10 @@ BODIES = (PLANAR, LEGGED)
 """How a simulated body stands: on a base that slides, or on its own legs."""
 HANDS = ('left', 'right')
 """What `end_effectors` may name."""
+NEAREST_M = 1.1
+"""From farther away than this a robot begins to go to something [m]."""
+LEAST_ON_TABLE = 3
+"""A table has room for so many objects at least: one and two like it."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +81,37 @@ class Gestures:
 
 
 @dataclass(frozen=True)
+class WorkplaceSpec:
+    """What in the simulator's room is made to the robot's measure; by default for tall ones.
+
+    Attributes:
+        height_m: Of the table tops above the floor [m].
+        stand_off_m: From the base to the edge of the table that it reaches over [m].
+        depth_m: Objects stand so far from that edge, least and most [m].
+        aside_m: And so far to each side of its middle at most [m].
+        most: At most so many objects stand on a table.
+        sight_m: Ahead of the base its camera sees objects on the floor from the first to the
+            second [m]; nothing that it is to go to is farther away.
+        sight_aside: To each side it sees them up to this share of how far ahead they are.
+    """
+
+    height_m: float = 0.72
+    stand_off_m: float = 0.31
+    depth_m: tuple[float, ...] = (0.06, 0.15)
+    aside_m: float = 0.34
+    most: int = 4
+    sight_m: tuple[float, ...] = (1.40, 3.4)
+    sight_aside: float = 0.85
+
+
+@dataclass(frozen=True)
 class SimulationSpec:
     """What the simulator needs to stand in for the robot.
 
     Attributes:
         trunk: Body of the model that carries the IMU; the view from outside follows it.
         imu: Site of the IMU.
+        workplace: The tables, and where things stand.
         walking: The walking policy of a legged body, an ONNX file as `packages.located` finds it;
             empty for a planar one.
         mesh_share: Share of the triangles of its meshes that are drawn, in (0, 1].
@@ -92,6 +121,7 @@ class SimulationSpec:
 
     trunk: str
     imu: str
+    workplace: WorkplaceSpec = field(default_factory=WorkplaceSpec)
     walking: str = ''
     mesh_share: float = 1.0
     gains: tuple[float, ...] | None = None

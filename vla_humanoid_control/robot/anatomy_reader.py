@@ -8,14 +8,18 @@ from typing import Any
 from vla_humanoid_control.robot.anatomy import (
     BODIES,
     HANDS,
+    LEAST_ON_TABLE,
     LEGGED,
+    NEAREST_M,
     PLANAR,
     EndEffectorSpec,
     Gestures,
     Optics,
     SimulationSpec,
+    WorkplaceSpec,
 )
 from vla_humanoid_control.robot.fields import Fields
+from vla_humanoid_control.tasks.task import TABLE_SLOTS
 
 ANATOMY = ('body', 'end_effectors', 'support', 'postures', 'swing', 'looks', 'simulation')
 """Keys of a robot file that are read here; a robot that is not simulated may lack them."""
@@ -107,10 +111,13 @@ class AnatomyReader(Fields):
 
     def _simulation(self, root: Mapping[str, Any], body: str) -> SimulationSpec:
         legged = ('walking', 'mesh_share', 'gains') if body == LEGGED else ()
-        fields = self.mapping(root['simulation'], 'simulation', ('trunk', 'imu', *legged))
+        fields = self.mapping(root['simulation'], 'simulation', ('trunk', 'imu', 'workplace',
+                                                                    *legged))
         trunk, imu = (self.text(fields, key, 'simulation') for key in ('trunk', 'imu'))
+        place = self._workplace(fields['workplace']) if 'workplace' in fields \
+            else WorkplaceSpec()
         if not legged:
-            return SimulationSpec(trunk, imu)
+            return SimulationSpec(trunk, imu, place)
         share = self.positive(fields, 'mesh_share', 'simulation')
         if share > 1:
             self.fail('simulation.mesh_share', f'must be 1 or less, got {share:g}')
@@ -118,8 +125,29 @@ class AnatomyReader(Fields):
             if 'gains' in fields else None
         if gains is not None and min(gains) <= 0:
             self.fail('simulation.gains', f'must be positive, got {fields["gains"]}')
-        return SimulationSpec(trunk, imu, self.text(fields, 'walking', 'simulation'), share,
-                              gains)
+        return SimulationSpec(trunk, imu, place, self.text(fields, 'walking', 'simulation'),
+                              share, gains)
+
+    def _workplace(self, value: Any) -> WorkplaceSpec:
+        where = 'simulation.workplace'
+        single = ('height_m', 'stand_off_m', 'aside_m', 'most', 'sight_aside')
+        fields = self.mapping(value, where, (*single, 'depth_m', 'sight_m'))
+        numbers = {key: self.positive(fields, key, where) for key in single}
+        most = int(numbers.pop('most'))
+        if most != fields['most'] or not LEAST_ON_TABLE <= most <= TABLE_SLOTS:
+            self.fail(f'{where}.most', f'must be a whole number of {LEAST_ON_TABLE} to '
+                                       f'{TABLE_SLOTS}, got {fields["most"]}')
+        ranges = {key: self.numbers(fields, key, where, ('least', 'most'))
+                  for key in ('depth_m', 'sight_m')}
+        for key, (least, most_m) in ranges.items():
+            if not 0 < least < most_m:
+                self.fail(f'{where}.{key}', f'must rise from above 0, got {fields[key]}')
+        if ranges['sight_m'][1] <= NEAREST_M:
+            self.fail(f'{where}.sight_m', f'must end beyond {NEAREST_M} m, where the robot begins '
+                                          f'to go to things, got {fields["sight_m"]}')
+        return WorkplaceSpec(
+            numbers['height_m'], numbers['stand_off_m'], ranges['depth_m'], numbers['aside_m'],
+            most, ranges['sight_m'], numbers['sight_aside'])
 
     def _one_of(self, root: Mapping[str, Any], key: str, where: str,
                 known: tuple[str, ...]) -> str:

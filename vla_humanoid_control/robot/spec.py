@@ -137,6 +137,10 @@ class RobotSpec:
         """Those of its hands that have fingers to hold something with."""
         return tuple(side for side, hand in self.end_effectors.items() if hand.grip)
 
+    def knows(self, gesture: str) -> bool:
+        """Whether it can do one of `GESTURES`; one whose file has no postures may do any."""
+        return gesture in self.gestures.postures or not self.gestures.postures
+
     @cached_property
     def joint_names(self) -> tuple[str, ...]:
         """All joint names, in order."""

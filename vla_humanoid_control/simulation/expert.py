@@ -17,7 +17,7 @@ from vla_humanoid_control.robot.kinematics import ArmKinematics
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.handling import Handled, Handler, handled
 from vla_humanoid_control.simulation.layout import STAND_OFF_M
-from vla_humanoid_control.simulation.scene import TABLE_HEIGHT_M
+from vla_humanoid_control.simulation.scene import workplace
 from vla_humanoid_control.simulation.twins import meant
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.errors import UserError
@@ -31,6 +31,7 @@ from vla_humanoid_control.tasks.vocabulary import (
     TURN_RAD,
     WAVE_S,
 )
+from vla_humanoid_control.types import BASE_CHANNELS
 
 REACHABLE_M = 0.75
 """Farther from the base than this no hand comes [m]."""
@@ -107,7 +108,9 @@ class Expert:
         self._lower = np.array([j.lower for j in robot.controlled])
         self._upper = np.array([j.upper for j in robot.controlled])
         self._speed = np.array([j.motion.velocity for j in robot.controlled])
+        self._fastest = np.array([robot.base[c].velocity for c in BASE_CHANNELS])
         self._arms = ArmKinematics(robot)
+        self._table_m = workplace(robot).height_m
         self._gestures = robot.gestures
         # What looks down is what keeps a target in sight; a robot without a neck has none.
         self._nod = next(iter(robot.gestures.postures.get('look_down', {})), None)
@@ -214,7 +217,7 @@ class Expert:
         lateral = float(np.hypot(*offset))
         goal = top + np.array([0, 0, 0.02])
         near = lateral < 0.05
-        if hand[2] < TABLE_HEIGHT_M + 0.06 and not near and not self._folded(state, side):
+        if hand[2] < self._table_m + 0.06 and not near and not self._folded(state, side):
             # Fold the arm first: straight forward would run the hand into the table's edge.
             joints.update(self._posture(f'ready_{side}'))
             return ExpertAction(np.zeros(3), joints, 0.05)
@@ -222,7 +225,7 @@ class Expert:
         clearance = 0.12 * float(np.clip((lateral - 0.03) / 0.02, 0, 1))
         waypoint = goal + np.array([0, 0, clearance])
         if not near:
-            waypoint[2] = max(waypoint[2], TABLE_HEIGHT_M + 0.20)
+            waypoint[2] = max(waypoint[2], self._table_m + 0.20)
         step = waypoint - hand
         length = float(np.linalg.norm(step))
         waypoint = hand + step * min(1.0, 0.07 / max(length, 1e-6))
@@ -283,7 +286,8 @@ class Expert:
     def _upright(self, twist: NDArray[np.float64], progress: float,
                  pitch: float | None = None) -> ExpertAction:
         joints = dict(self._home) if pitch is None else self._nodding(pitch)
-        return ExpertAction(np.asarray(twist, dtype=float), joints, float(progress))
+        twist = np.clip(twist, -self._fastest, self._fastest)
+        return ExpertAction(twist, joints, float(progress))
 
 
 def observe(world: World, task: Task, elapsed_s: float,

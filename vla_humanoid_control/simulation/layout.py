@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_humanoid_control.robot.anatomy import NEAREST_M
 from vla_humanoid_control.simulation.scene import (
     FLOOR_SIZE,
     ROOM_HALF_M,
     TABLE_HALF_M,
-    TOUCHING,
     Placed,
     Workplace,
 )
@@ -32,15 +32,8 @@ from vla_humanoid_control.tasks.vocabulary import (
 WAY_M = 0.62
 """A free way passes other objects at this distance or more: what the safety gate lets pass at full
 speed, since nobody here walks around obstacles [m]."""
-TABLE_STANDOFF_M = TOUCHING.stand_off_m
-"""From the base to the edge of the table that it reaches over [m]."""
 STAND_OFF_M = 0.66
 """From the base to a `go_to` object where the scripted expert stands [m]."""
-_NEAREST_M, _FARTHEST_M = 1.1, 3.4
-"""From the base to a `go_to` object before it goes there [m]."""
-_SIGHT_M, _SIGHT_ASIDE = 1.40, 0.85
-"""Ahead of the base the camera sees objects on the floor from here on [m], and to each side up to
-this share of how far ahead they are."""
 _SIGHT_PAST_M = 0.40
 """Objects on the floor that are so far from a line of sight hide nothing [m]."""
 _AT_TABLE = ('reach', *HAND_FAMILIES)
@@ -77,7 +70,7 @@ def scene_rng(seed: int) -> np.random.Generator:
 
 
 def sample_layout(rng: np.random.Generator, task: Task | None,
-                  place: Workplace = TOUCHING) -> Layout:
+                  place: Workplace | None = None) -> Layout:
     """Draw a scene in which the task can be done and its words name one object only, or its twins.
 
     The way to a `go_to` object is free and the object unoccluded from where the robot starts;
@@ -86,11 +79,12 @@ def sample_layout(rng: np.random.Generator, task: Task | None,
     Args:
         rng: All chance in it.
         task: What is to be done; None for nothing in particular.
-        place: The tables, and how the robot stands at them.
+        place: The tables, and how the robot stands at them; by default for tall ones.
 
     Raises:
         UserError: Several steps, or so much of a task, fit into no scene.
     """
+    place = Workplace() if place is None else place
     if task is not None and task.family == 'place':  # room beside both, and within reach
         place = replace(place, most=2, aside_m=place.aside_m - 0.10)
     tables = _sample_tables(rng)
@@ -143,7 +137,7 @@ def _sample_with_twins(rng: np.random.Generator, task: Task, named: dict[str, li
                 continue
             named_ones = [objects[i] for i in named_by(objects, task)]
             if can_tell(objects, pose, task) and (task.family == 'reach' or all(
-                    _in_sight(pose, goal, tables, objects) for goal in named_ones)):
+                    _in_sight(pose, goal, tables, objects, place) for goal in named_ones)):
                 return Layout(pose, tables, objects)
     raise UserError(f'{task.key} with {task.twins} twins has room in none of {_DRAWS_WITH_TWINS} '
                     'scenes: ask for fewer of them, or of other objects.')
@@ -240,19 +234,20 @@ def _sample_pose(rng: np.random.Generator, task: Task | None, tables: NDArray[np
             return None
     if task is not None and family == 'go_to':
         for goal in (objects[i] for i in meant(objects, pose, task)):
-            if not _NEAREST_M <= np.linalg.norm(goal.position[:2] - pose[:2]) <= _FARTHEST_M \
+            away = float(np.linalg.norm(goal.position[:2] - pose[:2]))
+            if not NEAREST_M <= away <= place.sight_m[1] \
                     or not way_is_clear(pose[:2], goal, objects):
                 return None
     return pose
 
 
 def _in_sight(pose: NDArray[np.float64], goal: Placed, tables: NDArray[np.float64],
-              objects: tuple[Placed, ...]) -> bool:
+              objects: tuple[Placed, ...], place: Workplace) -> bool:
     """Whether the head camera sees all of an object on the floor from a pose, the neck at home."""
     ahead, left = locate_from(pose, goal.position)
     way = goal.position[:2] - pose[:2]
-    return bool(ahead > _SIGHT_M and abs(left) < _SIGHT_ASIDE * ahead
-                and np.linalg.norm(way) <= _FARTHEST_M
+    return bool(ahead > place.sight_m[0] and abs(left) < place.sight_aside * ahead
+                and np.linalg.norm(way) <= place.sight_m[1]
                 and way_is_clear(pose[:2], goal, objects, _SIGHT_PAST_M)
                 and not any(_near_table(pose[:2] + way * share, table, 0.0)
                             for share in np.linspace(0, 1, 12) for table in tables))
@@ -278,14 +273,14 @@ def _sample_pose_with_room(rng: np.random.Generator, task: Task, tables: NDArray
         if not at_table and not is_free(start[:2], tables, objects, 0.55):
             continue
         for part in task.parts:
-            pose = None if pose is None else _after(pose, part, tables, objects)
+            pose = None if pose is None else _after(pose, part, tables, objects, place)
         if pose is not None:
             return start
     return None
 
 
 def _after(pose: NDArray[np.float64], part: Task, tables: NDArray[np.float64],
-           objects: tuple[Placed, ...]) -> NDArray[np.float64] | None:
+           objects: tuple[Placed, ...], place: Workplace) -> NDArray[np.float64] | None:
     """The base's pose [3] after a task that begins at `pose`; None where it has no room for it."""
     much = None if part.amount is None else part.amount.value
     if part.family == 'turn':
@@ -304,7 +299,8 @@ def _after(pose: NDArray[np.float64], part: Task, tables: NDArray[np.float64],
         offset = goal.position[:2] - pose[:2]
         length = float(np.linalg.norm(offset))
         way = offset / length
-        if not _NEAREST_M <= length <= _FARTHEST_M or not way_is_clear(pose[:2], goal, objects) \
+        if not NEAREST_M <= length <= place.sight_m[1] \
+                or not way_is_clear(pose[:2], goal, objects) \
                 or any(_near_table(pose[:2] + way * s, table, 0.45)
                        for s in np.arange(0.4, length - STAND_OFF_M, 0.2) for table in tables):
             return None

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.robot.anatomy import SimulationSpec
+from vla_humanoid_control.robot.anatomy import SimulationSpec, WorkplaceSpec
 from vla_humanoid_control.robot.model import model_spec
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.fitting import EYE, HIDDEN_GROUP, prepare
@@ -25,7 +25,7 @@ OUTSIDE = 'outside'
 """The camera that shows the robot to people, and is none of its own."""
 
 ROOM_HALF_M = 3.5
-TABLE_HEIGHT_M = 0.72
+TABLE_HEIGHT_M = WorkplaceSpec().height_m
 TABLE_HALF_M = (0.35, 0.80)
 """Half depth and half width of a table top [m]."""
 
@@ -55,34 +55,16 @@ GRASP_SIZE = {'box': Size(0.030, 0.08), 'ball': Size(0.034, 0.068), 'cup': Size(
 
 
 @dataclass(frozen=True)
-class Workplace:
-    """The tables, as they fit who is to work at them, and what stands on the first.
+class Workplace(WorkplaceSpec):
+    """What the robot file says of it, and the sizes of objects on a table, by shape."""
 
-    Attributes:
-        height_m: Of the table tops above the floor [m].
-        stand_off_m: From the base to the edge of the table that it reaches over [m].
-        depth_m: Objects stand so far from that edge, least and most [m].
-        aside_m: And so far to each side of its middle at most [m].
-        most: At most so many objects stand on a table, `TABLE_SLOTS` or fewer.
-        sizes: Shape to the size of an object on a table.
-    """
-
-    height_m: float
-    stand_off_m: float
-    depth_m: tuple[float, float]
-    aside_m: float
-    most: int
-    sizes: Mapping[str, Size]
-
-
-TOUCHING = Workplace(TABLE_HEIGHT_M, 0.31, (.06, .15), .34, TABLE_SLOTS, TABLE_SIZE)
-GRASPING = Workplace(0.76, 0.20, (.06, .12), .28, 3, GRASP_SIZE)
-"""For hands with fingers: the objects fit between them, and are within reach of short arms."""
+    sizes: Mapping[str, Size] = field(default_factory=lambda: TABLE_SIZE)
 
 
 def workplace(robot: RobotSpec) -> Workplace:
-    """The one that fits a robot."""
-    return GRASPING if robot.grasps else TOUCHING
+    """That of a robot: what is to be held fits between its fingers."""
+    said = WorkplaceSpec() if robot.simulation is None else robot.simulation.workplace
+    return Workplace(**vars(said), sizes=GRASP_SIZE if robot.grasps else TABLE_SIZE)
 
 
 @dataclass(frozen=True)
