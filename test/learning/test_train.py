@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from vla_humanoid_control.cli.main import main as vla
 from vla_humanoid_control.interfaces import Prompt
-from vla_humanoid_control.learning import train
+from vla_humanoid_control.learning import behaviour_cloning, train
 from vla_humanoid_control.models.checkpoint import load_checkpoint
 from vla_humanoid_control.models.config import distinct
 from vla_humanoid_control.policy.registry import load_policy
@@ -226,6 +226,19 @@ def test_a_run_can_start_from_a_checkpoint_of_another_robot(
     assert len(checkpoint.statistics.action_mean) == len(ROBOT.action_channels) - 1
     name = 'vision.stem.1.weight'
     assert torch.allclose(before[name], checkpoint.model.state_dict()[name], atol=0.01)
+
+
+def test_a_cpu_without_bfloat16_computes_in_float32(
+        demo_data: Path, small_model: Path, short_training: Path, tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was emulated there, ten times slower."""
+    written = []
+    for able, more in ((True, ()), (False, ()), (True, ('--float32',))):
+        monkeypatch.setattr(behaviour_cloning, 'computes_bfloat16', lambda device, able=able: able)
+        output = tmp_path / str(len(written))
+        assert bc(demo_data, output, small_model, short_training, '--steps', '2', *more) == 0
+        written.append((output / 'checkpoint' / 'model.safetensors').read_bytes())
+    assert written[1] == written[2] != written[0]
 
 
 def test_other_data_in_the_same_folder_is_refused(trained: Path, small_model: Path,

@@ -11,9 +11,11 @@ pytest.importorskip('safetensors')
 pytest.importorskip('mujoco')
 
 import torch
+from g1 import needs_g1
 
 from vla_humanoid_control.perception.object_network import ObjectNetwork, without_norms
 from vla_humanoid_control.perception.objects import load_finder
+from vla_humanoid_control.perception.shipped_finder import shipped_finder
 from vla_humanoid_control.robot.head_camera import HeadCamera
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.simulation.camera_noise import CameraNoise
@@ -131,3 +133,10 @@ def test_above_the_horizon_is_far():
     for v in (0.1, 0.5):
         bearing, distance = _where(pose, pose.ray(0.3, v, 4 / 3), 0.15)
         assert distance == _FARTHEST_M and 0.2 < bearing < 0.6
+
+
+@needs_g1
+def test_a_robot_whose_views_it_does_not_know_is_not_looked_for() -> None:
+    assert shipped_finder(ROBOT)[0] is not None
+    finder, why = shipped_finder(load_robot('unitree_g1'))
+    assert finder is None and 'not those of unitree_g1' in why

@@ -82,3 +82,24 @@ def test_triton_is_loaded_before_anything_is_drawn(tmp_path: Path) -> None:
                                            'PYTHONPATH': f'{tmp_path}{os.pathsep}{root}'})
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ['LLVM is there: False', 'drawn']
+
+
+def test_where_the_physics_comes_apart_all_stands_and_the_robot_counts_as_fallen(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """MuJoCo reset everything, time included, and wrote MUJOCO_LOG.TXT to the working folder."""
+    monkeypatch.chdir(tmp_path)
+    world = World(load_robot('humanoid'))
+    world.reset(3)
+    world.advance(0.1)
+    joints, pose = world.joint_positions(), world.base_pose()
+    assert not world.fallen
+    world.data.qvel[20] = 1e12
+    for now_s in (0.12, 0.14):
+        world.advance(0.02)
+        assert world.fallen and world.time_s == pytest.approx(now_s)
+        assert (world.joint_positions() == joints).all() and (world.base_pose() == pose).all()
+    assert 'unstable' in caplog.text and not list(tmp_path.iterdir())
+    world.reset(3)
+    world.advance(0.1)
+    assert not world.fallen and (world.joint_positions() == joints).all()
+    world.close()

@@ -64,14 +64,14 @@ def run(arguments: argparse.Namespace) -> int:
     _find_benchmarks()
     if arguments.models:
         deployments = importlib.import_module('benchmarks.deployments')
-        return int(deployments.compare_deployments(arguments.policy, arguments.out,
+        return int(deployments.compare_deployments(arguments.policy or 'default', arguments.out,
                                                    arguments.quick))
     _join_graph()  # before torch is loaded, which reads its number of threads then
-    from vla_humanoid_control.policy.registry import load_policy
+    from vla_humanoid_control.policy.registry import chosen_policy, load_policy
     from vla_humanoid_control.robot.reader import load_robot
     robot = load_robot(arguments.robot)
     with ExitStack() as stack:
-        checkpoint, note = arguments.policy, ''
+        checkpoint, note = chosen_policy(arguments.policy, robot), ''
         if checkpoint == 'default' and not resource_path('checkpoints', 'default').is_dir():
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             note = 'random weights: there is no default checkpoint here'
@@ -90,7 +90,7 @@ def _measure(arguments: argparse.Namespace, robot: Any, policy: Any, checkpoint:
         else (1000, 300, 5000, 5.0)
     load = os.getloadavg()[0] / (os.cpu_count() or 1)
     about: dict[str, Any] = {
-        'policy': note or arguments.policy, 'quick': arguments.quick, 'ticks': ticks,
+        'policy': note or checkpoint, 'quick': arguments.quick, 'ticks': ticks,
         'cores': os.cpu_count(), 'threads': os.environ['OMP_NUM_THREADS'],
         'machine': _processor(), 'python': platform.python_version(),
         'load_before_per_core': round(load, 2)}

@@ -76,7 +76,7 @@ def _check(arguments: argparse.Namespace) -> Timing:
     """
     from vla_humanoid_control.control.timing import Timing
     from vla_humanoid_control.evaluation.suite import load_suite
-    from vla_humanoid_control.policy.registry import load_policy
+    from vla_humanoid_control.policy.registry import chosen_policy, load_policy
     from vla_humanoid_control.robot.reader import load_robot
     from vla_humanoid_control.simulation.world import World, check_drawing
     check_folder(arguments.out, '--out')
@@ -86,6 +86,7 @@ def _check(arguments: argparse.Namespace) -> Timing:
         load_suite(arguments.suite, through_nodes=True)
     check_drawing()
     robot = load_robot(arguments.robot)
+    arguments.policy = chosen_policy(arguments.policy, robot)
     policy = load_policy(arguments.policy, robot, arguments.embodiment, arguments.trust)
     World(robot)  # refuses a robot that the simulator lacks
     return Timing.of(policy.spec)

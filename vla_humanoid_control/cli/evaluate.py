@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     from vla_humanoid_control.evaluation.report import build_report, save_report
     from vla_humanoid_control.evaluation.report_text import failures, table
     from vla_humanoid_control.evaluation.suite import load_suite
-    from vla_humanoid_control.policy.registry import load_policy, monitoring
+    from vla_humanoid_control.policy.registry import chosen_policy, load_policy, monitoring
     from vla_humanoid_control.robot.reader import load_robot
     from vla_humanoid_control.simulation.world import World, check_drawing
     if arguments.workers < 1:
@@ -112,12 +112,13 @@ def run(arguments: argparse.Namespace) -> int:
     latency_s = read_latency(arguments.latency)
     if arguments.ros and latency_s is not None:
         raise UserError('--latency is for evaluation in process; leave out --ros.')
+    robot = load_robot(arguments.robot)
+    arguments.policy = chosen_policy(arguments.policy, robot)
     setup = Setup(arguments.robot, arguments.policy, arguments.embodiment, arguments.trust,
                   signals, arguments.alpha, arguments.ungated, arguments.allow_uncalibrated,
                   finder=arguments.finder)
     # Once here, so that bad input is refused before anything starts.
     check_drawing()
-    robot = load_robot(arguments.robot)
     policy = load_policy(arguments.policy, robot, arguments.embodiment, arguments.trust)
     World(robot)  # refuses a robot that the simulator lacks
     gate = monitoring(arguments.policy, arguments.trust, signals, arguments.alpha).gate

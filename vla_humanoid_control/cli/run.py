@@ -16,7 +16,7 @@ from vla_humanoid_control.support.outputs import check_file, check_folder
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument('--robot', default='humanoid', help='name or path of the robot file')
-    add_policy(parser, default='')
+    add_policy(parser)
     parser.add_argument('--params', type=Path, metavar='FILE',
                         help='parameters of the nodes in YAML, which go before those of '
                              'config/params/robot.yaml')
@@ -48,12 +48,13 @@ def run(arguments: argparse.Namespace) -> int:
         parse_remappings,
     )
     from vla_humanoid_control.graph.processes import run_graph
-    from vla_humanoid_control.policy.registry import DEFAULT_POLICY, check_policy, monitoring
+    from vla_humanoid_control.policy.registry import check_policy, chosen_policy, monitoring
     from vla_humanoid_control.robot.reader import load_robot
     namespace = read_namespace(arguments.namespace)
     log = arguments.log or folder_of(namespace, Path('out', 'run')) / 'graph.log'
     check_file(log, '--log')
-    policy, robot = arguments.policy or DEFAULT_POLICY, load_robot(arguments.robot)
+    robot = load_robot(arguments.robot)
+    policy = chosen_policy(arguments.policy, robot)
     timing = check_policy(policy, robot, arguments.embodiment)
     monitoring(policy, arguments.trust)
     if arguments.params is not None:

@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         UserError: There is no such policy, or it cannot listen there.
     """
     from vla_humanoid_control.policy.lerobot import is_lerobot_folder
-    from vla_humanoid_control.policy.registry import fingerprint, load_policy
+    from vla_humanoid_control.policy.registry import chosen_policy, fingerprint, load_policy
     from vla_humanoid_control.robot.reader import load_robot
     if not 0 <= arguments.port < 65536 or not 1 <= arguments.robots <= 64:
         raise UserError('--port must be 0 to 65535, and --robots 1 to 64.')
@@ -54,6 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
                             'outputs/train/RUN/checkpoints/last/pretrained_model.')
         arguments.policy = str(arguments.lerobot)
     robot = load_robot(arguments.robot)
+    arguments.policy = chosen_policy(arguments.policy, robot)
     policy = load_policy(arguments.policy, robot, embodiment=arguments.embodiment).policy
     if arguments.device is not None:
         _move(policy, arguments)

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def add_policy(parser: argparse.ArgumentParser, default: str = 'default') -> None:
+def add_policy(parser: argparse.ArgumentParser) -> None:
     """Declare `--policy`, and the name that it had before."""
-    parser.add_argument('--policy', default=default, metavar='WHAT',
+    parser.add_argument('--policy', default='', metavar='WHAT',
                         help='its name (vla policies lists them), the folder of a checkpoint, or '
                              'module:name of a class of your own, or openpi://HOST:PORT of a '
-                             'policy server (default: the one that comes with the package)')
+                             'policy server (default: the one that comes with the package for '
+                             'the robot)')
     add_embodiment(parser)
     parser.add_argument('--trust', default='', metavar='DIR',
                         help="the policy's trust artifact, as vla trust writes it, or the name of "
@@ -21,7 +22,7 @@ def add_policy(parser: argparse.ArgumentParser, default: str = 'default') -> Non
                              'it)')
     parser.add_argument('--allow-uncalibrated', action='store_true',
                         help='let a policy act that has no trust artifact')
-    parser.add_argument('--checkpoint', action=_FormerName, dest='policy', default=default,
+    parser.add_argument('--checkpoint', action=_FormerName, dest='policy', default='',
                         help=argparse.SUPPRESS)
 
 

@@ -76,9 +76,10 @@ def run(arguments: argparse.Namespace) -> int:
     from vla_humanoid_control.data.rollouts import RolloutsFolder
     from vla_humanoid_control.evaluation.trust_report import judge, said, save_page
     from vla_humanoid_control.learning.trust import TrustMeasurement
-    from vla_humanoid_control.policy.registry import fingerprint, load_policy
+    from vla_humanoid_control.policy.registry import chosen_policy, fingerprint, load_policy
     from vla_humanoid_control.robot.reader import load_robot
     robot = load_robot(arguments.robot)
+    arguments.policy = chosen_policy(arguments.policy, robot)
     folders = [RolloutsFolder.open(path) for path in arguments.rollouts] or [
         _record(arguments, out.with_name(f'{out.name}_rollouts'), robot)]
     policy = load_policy(arguments.policy, robot, arguments.embodiment, trust=None)
@@ -128,10 +129,16 @@ def _record(arguments: argparse.Namespace, folder: Path, robot: Any) -> Any:
 def _check(arguments: argparse.Namespace) -> int:
     from vla_humanoid_control.evaluation.pictures import check_pictures, load_pictures
     from vla_humanoid_control.evaluation.trust_report import promises_of, said_promises
-    from vla_humanoid_control.policy.registry import load_policy, monitoring, trust_of
+    from vla_humanoid_control.policy.registry import (
+        chosen_policy,
+        load_policy,
+        monitoring,
+        trust_of,
+    )
     from vla_humanoid_control.robot.reader import load_robot
     pictures = load_pictures(arguments.pictures)
     robot = load_robot(arguments.robot)
+    arguments.policy = chosen_policy(arguments.policy, robot)
     policy = load_policy(arguments.policy, robot, arguments.embodiment, arguments.trust)
     asked = monitoring(arguments.policy, arguments.trust,
                        allow_uncalibrated=arguments.allow_uncalibrated)

@@ -31,10 +31,10 @@ def build_report(results: Sequence[EpisodeResult], gate: GateConfig) -> dict[str
         gate: The gate's configuration, for the measures that need a decision.
 
     Returns:
-        `episodes`, `families`, and of the early confidence against success `auroc` with its
-        95 % interval `auroc_low` and `auroc_high`, `auprc_failure`, `ece`, `brier`,
-        `balanced_accuracy`, `reliability`; `by_time` with the AUROC and
-        AUPRC of the confidence at fixed times since the instruction;
+        `episodes`, `families`, of robots that walk `falls`, and of the early confidence against
+        success `auroc` with its 95 % interval `auroc_low` and `auroc_high`, `auprc_failure`,
+        `ece`, `brier`, `balanced_accuracy`, `reliability`; `by_time` with the AUROC and AUPRC of
+        the confidence at fixed times since the instruction;
         `false_stop_rate`, the share of successes on the way to which the gate closes again or
         never opens (which only an ungated run can show); `false_stops_per_h`, how often it does so
         in an hour of successful operation; and `detected_rate` and `detection_s`,
@@ -53,6 +53,7 @@ def build_report(results: Sequence[EpisodeResult], gate: GateConfig) -> dict[str
     return {
         'episodes': [episode_row(r) for r in results],
         'families': families(results),
+        **_falls(results),
         **quality,
         'auroc_low': low,
         'auroc_high': high,
@@ -68,6 +69,17 @@ def build_report(results: Sequence[EpisodeResult], gate: GateConfig) -> dict[str
         'reliability': [asdict(b) for b in metrics.reliability(scores, labels)],
         'signals': None if all(r.signals is None for r in results) else _signals(own),
     }
+
+
+def _falls(results: Sequence[EpisodeResult]) -> dict[str, dict[str, Any]]:
+    """`falls`, and how many of them nobody noticed; nothing of a robot that cannot fall."""
+    known = [r.fell for r in results if r.fell is not None]
+    if not known:
+        return {}
+    n = len(known) - known.count('no')
+    low, high = metrics.wilson_interval(n, len(known))
+    return {'falls': {'n': len(known), 'falls': n, 'unnoticed': known.count('unnoticed'),
+                      'wilson_low': low, 'wilson_high': high}}
 
 
 def _signals(results: Sequence[EpisodeResult]) -> dict[str, dict[str, float | None]]:

@@ -17,10 +17,19 @@ def table(report: dict[str, Any]) -> str:
         width = max(14, *(len(name) for name, _ in rows))
         lines = [_head('family', 'success', width),
                  *(_line(name, row, width) + _asked(row) for name, row in rows), '',
-                 *_calibration(report)]
+                 *_falls(report), *_calibration(report)]
     if held := {name: row for name, row in every.items() if name in HELD_FAMILIES}:
         lines += [''] * bool(lines) + _held(held)
     return '\n'.join(lines)
+
+
+def _falls(report: dict[str, Any]) -> list[str]:
+    """Of a robot that can fall, how often it did."""
+    if 'falls' not in report:
+        return []
+    falls = report['falls']
+    return [f'fell in {falls["falls"]} of {falls["n"]} ({falls["wilson_low"]:.1%} to '
+            f'{falls["wilson_high"]:.1%}), unnoticed by safety in {falls["unnoticed"]}', '']
 
 
 def _asked(row: dict[str, Any]) -> str:

@@ -29,7 +29,7 @@ from vla_humanoid_control.graph.bringup import (
 )
 from vla_humanoid_control.graph.lifetime import PARENT_VARIABLE
 from vla_humanoid_control.graph.views import View, rviz, state_publisher
-from vla_humanoid_control.policy.registry import DEFAULT_POLICY, check_policy
+from vla_humanoid_control.policy.registry import check_policy, chosen_policy
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.names import read_namespace
@@ -126,8 +126,8 @@ def _check(context: LaunchContext) -> None:
 def _settle_timing(context: LaunchContext) -> None:
     """Time limits that follow from the policy's pace; what does not fit is refused here."""
     chosen = context.launch_configurations
-    timing = check_policy(chosen['policy'] or DEFAULT_POLICY, load_robot(chosen['robot']),
-                          chosen['embodiment'])
+    robot = load_robot(chosen['robot'])
+    timing = check_policy(chosen_policy(chosen['policy'], robot), robot, chosen['embodiment'])
     for node, values in timing.parameters().items():
         chosen.update({f'{node}.{name}': str(value) for name, value in values.items()})
 

@@ -18,6 +18,7 @@ from vla_humanoid_control.learning.hand_motions import MOTION
 from vla_humanoid_control.learning.parallel import Team
 from vla_humanoid_control.learning.pieces import Piece
 from vla_humanoid_control.learning.texts import TaskTexts
+from vla_humanoid_control.models.deployment import computes_bfloat16
 from vla_humanoid_control.models.parts.heads.intent import INSTRUCTION_LABELS
 from vla_humanoid_control.models.parts.part import Head
 from vla_humanoid_control.models.streams import Inputs, Space, Targets
@@ -207,7 +208,8 @@ def all_losses(model: System, batch: BcBatch, config: BcConfig, bfloat16: bool
                ) -> dict[str, Tensor]:
     """As `losses`, with what instructions without an image and image-text pairs teach."""
     device, intent = batch.shown.weight.device.type, model.head('instruction')
-    with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
+    with torch.autocast(device, torch.bfloat16,
+                        enabled=bfloat16 and computes_bfloat16(device)):
         streams = model(batch.shown.inputs)
         streams.make(name for name, _ in model.taught())
         said = None if intent is None else model(batch.spoken.inputs)[intent[0]]

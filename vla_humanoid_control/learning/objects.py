@@ -38,6 +38,8 @@ from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.outputs import make_folder, write_atomically
 from vla_humanoid_control.support.progress import JsonLog, ProgressLine
 
+ROBOTS = ('humanoid',)
+"""Through whose cameras `collection.object_views` looks."""
 _SAVE_S = 60.0
 _AVERAGE = 0.998
 """The weights that are kept are an average over about the last 500 steps."""
@@ -195,7 +197,7 @@ def write_weights(path: Path, weights: dict[str, Tensor], run: dict[str, Any]) -
                                         ('table', TABLE_SIZE, TABLE_HEIGHT_M))}
     # One entry: safetensors writes several in no fixed order, and equal runs would differ.
     content = save({n: v.contiguous() for n, v in weights.items()},
-                   {'about': json.dumps({'sizes_m': sizes, 'run': run})})
+                   {'about': json.dumps({'sizes_m': sizes, 'robots': ROBOTS, 'run': run})})
     write_atomically(path, content)
 
 

@@ -72,7 +72,7 @@ class BcOptions:
         time_budget_min: End after this time [min], with the rate cooled down in time.
         seed: Source of all chance.
         processes: Each with one core and its share of every batch; `torchrun` has its own.
-        bfloat16: Compute in bfloat16 where it does no harm.
+        bfloat16: Compute in bfloat16 where it does no harm, and the device can.
         published: Train the model at its published size, not at that for two cores.
         deployment: How the checkpoint is to run on a robot.
         weights: Folder of a checkpoint of another house to start from; see `load_weights`.

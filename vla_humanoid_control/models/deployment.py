@@ -26,6 +26,12 @@ DEVICES = ('auto', 'cpu', 'cuda')
 """`auto` is a GPU where PyTorch finds one."""
 
 
+def computes_bfloat16(device: str) -> bool:
+    """Whether a type of device has instructions for it; a CPU without is far slower with it."""
+    return device != 'cpu' or (torch.backends.mkldnn.is_available()
+                               and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()))
+
+
 @dataclass(frozen=True)
 class ModelDeployment:
     """How a model runs.

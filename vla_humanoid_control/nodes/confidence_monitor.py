@@ -19,7 +19,7 @@ from vla_humanoid_control.channels import (
 from vla_humanoid_control.confidence.artifact import ALL, Monitoring
 from vla_humanoid_control.confidence.combine import ALPHA, SignalsError
 from vla_humanoid_control.confidence.gate import ConfidenceGate, GateConfig, Standing
-from vla_humanoid_control.policy.registry import DEFAULT_POLICY, monitoring
+from vla_humanoid_control.policy.registry import chosen_policy, monitoring
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.ros import qos
 from vla_humanoid_control.ros.managed import ERROR, OK, WARN, Health, ManagedNode, run
@@ -87,8 +87,12 @@ class ConfidenceMonitor(ManagedNode):
 
     def _asked_by_policy(self) -> Monitoring:
         p = self._settings.value
-        return monitoring(p.policy or DEFAULT_POLICY, p.trust, p.confidence_signals, p.alpha,
+        return monitoring(self._policy, p.trust, p.confidence_signals, p.alpha,
                           p.allow_uncalibrated)
+
+    @property
+    def _policy(self) -> str:
+        return chosen_policy(self._settings.value.policy, load_robot(self._settings.value.robot))
 
     def _set_gate(self, config: GateConfig, _names: frozenset[str]) -> None:
         if hasattr(self, '_gate'):
@@ -181,11 +185,10 @@ class ConfidenceMonitor(ManagedNode):
     def _thresholds(self) -> dict[str, object]:
         """Those in force, and who says so."""
         config, chosen = self._gate_config.value, self._gate_config.chosen
-        policy = self._settings.value.policy or DEFAULT_POLICY
         return {f'{name}{suffix}': value for name in ('open_threshold', 'close_threshold')
                 for suffix, value in (('', getattr(config, name)),
                                       ('/set_by', 'a person' if name in chosen
-                                       else f'policy {policy}'))}
+                                       else f'policy {self._policy}'))}
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -28,7 +28,7 @@ from vla_humanoid_control.perception.image_decoding import ImageError
 from vla_humanoid_control.perception.seen import ObjectFinder
 from vla_humanoid_control.perception.shipped_finder import shipped_finder
 from vla_humanoid_control.policy.embodiment import FittedPolicy
-from vla_humanoid_control.policy.registry import DEFAULT_POLICY, fingerprint, load_policy
+from vla_humanoid_control.policy.registry import chosen_policy, fingerprint, load_policy
 from vla_humanoid_control.policy.servers.planner import ServedPlanner
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.robot.spec import RobotSpec
@@ -119,7 +119,7 @@ class VlaController(ManagedNode):
     def configure(self) -> None:
         p = self._chosen.value
         robot = load_robot(p.robot)
-        policy = load_policy(p.policy or DEFAULT_POLICY, robot, p.embodiment, p.trust)
+        policy = load_policy(chosen_policy(p.policy, robot), robot, p.embodiment, p.trust)
         self.controller = Controller(policy.spec, robot, **self._settings.values,
                                      unreadable=reading_problem(policy),
                                      finder=self._finder(robot), planner_s=self._plan())
@@ -167,7 +167,7 @@ class VlaController(ManagedNode):
 
     def _record(self, policy: FittedPolicy, robot: RobotSpec) -> RecordedPolicy:
         p = self._chosen.value
-        what = p.policy or DEFAULT_POLICY
+        what = chosen_policy(p.policy, robot)
         header = RolloutsHeader.of(what, fingerprint(what, policy.policy), robot.name,
                                    policy.spec, policy.spec.latency_s)
         folder = RolloutsFolder.create(Path(p.record), header)

@@ -43,12 +43,13 @@ class NetworkFinder:
         camera: Where the head camera is.
         sizes_m: 'floor' or 'table' to shape to how wide and how high an object is there, and how
             high its centre is above the floor [m].
+        robots: Names of those whose views it was trained on.
         found: The least score of an object that is reported.
     """
 
     def __init__(self, network: ObjectNetwork, camera: HeadCamera,
                  sizes_m: Mapping[str, Mapping[str, Sequence[float]]],
-                 found: float = FOUND) -> None:
+                 robots: Sequence[str], found: float = FOUND) -> None:
         import torch
 
         from vla_humanoid_control.perception.object_network import without_norms
@@ -56,6 +57,7 @@ class NetworkFinder:
         self._network = without_norms(network).to(
             memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._camera, self._sizes_m, self._found = camera, sizes_m, found
+        self.robots = tuple(robots)
 
     def find(self, image: NDArray[np.uint8], joints: dict[str, float]) -> tuple[SeenObject, ...]:
         """The objects in view, the most certain one first; see `ObjectFinder.find`."""
@@ -144,11 +146,12 @@ def load_finder(robot: RobotSpec, weights: Path | None = None,
     try:
         network.load_state_dict(load_file(path))
         with safe_open(path, 'pt') as file:
-            sizes = json.loads(file.metadata()['about'])['sizes_m']
+            about = json.loads(file.metadata()['about'])
+            sizes, robots = about['sizes_m'], about['robots']
     except (OSError, RuntimeError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise UserError(f'{path} holds no network that finds objects: {error}. Train one: python '
                         '-m vla_humanoid_control.learning.objects') from error
-    return NetworkFinder(network, HeadCamera(robot), sizes, found)
+    return NetworkFinder(network, HeadCamera(robot), sizes, robots, found)
 
 
 def _where(pose: CameraPose, ray: NDArray[np.float64], height: float) -> tuple[float, float]:

@@ -17,6 +17,10 @@ def shipped_finder(robot: RobotSpec) -> tuple[ObjectFinder | None, str]:
     if not resource_path('objects', 'network.safetensors').is_file():
         return None, 'no network that finds objects comes with this package'
     try:
-        return load_finder(robot), ''
+        finder = load_finder(robot)
     except UserError as error:
         return None, str(error)
+    if robot.name not in finder.robots:
+        return None, ('the network that finds objects knows the views of '
+                      f'{", ".join(finder.robots)}, and not those of {robot.name}')
+    return finder, ''

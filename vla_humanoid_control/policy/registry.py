@@ -1,6 +1,7 @@
 """Which policies there are, and where each comes from, in one explicit place.
 
-    default, scripted    those that come with the package
+    default, scripted    those that come with the package, and
+    unitree_g1           the default for the robot of that name
     a folder             a checkpoint, of our own or of LeRobot
     openpi://HOST:PORT   a policy behind a server of `SERVERS`, with a mapping file
     another name         an entry point of the group `ENTRY_POINTS`, in any installed package
@@ -19,6 +20,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib import import_module, metadata
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -45,12 +47,17 @@ def _checkpoint(folder: Path) -> Policy:
     return CheckpointPolicy.load(folder)
 
 
+def _shipped(name: str, robot: RobotSpec) -> Policy:
+    return _checkpoint(resource_path('checkpoints', name))
+
+
 NAMED: dict[str, Callable[[RobotSpec], Policy]] = {
     'scripted': ScriptedPolicy,
-    'default': lambda robot: _checkpoint(resource_path('checkpoints', 'default')),
+    **{name: partial(_shipped, name) for name in ('default', 'unitree_g1')},
 }
 """Policy name to loader."""
 DEFAULT_POLICY = 'default'
+"""That of every robot but those of whose name there is one."""
 _CLIENTS = 'vla_humanoid_control.policy.servers'
 SERVERS = {**dict.fromkeys(('openpi', 'openpis'), (f'{_CLIENTS}.openpi', 'OpenpiPolicy')),
            'gr00t': (f'{_CLIENTS}.gr00t', 'Gr00tPolicy'),
@@ -113,6 +120,11 @@ def load_policy(name_or_path: str, robot: RobotSpec, embodiment: str = '',
                         f'policy has on robot {robot.name}. Measure again: vla trust --policy '
                         f'{name_or_path} --robot {robot.name}')
     return fitted
+
+
+def chosen_policy(asked: str, robot: RobotSpec) -> str:
+    """The policy that was asked for; of '' that which comes with the package for this robot."""
+    return asked or (robot.name if robot.name in NAMED else DEFAULT_POLICY)
 
 
 def policy_names() -> dict[str, str]:

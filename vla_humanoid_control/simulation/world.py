@@ -14,6 +14,7 @@ from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation import scene
 from vla_humanoid_control.simulation.bodies import make_body
 from vla_humanoid_control.simulation.body import Joints
+from vla_humanoid_control.simulation.divergence import StateGuard
 from vla_humanoid_control.simulation.fitting import EYE
 from vla_humanoid_control.simulation.layout import Layout, sample_layout, scene_rng
 from vla_humanoid_control.simulation.scene import Placed
@@ -53,6 +54,7 @@ class World:
         self._nominal = scene.Nominal.of(self.model)
         self._joints = Joints(robot, self.model, self.data)
         self._body = make_body(robot, robot.simulation, self.model, self.data)
+        self._guard = StateGuard(self.model, self.data)
         self._cameras: dict[tuple[int, int], Camera] = {}
         self.layout: Layout
         self.reset(0)
@@ -100,6 +102,7 @@ class World:
         self.layout = sample_layout(rng, task, scene.workplace(self.robot))
         self.objects = self.layout.objects
         mujoco.mj_resetData(self.model, self.data)
+        self._guard.reset()
         scene.randomise_look(self.model, rng, self._nominal)
         for index, (x, y, yaw) in enumerate(self.layout.tables):
             body = self.model.body(f'table_{index}').id
@@ -157,13 +160,16 @@ class World:
         self._body.apply(twist, joints)
 
     def advance(self, duration_s: float) -> None:
-        """Let time pass."""
-        self._body.advance(duration_s)
+        """Let time pass. Where the physics comes apart, all stands from there on: `fallen`."""
+        self._guard.keep()
+        if not self._guard.came_apart:
+            self._body.advance(duration_s)
+        self._guard.check(duration_s)
 
     @property
     def fallen(self) -> bool:
-        """Whether the robot lies."""
-        return self._body.fallen
+        """Whether the robot lies, or its physics has come apart."""
+        return self._body.fallen or self._guard.came_apart
 
     @property
     def tilt_rad(self) -> float:
