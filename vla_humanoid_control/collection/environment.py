@@ -23,12 +23,13 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from vla_humanoid_control.interfaces import CHUNK_DT_S, IMAGE_SIZE
+from vla_humanoid_control.robot.abilities import keys_for
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.simulation.judge import TaskMonitor
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.tasks.phrasings import phrasings
 from vla_humanoid_control.tasks.task import Task
-from vla_humanoid_control.tasks.vocabulary import TASK_KEYS
+from vla_humanoid_control.tasks.vocabulary import FAMILIES
 from vla_humanoid_control.types import CONTROL_PERIOD_S
 
 _Observation = dict[str, Any]
@@ -52,6 +53,7 @@ class HumanoidEnv(gymnasium.Env[_Observation, NDArray[np.float32]]):
         self.robot = load_robot(robot)
         self.world = World(self.robot)
         self.render_mode = render_mode
+        self._keys = [k for family in FAMILIES for k in keys_for(self.robot, family)]
         self._size = image_size
         self._split = split
         base = [self.robot.base[c].velocity for c in self.robot.action_channels[:3]]
@@ -73,7 +75,7 @@ class HumanoidEnv(gymnasium.Env[_Observation, NDArray[np.float32]]):
         super().reset(seed=seed)
         key = (options or {}).get('task')
         if key is None:
-            key = str(self.np_random.choice(TASK_KEYS))
+            key = str(self.np_random.choice(self._keys))
         self._task = Task.from_key(key)
         self._instruction = str(self.np_random.choice(phrasings(key, self._split)))
         self.world.reset(int(self.np_random.integers(2 ** 31)), self._task)

@@ -20,6 +20,7 @@ AXES = {**{f'move:{name}': (x, y, 0.0) for name, (x, y) in MOVES.items()},
 """Task key to the direction in which a way [x, y, yaw] counts; a turn around has none."""
 
 _WORTH = 1 / 3  # of what is allowed: what is left beyond that is worth another beginning
+_PAST_M = 0.01  # a base aims so far past the value: who says half a metre means no less
 _STAND_S = 0.3  # over which a base that stands does not move
 _STILL = {Unit.METRES: 0.01, Unit.RADIANS: math.radians(1)}  # what is no move
 _LONGEST_S = 2.0  # a base that sways stands this long after its last command
@@ -85,7 +86,8 @@ class QuantityWatch:
     @property
     def is_reached(self) -> bool:
         """Whether a base that is stopped now comes to rest where it should."""
-        return self._ahead >= self.left
+        past = _PAST_M if self._quantity.unit is Unit.METRES else 0.0
+        return self._ahead >= self.left + past
 
     @property
     def wants_more(self) -> bool:
