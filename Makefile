@@ -13,7 +13,9 @@ MINUTES ?= 15
 ROBOT   ?= humanoid
 LEGGED  := unitree_g1 unitree_g1_hands booster_t1
 # No policy was trained for these.
-DEMO    := $(if $(filter $(ROBOT),$(LEGGED)),--policy scripted --suite config/suites/unitree_g1.yaml --out out/demo_$(ROBOT))
+UNTAUGHT := unitree_g1_hands booster_t1
+DEMO    := $(if $(filter $(ROBOT),$(UNTAUGHT)),--policy scripted --suite config/suites/unitree_g1.yaml --out out/demo_$(ROBOT),\
+    $(if $(filter $(ROBOT),unitree_g1),--suite config/suites/unitree_g1_demo.yaml --out out/demo_unitree_g1))
 # Where train keeps what it collects, and its runs.
 DATA    ?= data
 RUNS    ?= runs
@@ -66,7 +68,7 @@ $(VENV)/.t1: $(VENV)/.g1
 	$(PY) -m pip install --disable-pip-version-check --no-deps holosoma==0.0.3
 	@touch $@
 
-# make demo ROBOT=unitree_g1: the scripted policy moves it.
+# make demo ROBOT=unitree_g1: with the policy that was trained for it.
 demo: setup $(if $(filter $(ROBOT),$(LEGGED)),g1) $(if $(filter booster_t1,$(ROBOT)),t1)
 	$(VLA) demo --headless --robot $(ROBOT) $(DEMO)
 
@@ -78,7 +80,8 @@ lint: setup
 	$(PY) -m mypy
 
 bench: setup $(if $(filter $(ROBOT),$(LEGGED)),g1)
-	$(VLA) bench --robot $(ROBOT) $(if $(filter $(ROBOT),$(LEGGED)),--policy scripted --out out/bench_$(ROBOT))
+	$(VLA) bench --robot $(ROBOT) $(if $(filter $(ROBOT),$(UNTAUGHT)),--policy scripted) \
+	    $(if $(filter $(ROBOT),$(LEGGED)),--out out/bench_$(ROBOT))
 
 # Every model on the same demonstrations for the same minutes, in one table; hours. Once
 # interrupted, it goes on where it was.
@@ -103,7 +106,9 @@ soak: setup
 
 # The default policy from nothing; docs/training.md says why these steps. Once interrupted, it goes
 # on where it was: what is collected is kept, and a training takes up its last saved state.
-train: setup
+# make train ROBOT=unitree_g1: that of the G1, which begins with the weights of the default one.
+train: setup $(if $(filter unitree_g1,$(ROBOT)),g1)
+ifneq ($(ROBOT),unitree_g1)
 	$(VLA) collect --out $(DATA)/demo --frames 90000
 	$(VLA) collect --out $(DATA)/wave --frames 6000 --seed 2000 --tasks gesture:wave
 	$(VLA) collect --out $(DATA)/val --frames 6000 --split val
@@ -120,6 +125,20 @@ train: setup
 	$(VLA) train --stage confidence --checkpoint $(RUNS)/policy/checkpoint --output $(RUNS)/default \
 	    --data $(DATA)/rollouts
 	$(VLA) trust --policy $(RUNS)/default/checkpoint --out $(RUNS)/default/trust
+else
+	$(VLA) collect --robot unitree_g1 --out $(DATA)/g1_demo --frames 60000 --seed 12000
+	$(VLA) collect --robot unitree_g1 --out $(DATA)/g1_val --frames 4000 --seed 13000 --split val
+	$(VLA) train --data $(DATA)/g1_demo $(DATA)/g1_val --output $(RUNS)/g1_demonstrated \
+	    --init-from resource/checkpoints/default --learning-rate 0.0007 --time-budget 42
+	$(VLA) collect --robot unitree_g1 --out $(DATA)/g1_dagger --frames 14000 --seed 14000 \
+	    --policy $(RUNS)/g1_demonstrated/checkpoint
+	$(VLA) train --data $(DATA)/g1_demo $(DATA)/g1_dagger $(DATA)/g1_val --output $(RUNS)/g1_policy \
+	    --init-from $(RUNS)/g1_demonstrated/checkpoint --learning-rate 0.0005 --time-budget 20
+	$(VLA) collect --robot unitree_g1 --rollouts 400 --policy $(RUNS)/g1_policy/checkpoint --out $(DATA)/g1_rollouts
+	$(VLA) train --stage confidence --checkpoint $(RUNS)/g1_policy/checkpoint --output $(RUNS)/unitree_g1 \
+	    --data $(DATA)/g1_rollouts
+	$(VLA) trust --robot unitree_g1 --policy $(RUNS)/unitree_g1/checkpoint --out $(RUNS)/unitree_g1/trust --episodes 300
+endif
 
 # The network that finds objects, and what it sees in scenes that it does not know.
 objects: setup

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.confidence.metrics import wilson_interval
-from vla_humanoid_control.data.object_views import COLUMNS, JOINTS, read_object_views
+from vla_humanoid_control.data.object_views import COLUMNS, ObjectViews, read_object_views
 from vla_humanoid_control.evaluation.impaired_view import KINDS, ImpairedView
 from vla_humanoid_control.perception.objects import load_finder
 from vla_humanoid_control.perception.seen import ObjectFinder, SeenObject
@@ -177,16 +177,16 @@ def truths(rows: NDArray[np.float32]) -> list[There]:
     return result
 
 
-def measure(views: Path, finder: ObjectFinder, kind: str, seed: int = 0) -> Tally:
-    """Look at all pictures of a folder.
+def measure(pictures: ObjectViews, finder: ObjectFinder, kind: str, seed: int = 0) -> Tally:
+    """Look at all pictures.
 
     Args:
-        views: The folder.
+        pictures: Of one robot.
         finder: What is measured.
         kind: 'clear', or one of `KINDS`: every picture with another strength of it.
         seed: Decides the noise.
     """
-    pictures, noise, tally = read_object_views(views), CameraNoise(seed), Tally()
+    noise, tally = CameraNoise(seed), Tally()
     line = ProgressLine(kind)
     began = time.monotonic()
     for index in range(len(pictures)):
@@ -194,7 +194,7 @@ def measure(views: Path, finder: ObjectFinder, kind: str, seed: int = 0) -> Tall
         image = noise.on(pictures.image(index))
         if kind != 'clear':
             image = ImpairedView(kind, index)(image)
-        joints = dict(zip(JOINTS, pictures.joints[index].tolist()))
+        joints = dict(zip(pictures.names, pictures.joints[index].tolist()))
         start = time.process_time()
         found = finder.find(image, joints)
         tally.times_s.append(time.process_time() - start)
@@ -217,10 +217,11 @@ def main() -> int:
     arguments = parser.parse_args()
     import torch
     torch.set_num_threads(1)
-    finder = load_finder(load_robot('humanoid'), arguments.weights)
+    pictures = read_object_views(arguments.views)
+    finder = load_finder(load_robot(pictures.robot), arguments.weights)
     result = {}
     for kind in arguments.kinds:
-        result[kind] = measure(arguments.views, finder, kind).lines()
+        result[kind] = measure(pictures, finder, kind).lines()
         print(f'\n{kind}')
         for name, value in result[kind].items():
             print(f'  {name:50} {value}', flush=True)

@@ -7,11 +7,12 @@ from vla_humanoid_control.data.object_views import COLUMNS, ObjectViews, read_ob
 from vla_humanoid_control.support.errors import UserError
 
 
-def views(seed, count):
+def views(seed, count, robot='humanoid'):
     rng = np.random.default_rng(seed)
     pictures = [rng.integers(0, 256, (24, 32, 3)).astype(np.uint8) for _ in range(count)]
     rows = [[frame, *rng.random(len(COLUMNS) - 1)] for frame in range(count) for _ in range(2)]
-    return pictures, ObjectViews.of(pictures, [[0.1, 0.2, frame] for frame in range(count)], rows)
+    joints = [{'yaw': 0.1, 'pitch': 0.2, 'waist': frame} for frame in range(count)]
+    return pictures, ObjectViews.of(robot, pictures, joints, rows)
 
 
 def test_files_are_read_as_one(tmp_path):
@@ -26,10 +27,15 @@ def test_files_are_read_as_one(tmp_path):
     assert both.objects[:, 0].tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
     assert (both.objects[6:, 1:] == two.objects[:, 1:]).all()
     assert both.joints[3:].tolist() == two.joints.tolist()
+    assert both.robot == 'humanoid' and both.names == ('yaw', 'pitch', 'waist')
+    views(2, 1, 'another')[1].write(tmp_path / '002.npz')
+    with pytest.raises(UserError, match='several robots'):
+        read_object_views(tmp_path)
 
 
 def test_empty_pictures_have_no_rows(tmp_path):
-    ObjectViews.of([np.zeros((4, 4, 3), np.uint8)], [[0, 0, 0]], []).write(tmp_path / 'a.npz')
+    ObjectViews.of('humanoid', [np.zeros((4, 4, 3), np.uint8)], [{'yaw': 0}], []).write(
+        tmp_path / 'a.npz')
     assert read_object_views(tmp_path).objects.shape == (0, len(COLUMNS))
 
 

@@ -33,8 +33,8 @@ def scenes() -> SCENES:
 
     def draw(seeds: range) -> ObjectViews:
         views = [view for seed in seeds for view in sampler.scene(seed)]
-        return ObjectViews.of([resize_image(v.image, SIZE) for v in views],
-                              [list(v.joints.values()) for v in views],
+        return ObjectViews.of(sampler.robot, [resize_image(v.image, SIZE) for v in views],
+                              [v.joints for v in views],
                               [row for i, v in enumerate(views) for row in rows_of(v, i)])
     return draw
 

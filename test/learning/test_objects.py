@@ -1,5 +1,7 @@
 """Learning to find objects: what is right for a picture, and a run that is interrupted."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ pytest.importorskip('torch')
 pytest.importorskip('safetensors')
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from vla_humanoid_control.data.object_views import COLUMNS, ObjectViews
@@ -113,7 +116,8 @@ def test_boxes_stay_on_their_objects_in_any_part():
     assert checked > 100
 
 
-def data(folder, count=6):
+def data(folder, count=6, robot='humanoid'):
+    folder.mkdir(exist_ok=True)
     rng = np.random.default_rng(1)
     rows, pictures = [], []
     for frame in range(count):
@@ -121,15 +125,15 @@ def data(folder, count=6):
         own = [row(frame % 3, frame % 4, (left, top, left + 30, top + 40), frame=frame)]
         rows += own
         pictures.append(picture(own))
-    ObjectViews.of(pictures, [[0.0, 0.0, 0.0]] * count, rows).write(folder / '000.npz')
+    ObjectViews.of(robot, pictures, [{'neck_yaw': 0.0}] * count, rows).write(folder / '000.npz')
     return folder
 
 
 def test_an_interrupted_run_ends_as_one_that_was_not(tmp_path, monkeypatch):
     folder = data(tmp_path)
-    options = Options(folder, tmp_path / 'whole', steps=4, batch_size=2)
+    options = Options((folder,), tmp_path / 'whole', steps=4, batch_size=2)
     whole = Trainer(options).run().read_bytes()
-    halted = Options(folder, tmp_path / 'halted', steps=4, batch_size=2)
+    halted = Options((folder,), tmp_path / 'halted', steps=4, batch_size=2)
     trainer = Trainer(halted)
     trainer._learn()
     trainer._learn()
@@ -137,21 +141,32 @@ def test_an_interrupted_run_ends_as_one_that_was_not(tmp_path, monkeypatch):
     assert Trainer(halted).step == 2
     assert Trainer(halted).run().read_bytes() == whole
     with pytest.raises(UserError, match='another run'):
-        Trainer(Options(folder, tmp_path / 'halted', steps=5, batch_size=2))
+        Trainer(Options((folder,), tmp_path / 'halted', steps=5, batch_size=2))
 
 
 def test_a_run_goes_on_from_the_weights_of_another(tmp_path):
     folder = data(tmp_path)
-    first = Trainer(Options(folder, tmp_path / 'first', steps=3, batch_size=2)).run()
-    second = Trainer(Options(folder, tmp_path / 'second', steps=3, batch_size=2, init_from=first))
+    first = Trainer(Options((folder,), tmp_path / 'first', steps=3, batch_size=2)).run()
+    second = Trainer(Options((folder,), tmp_path / 'second', steps=3, batch_size=2,
+                             init_from=first))
     assert all(torch.equal(value, load_file(first)[name])
                for name, value in second.network.state_dict().items())
     with pytest.raises(UserError, match='init-from'):
-        Trainer(Options(folder, tmp_path / 'third', init_from=tmp_path / 'missing'))
+        Trainer(Options((folder,), tmp_path / 'third', init_from=tmp_path / 'missing'))
+
+
+def test_several_robots_are_learnt_from_and_named(tmp_path):
+    folders = data(tmp_path / 'one', 3), data(tmp_path / 'two', 4, 'unitree_g1')
+    trainer = Trainer(Options(folders, tmp_path / 'run', steps=1, batch_size=2))
+    taken = {trainer._part(i, np.random.default_rng(0)).image.tobytes() for i in range(7)}
+    assert len(taken) == 7 - 3  # the first three pictures of both are the same ones
+    with safe_open(trainer.run(), 'pt') as file:
+        about = json.loads(file.metadata()['about'])
+    assert about['robots'] == ['humanoid', 'unitree_g1'] and about['run']['pictures'] == 7
 
 
 def test_it_learns(tmp_path):
     """A few steps on six pictures lower the loss."""
-    trainer = Trainer(Options(data(tmp_path), tmp_path / 'run', steps=25, batch_size=8))
+    trainer = Trainer(Options((data(tmp_path),), tmp_path / 'run', steps=25, batch_size=8))
     values = [sum(trainer._learn().values()) for _ in range(25)]
     assert np.mean(values[-5:]) < 0.6 * np.mean(values[:3])

@@ -1,6 +1,8 @@
-"""Pictures of rooms and the objects in view of the head camera, for the network that finds them.
+r"""Pictures of rooms and the objects in view of the head camera, for the network that finds them.
 
     python -m vla_humanoid_control.collection.object_views --output data/objects/train
+    python -m vla_humanoid_control.collection.object_views --output data/objects/g1 \
+        --robot unitree_g1
 
 Once interrupted, the same command goes on where it was.
 """
@@ -16,9 +18,10 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.collection.postures import random_posture
-from vla_humanoid_control.data.object_views import JOINTS, ObjectViews
+from vla_humanoid_control.collection.postures import REACH_PITCH_RAD, anywhere, random_posture
+from vla_humanoid_control.data.object_views import ObjectViews
 from vla_humanoid_control.perception.resizing import resize_image
+from vla_humanoid_control.robot.head_camera import HeadCamera
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation import scene
@@ -44,7 +47,7 @@ class View:
 
     Attributes:
         image: As the camera gives it but for its noise, RGB uint8 [480, 640, 3].
-        joints: Joint name to position, of `JOINTS` [rad].
+        joints: Joint name to position, of those that the camera moves with [rad].
         objects: What is in it.
     """
 
@@ -64,6 +67,13 @@ class ViewSampler:
         self._robot = robot
         self._world = World(robot)
         self._truth = TrueView(self._world)
+        self._place = scene.workplace(robot)
+        self._carrying = HeadCamera(robot).joints
+
+    @property
+    def robot(self) -> str:
+        """Name of the robot."""
+        return self._robot.name
 
     def scene(self, seed: int, count: int = _PER_SCENE) -> list[View]:
         """Some views of one scene, which the seed decides."""
@@ -78,11 +88,12 @@ class ViewSampler:
             self._replace(rng, _some_alike(rng, len(self._world.objects)))
         views = []
         for number in range(count):
-            posture = _looking(self._robot, rng)
+            posture = self._looking(rng)
             if number:
                 self._world.place_base(self._somewhere(rng))
             elif task is not None and task.family == 'reach':
-                posture['neck_pitch'] = float(rng.normal(0.70, 0.08))
+                posture |= {n: float(rng.normal(REACH_PITCH_RAD, 0.08))
+                            for n in self._robot.gestures.postures.get('look_down', ())}
             self._world.place_joints(posture)
             views.append(self.view())
         return views
@@ -97,7 +108,8 @@ class ViewSampler:
     def view(self) -> View:
         """What there is to see now."""
         reading = self._world.joint_reading().positions
-        return View(self._world.render(), {n: reading[n] for n in JOINTS}, self._truth.objects())
+        return View(self._world.render(), {n: reading[n] for n in self._carrying},
+                    self._truth.objects())
 
     def close(self) -> None:
         """Free the drawing contexts."""
@@ -106,8 +118,8 @@ class ViewSampler:
 
     def _elsewhere(self, rng: np.random.Generator, count: int) -> list[View]:
         other = OtherWorld(rng)
-        views = [View(other.render(640, 480, float(rng.uniform(0, 20))), dict.fromkeys(JOINTS, 0.),
-                      ()) for _ in range(count)]
+        views = [View(other.render(640, 480, float(rng.uniform(0, 20))),
+                      dict.fromkeys(self._carrying, 0.), ()) for _ in range(count)]
         other.close()
         return views
 
@@ -119,7 +131,7 @@ class ViewSampler:
             world.data.joint(f'object_{placed.slot}').qpos[:2] = (30 + placed.slot, 0)
         changed = []
         for placed, (colour, shape) in zip(world.objects, kinds):
-            sizes = scene.FLOOR_SIZE if placed.on_table is None else scene.TABLE_SIZE
+            sizes = scene.FLOOR_SIZE if placed.on_table is None else self._place.sizes
             size, position = sizes[shape], placed.position.copy()
             position[2] += (size.height - placed.size.height) / 2
             scene.show_object(world.model, placed.slot, shape, scene.sample_rgb(rng, colour))
@@ -137,12 +149,26 @@ class ViewSampler:
             if rng.random() < 0.85:
                 places = [p.position[:2] for p in self._world.objects] or [layout.tables[0][:2]]
                 place = places[int(rng.integers(len(places)))]
-                way, length = rng.uniform(-np.pi, np.pi), rng.uniform(0.4, 3.6)
+                way = rng.uniform(-np.pi, np.pi)
+                length = rng.uniform(0.4, self._place.sight_m[1] + 0.2)
                 pose = np.array([*place - length * np.array([np.cos(way), np.sin(way)]),
                                  way + rng.uniform(-.7, .7)])
             if is_free(pose[:2], layout.tables, layout.objects, 0.35):
                 return pose
         return layout.base_pose
+
+    def _looking(self, rng: np.random.Generator) -> dict[str, float]:
+        """Where the joints are: at times the head is turned, at times what carries it."""
+        posture = {j.name: j.home for j in self._robot.joints} | random_posture(self._robot, rng)
+        looks = [p for n, p in self._robot.gestures.postures.items() if n.startswith('look_')]
+        own = {name for look in looks for name in look}
+        if rng.random() < 0.35:
+            posture |= anywhere(self._robot, looks, rng, beyond_rad=0.2)
+        if rng.random() < 0.15:
+            posture |= {j.name: float(j.home + rng.uniform(-0.5, 0.5))
+                        for j in self._robot.controlled
+                        if j.name in self._carrying and j.name not in own}
+        return posture
 
 
 def _task(rng: np.random.Generator) -> Task | None:
@@ -160,16 +186,6 @@ def _some_alike(rng: np.random.Generator, count: int) -> list[tuple[str, str]]:
     return [kinds[int(rng.integers(len(kinds)))] for _ in range(count)]
 
 
-def _looking(robot: RobotSpec, rng: np.random.Generator) -> dict[str, float]:
-    posture = {j.name: j.home for j in robot.joints} | random_posture(robot, rng)
-    if rng.random() < 0.35:
-        posture['neck_yaw'] = float(rng.uniform(-1.0, 1.0))
-        posture['neck_pitch'] = float(rng.uniform(-0.4, 0.95))
-    if rng.random() < 0.15:
-        posture['waist_yaw'] = float(rng.uniform(-0.5, 0.5))
-    return posture
-
-
 def rows_of(view: View, frame: int) -> list[list[float]]:
     """A view's objects as rows of `data.object_views.COLUMNS`."""
     return [[frame, COLOURS.index(o.seen.colour), SHAPES.index(o.seen.shape), o.seen.on_table,
@@ -177,7 +193,8 @@ def rows_of(view: View, frame: int) -> list[list[float]]:
              o.seen.distance_m] for o in view.objects]
 
 
-def collect(output: Path, frames: int, seed: int, split: str, starts: bool = False) -> None:
+def collect(output: Path, frames: int, seed: int, split: str, starts: bool = False,
+            robot: str = 'humanoid') -> None:
     """Draw pictures into files of `output`; those that are there stay.
 
     Args:
@@ -186,12 +203,13 @@ def collect(output: Path, frames: int, seed: int, split: str, starts: bool = Fal
         seed: Decides the scenes, of the split.
         split: One of `FIRST_SEED`.
         starts: Whether to draw what is seen at the start of tasks alone.
+        robot: Name or path of the robot file.
 
     Raises:
         UserError: Nothing can be written there, or the machine cannot draw.
     """
     make_folder(output, '--output')
-    sampler = ViewSampler(load_robot('humanoid'))
+    sampler = ViewSampler(load_robot(robot))
     line = ProgressLine('objects')
     draw, each = (sampler.start, 1) if starts else (sampler.scene, _PER_SCENE)
     began, drawn = time.monotonic(), 0
@@ -200,19 +218,19 @@ def collect(output: Path, frames: int, seed: int, split: str, starts: bool = Fal
     todo = [(number, path) for number, path in shards if not path.exists()]
     for done, (number, path) in enumerate(todo):
         pictures: list[NDArray[np.uint8]] = []
-        joints: list[list[float]] = []
+        joints: list[dict[str, float]] = []
         objects: list[list[float]] = []
         first = FIRST_SEED[split] + seed * 1_000_000 + number * _EACH
         for offset in range(_EACH // each):
             for view in draw(first + offset):
                 objects += rows_of(view, len(pictures))
                 pictures.append(resize_image(view.image, SIZE))
-                joints.append([view.joints[n] for n in JOINTS])
+                joints.append(view.joints)
             drawn += each
             rate = drawn / (time.monotonic() - began)
             line.show(drawn / (len(todo) * _EACH), rate, 'frames',
                       (len(todo) * _EACH - drawn) / rate, f'file {done + 1} of {len(todo)}')
-        ObjectViews.of(pictures, joints, objects).write(path)
+        ObjectViews.of(sampler.robot, pictures, joints, objects).write(path)
     line.close()
     sampler.close()
 
@@ -226,8 +244,10 @@ def main() -> None:
     parser.add_argument('--split', choices=tuple(FIRST_SEED), default='train')
     parser.add_argument('--starts', action='store_true',
                         help='views from where tasks start, of one to three objects alike')
+    parser.add_argument('--robot', default='humanoid', help='name or path of the robot file')
     arguments = parser.parse_args()
-    collect(arguments.output, arguments.frames, arguments.seed, arguments.split, arguments.starts)
+    collect(arguments.output, arguments.frames, arguments.seed, arguments.split, arguments.starts,
+            arguments.robot)
 
 
 if __name__ == '__main__':

@@ -31,10 +31,10 @@ def random_posture(robot: RobotSpec, rng: np.random.Generator) -> dict[str, floa
     controlled = [j for j in robot.controlled if 'gripper' not in j.name]
     found = {j.name: float(j.home + rng.normal(0, .03)) for j in controlled}
     if rng.random() < 0.25:
-        found |= _anywhere(robot, [p for n, p in postures.items() if n.startswith('look_')], rng)
+        found |= anywhere(robot, [p for n, p in postures.items() if n.startswith('look_')], rng)
     for side in HANDS:
         if rng.random() < 0.15 and (raised := postures.get(f'raise_{side}')):
-            found |= _anywhere(robot, [raised], rng)
+            found |= anywhere(robot, [raised], rng)
     if rng.random() < 0.15 and (wave := postures.get('wave')):
         swing = robot.gestures.swing
         found |= {n: float(v + rng.normal(0, .12) + rng.uniform(-1, 1) * swing.get(n, 0.0))
@@ -48,11 +48,11 @@ def random_posture(robot: RobotSpec, rng: np.random.Generator) -> dict[str, floa
     return {n: float(np.clip(v, *limits[n])) for n, v in found.items()}
 
 
-def _anywhere(robot: RobotSpec, postures: list[Mapping[str, float]],
-              rng: np.random.Generator) -> dict[str, float]:
-    """Each joint that postures move, anywhere between home and the farthest of them."""
+def anywhere(robot: RobotSpec, postures: list[Mapping[str, float]], rng: np.random.Generator,
+             beyond_rad: float = 0.1) -> dict[str, float]:
+    """Each joint that postures move, anywhere from home to so far beyond the farthest of them."""
     found = {}
     for name in sorted({name for posture in postures for name in posture}):
         places = [robot.joint(name).home, *(p[name] for p in postures if name in p)]
-        found[name] = float(rng.uniform(min(places) - .1, max(places) + .1))
+        found[name] = float(rng.uniform(min(places) - beyond_rad, max(places) + beyond_rad))
     return found

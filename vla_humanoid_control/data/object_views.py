@@ -1,17 +1,19 @@
-"""Pictures of the head camera with the objects that are in them, in files of a few hundred each.
+"""Pictures of a head camera with the objects that are in them, in files of a few hundred each.
 
 A file is a `.npz` of
 
     images    uint8 [bytes], PNG pictures one after the other, without the camera's noise
     ends      int64 [N], where each of them ends
-    joints    float32 [N, 3], of `JOINTS` [rad]
+    robot     text, through whose camera they are
+    names     text [J], the joints that the camera moves with
+    joints    float32 [N, J], their positions [rad]
     objects   float32 [M, 14], one row an object of which anything is visible: see `COLUMNS`
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +24,6 @@ from numpy.typing import NDArray
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.outputs import write_atomically
 
-JOINTS = ('neck_yaw', 'neck_pitch', 'waist_yaw')
-"""Those that the head camera moves with."""
 COLUMNS = ('frame', 'colour', 'shape', 'on_table', 'share', 'pixels', 'left', 'top', 'right',
            'bottom', 'u', 'v', 'bearing_rad', 'distance_m')
 """Of an object: the picture that it is in, index in `COLOURS`, index in `SHAPES`, 1 on a table,
@@ -37,11 +37,15 @@ class ObjectViews:
 
     Attributes:
         images: PNG pictures, N.
-        joints: float32 [N, 3] [rad].
+        robot: Name of the robot through whose camera they are.
+        names: The joints that the camera moves with, J.
+        joints: float32 [N, J] [rad].
         objects: float32 [M, 14], of `COLUMNS`, those of a picture one after the other.
     """
 
     images: tuple[bytes, ...]
+    robot: str
+    names: tuple[str, ...]
     joints: NDArray[np.float32]
     objects: NDArray[np.float32]
 
@@ -59,16 +63,20 @@ class ObjectViews:
         content = io.BytesIO()
         np.savez(content, images=np.frombuffer(b''.join(self.images), np.uint8),
                  ends=np.cumsum([len(image) for image in self.images]),
+                 robot=np.array(self.robot), names=np.array(self.names),
                  joints=self.joints, objects=self.objects)
         write_atomically(path, content.getvalue())
 
     @staticmethod
-    def of(pictures: Sequence[NDArray[np.uint8]], joints: Sequence[Sequence[float]],
-           objects: Sequence[Sequence[float]]) -> ObjectViews:
-        """From RGB pictures uint8 [H, W, 3], joint positions and rows of `COLUMNS`."""
+    def of(robot: str, pictures: Sequence[NDArray[np.uint8]],
+           joints: Sequence[Mapping[str, float]], objects: Sequence[Sequence[float]]
+           ) -> ObjectViews:
+        """From RGB pictures uint8 [H, W, 3], joint positions by name and rows of `COLUMNS`."""
+        names = tuple(joints[0]) if joints else ()
         images = tuple(cv2.imencode('.png', cv2.cvtColor(p, cv2.COLOR_RGB2BGR))[1].tobytes()
                        for p in pictures)
-        return ObjectViews(images, np.array(joints, np.float32).reshape(-1, len(JOINTS)),
+        rows = np.array([[one[name] for name in names] for one in joints], np.float32)
+        return ObjectViews(images, robot, names, rows.reshape(len(images), len(names)),
                            np.array(objects, np.float32).reshape(-1, len(COLUMNS)))
 
 
@@ -76,15 +84,16 @@ def read_object_views(folder: Path) -> ObjectViews:
     """All pictures of a folder, in the order of the names of its files.
 
     Raises:
-        UserError: There are none, or a file is none of these.
+        UserError: There are none, a file is none of these, or they are of several robots.
     """
     images: list[bytes] = []
-    joints, objects = [], []
+    joints, objects, cameras = [], [], set()
     for path in sorted(folder.glob('*.npz')):
         try:
             with np.load(path) as file:
                 data, ends = file['images'].tobytes(), file['ends']
                 rows = file['objects']
+                cameras.add((str(file['robot']), tuple(file['names'].tolist())))
                 joints.append(file['joints'])
         except (OSError, KeyError, ValueError) as error:
             raise UserError(f'{path} holds no pictures of objects ({error}). Delete it, and '
@@ -95,4 +104,10 @@ def read_object_views(folder: Path) -> ObjectViews:
     if not images:
         raise UserError(f'{folder} holds no pictures. Make them: python -m '
                         'vla_humanoid_control.collection.object_views --output DIR')
-    return ObjectViews(tuple(images), np.concatenate(joints), np.concatenate(objects))
+    if len(cameras) > 1:
+        raise UserError(f'{folder} holds pictures of several robots, or of one with several '
+                        f'cameras ({", ".join(sorted(robot for robot, _ in cameras))}). Give each '
+                        'a folder of its own.')
+    ((robot, names),) = cameras
+    return ObjectViews(tuple(images), robot, names, np.concatenate(joints),
+                       np.concatenate(objects))

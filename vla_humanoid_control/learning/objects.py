@@ -14,6 +14,7 @@ import hashlib
 import json
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from vla_humanoid_control.data.object_views import COLUMNS, read_object_views
+from vla_humanoid_control.data.object_views import COLUMNS, ObjectViews, read_object_views
 from vla_humanoid_control.learning.object_targets import (
     Part,
     losses,
@@ -38,8 +39,6 @@ from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.outputs import make_folder, write_atomically
 from vla_humanoid_control.support.progress import JsonLog, ProgressLine
 
-ROBOTS = ('humanoid',)
-"""Through whose cameras `collection.object_views` looks."""
 _SAVE_S = 60.0
 _AVERAGE = 0.998
 """The weights that are kept are an average over about the last 500 steps."""
@@ -50,7 +49,7 @@ class Options:
     """A run.
 
     Attributes:
-        data: Folder with pictures.
+        data: Folders with pictures, of one robot each.
         output: Folder of the run.
         steps: Batches to learn from.
         batch_size: Parts of pictures in each.
@@ -59,7 +58,7 @@ class Options:
         init_from: File with weights to begin with, that of another run.
     """
 
-    data: Path
+    data: tuple[Path, ...]
     output: Path
     steps: int = 5600
     batch_size: int = 16
@@ -80,9 +79,8 @@ class Trainer:
         self.options, self.step = options, 0
         torch.set_num_threads(1)
         torch.manual_seed(options.seed)
-        self._views = read_object_views(options.data)
-        self._starts = np.searchsorted(self._views.objects[:, COLUMNS.index('frame')],
-                                       np.arange(len(self._views) + 1))
+        self._views = [_Pictures(read_object_views(folder)) for folder in options.data]
+        self._ends = np.cumsum([len(views) for views in self._views])
         self.network = ObjectNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if options.init_from is not None:
             self.network.load_state_dict(_weights(options.init_from))
@@ -119,7 +117,7 @@ class Trainer:
             group['lr'] = rate
         rng = np.random.default_rng([self.options.seed, 43, self.step])
         parts = [self._part(int(index), rng) for index in
-                 rng.integers(len(self._views), size=self.options.batch_size)]
+                 rng.integers(self._ends[-1], size=self.options.batch_size)]
         self.network.train()
         answers = self.network(to_pictures(np.stack([p.image for p in parts])))
         wrong = losses(answers, targets_of(parts))
@@ -143,8 +141,9 @@ class Trainer:
                                                 0.5 + 0.5 * math.cos(math.pi * share))
 
     def _part(self, index: int, rng: np.random.Generator) -> Part:
-        rows = self._views.objects[self._starts[index]:self._starts[index + 1]]
-        return take_part(self._views.image(index), rows, rng)
+        folder = int(np.searchsorted(self._ends, index, side='right'))
+        views = self._views[folder]
+        return views.part(index - int(self._ends[folder]) + len(views), rng)
 
     def _identity(self) -> dict[str, Any]:
         options = self.options
@@ -152,7 +151,7 @@ class Trainer:
             'init_from': hashlib.sha256(options.init_from.read_bytes()).hexdigest()}
         return begun | {'steps': options.steps, 'batch_size': options.batch_size,
                         'learning_rate': options.learning_rate, 'seed': options.seed,
-                        'pictures': len(self._views)}
+                        'pictures': int(self._ends[-1])}
 
     def _save(self) -> None:
         path = self.options.output / 'state.pt'
@@ -177,8 +176,26 @@ class Trainer:
 
     def _write_weights(self) -> Path:
         path = self.options.output / 'network.safetensors'
-        write_weights(path, self._average, self._identity())
+        write_weights(path, self._average, self._identity(),
+                      list(dict.fromkeys(views.robot for views in self._views)))
         return path
+
+
+class _Pictures:
+    """Pictures of one robot, to take parts of."""
+
+    def __init__(self, views: ObjectViews) -> None:
+        self.robot, self._views = views.robot, views
+        self._starts = np.searchsorted(views.objects[:, COLUMNS.index('frame')],
+                                       np.arange(len(views) + 1))
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def part(self, index: int, rng: np.random.Generator) -> Part:
+        """A part of one of them, as chance has it."""
+        rows = self._views.objects[self._starts[index]:self._starts[index + 1]]
+        return take_part(self._views.image(index), rows, rng)
 
 
 def _weights(path: Path) -> dict[str, Tensor]:
@@ -189,22 +206,27 @@ def _weights(path: Path) -> dict[str, Tensor]:
         raise UserError(f'--init-from {path} holds no weights: {error}') from error
 
 
-def write_weights(path: Path, weights: dict[str, Tensor], run: dict[str, Any]) -> None:
-    """Write what `perception.objects.load_finder` reads: weights, and how large objects are."""
+def write_weights(path: Path, weights: dict[str, Tensor], run: dict[str, Any],
+                  robots: Sequence[str]) -> None:
+    """Write what `perception.objects.load_finder` reads.
+
+    That is weights, how large objects are, and the robots whose views they were trained on.
+    """
     sizes = {where: {s: (2 * size.radius, size.height, base + size.height / 2)
                      for s, size in known.items()}
              for where, known, base in (('floor', FLOOR_SIZE, 0.0),
                                         ('table', TABLE_SIZE, TABLE_HEIGHT_M))}
     # One entry: safetensors writes several in no fixed order, and equal runs would differ.
     content = save({n: v.contiguous() for n, v in weights.items()},
-                   {'about': json.dumps({'sizes_m': sizes, 'robots': ROBOTS, 'run': run})})
+                   {'about': json.dumps({'sizes_m': sizes, 'robots': robots, 'run': run})})
     write_atomically(path, content)
 
 
 def main() -> None:
     """Read the arguments, and train."""
     parser = argparse.ArgumentParser(description='Train the network that finds objects')
-    parser.add_argument('--data', type=Path, required=True, metavar='DIR')
+    parser.add_argument('--data', type=Path, nargs='+', required=True, metavar='DIR',
+                        help='pictures, of one robot a folder')
     parser.add_argument('--output', type=Path, required=True, metavar='DIR')
     parser.add_argument('--steps', type=int, default=Options.steps)
     parser.add_argument('--batch-size', type=int, default=Options.batch_size)
@@ -213,7 +235,7 @@ def main() -> None:
     parser.add_argument('--init-from', type=Path, metavar='FILE',
                         help='begin with the weights of another run')
     arguments = parser.parse_args()
-    print(Trainer(Options(**vars(arguments))).run())
+    print(Trainer(Options(**vars(arguments) | {'data': tuple(arguments.data)})).run())
 
 
 if __name__ == '__main__':

@@ -151,6 +151,10 @@ def load_finder(robot: RobotSpec, weights: Path | None = None,
     except (OSError, RuntimeError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise UserError(f'{path} holds no network that finds objects: {error}. Train one: python '
                         '-m vla_humanoid_control.learning.objects') from error
+    if robot.simulation is not None:  # the tables that this robot works at
+        base = robot.simulation.workplace.height_m
+        sizes['table'] = {shape: (wide, high, base + high / 2)
+                          for shape, (wide, high, _) in sizes['table'].items()}
     return NetworkFinder(network, HeadCamera(robot), sizes, robots, found)
 
 
