@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from g1 import needs_g1
 from scripted_robot import ScriptedRobot
 
 from vla_humanoid_control.confidence.gate import GateConfig
@@ -52,6 +53,29 @@ def test_the_scripted_policy_succeeds_at_what_it_knows(rollout: Rollout, instruc
     assert result.declared_done
     assert result.reason == ''
     assert 0.0 <= result.seconds <= Task.from_key(key).time_limit_s
+
+
+@needs_g1
+def test_a_fall_is_no_success_and_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    robot = load_robot('unitree_g1')
+    runner = Rollout(robot, ScriptedRobot(robot))
+    stood = runner.run(episode('walk forward', 'move:forward'))
+    assert stood.success and stood.fell == 'no'
+    world, advance = runner.world, runner.world.advance
+    root = world.model.jnt_dofadr[world.model.body('pelvis').jntadr[0]]
+
+    def pushed(duration_s: float) -> None:
+        if 1.5 < world.time_s < 1.6:
+            world.data.qvel[root:root + 2] = 3.0
+        advance(duration_s)
+    monkeypatch.setattr(world, 'advance', pushed)
+    fell = runner.run(episode('walk forward', 'move:forward'))
+    runner.close()
+    assert fell.fell == 'noticed' and not fell.success and fell.reason.startswith('it fell')
+    report = build_report([stood, fell, replace(fell, fell='unnoticed')], GATE)
+    assert (report['falls']['n'], report['falls']['falls'], report['falls']['unnoticed']) \
+        == (3, 2, 1)
+    assert 'fell in 2 of 3' in table(report)
 
 
 def test_doing_another_thing_than_asked_is_no_success(rollout: Rollout) -> None:
