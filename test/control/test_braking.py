@@ -13,6 +13,7 @@ from vla_humanoid_control.types import BASE_CHANNELS
 ROBOT = load_robot('humanoid')
 LIMITS = [ROBOT.base[c] for c in BASE_CHANNELS]
 DT_S = 0.02
+DELAY_S = (0.1, 0.1, 0.1)
 
 
 def driven(target: list[float], seconds: float) -> tuple[TwistLimiter, Coasting, float]:
@@ -30,7 +31,7 @@ def driven(target: list[float], seconds: float) -> tuple[TwistLimiter, Coasting,
 def test_the_base_comes_to_rest_where_it_was_said(target: list[float], seconds: float) -> None:
     """While it still gathers speed, too: a small rest of a way ends before it is at full speed."""
     limiter, coasting, now_s = driven(target, seconds)
-    said = coasting.ahead(now_s, 0.0)
+    said = coasting.ahead(now_s, (0.0, 0.0, 0.0))
     way = np.zeros(3)
     while not limiter.at_rest:
         way += limiter.step(np.zeros(3)) * DT_S
@@ -52,13 +53,13 @@ def test_braking_already_it_goes_less_far() -> None:
 
 def test_a_base_that_stands_or_is_told_nothing_goes_nowhere() -> None:
     coasting = Coasting(LIMITS, 0.5)
-    assert not coasting.ahead(10.0, 0.1).any()
+    assert not coasting.ahead(10.0, DELAY_S).any()
     coasting.on_command(np.array([0.4, 0.0, 0.0]), 10.0)
-    assert coasting.ahead(10.4, 0.1)[0] > 0.1
-    assert not coasting.ahead(10.6, 0.1).any()  # it has stopped by itself
+    assert coasting.ahead(10.4, DELAY_S)[0] > 0.1
+    assert not coasting.ahead(10.6, DELAY_S).any()  # it has stopped by itself
     for now_s in (11.0, 11.02):
         coasting.on_command(np.zeros(3), now_s)
-    assert not coasting.ahead(11.02, 0.1).any()
+    assert not coasting.ahead(11.02, DELAY_S).any()
 
 
 def test_commands_that_come_in_a_burst_are_no_endless_acceleration() -> None:
@@ -66,4 +67,4 @@ def test_commands_that_come_in_a_burst_are_no_endless_acceleration() -> None:
     coasting.on_command(np.array([0.3, 0.0, 0.0]), 10.0)
     coasting.on_command(np.array([0.32, 0.0, 0.0]), 10.0)
     most = stopping_way(0.32, LIMITS[0].acceleration, LIMITS[0], 0.0)
-    assert 0.0 < coasting.ahead(10.0, 0.0)[0] <= most
+    assert 0.0 < coasting.ahead(10.0, (0.0, 0.0, 0.0))[0] <= most

@@ -252,7 +252,10 @@ class Director:
             success = bool(watch.line) and not held.problem
         else:  # The verdict is that of the moment; a stop needs to be seen for a while.
             if declared:
-                verdict = self._fresh_truth(task.settle_s).get('success')
+                truth = self._fresh_truth(0.0)
+                if settle_s := float(truth.get('settle_s', task.settle_s)):
+                    truth = self._fresh_truth(settle_s)
+                verdict = truth.get('success')
                 problem = problem or order.end(bool(verdict))
             success = declared and not problem
         if not declared:

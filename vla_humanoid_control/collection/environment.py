@@ -92,7 +92,7 @@ class HumanoidEnv(gymnasium.Env[_Observation, NDArray[np.float32]]):
             self.world.advance(CONTROL_PERIOD_S)
             self._monitor.update(self.world)
         # Standing still is no accomplishment before there was time to see it.
-        success = self._monitor.success(self.world) and self.world.time_s >= self._task.settle_s
+        success = self._monitor.success(self.world) and self.world.time_s >= self._monitor.settle_s
         truncated = self.world.time_s >= self._task.time_limit_s
         return (self._observe(), float(success), success, truncated and not success,
                 {'task': self._task.key, 'success': success})

@@ -60,9 +60,15 @@ class Coasting:
         self._acceleration = np.clip((twist - self._twist) / passed_s, -self._most, self._most)
         self._twist, self._heard_s = np.array(twist, np.float64), now_s
 
-    def ahead(self, now_s: float, delay_s: float) -> NDArray[np.float64]:
-        """float64 [3], the way to rest in the frame of the base now [m, m, rad]; 0 at rest."""
+    def ahead(self, now_s: float, delay_s: Sequence[float]) -> NDArray[np.float64]:
+        """The way to rest in the frame of the base now, float64 [3] [m, m, rad]; 0 at rest.
+
+        Args:
+            now_s: Steady clock [s].
+            delay_s: Until the brake takes hold, by axis [s].
+        """
         if now_s - self._heard_s > self._timeout_s:
             return np.zeros(3)
-        return np.array([stopping_way(v, a, limits, delay_s) for v, a, limits in zip(
-            self._twist.tolist(), self._acceleration.tolist(), self._limits)])
+        return np.array([stopping_way(v, a, limits, after_s) for v, a, limits, after_s in zip(
+            self._twist.tolist(), self._acceleration.tolist(), self._limits, delay_s,
+            strict=True)])

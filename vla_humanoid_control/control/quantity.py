@@ -19,7 +19,9 @@ AXES = {**{f'move:{name}': (x, y, 0.0) for name, (x, y) in MOVES.items()},
            for name in ('left', 'right')}}
 """Task key to the direction in which a way [x, y, yaw] counts; a turn around has none."""
 
-_WORTH = 1 / 3  # of what is allowed: what is left beyond that is worth another beginning
+_WORTH, _WORTH_A_STEP = 1 / 3, 1.0
+# Of what is allowed: what is left beyond that is worth another beginning, of a base that slides
+# and of one that takes steps, which makes no smaller way.
 _PAST_M = 0.01  # a base aims so far past the value: who says half a metre means no less
 _STAND_S = 0.3  # over which a base that stands does not move
 _STILL = {Unit.METRES: 0.01, Unit.RADIANS: math.radians(1)}  # what is no move
@@ -61,6 +63,7 @@ class QuantityWatch:
 
     Args:
         step: One without a `quantity_problem`.
+        walks: Whether the base takes steps.
 
     Raises:
         ValueError: The step has no quantity.
@@ -69,10 +72,11 @@ class QuantityWatch:
         done: How much is done [m; rad].
     """
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: Step, walks: bool = False) -> None:
         if step.quantity is None:
             raise ValueError(f'{step.text!r} has no quantity')
         self._quantity, self._axis = step.quantity, np.array(AXES[step.key])
+        self._worth = _WORTH_A_STEP if walks else _WORTH
         self.done = self._ahead = 0.0
         self._begun = 0.0  # what was done when the words were begun last
         self._recent: deque[tuple[float, float]] = deque()
@@ -93,7 +97,7 @@ class QuantityWatch:
     def wants_more(self) -> bool:
         """Whether another beginning is worth it, and the last one got the base on."""
         moved, was_left = self.done - self._begun, self._quantity.value - self._begun
-        return (self.left > _WORTH * tolerance(self._quantity)
+        return (self.left > self._worth * tolerance(self._quantity)
                 and moved >= min(tolerance(self._quantity), was_left) / 2)
 
     @property

@@ -52,6 +52,8 @@ class Senses:
         self._commanded = DeadReckoning(robot.command_timeout_s)
         self._coasting = Coasting([robot.base[c] for c in BASE_CHANNELS], robot.command_timeout_s)
         self._odometry = OdometryTrack(top_twist) if 'odom' in robot.sensors else None
+        # What is commanded knows no lag of what is driven.
+        self._lag_s = robot.base_lag_s if self._odometry is not None else (0.0,) * 3
         # Where the words began that the policy has now, in the way of the step
         self._words_began: NDArray[np.float64] = np.zeros(3)
 
@@ -103,7 +105,8 @@ class Senses:
         if self._way_problem(now_s):
             return None
         travelled = self._travelled(now_s)
-        x, y, yaw = self._coasting.ahead(now_s, self.stop_delay_s).tolist()
+        x, y, yaw = self._coasting.ahead(
+            now_s, [self.stop_delay_s + lag_s for lag_s in self._lag_s]).tolist()
         return Way(travelled, np.array([*rotate(x, y, float(travelled[2])), yaw]))
 
     def place(self, now_s: float) -> NDArray[np.float64]:

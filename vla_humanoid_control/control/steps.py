@@ -58,6 +58,7 @@ class StepSequence:
 
     Args:
         instruction: One without a `steps_problem`.
+        walks: Whether the base takes steps.
 
     Attributes:
         steps: All of them.
@@ -66,8 +67,8 @@ class StepSequence:
         quantity: How much of it is done; None where it has no quantity.
     """
 
-    def __init__(self, instruction: Instruction) -> None:
-        self._instruction = instruction
+    def __init__(self, instruction: Instruction, walks: bool = False) -> None:
+        self._instruction, self._walks = instruction, walks
         self.steps = steps_of(instruction)
         self.index = instruction.begin - 1
         self._is_told = len(self.steps) > 1 or instruction.is_planned
@@ -83,7 +84,8 @@ class StepSequence:
             return False
         self.index += 1
         self.step = self.steps[self.index]
-        self.quantity = None if self.step.quantity is None else QuantityWatch(self.step)
+        self.quantity = None if self.step.quantity is None else \
+            QuantityWatch(self.step, self._walks)
         return True
 
     @property

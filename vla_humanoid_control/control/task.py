@@ -310,7 +310,7 @@ class TaskManager:
 
     def _load(self, instruction: Instruction) -> None:
         self.instruction = instruction.text
-        self._steps = StepSequence(instruction)
+        self._steps = StepSequence(instruction, self._robot is not None and self._robot.walks)
         self._monitor = StepMonitor(self._steps, self._robot, self._stillness)
 
     def _begin_step(self, now_s: float) -> None:

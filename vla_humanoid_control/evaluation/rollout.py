@@ -241,7 +241,7 @@ class Rollout:
             arrived = world.time_s - since_s >= LINGER_S
         declared = arrived or followed.state is TaskState.DONE
         trace.ended_s, trace.retries = world.time_s, followed.attempt
-        settled_s = world.time_s + task.settle_s
+        settled_s = world.time_s + monitor.settle_s
         while declared and not arrived and world.time_s < settled_s:
             trace.take(pipeline, self._step(pipeline), None)
             monitor.update(world)

@@ -297,6 +297,7 @@ class HumanoidSim(ManagedNode):
                                  'twist': twist.round(4).tolist(), 'task': None}
         if monitor is not None:
             truth.update(task=monitor.task.key, success=bool(monitor.success(world)),
+                         settle_s=monitor.settle_s,
                          knocked_over=bool(monitor.knocked_over(world)))
         if world.robot.walks:
             truth['fallen'] = world.fallen

@@ -13,6 +13,7 @@ from vla_humanoid_control.robot.spec import (
     MAX_TILT_RAD,
     MAX_TIMEOUT_S,
     MOST_COMMAND_TIMEOUT_S,
+    MOST_LAG_S,
     MOUNTED,
     SENSORS,
     JointSpec,
@@ -55,6 +56,8 @@ class _Reader(AnatomyReader):
         joints = self.mapping(self.get(root, 'joints', ''), 'joints')
         axes = {channel: channel.split('/')[1] for channel in BASE_CHANNELS}
         base = self.mapping(self.get(root, 'base', ''), 'base', list(axes.values()))
+        driven = {axis: self.mapping(self.get(base, axis, 'base'), f'base.{axis}',
+                                     (*_MOTION, 'lag_s')) for axis in axes.values()}
         cameras = self.mapping(self.get(root, 'cameras', ''), 'cameras')
         sensors = self.mapping(self.get(root, 'sensors', ''), 'sensors', SENSORS)
         self.get(sensors, 'joint_states', 'sensors')
@@ -70,9 +73,8 @@ class _Reader(AnatomyReader):
             name=self.text(root, 'name', ''),
             mjcf=self._mjcf(root),
             joints=tuple(found.values()),
-            base={c: self._motion(self.mapping(self.get(base, axis, 'base'), f'base.{axis}',
-                                                _MOTION), f'base.{axis}')
-                  for c, axis in axes.items()},
+            base={c: self._motion(driven[axis], f'base.{axis}') for c, axis in axes.items()},
+            base_lag_s=tuple(self._lag(driven[axis], f'base.{axis}') for axis in axes.values()),
             footprint_radius_m=self.positive(root, 'footprint_radius_m', ''),
             max_tilt_rad=tilt_rad,
             command_timeout_s=timeout_s,
@@ -114,6 +116,12 @@ class _Reader(AnatomyReader):
 
     def _motion(self, fields: Mapping[str, Any], where: str) -> MotionLimits:
         return MotionLimits(*(self.positive(fields, key, where) for key in _MOTION))
+
+    def _lag(self, fields: Mapping[str, Any], where: str) -> float:
+        lag_s = self.positive(fields, 'lag_s', where) if 'lag_s' in fields else 0.0
+        if lag_s > MOST_LAG_S:
+            self.fail(f'{where}.lag_s', f'must be {MOST_LAG_S:g} or less, got {lag_s:g}')
+        return lag_s
 
     def _camera(self, value: Any, where: str) -> SensorSpec:
         fields = self.mapping(value, where, ['topic', 'timeout_s', *OPTICS])

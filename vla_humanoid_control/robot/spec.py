@@ -28,6 +28,8 @@ FALLEN_RAD = 1.0
 """A robot on legs that leans further has fallen [rad]."""
 LEAST_COMMAND_TIMEOUT_S, MOST_COMMAND_TIMEOUT_S = 0.05, 2.0
 """Bounds of `RobotSpec.command_timeout_s` [s]."""
+MOST_LAG_S = 2.0
+"""Bound of `RobotSpec.base_lag_s` [s]."""
 SENSORS = ('joint_states', 'scan', 'imu', 'odom', 'depth')
 """What `sensors` may name; the first is required."""
 MOUNTED = ('scan', 'depth')
@@ -99,6 +101,8 @@ class RobotSpec:
         max_tilt_rad: IMU tilt beyond which the robot counts as falling, below `MAX_TILT_RAD`
             [rad].
         command_timeout_s: The base stops by itself when it has heard no command for so long [s].
+        base_lag_s: For so long the base goes on as before when its command changes, by channel of
+            `BASE_CHANNELS` [s].
         cameras: Camera name to sensor.
         sensors: By name out of `SENSORS`; 'joint_states' and, where the robot has them, the rest.
         file: Where it was read from, for messages; empty where it was not.
@@ -120,6 +124,7 @@ class RobotSpec:
     cameras: Mapping[str, SensorSpec]
     sensors: Mapping[str, SensorSpec]
     base_frame: str = 'base_link'
+    base_lag_s: tuple[float, ...] = (0.0, 0.0, 0.0)
     file: str = field(default='', compare=False)
     body: str = PLANAR
     end_effectors: Mapping[str, EndEffectorSpec] = field(default_factory=dict)

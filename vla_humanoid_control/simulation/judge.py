@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
+from numpy.typing import NDArray
 
 from vla_humanoid_control.simulation.contacts import borne, hands_at, held_by
 from vla_humanoid_control.simulation.twins import meant
@@ -14,6 +17,10 @@ from vla_humanoid_control.tasks.vocabulary import HAND_FAMILIES, MOVES, OBJECT_F
 
 MOVING_MPS = 0.05
 """A base that is slower stands [m/s]."""
+STOPS_S, STOPS_WALKING_S = 0.5, 1.5
+"""So long after a stop it may still move, on wheels and on legs [s]."""
+_SWAY_S = 0.5
+"""A base on legs sways while it stands: its speed is that over so long [s]."""
 LIFTED_M, HELD_S = 0.10, 1.0
 """An object is picked up when it was so much higher than at first, for so long [m, s]."""
 BESIDE_M, STILL_S = 0.06, 0.5
@@ -52,6 +59,11 @@ class StepsMonitor:
             again = self.order.present == monitor.task
             self._monitor = TaskMonitor(self.order.present, world, again)
 
+    @property
+    def settle_s(self) -> float:
+        """See `TaskMonitor.settle_s`."""
+        return self._monitor.settle_s
+
     def success(self, world: World) -> bool:
         """Whether all was achieved in order and the last task is accomplished right now."""
         return not self.problem(world)
@@ -84,6 +96,8 @@ class TaskMonitor:
         self._turned = 0.0
         self._last_yaw = self._start[2]
         self._last_fast_s = self._start_s
+        self._walks = world.robot.walks
+        self._places: deque[tuple[float, NDArray[np.float64]]] = deque()  # the last `_SWAY_S`
         self._waves = _WaveCounter()
         self._is_over = not again or task.family != 'gesture' or task.arguments == ('wave',)
         if task.family in OBJECT_FAMILIES:
@@ -99,8 +113,8 @@ class TaskMonitor:
         yaw = world.base_pose()[2]
         self._turned += yaw - self._last_yaw
         self._last_yaw = yaw
-        if np.linalg.norm(world.base_twist()[:2]) >= MOVING_MPS:
-            self._last_fast_s = world.time_s
+        if self._speed(world) >= MOVING_MPS:  # a mean speed is that of the middle of its time
+            self._last_fast_s = world.time_s - (_SWAY_S / 2 if self._walks else 0.0)
         if self.task.key == 'gesture:wave':
             self._waves.update(world)
         elif self.task.family == 'gesture':
@@ -108,6 +122,24 @@ class TaskMonitor:
         elif (self.task.family == 'pick' and not self._in_hand(world)) \
                 or (self.task.family == 'place' and not self._put_down(world)):
             self._not_s = world.time_s
+
+    @property
+    def settle_s(self) -> float:
+        """How long after it was declared done success is judged [s]."""
+        return STOPS_WALKING_S + _SWAY_S if self._walks and self.task.family == 'stop' \
+            else self.task.settle_s
+
+    def _speed(self, world: World) -> float:
+        """Of the base [m/s]."""
+        if not self._walks:
+            return float(np.linalg.norm(world.base_twist()[:2]))
+        self._places.append((world.time_s, world.base_pose()[:2]))
+        while self._places[-1][0] - self._places[0][0] > _SWAY_S:
+            self._places.popleft()
+        (then_s, then), (now_s, now) = self._places[0], self._places[-1]
+        # Until there is so much to look back on, it counts as moving.
+        return float(np.linalg.norm(now - then)) / (now_s - then_s) \
+            if now_s - then_s > 0.8 * _SWAY_S else np.inf
 
     def success(self, world: World) -> bool:
         """Whether the task is accomplished right now, by the definitions of this module."""
@@ -117,7 +149,8 @@ class TaskMonitor:
         if family == 'turn':
             return self._has_turned()
         if family == 'stop':
-            return self._last_fast_s - self._start_s <= 0.5
+            return self._last_fast_s - self._start_s <= (
+                STOPS_WALKING_S if self._walks else STOPS_S)
         if family == 'go_to':
             return self._at_object(world) and not self.knocked_over(world)
         if family == 'reach':
