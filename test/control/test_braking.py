@@ -45,6 +45,15 @@ def test_a_delay_adds_the_way_at_the_present_speed() -> None:
         assert more == pytest.approx(0.5 * speed)
 
 
+def test_each_axis_has_a_delay_of_its_own() -> None:
+    coasting = Coasting(LIMITS, 0.5)
+    for now_s in (10.0, 10.5):
+        coasting.on_command(np.array([0.4, 0.2, 0.5]), now_s)
+    at_once = coasting.ahead(10.5, (0.0, 0.0, 0.0))
+    later = coasting.ahead(10.5, (0.4, 0.1, 0.0))
+    np.testing.assert_allclose(later - at_once, (0.16, 0.02, 0.0), atol=1e-9)
+
+
 def test_braking_already_it_goes_less_far() -> None:
     steady = stopping_way(0.4, 0.0, LIMITS[0], 0.0)
     assert 0.0 < stopping_way(0.4, -1.2, LIMITS[0], 0.0) < steady

@@ -108,6 +108,16 @@ def test_a_small_rest_needs_small_progress() -> None:
     assert watch.wants_more
 
 
+def test_a_base_that_takes_steps_makes_none_for_what_is_allowed() -> None:
+    asked = step('move:forward', 1.0)  # within 0.15 m
+    for walks, short in ((False, True), (True, False)):
+        watch = QuantityWatch(asked, walks)
+        watch.take(way(0.9), 1.0)
+        assert watch.wants_more is short and not watch.problem
+        watch.take(way(0.8), 2.0)
+        assert watch.wants_more and watch.problem
+
+
 def test_a_base_stands_that_is_told_to_and_has_not_moved_for_a_while() -> None:
     watch = QuantityWatch(step('move:forward', 1.0))
     now_s, x = 5.0, 0.9

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from g1 import needs_g1
 
 from vla_humanoid_control.control.config import TaskConfig
 from vla_humanoid_control.control.task import TaskManager
@@ -208,6 +209,7 @@ def test_what_must_not_be_acted_on_ends_the_task_and_fails_without_a_retry(uncle
     assert task.wording == GO.text
 
 
+@needs_g1
 def test_a_gesture_that_the_robot_does_not_know_is_refused_at_once() -> None:
     robot = load_robot('unitree_g1')  # without a neck
     task = TaskManager(TaskConfig(), robot=robot)

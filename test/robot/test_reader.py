@@ -124,6 +124,20 @@ def test_a_robot_that_nobody_simulates_needs_no_anatomy(tmp_path: Path) -> None:
     assert robot.cameras['head'].optics is None and robot.support == ('left_foot', 'right_foot')
 
 
+@needs_g1
+def test_how_long_a_base_goes_on_is_read_and_bounded(tmp_path: Path) -> None:
+    text = config_path('robots', 'unitree_g1.yaml').read_text(encoding='utf-8')
+    assert load_robot('unitree_g1').base_lag_s == (0.4, 0.1, 0.0)
+    assert load_robot('humanoid').base_lag_s == (0.0, 0.0, 0.0)
+    path = tmp_path / 'robot.yaml'
+    for lag, words in (('2.5', 'must be 2 or less'), ('-1', 'must be greater than 0'),
+                       ('soon', 'must be a finite number')):
+        path.write_text(text.replace('lag_s: 0.4', f'lag_s: {lag}', 1), encoding='utf-8')
+        with pytest.raises(UserError, match=f'base.linear_x.lag_s {words}'):
+            load_robot(str(path))
+
+
+@needs_g1
 @pytest.mark.parametrize(('old', 'new', 'words'), [
     ('most: 3', 'most: 2', 'simulation.workplace.most must be a whole number of 3 to 4'),
     ('most: 3', 'most: 3.5', 'simulation.workplace.most must be a whole number'),

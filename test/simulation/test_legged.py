@@ -72,6 +72,23 @@ def test_the_expert_does_every_family_with_it(world: World, key: str) -> None:
 
 
 @needs_g1
+def test_a_stop_is_judged_once_it_had_time_to_stand(world: World) -> None:
+    """It sways: its speed at one moment says little."""
+    for brakes in (True, False):
+        world.reset(4, Task('stop'))
+        world.place_base(OPEN_FLOOR)
+        walk(world, (0.4, 0.0, 0.0), 2.0)
+        monitor = TaskMonitor(Task('stop'), world)
+        assert monitor.settle_s == 2.0
+        for tick in range(100):
+            slower = max(0.0, 0.4 - 0.8 * 0.02 * tick) if brakes else 0.15
+            world.apply(np.array([slower, 0.0, 0.0]), {})
+            world.advance(CONTROL_PERIOD_S)
+            monitor.update(world)
+        assert monitor.success(world) is brakes
+
+
+@needs_g1
 @pytest.mark.parametrize('seed', range(4))
 def test_what_it_goes_to_is_no_farther_than_its_camera_sees(world: World, seed: int) -> None:
     world.reset(seed, Task.from_key('go_to:red:box'))
