@@ -128,16 +128,13 @@ ifneq ($(ROBOT),unitree_g1)
 else
 	$(VLA) collect --robot unitree_g1 --out $(DATA)/g1_demo --frames 60000 --seed 12000
 	$(VLA) collect --robot unitree_g1 --out $(DATA)/g1_val --frames 4000 --seed 13000 --split val
-	$(VLA) train --data $(DATA)/g1_demo $(DATA)/g1_val --output $(RUNS)/g1_demonstrated \
+	$(VLA) train --data $(DATA)/g1_demo $(DATA)/g1_val --output $(RUNS)/g1_policy \
 	    --init-from resource/checkpoints/default --learning-rate 0.0007 --time-budget 42
-	$(VLA) collect --robot unitree_g1 --out $(DATA)/g1_dagger --frames 14000 --seed 14000 \
-	    --policy $(RUNS)/g1_demonstrated/checkpoint
-	$(VLA) train --data $(DATA)/g1_demo $(DATA)/g1_dagger $(DATA)/g1_val --output $(RUNS)/g1_policy \
-	    --init-from $(RUNS)/g1_demonstrated/checkpoint --learning-rate 0.0005 --time-budget 20
-	$(VLA) collect --robot unitree_g1 --rollouts 400 --policy $(RUNS)/g1_policy/checkpoint --out $(DATA)/g1_rollouts
-	$(VLA) train --stage confidence --checkpoint $(RUNS)/g1_policy/checkpoint --output $(RUNS)/unitree_g1 \
-	    --data $(DATA)/g1_rollouts
-	$(VLA) trust --robot unitree_g1 --policy $(RUNS)/unitree_g1/checkpoint --out $(RUNS)/unitree_g1/trust --episodes 300
+	$(VLA) collect --robot unitree_g1 --out $(DATA)/g1_rollouts --rollouts 500 --policy $(RUNS)/g1_policy/checkpoint
+	sed 's/^scope_steps: [0-9]*/scope_steps: 0/' config/train/confidence.yaml > $(RUNS)/g1_confidence.yaml
+	$(VLA) train --stage confidence --config $(RUNS)/g1_confidence.yaml --checkpoint $(RUNS)/g1_policy/checkpoint \
+	    --output $(RUNS)/unitree_g1 --data $(DATA)/g1_rollouts
+	$(VLA) trust --robot unitree_g1 --policy $(RUNS)/unitree_g1/checkpoint --out $(RUNS)/unitree_g1/trust --episodes 240
 endif
 
 # The network that finds objects, and what it sees in scenes that it does not know.

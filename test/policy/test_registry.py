@@ -8,11 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from g1 import needs_g1
 
 from vla_humanoid_control.confidence.artifact import Monitoring
 from vla_humanoid_control.confidence.gate import LOWEST_THRESHOLD, Standing
 from vla_humanoid_control.policy.registry import (
     check_policy,
+    chosen_policy,
     fingerprint,
     load_policy,
     monitoring,
@@ -39,6 +41,24 @@ def test_an_unknown_name_is_refused_and_the_known_ones_are_listed() -> None:
 def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=tmp_path.name):
         load_policy(str(tmp_path), ROBOT)
+
+
+def test_a_robot_of_whose_name_there_is_a_policy_gets_that_one() -> None:
+    assert chosen_policy('', ROBOT) == 'default'
+    assert chosen_policy('', replace(ROBOT, name='unitree_g1')) == 'unitree_g1'
+    assert chosen_policy('', replace(ROBOT, name='mine')) == 'default'
+    assert chosen_policy('scripted', replace(ROBOT, name='unitree_g1')) == 'scripted'
+
+
+@needs_g1
+def test_the_policy_of_the_g1_fits_it_alone_and_has_its_trust() -> None:
+    pytest.importorskip('torch')
+    robot = load_robot('unitree_g1')
+    check_policy('unitree_g1', robot)
+    assert load_policy('unitree_g1', robot).spec.channels == robot.action_channels
+    assert monitoring('unitree_g1').standing is Standing.CALIBRATED
+    with pytest.raises(UserError, match='left_shoulder_pitch_joint'):
+        load_policy('unitree_g1', ROBOT)
 
 
 def test_a_policy_for_another_robot_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
