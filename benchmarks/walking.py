@@ -58,7 +58,7 @@ def drive(world: World, twist: Array, seconds: float) -> tuple[Array, float]:
 
 def directions(robot: RobotSpec) -> list[Array]:
     """Full and half speed, both ways, on each axis."""
-    top = [robot.base[c].velocity for c in BASE_CHANNELS]
+    top = robot.top_twist
     return [np.eye(3)[axis] * sign * share * top[axis]
             for axis in range(3) for sign in (1, -1) for share in (1.0, 0.5)]
 
@@ -118,7 +118,7 @@ def drift(world: World) -> dict[str, float]:
 def random_arms(world: World, episode: int) -> tuple[bool, float]:
     """Whether it falls under random commands and arms, within their limits; most tilt [rad]."""
     rng, robot = np.random.default_rng([episode, 7]), world.robot
-    top = np.array([robot.base[c].velocity for c in BASE_CHANNELS])
+    top = robot.top_twist
     arms = {j.name: j.home for j in robot.controlled}
     goal, twist, tilt = dict(arms), np.zeros(3), 0.0
     begin(world, episode)

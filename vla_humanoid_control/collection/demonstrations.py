@@ -37,7 +37,7 @@ from vla_humanoid_control.tasks.vocabulary import (
     TASK_KEYS,
     TURNS,
 )
-from vla_humanoid_control.types import BASE_CHANNELS, CONTROL_PERIOD_S, RobotObservation
+from vla_humanoid_control.types import CONTROL_PERIOD_S, RobotObservation
 
 
 class Driver(Protocol):
@@ -83,7 +83,6 @@ class Collector:
         self._task_index = {k: i for i, k in enumerate(TASK_KEYS)}
         self._controlled = [j.name for j in robot.controlled]
         self._speed = np.array([j.motion.velocity for j in robot.controlled])
-        self._fastest = np.array([robot.base[c].velocity for c in BASE_CHANNELS])
         self._gestures = [g for g in GESTURES if g in robot.gestures.postures]
 
     def shard(self, seed: int, frames: int) -> Iterator[tuple[int, Shard]]:
@@ -154,7 +153,7 @@ class Collector:
             wanted, targets = self._decide(task, frame, elapsed, travelled)
             if self._driver is None:
                 wanted, targets = disturbance.apply(wanted, targets)
-                wanted = np.clip(wanted, -self._fastest, self._fastest)
+                wanted = np.clip(wanted, -self._robot.top_twist, self._robot.top_twist)
             for _ in range(round(CHUNK_DT_S / CONTROL_PERIOD_S)):
                 twist = twist + np.clip(wanted - twist, -.03, .03) * np.array([1, 1, 2.])
                 reach = self._speed * CONTROL_PERIOD_S

@@ -56,7 +56,7 @@ class HumanoidEnv(gymnasium.Env[_Observation, NDArray[np.float32]]):
         self._keys = [k for family in FAMILIES for k in keys_for(self.robot, family)]
         self._size = image_size
         self._split = split
-        base = [self.robot.base[c].velocity for c in self.robot.action_channels[:3]]
+        base = self.robot.top_twist
         joints = self.robot.controlled
         self._low = np.array([-v for v in base] + [j.lower for j in joints])
         self._high = np.array([*base, *(j.upper for j in joints)])

@@ -46,12 +46,11 @@ class Senses:
         self.joints_max_age_s = self.odometry_max_age_s = np.inf
         self.stop_delay_s = 0.0
         self.base_problem = self.clock_problem = ''
-        top_twist = np.array([robot.base[c].velocity for c in BASE_CHANNELS])
-        self._top_twist = top_twist * (1 + 1e-6)
+        self._top_twist = robot.top_twist * (1 + 1e-6)
         self._joints = JointStateMerger(spec.joint_names)
         self._commanded = DeadReckoning(robot.command_timeout_s)
         self._coasting = Coasting([robot.base[c] for c in BASE_CHANNELS], robot.command_timeout_s)
-        self._odometry = OdometryTrack(top_twist) if 'odom' in robot.sensors else None
+        self._odometry = OdometryTrack(robot.top_twist) if 'odom' in robot.sensors else None
         # What is commanded knows no lag of what is driven.
         self._lag_s = robot.base_lag_s if self._odometry is not None else (0.0,) * 3
         # Where the words began that the policy has now, in the way of the step

@@ -87,12 +87,9 @@ class ConfidenceMonitor(ManagedNode):
 
     def _asked_by_policy(self) -> Monitoring:
         p = self._settings.value
+        self._policy = chosen_policy(p.policy, load_robot(p.robot))
         return monitoring(self._policy, p.trust, p.confidence_signals, p.alpha,
                           p.allow_uncalibrated)
-
-    @property
-    def _policy(self) -> str:
-        return chosen_policy(self._settings.value.policy, load_robot(self._settings.value.robot))
 
     def _set_gate(self, config: GateConfig, _names: frozenset[str]) -> None:
         if hasattr(self, '_gate'):

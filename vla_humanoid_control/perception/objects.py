@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,13 +43,12 @@ class NetworkFinder:
         camera: Where the head camera is.
         sizes_m: 'floor' or 'table' to shape to how wide and how high an object is there, and how
             high its centre is above the floor [m].
-        robots: Names of those whose views it was trained on.
         found: The least score of an object that is reported.
     """
 
     def __init__(self, network: ObjectNetwork, camera: HeadCamera,
                  sizes_m: Mapping[str, Mapping[str, Sequence[float]]],
-                 robots: Sequence[str], found: float = FOUND) -> None:
+                 found: float = FOUND) -> None:
         import torch
 
         from vla_humanoid_control.perception.object_network import without_norms
@@ -57,7 +56,6 @@ class NetworkFinder:
         self._network = without_norms(network).to(
             memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._camera, self._sizes_m, self._found = camera, sizes_m, found
-        self.robots = tuple(robots)
 
     def find(self, image: NDArray[np.uint8], joints: dict[str, float]) -> tuple[SeenObject, ...]:
         """The objects in view, the most certain one first; see `ObjectFinder.find`."""
@@ -135,27 +133,54 @@ def load_finder(robot: RobotSpec, weights: Path | None = None,
     """
     path = resource_path('objects', 'network.safetensors') if weights is None else weights
     try:
-        from safetensors import SafetensorError, safe_open
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         from vla_humanoid_control.perception.object_network import ObjectNetwork
     except ImportError as error:
-        raise UserError(f'Finding objects needs {error.name}, which is not installed. Install it: '
-                        "pip install 'vla_humanoid_control[train]'") from error
+        raise _not_installed(error) from error
     network = ObjectNetwork().eval()
     try:
         network.load_state_dict(load_file(path))
-        with safe_open(path, 'pt') as file:
-            about = json.loads(file.metadata()['about'])
-            sizes, robots = about['sizes_m'], about['robots']
-    except (OSError, RuntimeError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f'{path} holds no network that finds objects: {error}. Train one: python '
-                        '-m vla_humanoid_control.learning.objects') from error
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise _no_network(path, error) from error
+    sizes = about_network(path)['sizes_m']
     if robot.simulation is not None:  # the tables that this robot works at
         base = robot.simulation.workplace.height_m
         sizes['table'] = {shape: (wide, high, base + high / 2)
                           for shape, (wide, high, _) in sizes['table'].items()}
-    return NetworkFinder(network, HeadCamera(robot), sizes, robots, found)
+    return NetworkFinder(network, HeadCamera(robot), sizes, found)
+
+
+def about_network(path: Path) -> dict[str, Any]:
+    """What a file of `learning.objects` says of itself, without its weights.
+
+    Returns:
+        `sizes_m` as of `NetworkFinder`, `robots` whose views it was trained on, and its `run`.
+
+    Raises:
+        UserError: It says none of it, or safetensors is not installed.
+    """
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ImportError as error:
+        raise _not_installed(error) from error
+    try:
+        with safe_open(path, 'np') as file:
+            about: dict[str, Any] = json.loads(file.metadata()['about'])
+        return {name: about[name] for name in ('sizes_m', 'robots', 'run')}
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise _no_network(path, error) from error
+
+
+def _not_installed(error: ImportError) -> UserError:
+    return UserError(f'Finding objects needs {error.name}, which is not installed. Install it: '
+                     "pip install 'vla_humanoid_control[train]'")
+
+
+def _no_network(path: Path, error: Exception) -> UserError:
+    return UserError(f'{path} holds no network that finds objects: {error}. Train one: python '
+                     '-m vla_humanoid_control.learning.objects')
 
 
 def _where(pose: CameraPose, ray: NDArray[np.float64], height: float) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vla_humanoid_control.perception.objects import load_finder
+from vla_humanoid_control.perception.objects import about_network, load_finder
 from vla_humanoid_control.perception.seen import ObjectFinder
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.support.errors import UserError
@@ -14,13 +14,13 @@ def shipped_finder(robot: RobotSpec) -> tuple[ObjectFinder | None, str]:
 
     Words are read without one, too: as if nothing could be looked for.
     """
-    if not resource_path('objects', 'network.safetensors').is_file():
+    path = resource_path('objects', 'network.safetensors')
+    if not path.is_file():
         return None, 'no network that finds objects comes with this package'
     try:
-        finder = load_finder(robot)
+        if robot.name not in (known := about_network(path)['robots']):
+            return None, ('the network that finds objects knows the views of '
+                          f'{", ".join(known)}, and not those of {robot.name}')
+        return load_finder(robot), ''
     except UserError as error:
         return None, str(error)
-    if robot.name not in finder.robots:
-        return None, ('the network that finds objects knows the views of '
-                      f'{", ".join(finder.robots)}, and not those of {robot.name}')
-    return finder, ''

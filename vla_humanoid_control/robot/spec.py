@@ -162,6 +162,11 @@ class RobotSpec:
         return BASE_CHANNELS + tuple(j.name for j in self.controlled)
 
     @property
+    def top_twist(self) -> NDArray[np.float64]:
+        """Limits of the base twist, float64 [3]: forward, left [m/s], turning left [rad/s]."""
+        return np.array([self.base[c].velocity for c in BASE_CHANNELS])
+
+    @property
     def home(self) -> NDArray[np.float64]:
         """Home posture, float64 [J] [rad; m for grippers]."""
         return np.array([j.home for j in self.joints])

@@ -31,7 +31,6 @@ from vla_humanoid_control.tasks.vocabulary import (
     TURN_RAD,
     WAVE_S,
 )
-from vla_humanoid_control.types import BASE_CHANNELS
 
 REACHABLE_M = 0.75
 """Farther from the base than this no hand comes [m]."""
@@ -108,7 +107,7 @@ class Expert:
         self._lower = np.array([j.lower for j in robot.controlled])
         self._upper = np.array([j.upper for j in robot.controlled])
         self._speed = np.array([j.motion.velocity for j in robot.controlled])
-        self._fastest = np.array([robot.base[c].velocity for c in BASE_CHANNELS])
+        self._fastest = robot.top_twist
         self._arms = ArmKinematics(robot)
         self._table_m = workplace(robot).height_m
         self._gestures = robot.gestures
