@@ -16,7 +16,8 @@ pytest.importorskip('mujoco')
 
 ROOT = Path(__file__).resolve().parents[2]
 DRAW = ('from vla_humanoid_control.support.errors import UserError\n'
-        'from vla_humanoid_control.simulation.world import check_drawing, Camera, World\n'
+        'from vla_humanoid_control.simulation.camera import Camera, check_drawing\n'
+        'from vla_humanoid_control.simulation.world import World\n'
         'from vla_humanoid_control.robot.reader import load_robot\n'
         'try:\n'
         '    check_drawing()\n'

@@ -134,7 +134,7 @@ def _through_processes(arguments: argparse.Namespace, robot: Any, checkpoint: st
 
 def _find_benchmarks() -> None:
     """Make the folder benchmarks/ importable; it is not part of an installation."""
-    from vla_humanoid_control.simulation.world import check_drawing
+    from vla_humanoid_control.simulation.camera import check_drawing
     problem = rendering_problem()
     if problem is not None:
         raise UserError(problem)

@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from vla_humanoid_control.cli.prerequisites import rendering_problem
+from vla_humanoid_control.cli.shared import HARDER
 from vla_humanoid_control.policy.registry import check_policy
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.support.errors import UserError
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--robot', default='humanoid', help='name or path of the robot file')
     parser.add_argument('--tasks', nargs='+', metavar='KEY',
                         help='demonstrations of these tasks alone, such as gesture:wave')
+    parser.add_argument('--harder', action='store_true', help=HARDER)
     parser.add_argument('--policy', help='checkpoint whose own states the expert is to label '
                                          '(DAgger); default: the expert acts, disturbed')
 
@@ -72,7 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> None:
     """Refuse bad input before anything is made, removed or started."""
-    from vla_humanoid_control.simulation.world import World, check_drawing
+    from vla_humanoid_control.simulation.camera import check_drawing
+    from vla_humanoid_control.simulation.world import World
     from vla_humanoid_control.tasks.task import check_keys
 
     if arguments.frames < 1 or arguments.workers < 1:
@@ -136,7 +139,7 @@ def _demonstrations(arguments: argparse.Namespace, indices: list[int]) -> Iterat
         from vla_humanoid_control.collection.corrections import PolicyDriver
         _one_core()
         driver = PolicyDriver(arguments.policy, robot)
-    collector = Collector(robot, driver, arguments.tasks or ())
+    collector = Collector(robot, driver, arguments.tasks or (), arguments.harder)
     for index in indices:
         seed = _SPLIT_SEEDS[arguments.split] + arguments.seed + index
         reported = 0
@@ -152,7 +155,8 @@ def _rollouts(arguments: argparse.Namespace) -> int:
     from vla_humanoid_control.collection.rollouts import drawn
 
     robot = load_robot(arguments.robot)
-    plans = [drawn(robot, arguments.split, arguments.seed * SHARD_EPISODES + number)
+    plans = [drawn(robot, arguments.split, arguments.seed * SHARD_EPISODES + number,
+                   harder=arguments.harder)
              for number in range(arguments.rollouts)]
     record(Recording(arguments.policy, '', arguments.robot, LATENCY_S, arguments.out), plans,
            arguments.workers)

@@ -78,7 +78,8 @@ def _check(arguments: argparse.Namespace) -> Timing:
     from vla_humanoid_control.evaluation.suite import load_suite
     from vla_humanoid_control.policy.registry import chosen_policy, load_policy
     from vla_humanoid_control.robot.reader import load_robot
-    from vla_humanoid_control.simulation.world import World, check_drawing
+    from vla_humanoid_control.simulation.camera import check_drawing
+    from vla_humanoid_control.simulation.world import World
     check_folder(arguments.out, '--out')
     if arguments.seed is not None and arguments.seed < 0:
         raise UserError(f'--seed must be 0 or more, got {arguments.seed}.')

@@ -89,7 +89,8 @@ def run(arguments: argparse.Namespace) -> int:
     from vla_humanoid_control.evaluation.suite import load_suite
     from vla_humanoid_control.policy.registry import chosen_policy, load_policy, monitoring
     from vla_humanoid_control.robot.reader import load_robot
-    from vla_humanoid_control.simulation.world import World, check_drawing
+    from vla_humanoid_control.simulation.camera import check_drawing
+    from vla_humanoid_control.simulation.world import World
     if arguments.workers < 1:
         raise UserError(f'--workers must be 1 or more, got {arguments.workers}.')
     if arguments.json is not None:

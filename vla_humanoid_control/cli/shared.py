@@ -7,6 +7,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+HARDER = ('make half of the scenes harder: obstacles, targets out of sight, another room '
+          '(docs/evaluation.md)')
+"""Help of `--harder`."""
+
 
 def add_policy(parser: argparse.ArgumentParser) -> None:
     """Declare `--policy`, and the name that it had before."""

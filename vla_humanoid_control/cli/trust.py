@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vla_humanoid_control.cli.prerequisites import rendering_problem
-from vla_humanoid_control.cli.shared import add_policy
+from vla_humanoid_control.cli.shared import HARDER, add_policy
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.outputs import check_folder
 from vla_humanoid_control.tasks.task import check_keys
@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--tasks', nargs='+', default=[], metavar='KEY',
                         help='tasks of which half of them are to be, such as go_to:red:box, for a '
                              'policy that can do no others')
+    parser.add_argument('--harder', action='store_true', help=HARDER)
     parser.add_argument('--out', type=Path, default=None, metavar='DIR',
                         help='folder for the artifact, with rollouts/ beside it (default: '
                              'out/trust)')
@@ -107,9 +108,11 @@ def _record(arguments: argparse.Namespace, folder: Path, robot: Any) -> Any:
     from vla_humanoid_control.evaluation.latency import measure_latency_s, read_latency
     from vla_humanoid_control.evaluation.suite import load_suite
     from vla_humanoid_control.policy.registry import load_policy
-    from vla_humanoid_control.simulation.world import World, check_drawing
+    from vla_humanoid_control.simulation.camera import check_drawing
+    from vla_humanoid_control.simulation.world import World
     plans = of_suite(load_suite(arguments.suite)) if arguments.suite is not None else \
-        [drawn(robot, 'val', number, arguments.tasks) for number in range(arguments.episodes)]
+        [drawn(robot, 'val', number, arguments.tasks, arguments.harder)
+         for number in range(arguments.episodes)]
     if problem := rendering_problem():
         raise UserError(problem)
     check_drawing()

@@ -24,8 +24,10 @@ from vla_humanoid_control.data.shards import write_shard
 from vla_humanoid_control.interfaces import CHUNK_DT_S, CHUNK_HORIZON, IMAGE_SIZE
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.expert import Expert, observe
-from vla_humanoid_control.simulation.layout import is_free
+from vla_humanoid_control.simulation.rooms import ROOMS
 from vla_humanoid_control.simulation.scene import TABLE_HALF_M, workplace
+from vla_humanoid_control.simulation.settings import PLAIN, Setting, draw_setting
+from vla_humanoid_control.simulation.spots import is_free
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.geometry import advance, locate
 from vla_humanoid_control.tasks.task import Task
@@ -73,8 +75,12 @@ class Collector:
     """Fills shards. One collector a process."""
 
     def __init__(self, robot: RobotSpec, driver: Driver | None = None,
-                 tasks: Sequence[str] = ()) -> None:
-        """Make a collector; without a driver the disturbed expert acts, without tasks all."""
+                 tasks: Sequence[str] = (), harder: bool = False) -> None:
+        """Make a collector; without a driver the disturbed expert acts, without tasks all.
+
+        Half of the scenes are `harder` where that is asked for; see `settings.draw_setting`.
+        """
+        self._harder = harder
         self._tasks = [Task.from_key(key) for key in tasks]
         self._robot = robot
         self._world = World(robot)
@@ -110,17 +116,20 @@ class Collector:
     def _placed(self, shard: Shard, rng: np.random.Generator, seed: int) -> None:
         """The robot anywhere in one scene, half of the time near an object."""
         world = self._world
-        world.reset(seed, self._random_task(rng, (1, 0, 0)))
+        task = self._random_task(rng, (1, 0, 0))
+        world.reset(seed, task, setting=self._setting(rng, task))
+        room, obstacles = ROOMS[world.layout.room], world.layout.obstacles
+        most = np.array(room.half_m) - 0.9
         floor = [p for p in world.objects if p.on_table is None]
         for _ in range(24):
-            pose = np.array([*rng.uniform(-2.6, 2.6, 2), rng.uniform(-np.pi, np.pi)])
+            pose = np.array([*rng.uniform(-most, most), rng.uniform(-np.pi, np.pi)])
             near = floor[rng.integers(len(floor))] if rng.random() < 0.7 else None
             if near is not None:
                 angle = rng.uniform(-np.pi, np.pi)
                 distance = rng.uniform(.5, 1.3) if rng.random() < 0.5 else rng.uniform(.5, 3.2)
                 pose[:2] = near.position[:2] - distance * np.array([np.cos(angle), np.sin(angle)])
                 pose[2] = angle + rng.normal(0, .45)
-            if not is_free(pose[:2], world.layout.tables, world.objects, 0.46):
+            if not is_free(pose[:2], world.layout.tables, world.objects, 0.46, room, obstacles):
                 continue
             world.place_base(pose)
             posture = random_posture(self._robot, rng)
@@ -134,7 +143,8 @@ class Collector:
     def _episode(self, shard: Shard, rng: np.random.Generator, seed: int, task: Task) -> None:
         """One task from a random start, disturbed or driven by a policy."""
         world = self._world
-        world.reset(seed, task, starting_posture(self._robot, task, rng))
+        world.reset(seed, task, starting_posture(self._robot, task, rng),
+                    self._setting(rng, task))
         if task.family == 'reach':
             self._vary_table_pose(rng)
         if self._driver is not None:
@@ -164,6 +174,9 @@ class Collector:
             elapsed += CHUNK_DT_S
             if task.family == 'reach' and self._driver is None and rng.random() < .03:
                 task = self._another_on_table(rng, task)
+
+    def _setting(self, rng: np.random.Generator, task: Task) -> Setting:
+        return draw_setting(rng, task) if self._harder else PLAIN
 
     def _decide(self, task: Task, frame: NDArray[np.uint8], elapsed: float,
                 travelled: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -25,9 +25,9 @@ from vla_humanoid_control.robot.head_camera import HeadCamera
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation import scene
-from vla_humanoid_control.simulation.layout import is_free
 from vla_humanoid_control.simulation.other_world import OtherWorld
 from vla_humanoid_control.simulation.seeing import SIZE, TrueObject, TrueView
+from vla_humanoid_control.simulation.spots import is_free
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.outputs import make_folder
 from vla_humanoid_control.support.progress import ProgressLine

@@ -34,6 +34,7 @@ from vla_humanoid_control.robot.abilities import keys_for
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.layout import sample_layout, scene_rng
 from vla_humanoid_control.simulation.scene import Workplace, workplace
+from vla_humanoid_control.simulation.settings import PLAIN, draw_setting
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.tasks.phrasings import rehearsed
 from vla_humanoid_control.tasks.task import Task
@@ -117,7 +118,7 @@ class RolloutRecorder:
 
 
 def drawn(robot: RobotSpec, split: Literal['train', 'val'], number: int,
-          tasks: Sequence[str] = ()) -> Plan:
+          tasks: Sequence[str] = (), harder: bool = False) -> Plan:
     """The episode of a number: the words are those of `phrasings.rehearsed`.
 
     Args:
@@ -125,6 +126,7 @@ def drawn(robot: RobotSpec, split: Literal['train', 'val'], number: int,
         split: Whose words and scenes.
         number: Of the episode.
         tasks: Keys of which half of all episodes are to be; the others are of any task.
+        harder: Whether half of the scenes are; see `settings.draw_setting`.
     """
     rng = np.random.default_rng([_SPLIT_SEEDS[split] + number // 50, number % 50, 13])
     task, kind = _draw_task(rng, robot), rng.random()
@@ -136,8 +138,10 @@ def drawn(robot: RobotSpec, split: Literal['train', 'val'], number: int,
     seed = int(rng.integers(2 ** 31))
     if 0.14 <= kind < 0.24:
         task, words = _absent(rng, split, seed, workplace(robot))
+    setting = draw_setting(rng, task) if harder and kind >= 0.24 else PLAIN
     view = str(rng.choice(KINDS)) if rng.random() < IMPAIRED_SHARE[split] else None
-    return Plan(Episode(f'{split}-{number:06d}', words, task, seed, view=view), kind >= 0.24,
+    episode = Episode(f'{split}-{number:06d}', words, task, seed, view=view, setting=setting)
+    return Plan(episode, kind >= 0.24,
                 starting_posture(robot, task, rng), absent=0.14 <= kind < 0.24)
 
 

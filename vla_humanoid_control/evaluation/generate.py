@@ -6,7 +6,9 @@ python -m vla_humanoid_control.evaluation.generate --kind KIND --out config/suit
 tells whether the confidence knows when the policy fails. `held` has what the robot must not do:
 requests outside its abilities, and cameras that break. `pictures` has cameras that show pictures
 of anything but a robot's world, of packages that are installed here. `plain` has the shortest
-words for each task, for policies that know few: every other scene is seen badly.
+words for each task, for policies that know few: every other scene is seen badly. `harder` has
+obstacles in the way, targets behind the robot or half hidden, clutter, and rooms that nothing was
+trained in.
 
 `--split val` draws the phrasings of the
 validation split: to choose between checkpoints without looking at what they are measured by.
@@ -28,8 +30,10 @@ from vla_humanoid_control.evaluation.suite import BROKEN_CAMERA, OTHER_PICTURE
 from vla_humanoid_control.robot.abilities import keys_for
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.robot.spec import RobotSpec
+from vla_humanoid_control.simulation.rooms import ROOMS, TRAINED_ROOMS
+from vla_humanoid_control.simulation.settings import BEHIND, HALF_HIDDEN
 from vla_humanoid_control.tasks.phrasings import Split, out_of_scope, phrasings
-from vla_humanoid_control.tasks.task import Task
+from vla_humanoid_control.tasks.task import MAX_DISTRACTORS, Task
 from vla_humanoid_control.tasks.vocabulary import FAMILIES, OUT_OF_SCOPE
 
 FIRST_SEED = 2**40
@@ -42,6 +46,12 @@ PICTURES_FIRST = 700_000
 """Likewise those of `pictures`."""
 PLAIN_FIRST = 800_000
 """Likewise those of `plain`."""
+HARDER_FIRST = 900_000
+"""Likewise those of `harder`."""
+HARDER = {'move': ('obstacles', 'other_room'),
+          'go_to': ('obstacles', HALF_HIDDEN, BEHIND, 'clutter', 'other_room'),
+          'reach': ('clutter', 'other_room')}
+"""What can be hard in the scenes of a family."""
 _SHORTEST = {'move': 'walk {}', 'turn': 'turn {}', 'go_to': 'go to the {} {}',
              'reach': 'reach for the {} {}'}
 SEEING = ('move', 'turn', 'go_to', 'reach', 'gesture')
@@ -177,6 +187,42 @@ def generate_plain(per_family: int, seed: int, split: Split = 'test',
                        for number, words in enumerate(requests)]
 
 
+def generate_harder(per_family: int, seed: int, split: Split = 'test',
+                    robot: RobotSpec | None = None) -> list[dict[str, Any]]:
+    """Episodes in scenes that are harder than a seed alone makes them, counted by what is hard.
+
+    Args:
+        per_family: Episodes for each of `HARDER`, spread evenly over its arguments and over what
+            is hard.
+        seed: Decides the scenes, and which phrasings are drawn.
+        split: Whose phrasings.
+        robot: Its families are the same for all.
+    """
+    draw = _Phrasings(random.Random(f'harder/{seed}'), split)
+    first = FIRST_SEED + seed * 10**6 + HARDER_FIRST
+    episodes: list[dict[str, Any]] = []
+    for family, kinds in HARDER.items():
+        for number in range(per_family):
+            kind, turn = kinds[number % len(kinds)], number // len(kinds)
+            key = _key(family, number, robot)
+            episodes.append({'id': f'{family}-{number:03d}', 'instruction': draw.one(key),
+                             **Task.from_key(key).to_mapping(), 'seed': first + len(episodes),
+                             'kind': kind, **_harder(kind, turn)})
+    return episodes
+
+
+def _harder(kind: str, turn: int) -> dict[str, Any]:
+    """What an episode of a kind says of its scene, the next one each time."""
+    if kind == 'other_room':
+        return {'scene': {'room': [r for r in ROOMS if r not in TRAINED_ROOMS][turn % 2]}}
+    scene: dict[str, Any] = {'room': list(ROOMS)[turn % len(ROOMS)]}
+    if kind == 'clutter':
+        return {'distractors': MAX_DISTRACTORS, 'scene': {**scene, 'obstacles': 2}}
+    if kind == 'obstacles':
+        return {'scene': {**scene, 'obstacles': 1 + turn % 3}}
+    return {'scene': {**scene, 'target': kind}}
+
+
 def _shortest(key: str) -> str:
     """Such as 'walk forward', 'go to the red box', 'raise left hand'."""
     family, *arguments = key.split(':')
@@ -207,12 +253,13 @@ class _Phrasings:
 
 
 GENERATORS = {'unseen': generate, 'impaired': generate_impaired, 'held': generate_held,
-              'pictures': generate_pictures, 'plain': generate_plain}
+              'pictures': generate_pictures, 'plain': generate_plain, 'harder': generate_harder}
 _TITLES = {'unseen': 'Scenes and phrasings that training never saw',
            'impaired': 'Scenes and phrasings that training never saw, seen badly',
            'held': 'What the robot must not do: requests outside its abilities, broken cameras',
            'pictures': 'Pictures of other things, from packages that training never imports',
-           'plain': 'The shortest words for each task, every other scene seen badly'}
+           'plain': 'The shortest words for each task, every other scene seen badly',
+           'harder': 'Harder scenes: obstacles, targets out of sight, clutter, other rooms'}
 
 
 def main() -> None:

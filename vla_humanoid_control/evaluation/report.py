@@ -160,14 +160,13 @@ def early_confidence(result: EpisodeResult) -> float | None:
 def families(results: Sequence[EpisodeResult]) -> dict[str, dict[str, Any]]:
     """Successes by family, with the 95 % Wilson interval.
 
-    `SIGHT_FAMILIES` have all of it for each of their `kinds`, and `asked`, in how many the robot
-    asked something, with its interval. `HELD_FAMILIES` also have `acted`, the episodes in which
-    the gate was open and there was something to hold; of these `acted_held`; and `detection_s`,
-    how soon. `broken_camera` has the same for each of its `kinds`, and for those that are `known`
-    and `unknown` to training.
+    Where episodes have a kind, all of it for each of the `kinds`. `SIGHT_FAMILIES` also have
+    `asked`, in how many the robot asked something, with its interval. `HELD_FAMILIES` also have
+    `acted`, the episodes in which the gate was open and there was something to hold; of these
+    `acted_held`; and `detection_s`, how soon. `broken_camera` has the same for those that are
+    `known` and `unknown` to training.
     `out_of_scope` also has `declared`, the episodes that were declared done, and of those that
-    were held `by_reader`, refused before anything began, and `by_gate`; and all of it for each of
-    its `kinds`, where episodes have one.
+    were held `by_reader`, refused before anything began, and `by_gate`.
     """
     rows: dict[str, dict[str, Any]] = {}
     others = sorted({r.task for r in results} - {*FAMILIES, *HELD_FAMILIES})
@@ -195,9 +194,7 @@ def proportion(results: Sequence[EpisodeResult]) -> dict[str, Any]:
 
 def _kind(result: EpisodeResult) -> str | None:
     """What the episodes of its family are counted by beside the family."""
-    if result.task == BROKEN_CAMERA:
-        return result.camera
-    return result.kind if result.task in (OUT_OF_SCOPE, *SIGHT_FAMILIES) else None
+    return result.camera if result.task == BROKEN_CAMERA else result.kind
 
 
 def _row(results: Sequence[EpisodeResult]) -> dict[str, Any]:

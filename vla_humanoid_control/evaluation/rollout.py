@@ -177,7 +177,7 @@ class Rollout:
             UserError: The scene lacks what the task needs, or the instruction is refused.
         """
         task, world = episode.task, self.world
-        world.reset(episode.seed, task, posture)
+        world.reset(episode.seed, task, posture, episode.setting)
         self._steps = 0
         self._state = SafetyState.STOP
         self._noise = CameraNoise(episode.seed)

@@ -13,6 +13,8 @@ the robot must not act, because the task is `out_of_scope`, the `camera` breaks 
     - {id: d, instruction: do not wave, seed: 7, task: out_of_scope, kind: negation}
     - {id: e, instruction: go to the red box, seed: 7, task: go_to, colour: red, shape: box,
        which: left, counted_as: ambiguous, kind: left_right, answer: the left one}
+    - {id: f, instruction: go to the cup, seed: 7, task: go_to, colour: red, shape: cup,
+       scene: {room: long, obstacles: 2, target: behind}, kind: obstacles}
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from typing import Any
 from vla_humanoid_control.evaluation import camera_faults, impaired_view, pictures
 from vla_humanoid_control.language.intake import Rejection, check_command
 from vla_humanoid_control.simulation.layout import sample_layout, scene_rng
+from vla_humanoid_control.simulation.settings import PLAIN, Setting
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.resources import read_yaml
 from vla_humanoid_control.tasks.task import Task
@@ -49,7 +52,7 @@ MAX_BYTES = 10_000_000
 MOST_COUNTED = 3
 """Episodes of so many steps are counted with those of more."""
 _COMMON = ('id', 'instruction', 'task', 'seed', 'distractors', 'camera', 'view', 'picture',
-           'answer', 'counted_as')
+           'answer', 'counted_as', 'scene')
 _ARGUMENTS: Mapping[str, Sequence[str]] = {
     **{family: tuple(names) for family, names in ARGUMENTS.items()}, OUT_OF_SCOPE: ('kind',),
     **{family: (*ARGUMENTS[family], 'twins', 'which') for family in OBJECT_FAMILIES},
@@ -75,6 +78,7 @@ class Episode:
         answer: What a person says where the robot asks: it must ask, and go on. None where it must
             not ask.
         counted_as: One of `SIGHT_FAMILIES`, in the place of the task's own family; None for that.
+        setting: What makes the scene harder than its seed alone.
     """
 
     id: str
@@ -87,6 +91,7 @@ class Episode:
     kind: str | None = None
     answer: str | None = None
     counted_as: str | None = None
+    setting: Setting = PLAIN
 
     @property
     def family(self) -> str:
@@ -157,11 +162,13 @@ def _episode(entry: Any) -> Episode:
         raise UserError(f'instruction is refused: {parsed.reason}.')
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise UserError(f'seed must be a whole number, 0 or more, got {seed!r}.')
-    if task.steps or task.amount is not None or task.twins:
-        sample_layout(scene_rng(seed), task)  # says where no scene has room for it
+    setting = Setting.from_mapping(entry.get('scene', {}), task)
+    if task.steps or task.amount is not None or task.twins or setting != PLAIN:
+        # Says where no scene has room for it.
+        sample_layout(scene_rng(seed), task, setting=setting)
     return Episode(str(identity), instruction, task, seed, _camera(entry, task),
                    _view(entry, task), _picture(entry, task), _kind(entry), _answer(entry, task),
-                   _counted_as(entry, task))
+                   _counted_as(entry, task), setting)
 
 
 def _answer(entry: Mapping[str, Any], task: Task) -> str | None:
@@ -237,7 +244,8 @@ def _needs_to_see(task: Task) -> bool:
 
 def _refuse_unknown(entry: Mapping[str, Any]) -> None:
     family = str(entry['task'])
-    known = (*_COMMON, *_ARGUMENTS[family], *(('kind',) if 'counted_as' in entry else ()))
+    known = (*_COMMON, *_ARGUMENTS[family],
+             *(('kind',) if {'counted_as', 'scene'} & set(entry) else ()))
     unknown = [str(key) for key in entry if key not in known]
     if unknown:
         raise UserError(f'unknown key {", ".join(unknown)}; a {family} episode has '

@@ -39,9 +39,10 @@ from vla_humanoid_control.ros.messages import (
 from vla_humanoid_control.ros.parameters import Parameters
 from vla_humanoid_control.ros.robot_commands import base_command, joint_command
 from vla_humanoid_control.ros.topics import OUTSIDE_TOPIC
+from vla_humanoid_control.simulation.camera import Camera
 from vla_humanoid_control.simulation.camera_noise import CameraNoise
 from vla_humanoid_control.simulation.judge import TaskMonitor
-from vla_humanoid_control.simulation.world import Camera, World
+from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.bounds import bounded, check_bounds, fixed
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.tasks.task import MAX_DISTRACTORS, MAX_TWINS, Task

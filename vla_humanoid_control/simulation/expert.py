@@ -7,7 +7,7 @@ policy gets into included. Its chunk of actions comes from rolling a kinematic m
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,9 @@ from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.handling import Handled, Handler, handled
 from vla_humanoid_control.simulation.layout import STAND_OFF_M
 from vla_humanoid_control.simulation.scene import workplace
+from vla_humanoid_control.simulation.spots import discs_of
 from vla_humanoid_control.simulation.twins import meant
+from vla_humanoid_control.simulation.ways import way_around
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.geometry import advance, rotate, wrap
@@ -69,6 +71,8 @@ class ExpertState:
         travelled: float64 [3], see `RobotObservation.travelled`.
         target: The task's object; None for tasks without one, or where it is not in the scene.
         handled: The same for `HAND_FAMILIES`.
+        discs: float64 [N, 3], what the way to the target must go around, x, y and radius in the
+            base frame [m]; see `ways.way_around`.
     """
 
     joints: NDArray[np.float64]
@@ -76,6 +80,7 @@ class ExpertState:
     travelled: NDArray[np.float64]
     target: Target | None = None
     handled: Handled | None = None
+    discs: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 3)))
 
 
 UNDER_WAY = 0.70
@@ -151,11 +156,12 @@ class Expert:
         now = state.joints.copy()
         i = self._controlled_index
         now[i] += np.clip(joints - now[i], -reach, reach)
-        target = state.target
+        target, discs = state.target, state.discs
         if target is not None:
             shifted = target.position - np.array([twist[0], twist[1], 0]) * CHUNK_DT_S
             turned = twist[2] * CHUNK_DT_S
             position = np.array([*rotate(shifted[0], shifted[1], -turned), shifted[2]])
+            discs = _moved(discs, twist)
             # A target that swings into view is taken to be seen from then on.
             in_view = abs(np.arctan2(position[1], position[0])) < 0.62
             target = replace(target, position=position, seen=target.seen or bool(in_view))
@@ -165,7 +171,7 @@ class Expert:
             driven[i] = joints
             thing = replace(thing, targets=driven)
         return ExpertState(now, state.elapsed_s + CHUNK_DT_S,
-                           advance(state.travelled, twist, CHUNK_DT_S), target, thing)
+                           advance(state.travelled, twist, CHUNK_DT_S), target, thing, discs)
 
     def _move(self, task: Task, state: ExpertState) -> ExpertAction:
         way = np.array(MOVES[task.arguments[0]])
@@ -199,10 +205,22 @@ class Expert:
         ahead = float(np.clip(1.2 * (distance - STAND_OFF_M), -0.15, 0.5))
         forward = ahead * max(0.0, np.cos(bearing)) ** 4
         turn = float(np.clip(1.8 * bearing, -0.8, 0.8))
+        sideways = 0.0
+        corners = way_around(np.zeros(2), target.position[:2], state.discs)
+        if len(corners) > 1 and distance > STAND_OFF_M:
+            # It keeps its eyes on the target, and steps aside: what is out of sight is lost.
+            forward, sideways = self._along(corners[0], max(0.0, np.cos(bearing)) ** 4)
         done = abs(distance - STAND_OFF_M) < 0.10 and abs(bearing) < 0.25
         progress = _progress(done, 1 - (distance - STAND_OFF_M) / 3)
         neck = float(np.clip(np.arctan2(1.0, distance) - 0.22, 0.15, 0.85))
-        return self._upright(np.array([forward, 0, turn]), progress, neck)
+        return self._upright(np.array([forward, sideways, turn]), progress, neck)
+
+    def _along(self, corner: NDArray[np.float64], share: float) -> tuple[float, float]:
+        """Velocity towards a corner of a way [m/s], as fast as the base can in that direction."""
+        ahead, left = corner / max(float(np.hypot(*corner)), 1e-6)
+        fastest = min(0.5, *(f / abs(part) for f, part in zip(self._fastest[:2], (ahead, left))
+                             if abs(part) > 1e-6))
+        return share * fastest * ahead, share * fastest * left
 
     def _reach(self, task: Task, state: ExpertState) -> ExpertAction:
         target = state.target
@@ -292,7 +310,7 @@ class Expert:
 def observe(world: World, task: Task, elapsed_s: float,
             travelled: NDArray[np.float64]) -> ExpertState:
     """The expert's view of a world."""
-    target = None
+    target, discs = None, np.zeros((0, 3))
     start = world.layout.base_pose
     if task.family in OBJECT_FAMILIES and (goals := meant(world.objects, start, task)):
         index = goals[0]
@@ -300,8 +318,32 @@ def observe(world: World, task: Task, elapsed_s: float,
         offset = position[:2] - pose[:2]
         local = np.array([*rotate(offset[0], offset[1], -pose[2]), position[2]])
         target = Target(local, world.objects[index].size.height, world.sees(index))
+        if task.family == 'go_to':
+            discs = _discs(world, index)
     thing = handled(world, task) if task.family in HAND_FAMILIES else None
-    return ExpertState(world.joint_positions(), elapsed_s, np.array(travelled), target, thing)
+    return ExpertState(world.joint_positions(), elapsed_s, np.array(travelled), target, thing,
+                       discs)
+
+
+def _discs(world: World, target: int) -> NDArray[np.float64]:
+    """What stands on the floor but the target, for `ExpertState.discs`."""
+    poses = world.object_poses()
+    standing = [poses[i, :2] for i, p in enumerate(world.objects)
+                if p.on_table is None and i != target]
+    discs = discs_of(np.array(standing).reshape(-1, 2), world.layout.obstacles)
+    x, y, yaw = world.base_pose()
+    return _turned(discs - (x, y, 0.0), -yaw)
+
+
+def _moved(discs: NDArray[np.float64], twist: NDArray[np.float64]) -> NDArray[np.float64]:
+    """As they are seen from the base after it moved for `CHUNK_DT_S`."""
+    shift = np.array([twist[0], twist[1], 0.0]) * CHUNK_DT_S
+    return _turned(discs - shift, -twist[2] * CHUNK_DT_S)
+
+
+def _turned(discs: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
+    cos, sin = np.cos(angle), np.sin(angle)
+    return discs @ np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
 
 
 def _progress(done: bool, share: float) -> float:

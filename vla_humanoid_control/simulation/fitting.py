@@ -11,8 +11,8 @@ from vla_humanoid_control.support.errors import UserError
 
 EYE = 'head'
 """The camera that policies look with."""
-ROBOT_GROUP, HIDDEN_GROUP = 1, 5
-"""Geoms of the robot, which its own rays leave out; geoms that nobody sees."""
+WORLD_GROUP, ROBOT_GROUP, OBJECT_GROUP, HIDDEN_GROUP = 0, 1, 2, 5
+"""Geoms of the room; of the robot, which its own rays leave out; of objects; that nobody sees."""
 TIMESTEP_S = 0.005
 
 _IMU = {'imu_orientation': mujoco.mjtSensor.mjSENS_FRAMEQUAT,

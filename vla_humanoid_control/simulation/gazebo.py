@@ -32,7 +32,8 @@ from vla_humanoid_control.robot.sdf import (
 )
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.robot.urdf import numbers
-from vla_humanoid_control.simulation import scene
+from vla_humanoid_control.simulation.fitting import OBJECT_GROUP, WORLD_GROUP
+from vla_humanoid_control.simulation.scene import Placed
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.tasks.task import Task
 
@@ -133,17 +134,18 @@ class _Writer:
             **plane, 'surface': {'contact': {'collide_bitmask': FLOOR_BITS}}})
         for geom in range(model.ngeom):
             name = model.geom(geom).name
-            if name.startswith('wall_'):
+            if name.startswith('wall_') and model.geom_group[geom] == WORLD_GROUP:
                 shape = read_shape(model, geom)
                 wall = _add_model(world, name, shape.frame, static=True)
                 add_shapes(wall, [replace(shape, frame=np.eye(4))], ROBOT_BITS)
         for body in range(model.nbody):
             name = model.body(body).name
-            if name.startswith('table_'):
-                table = _add_model(world, name, self._place(body), static=True)
-                add_shapes(table, [read_shape(model, g) for g in self._geoms(body)], ROBOT_BITS)
+            shown = [g for g in self._geoms(body) if model.geom_group[g] == WORLD_GROUP]
+            if name.startswith(('table_', 'panel_', 'obstacle_')) and shown:
+                fixture = _add_model(world, name, self._place(body), static=True)
+                add_shapes(fixture, [read_shape(model, g) for g in shown], ROBOT_BITS)
 
-    def _add_object(self, world: Element, placed: scene.Placed) -> None:
+    def _add_object(self, world: Element, placed: Placed) -> None:
         model = self._model
         body = int(model.body(f'object_{placed.slot}').id)
         link = _add_model(world, f'{placed.colour}_{placed.shape}_{placed.slot}',
@@ -151,7 +153,7 @@ class _Writer:
         add_inertia(link, Inertia(float(model.body_mass[body]), np.eye(4),
                                   np.array(model.body_inertia[body])))
         shown = [g for g in self._geoms(body)
-                 if model.geom_group[g] == scene.OBJECT_GROUP]
+                 if model.geom_group[g] == OBJECT_GROUP]
         add_shapes(link, [self._object_shape(g) for g in shown], OBJECT_BITS)
 
     def _object_shape(self, geom: int) -> Shape:

@@ -8,13 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.robot.anatomy import NEAREST_M
-from vla_humanoid_control.simulation.scene import (
-    FLOOR_SIZE,
-    ROOM_HALF_M,
-    TABLE_HALF_M,
-    Placed,
-    Workplace,
-)
+from vla_humanoid_control.simulation.obstacles import Obstacle
+from vla_humanoid_control.simulation.rooms import ROOMS, SQUARE, Room, points_of
+from vla_humanoid_control.simulation.scene import FLOOR_SIZE, TABLE_HALF_M, Placed, Workplace
+from vla_humanoid_control.simulation.settings import PLAIN, Setting, harden
+from vla_humanoid_control.simulation.spots import in_rectangle, is_free, near_table, way_is_clear
 from vla_humanoid_control.simulation.twins import can_tell, locate_from, meant, named_by
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.geometry import locate, rotate
@@ -29,21 +27,20 @@ from vla_humanoid_control.tasks.vocabulary import (
     TURN_RAD,
 )
 
-WAY_M = 0.62
-"""A free way passes other objects at this distance or more: what the safety gate lets pass at full
-speed, since nobody here walks around obstacles [m]."""
 STAND_OFF_M = 0.66
 """From the base to a `go_to` object where the scripted expert stands [m]."""
 _SIGHT_PAST_M = 0.40
 """Objects on the floor that are so far from a line of sight hide nothing [m]."""
 _AT_TABLE = ('reach', *HAND_FAMILIES)
 """Families that begin at the table, whose objects stand on it."""
+_APART_M = 0.7
+"""A table stands at least so far from a wall inside the room [m]."""
 _SPARE_M = 0.5
 """A way is free for so much longer than it is to be [m]."""
 _DRIFT = 0.1
 """By this share of a way the room beside it grows, where more than one task is to be done."""
 
-_DRAWS_WITH_ROOM, _DRAWS_WITH_TWINS, _POSES_EACH = 300, 1500, 20
+_DRAWS, _DRAWS_WITH_ROOM, _DRAWS_WITH_TWINS, _POSES_EACH = 1000, 300, 1500, 20
 
 Pair = tuple[str, str]
 """Colour and shape."""
@@ -57,11 +54,15 @@ class Layout:
         base_pose: float64 [3]: x [m], y [m], yaw [rad].
         tables: float64 [2, 3]: x, y, yaw of each table; its local -x side is the one to stand at.
         objects: What stands where.
+        obstacles: What stands there besides, in its way or not.
+        room: Name of the room, one of `ROOMS`.
     """
 
     base_pose: NDArray[np.float64]
     tables: NDArray[np.float64]
     objects: tuple[Placed, ...]
+    obstacles: tuple[Obstacle, ...] = ()
+    room: str = SQUARE
 
 
 def scene_rng(seed: int) -> np.random.Generator:
@@ -69,8 +70,8 @@ def scene_rng(seed: int) -> np.random.Generator:
     return np.random.default_rng([seed, 20])
 
 
-def sample_layout(rng: np.random.Generator, task: Task | None,
-                  place: Workplace | None = None) -> Layout:
+def sample_layout(rng: np.random.Generator, task: Task | None, place: Workplace | None = None,
+                  setting: Setting = PLAIN) -> Layout:
     """Draw a scene in which the task can be done and its words name one object only, or its twins.
 
     The way to a `go_to` object is free and the object unoccluded from where the robot starts;
@@ -80,14 +81,16 @@ def sample_layout(rng: np.random.Generator, task: Task | None,
         rng: All chance in it.
         task: What is to be done; None for nothing in particular.
         place: The tables, and how the robot stands at them; by default for tall ones.
+        setting: What makes the scene harder.
 
     Raises:
-        UserError: Several steps, or so much of a task, fit into no scene.
+        UserError: Several steps, so much of a task, or such a setting, fit into no scene.
     """
     place = Workplace() if place is None else place
     if task is not None and task.family == 'place':  # room beside both, and within reach
         place = replace(place, most=2, aside_m=place.aside_m - 0.10)
-    tables = _sample_tables(rng)
+    room = ROOMS[setting.room]
+    tables = _sample_tables(rng, room)
     pairs = [(c, s) for c in COLOURS for s in SHAPES]
     rng.shuffle(pairs)
     named = _named(task)
@@ -106,12 +109,18 @@ def sample_layout(rng: np.random.Generator, task: Task | None,
                         'for example, the object is in the way ahead.')
     if task is not None and task.twins:
         return _sample_with_twins(rng, task, named, pairs, tables, place)
-    for _ in range(1000):
-        objects = _sample_objects(rng, task, named, pairs, tables, place)
-        pose = _sample_pose(rng, task, tables, objects, place)
-        if pose is not None:
-            return Layout(pose, tables, objects)
-    raise RuntimeError('No free layout found in 1000 draws.')
+    for _ in range(_DRAWS):
+        objects = _sample_objects(rng, task, named, pairs, tables, place, room)
+        pose = _sample_pose(rng, task, tables, objects, place, room)
+        if pose is None:
+            continue
+        obstacles = harden(rng, setting, task, pose, tables, objects)
+        if obstacles is not None:
+            return Layout(pose, tables, objects, obstacles, setting.room)
+    if setting == PLAIN:
+        raise RuntimeError(f'No free layout found in {_DRAWS} draws.')
+    raise UserError(f'{"A scene" if task is None else task.key} with {setting.to_mapping()} has '
+                    f'room in none of {_DRAWS} draws: ask for fewer distractors or obstacles.')
 
 
 def _named(task: Task | None) -> dict[str, list[Pair]]:
@@ -143,20 +152,23 @@ def _sample_with_twins(rng: np.random.Generator, task: Task, named: dict[str, li
                     'scenes: ask for fewer of them, or of other objects.')
 
 
-def _sample_tables(rng: np.random.Generator) -> NDArray[np.float64]:
-    near = ROOM_HALF_M - TABLE_HALF_M[0] - 0.05
-    along = rng.uniform(-1.2, 1.2, 2)
-    walls = rng.choice(4, 2, replace=False)
-    tables = []
-    for wall, shift in zip(walls, along):
-        yaw = wall * np.pi / 2
-        tables.append((*rotate(near, shift, yaw), yaw))
-    return np.array(tables)
+def _sample_tables(rng: np.random.Generator, room: Room) -> NDArray[np.float64]:
+    while True:
+        along = rng.uniform(-1.2, 1.2, 2)
+        walls = rng.choice(4, 2, replace=False)
+        tables = []
+        for wall, shift in zip(walls, along):
+            yaw = wall * np.pi / 2
+            near = room.half_m[wall % 2] - TABLE_HALF_M[0] - 0.05
+            tables.append((*rotate(near, shift, yaw), yaw))
+        if not any(near_table(spot, np.array(table), _APART_M)
+                   for inner in room.inner for spot in points_of(inner) for table in tables):
+            return np.array(tables)
 
 
 def _sample_objects(rng: np.random.Generator, task: Task | None, named: dict[str, list[Pair]],
                     pairs: list[Pair], tables: NDArray[np.float64],
-                    place: Workplace) -> tuple[Placed, ...]:
+                    place: Workplace, room: Room = ROOMS[SQUARE]) -> tuple[Placed, ...]:
     asked = None if task is None else task.distractors
     counts = {'floor': int(rng.integers(1, FLOOR_SLOTS)),
               'table': int(rng.integers(1, TABLE_SLOTS))}
@@ -175,7 +187,7 @@ def _sample_objects(rng: np.random.Generator, task: Task | None, named: dict[str
               'table': [*named['reach'], *chosen['table']]}
     placed: list[Placed] = []
     for index, (colour, shape) in enumerate(chosen['floor']):
-        spot = _free_floor_spot(rng, placed, tables)
+        spot = _free_floor_spot(rng, placed, tables, room)
         size = FLOOR_SIZE[shape]
         placed.append(Placed(index, colour, shape, np.array([*spot, size.height / 2]), size, None))
     local: list[NDArray[np.float64]] = []
@@ -190,11 +202,13 @@ def _sample_objects(rng: np.random.Generator, task: Task | None, named: dict[str
 
 
 def _free_floor_spot(rng: np.random.Generator, placed: list[Placed],
-                     tables: NDArray[np.float64]) -> NDArray[np.float64]:
+                     tables: NDArray[np.float64], room: Room) -> NDArray[np.float64]:
+    most = np.array(room.half_m) - 1.0
     while True:
-        spot = rng.uniform(-2.5, 2.5, 2)
+        spot = rng.uniform(-most, most)
         apart = all(np.linalg.norm(spot - p.position[:2]) > 0.75 for p in placed)
-        if apart and all(not _near_table(spot, t, 0.55) for t in tables):
+        if apart and all(not near_table(spot, t, 0.55) for t in tables) \
+                and all(not in_rectangle(spot, inner, 0.55) for inner in room.inner):
             return spot
 
 
@@ -211,25 +225,20 @@ def _free_table_spot(rng: np.random.Generator,
     raise RuntimeError('No free spot on the table.')
 
 
-def _near_table(spot: NDArray[np.float64], table: NDArray[np.float64], margin: float) -> bool:
-    offset = spot - table[:2]
-    local = rotate(offset[0], offset[1], -table[2])
-    return bool(abs(local[0]) < TABLE_HALF_M[0] + margin and
-                abs(local[1]) < TABLE_HALF_M[1] + margin)
-
-
 def _sample_pose(rng: np.random.Generator, task: Task | None, tables: NDArray[np.float64],
-                 objects: tuple[Placed, ...], place: Workplace) -> NDArray[np.float64] | None:
+                 objects: tuple[Placed, ...], place: Workplace,
+                 room: Room = ROOMS[SQUARE]) -> NDArray[np.float64] | None:
     family = None if task is None else task.family
     if family in _AT_TABLE:
         return _sample_pose_at_table(rng, tables, place)
-    pose = np.array([*rng.uniform(-2.3, 2.3, 2), rng.uniform(-np.pi, np.pi)])
-    if not is_free(pose[:2], tables, objects, 0.55):
+    most = np.array(room.half_m) - 1.2
+    pose = np.array([*rng.uniform(-most, most), rng.uniform(-np.pi, np.pi)])
+    if not is_free(pose[:2], tables, objects, 0.55, room):
         return None
     if task is not None and (family == 'stop' or family == 'move'):
         direction = MOVES[task.arguments[0] if family == 'move' else 'forward']
         way = np.array(rotate(direction[0], direction[1], pose[2]))
-        if not all(is_free(pose[:2] + way * s, tables, objects, 0.60)
+        if not all(is_free(pose[:2] + way * s, tables, objects, 0.60, room)
                    for s in (.2, .4, .6, .8, 1.0, 1.2)):
             return None
     if task is not None and family == 'go_to':
@@ -249,7 +258,7 @@ def _in_sight(pose: NDArray[np.float64], goal: Placed, tables: NDArray[np.float6
     return bool(ahead > place.sight_m[0] and abs(left) < place.sight_aside * ahead
                 and np.linalg.norm(way) <= place.sight_m[1]
                 and way_is_clear(pose[:2], goal, objects, _SIGHT_PAST_M)
-                and not any(_near_table(pose[:2] + way * share, table, 0.0)
+                and not any(near_table(pose[:2] + way * share, table, 0.0)
                             for share in np.linspace(0, 1, 12) for table in tables))
 
 
@@ -301,7 +310,7 @@ def _after(pose: NDArray[np.float64], part: Task, tables: NDArray[np.float64],
         way = offset / length
         if not NEAREST_M <= length <= place.sight_m[1] \
                 or not way_is_clear(pose[:2], goal, objects) \
-                or any(_near_table(pose[:2] + way * s, table, 0.45)
+                or any(near_table(pose[:2] + way * s, table, 0.45)
                        for s in np.arange(0.4, length - STAND_OFF_M, 0.2) for table in tables):
             return None
         return np.array([*goal.position[:2] - STAND_OFF_M * way, np.arctan2(way[1], way[0])])
@@ -311,27 +320,3 @@ def _after(pose: NDArray[np.float64], part: Task, tables: NDArray[np.float64],
 def _find(objects: tuple[Placed, ...], task: Task) -> Placed:
     """The object that a task names."""
     return next(p for p in objects if (p.colour, p.shape) == task.arguments)
-
-
-def is_free(spot: NDArray[np.float64], tables: NDArray[np.float64],
-            objects: tuple[Placed, ...], margin: float) -> bool:
-    """Whether a base at `spot` keeps `margin` [m] from objects' centres and tables."""
-    return bool(np.abs(spot).max() < ROOM_HALF_M - margin
-                and all(not _near_table(spot, t, margin - .1) for t in tables)
-                and all(np.linalg.norm(spot - p.position[:2]) > margin
-                        for p in objects if p.on_table is None))
-
-
-def way_is_clear(spot: NDArray[np.float64], goal: Placed, objects: tuple[Placed, ...],
-                 margin: float = WAY_M) -> bool:
-    """Whether the straight way from `spot` to `goal` keeps `margin` from other floor objects."""
-    way = goal.position[:2] - spot
-    length = float(np.linalg.norm(way))
-    for other in objects:
-        if other is goal or other.on_table is not None:
-            continue
-        offset = other.position[:2] - spot
-        along = float(np.clip(offset @ way / length, 0, length))
-        if np.linalg.norm(offset - way / length * along) < margin:
-            return False
-    return True

@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.simulation.world import Camera
+from vla_humanoid_control.simulation.camera import Camera
 
 _EYE_M = 1.2
 _WALK_MPS, _SWAY_RAD, _SWAY_HZ = 0.3, 0.12, 0.25

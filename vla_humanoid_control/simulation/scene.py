@@ -17,19 +17,25 @@ from numpy.typing import NDArray
 from vla_humanoid_control.robot.anatomy import SimulationSpec, WorkplaceSpec
 from vla_humanoid_control.robot.model import model_spec
 from vla_humanoid_control.robot.spec import RobotSpec
-from vla_humanoid_control.simulation.fitting import EYE, HIDDEN_GROUP, prepare
+from vla_humanoid_control.simulation.fitting import (
+    EYE,
+    HIDDEN_GROUP,
+    OBJECT_GROUP,
+    WORLD_GROUP,
+    prepare,
+)
+from vla_humanoid_control.simulation.obstacles import WALL_M, add_fixtures
+from vla_humanoid_control.simulation.rooms import ROOMS, SQUARE
 from vla_humanoid_control.tasks.task import FLOOR_SLOTS, TABLE_SLOTS
 from vla_humanoid_control.tasks.vocabulary import SHAPES
 
 OUTSIDE = 'outside'
 """The camera that shows the robot to people, and is none of its own."""
 
-ROOM_HALF_M = 3.5
+ROOM_HALF_M = ROOMS[SQUARE].half_m[0]
 TABLE_HEIGHT_M = WorkplaceSpec().height_m
 TABLE_HALF_M = (0.35, 0.80)
 """Half depth and half width of a table top [m]."""
-
-WORLD_GROUP, OBJECT_GROUP = 0, 2
 
 _HUE = {'red': 0.0, 'green': 0.35, 'blue': 0.60, 'yellow': 0.145}
 _WALLS = ((0.85, 0.84, 0.80), (0.72, 0.76, 0.80), (0.90, 0.88, 0.84), (0.62, 0.62, 0.64))
@@ -100,6 +106,7 @@ def build_model(robot: RobotSpec, simulation: SimulationSpec) -> mujoco.MjModel:
     _add_meshes(spec, place.sizes)
     for index in range(FLOOR_SLOTS + TABLE_SLOTS):
         _add_slot(spec, index, place.sizes)
+    add_fixtures(spec)
     # The clipping planes scale with this; left to itself it would span the parked objects.
     spec.stat.extent = 1.0
     spec.stat.center = (0, 0, 0.7)
@@ -128,8 +135,8 @@ def _add_room(spec: mujoco.MjSpec, trunk: str, table: float) -> None:
                                         (0, 1, 1, .05), (0, -1, 1, .05))):
         half = ROOM_HALF_M
         world.add_geom(name=f'wall_{i}', type=mujoco.mjtGeom.mjGEOM_BOX,
-                       pos=(x * (half + .05), y * (half + .05), 1.3),
-                       size=(hx if hx < 1 else half, hy if hy < 1 else half, 1.3),
+                       pos=(x * (half + .05), y * (half + .05), WALL_M / 2),
+                       size=(hx if hx < 1 else half, hy if hy < 1 else half, WALL_M / 2),
                        rgba=(*_WALLS[0], 1), group=WORLD_GROUP)
     for index in range(2):
         body = world.add_body(name=f'table_{index}')

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.perception.seen import SeenObject
+from vla_humanoid_control.simulation.camera import Camera
 from vla_humanoid_control.simulation.scene import Placed
 from vla_humanoid_control.simulation.twins import locate_from
-from vla_humanoid_control.simulation.world import Camera, World
+from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.geometry import wrap
 
 SIZE = (320, 240)

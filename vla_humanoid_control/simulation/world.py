@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 from collections.abc import Mapping
 
 import mujoco
@@ -14,11 +12,14 @@ from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation import scene
 from vla_humanoid_control.simulation.bodies import make_body
 from vla_humanoid_control.simulation.body import Joints
+from vla_humanoid_control.simulation.camera import Camera
 from vla_humanoid_control.simulation.divergence import StateGuard
-from vla_humanoid_control.simulation.fitting import EYE
+from vla_humanoid_control.simulation.fitting import EYE, OBJECT_GROUP, WORLD_GROUP
 from vla_humanoid_control.simulation.layout import Layout, sample_layout, scene_rng
+from vla_humanoid_control.simulation.obstacles import arrange_fixtures
+from vla_humanoid_control.simulation.rooms import ROOMS
 from vla_humanoid_control.simulation.scene import Placed
-from vla_humanoid_control.support.drawing import chosen, explained, setting_problem
+from vla_humanoid_control.simulation.settings import PLAIN, Setting
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.geometry import rotate
 from vla_humanoid_control.tasks.task import FLOOR_SLOTS, TABLE_SLOTS, Task
@@ -85,13 +86,14 @@ class World:
                                 'have as a site and a body.')
 
     def reset(self, seed: int, task: Task | None = None,
-              posture: Mapping[str, float] | None = None) -> None:
+              posture: Mapping[str, float] | None = None, setting: Setting = PLAIN) -> None:
         """Arrange a new scene.
 
         Args:
             seed: Decides everything about the scene.
             task: The scene is one in which this can be done; None for any scene.
             posture: Joint name to starting position [rad]; home for those absent.
+            setting: What makes the scene harder.
 
         Raises:
             UserError: The task is one for fingers, and the robot has none; or it fits into no
@@ -99,11 +101,12 @@ class World:
         """
         self._check_hands(task)
         rng = scene_rng(seed)
-        self.layout = sample_layout(rng, task, scene.workplace(self.robot))
+        self.layout = sample_layout(rng, task, scene.workplace(self.robot), setting)
         self.objects = self.layout.objects
         mujoco.mj_resetData(self.model, self.data)
         self._guard.reset()
         scene.randomise_look(self.model, rng, self._nominal)
+        arrange_fixtures(self.model, self.layout.room, self.layout.obstacles, rng)
         for index, (x, y, yaw) in enumerate(self.layout.tables):
             body = self.model.body(f'table_{index}').id
             self.model.body_pos[body] = (x, y, 0)
@@ -121,7 +124,7 @@ class World:
     def _place_outside_camera(self) -> None:
         """In the corner of the room that is farthest from where the robot starts."""
         side = np.where(self.layout.base_pose[:2] > 0, -1.0, 1.0)
-        x, y = side * (scene.ROOM_HALF_M - 0.3)
+        x, y = side * (np.array(ROOMS[self.layout.room].half_m) - 0.3)
         self.model.cam_pos[self.model.cam('outside').id] = (x, y, 2.5)
 
     def _place_objects(self, rng: np.random.Generator) -> None:
@@ -247,7 +250,7 @@ class World:
         bearings = yaw - np.pi + step * np.arange(SCAN_RAYS)
         rays = np.stack([np.cos(bearings), np.sin(bearings), np.zeros(SCAN_RAYS)], axis=1)
         groups = np.zeros(6, dtype=np.uint8)
-        groups[[scene.WORLD_GROUP, scene.OBJECT_GROUP]] = 1
+        groups[[WORLD_GROUP, OBJECT_GROUP]] = 1
         ids, distances = np.zeros(SCAN_RAYS, dtype=np.int32), np.zeros(SCAN_RAYS)
         mujoco.mj_multiRay(self.model, self.data, np.array([x, y, SCAN_HEIGHT_M]), rays.ravel(),
                            groups, 1, -1, ids, distances, None, SCAN_RAYS, SCAN_MAX_M)
@@ -343,50 +346,3 @@ def _in_image(point: NDArray[np.float64], fovy_deg: float, aspect: float) -> boo
     depth = -point[2]
     return bool(depth > 0.05 and abs(point[1]) < depth * tangent
                 and abs(point[0]) < depth * tangent * aspect)
-
-
-def _load_triton() -> None:
-    """Load Triton before anything is drawn, where it is installed: later it would crash.
-
-    PyTorch's build for CUDA has it, and loads it when a policy is loaded. It has an LLVM of its
-    own, whose calls would end in the LLVM with which Mesa draws, were that there first.
-    """
-    with contextlib.suppress(ImportError):
-        importlib.import_module('triton')
-
-
-def check_drawing() -> None:
-    """Draw once where a variable of the environment says how, before anything else is begun.
-
-    Raises:
-        UserError: It does not work; says which variable to set to what.
-    """
-    if chosen() or setting_problem():
-        Camera(mujoco.MjModel.from_xml_string('<mujoco/>'), 16, 16).close()
-
-
-class Camera:
-    """Draws a model at one size. Belongs to the thread that made it."""
-
-    def __init__(self, model: mujoco.MjModel, width: int, height: int) -> None:
-        model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
-        model.vis.global_.offheight = max(model.vis.global_.offheight, height)
-        _load_triton()
-        if problem := setting_problem():
-            raise UserError(problem)
-        try:
-            self._renderer = mujoco.Renderer(model, height, width)
-        except Exception as error:  # drivers and their bindings raise many kinds
-            raise UserError(explained(error)) from error
-        for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
-            self._renderer.scene.flags[flag] = 0
-
-    def render(self, data: mujoco.MjData, camera: str) -> NDArray[np.uint8]:
-        """RGB uint8 [H, W, 3]."""
-        self._renderer.update_scene(data, camera)
-        image: NDArray[np.uint8] = self._renderer.render()
-        return image
-
-    def close(self) -> None:
-        """Free the drawing context."""
-        self._renderer.close()
