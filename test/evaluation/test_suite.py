@@ -12,12 +12,14 @@ from vla_humanoid_control.evaluation.camera_faults import KINDS
 from vla_humanoid_control.evaluation.generate import (
     SEEING,
     generate,
+    generate_harder,
     generate_held,
     generate_impaired,
     generate_plain,
 )
 from vla_humanoid_control.evaluation.impaired_view import KINDS as VIEWS
 from vla_humanoid_control.evaluation.suite import load_suite
+from vla_humanoid_control.simulation.settings import PLAIN
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.tasks.phrasings import normalise, out_of_scope, phrasings
 from vla_humanoid_control.tasks.vocabulary import FAMILIES, TASK_KEYS
@@ -143,14 +145,16 @@ def test_the_demo_has_every_family() -> None:
 
 @pytest.mark.parametrize(('stem', 'generator', 'count'), [
     ('unseen', generate, 100), ('impaired', generate_impaired, 100), ('held', generate_held, 100),
-    ('plain', generate_plain, 60)])
+    ('plain', generate_plain, 60), ('harder', generate_harder, 100)])
 def test_a_shipped_suite_is_the_one_that_the_generator_makes(
         stem: str, generator: Callable[[int, int], list[dict[str, Any]]], count: int) -> None:
     """A suite written by hand after looking at results would prove nothing."""
     shipped = load_suite(next(p for p in SUITES if p.stem == stem))
     assert [{'id': e.id, 'instruction': e.instruction, **e.task.to_mapping(), 'seed': e.seed,
              **({'camera': e.camera} if e.camera else {}),
-             **({'view': e.view} if e.view else {})} for e in shipped] == generator(count, 0)
+             **({'view': e.view} if e.view else {}), **({'kind': e.kind} if e.kind else {}),
+             **({'scene': e.setting.to_mapping()} if e.setting != PLAIN else {})}
+            for e in shipped] == generator(count, 0)
 
 
 @pytest.mark.parametrize('generator', [generate, generate_impaired, generate_held])

@@ -30,7 +30,7 @@ from vla_humanoid_control.evaluation.suite import BROKEN_CAMERA, OTHER_PICTURE
 from vla_humanoid_control.robot.abilities import keys_for
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.robot.spec import RobotSpec
-from vla_humanoid_control.simulation.rooms import ROOMS, TRAINED_ROOMS
+from vla_humanoid_control.simulation.rooms import ROOMS, SQUARE, TRAINED_ROOMS
 from vla_humanoid_control.simulation.settings import BEHIND, HALF_HIDDEN
 from vla_humanoid_control.tasks.phrasings import Split, out_of_scope, phrasings
 from vla_humanoid_control.tasks.task import MAX_DISTRACTORS, Task
@@ -215,7 +215,8 @@ def _harder(kind: str, turn: int) -> dict[str, Any]:
     """What an episode of a kind says of its scene, the next one each time."""
     if kind == 'other_room':
         return {'scene': {'room': [r for r in ROOMS if r not in TRAINED_ROOMS][turn % 2]}}
-    scene: dict[str, Any] = {'room': list(ROOMS)[turn % len(ROOMS)]}
+    room = list(ROOMS)[turn % len(ROOMS)]
+    scene: dict[str, Any] = {} if room == SQUARE else {'room': room}
     if kind == 'clutter':
         return {'distractors': MAX_DISTRACTORS, 'scene': {**scene, 'obstacles': 2}}
     if kind == 'obstacles':

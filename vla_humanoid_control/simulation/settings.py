@@ -36,6 +36,10 @@ _BEHIND_RAD = 2.0
 """A target is behind the robot from this bearing on [rad]."""
 _ROOM_M = 0.60
 """From an obstacle to the start and to the target [m]."""
+_APART_M = 0.40
+"""From an obstacle to whatever else stands there [m]."""
+_TRIES = 12
+"""So often obstacles are placed anew before all of the scene is."""
 _MOVE_M = 1.2
 """Where it is to move, there is so much room ahead [m]."""
 
@@ -121,23 +125,32 @@ def harden(rng: np.random.Generator, setting: Setting, task: Task | None,
         ahead, left = locate_from(pose, goal.position)
         if setting.target == BEHIND and abs(np.arctan2(left, ahead)) < _BEHIND_RAD:
             return None
-    obstacles: list[Obstacle] = []
+    for _ in range(_TRIES):
+        obstacles = _place(rng, setting, goal, start, tables, objects, room)
+        if obstacles is not None \
+                and _has_way(task, goal, pose, tables, objects, obstacles, room, setting):
+            return obstacles
+    return None
+
+
+def _place(rng: np.random.Generator, setting: Setting, goal: Placed | None,
+           start: NDArray[np.float64], tables: NDArray[np.float64],
+           objects: tuple[Placed, ...], room: Room) -> tuple[Obstacle, ...] | None:
+    """Obstacles that stand free, of each other, too; None where one does not."""
     kinds = [str(k) for k in rng.permutation([k for k in OBSTACLES if k != _HIDES])]
-    if goal is not None and setting.target == HALF_HIDDEN:
-        obstacles.append(_before(rng, start, goal, _HIDES))
-    for kind in kinds[:setting.obstacles]:
-        one = _before(rng, start, goal, kind) if goal is not None and not obstacles \
+    kinds = [*([_HIDES] if setting.target == HALF_HIDDEN else []), *kinds[:setting.obstacles]]
+    placed: tuple[Obstacle, ...] = ()
+    for kind in kinds:
+        one = _before(rng, start, goal, kind) if goal is not None and not placed \
             else _anywhere(rng, kind, room)
-        obstacles.append(one)
-    for number, one in enumerate(obstacles):
-        others = tuple(obstacles[:number])
-        if not is_free(one.position, tables, objects, one.radius + 0.40, room, others) \
-                or np.linalg.norm(one.position - start) < one.radius + _ROOM_M \
-                or (goal is not None and np.linalg.norm(one.position - goal.position[:2])
-                    < one.radius + _ROOM_M):
+        clear = one.radius + _ROOM_M
+        if not is_free(one.position, tables, objects, one.radius + _APART_M, room, placed) \
+                or np.linalg.norm(one.position - start) < clear \
+                or (goal is not None
+                    and np.linalg.norm(one.position - goal.position[:2]) < clear):
             return None
-    placed = tuple(obstacles)
-    return placed if _has_way(task, goal, pose, tables, objects, placed, room, setting) else None
+        placed = (*placed, one)
+    return placed
 
 
 def _before(rng: np.random.Generator, start: NDArray[np.float64], goal: Placed, kind: str
