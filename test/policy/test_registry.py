@@ -121,6 +121,17 @@ def test_no_checkpoint_asks_for_a_gate_that_is_open_to_everything() -> None:
     assert gate.open_threshold == gate.close_threshold == LOWEST_THRESHOLD
 
 
+def test_a_gate_closes_where_no_success_ever_was_however_flat_the_confidence() -> None:
+    """Regression: between 0.89 and 0.87 a share of a tenth below never closed it."""
+    artifact = trust_of('default')
+    assert artifact is not None
+    for lowest, close in (((0.88, *(0.89,) * 99), 0.88), ((0.3, *(0.89,) * 99), 0.801)):
+        gate = Monitoring.of(replace(artifact, combination=replace(
+            artifact.combination, lowest=lowest))).gate
+        assert gate.open_threshold == 0.89
+        assert gate.close_threshold == pytest.approx(close)
+
+
 def test_only_what_was_measured_counts_as_calibrated(tmp_path: Path) -> None:
     assert monitoring('default').standing is Standing.CALIBRATED
     assert monitoring('scripted').standing is Standing.CALIBRATED

@@ -35,7 +35,8 @@ FORMAT = 1
 ALL = ('all',)
 """Choice of every signal that an artifact has."""
 HYSTERESIS = 0.1
-"""An open gate closes below its threshold by this share."""
+"""An open gate closes below its threshold by this share, or where no successful episode of those
+that set the threshold ever was: where a confidence says little, the share would never close it."""
 _ARRAYS = ('labels', 'episode', 'time_s', 'able', 'part', 'folds')
 _SIGNAL, _BROKEN = 'signal', 'broken'
 
@@ -184,8 +185,9 @@ class Monitoring:
         combination = artifact.choose(signals)
         # The promise is about never falling below the threshold: it opens there and closes below.
         value = max(LOWEST_THRESHOLD, combination.threshold(alpha))
-        gate = GateConfig(open_threshold=value,
-                          close_threshold=max(LOWEST_THRESHOLD, value * (1 - HYSTERESIS)))
+        lowest = combination.lowest[0] if combination.lowest else 0.0
+        gate = GateConfig(open_threshold=value, close_threshold=min(value, max(
+            LOWEST_THRESHOLD, value * (1 - HYSTERESIS), lowest)))
         names = combination.signals if with_each else ()
         return Monitoring(gate, Standing.CALIBRATED, combination, artifact.identity,
                           {name: artifact.choose((name,)) for name in names})
