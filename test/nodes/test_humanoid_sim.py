@@ -11,8 +11,9 @@ import yaml
 pytest.importorskip('rclpy')
 pytest.importorskip('mujoco')
 
-from vla_humanoid_control.nodes.humanoid_sim import SimulatorParameters
+from vla_humanoid_control.nodes.simulator_parameters import SimulatorParameters
 from vla_humanoid_control.robot.reader import load_robot
+from vla_humanoid_control.simulation.settings import PLAIN, Setting
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.tasks.task import Task
@@ -61,6 +62,15 @@ def test_twins_are_in_the_scene() -> None:
     assert [(p.colour, p.shape) for p in world.layout.objects].count(('red', 'box')) == 3
 
 
+def test_a_harder_scene_is_that_of_its_task() -> None:
+    hard = {'scene_room': 'long', 'scene_obstacles': 2, 'scene_target': 'behind'}
+    assert SimulatorParameters(**hard).setting() == Setting('long', 2)
+    near = SimulatorParameters(**hard, scene_task='go_to:red:box')
+    assert near.setting() == Setting('long', 2, 'behind')
+    assert SimulatorParameters(**hard, scene_task='move:left').setting() == Setting('long', 2)
+    assert SimulatorParameters(**hard, scene_task='turn:left+gesture:wave').setting() == PLAIN
+
+
 def test_the_form_of_joint_commands_is_one_that_there_is() -> None:
     with pytest.raises(ValueError, match='joint_command_type'):
         SimulatorParameters(joint_command_type='trajectories')
@@ -69,7 +79,9 @@ def test_the_form_of_joint_commands_is_one_that_there_is() -> None:
 @pytest.mark.parametrize(('scene', 'words'), [
     ({'scene_task': 'go_to:red:car'}, 'scene_task.*shape.*box'),
     ({'scene_task': 'fly'}, 'scene_task.*fly'), ({'scene_seed': -1}, 'scene_seed'),
-    ({'scene_distractors': 99}, 'scene_distractors'), ({'scene_twins': 9}, 'scene_twins')])
+    ({'scene_distractors': 99}, 'scene_distractors'), ({'scene_twins': 9}, 'scene_twins'),
+    ({'scene_room': 'cellar'}, 'scene_room.*corner'), ({'scene_obstacles': 9}, 'scene_obstacles'),
+    ({'scene_target': 'gone'}, 'scene_target.*behind')])
 def test_a_scene_that_makes_no_sense_is_refused(scene: dict[str, object], words: str) -> None:
     with pytest.raises((UserError, ValueError), match=words):
         SimulatorParameters(**scene)

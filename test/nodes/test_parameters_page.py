@@ -18,8 +18,8 @@ from vla_humanoid_control.confidence.gate import GateConfig
 from vla_humanoid_control.control.config import ControllerConfig, TaskConfig
 from vla_humanoid_control.nodes import (
     confidence_monitor,
-    humanoid_sim,
     safety_monitor,
+    simulator_parameters,
     unitree_bridge,
     vla_controller,
 )
@@ -36,7 +36,7 @@ NODES = {
                        ('language.', vla_controller.LanguageParameters)),
     'confidence_monitor': (('', confidence_monitor.MonitorParameters), ('gate.', GateConfig)),
     'safety_monitor': (('', safety_monitor.MonitorParameters), ('safety.', SafetyConfig)),
-    'humanoid_sim': (('', humanoid_sim.SimulatorParameters),),
+    'humanoid_sim': (('', simulator_parameters.SimulatorParameters),),
     'unitree_bridge': (('', unitree_bridge.BridgeParameters),),
 }
 

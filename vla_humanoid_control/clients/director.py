@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -195,8 +195,8 @@ class Director:
         """Publish a command."""
         self._commands.publish(String(data=text))
 
-    def run_episode(self, instruction: str, task: Task, seed: int, answer: str | None = None
-                    ) -> EpisodeOutcome:
+    def run_episode(self, instruction: str, task: Task, seed: int, answer: str | None = None,
+                    scene: Mapping[str, int | str] | None = None) -> EpisodeOutcome:
         """Set up a scene, give the instruction, and watch until the task is over.
 
         Args:
@@ -204,6 +204,7 @@ class Director:
             task: What counts as success.
             seed: Decides the scene.
             answer: What is said where the robot asks.
+            scene: What makes it harder, by the field of `Setting`; as it was where left out.
 
         Raises:
             UserError: The simulator refuses the scene, the instruction makes none, or one of the
@@ -214,7 +215,7 @@ class Director:
             raise UserError(f'The instruction {instruction!r} is refused: {parsed.reason}.')
         # In words of its own, so that what becomes of the instruction can be told from it.
         self._bring_to_rest('halt' if parsed.text == 'stop' else 'stop')
-        self._set_scene(task, seed)
+        self._set_scene(task, seed, scene or {})
         if task.preamble is not None:
             words, seconds = task.preamble
             self.say(words)
@@ -318,13 +319,13 @@ class Director:
             return False
         self._spin_until(look, WATCH_S)
 
-    def _set_scene(self, task: Task, seed: int) -> None:
-        self._set(scene_seed=seed, scene_task=task.key,
-                  scene_distractors=-1 if task.distractors is None else task.distractors,
-                  scene_twins=task.twins)
-        scene = self._truth.get('scene')
+    def _set_scene(self, task: Task, seed: int, scene: Mapping[str, int | str]) -> None:
+        distractors = -1 if task.distractors is None else task.distractors
+        self._set(scene_seed=seed, scene_task=task.key, scene_distractors=distractors,
+                  scene_twins=task.twins, **{f'scene_{k}': v for k, v in scene.items()})
+        before = self._truth.get('scene')
         self._call(self._reset)
-        self._spin_until(lambda: self._truth.get('scene') != scene, 5.0)
+        self._spin_until(lambda: self._truth.get('scene') != before, 5.0)
         # The robot comes to rest in the new scene, and every sensor shows it.
         self._spin_until(lambda: False, 0.6)
 

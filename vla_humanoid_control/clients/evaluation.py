@@ -75,7 +75,7 @@ def evaluate(episodes: Sequence[Episode], robot: str, policy: str,
             if on_episode is not None:
                 on_episode(episode)
             outcome = director.run_episode(episode.instruction, episode.task, episode.seed,
-                                           episode.answer)
+                                           episode.answer, vars(episode.setting))
             confidences, held = [c for _, c in outcome.confidences], outcome.held
             yield EpisodeResult(
                 episode.id, episode.family, episode.task.key, episode.instruction,

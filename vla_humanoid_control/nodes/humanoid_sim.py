@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,12 @@ from sensor_msgs.msg import Image, Imu, JointState, LaserScan
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
+from vla_humanoid_control.nodes.simulator_parameters import SimulatorParameters
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.ros import qos
 from vla_humanoid_control.ros.joint_commands import (
     ARRAY_COMMANDS_GOES,
-    JOINT_STATE,
     JointCommand,
-    JointCommandForm,
-    command_form,
 )
 from vla_humanoid_control.ros.managed import OK, WARN, Health, ManagedNode, run
 from vla_humanoid_control.ros.messages import (
@@ -43,76 +41,10 @@ from vla_humanoid_control.simulation.camera import Camera
 from vla_humanoid_control.simulation.camera_noise import CameraNoise
 from vla_humanoid_control.simulation.judge import TaskMonitor
 from vla_humanoid_control.simulation.world import World
-from vla_humanoid_control.support.bounds import bounded, check_bounds, fixed
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.tasks.task import MAX_DISTRACTORS, MAX_TWINS, Task
-from vla_humanoid_control.tasks.vocabulary import OBJECT_FAMILIES
 
 STEP_S = 0.01
 ODOM_EVERY, TRUTH_EVERY, SCAN_EVERY = 2, 5, 10  # steps
-
-
-@dataclass(frozen=True)
-class SimulatorParameters:
-    """Parameters of `humanoid_sim`.
-
-    Attributes:
-        robot: Name of a robot file in config/robots/, or its path.
-        camera_width: Width of the images [px].
-        camera_height: Height of the images [px].
-        camera_rate_hz: Images per second [Hz].
-        outside_rate_hz: Images per second of a view from outside, for people; 0 for none [Hz].
-        stamped_twist: Whether /cmd_vel is a TwistStamped.
-        joint_command_type: What /joint_commands is: joint_state, array or trajectory, as in
-            `safety_monitor`; give it to both, below `/**`.
-        array_commands: Former name of `joint_command_type` array; goes with the next release.
-        scene_seed: Decides everything about the scene that the start and the reset service set up.
-        scene_task: What can be done in it, such as go_to:red:box; empty for any scene.
-        scene_distractors: How many other objects are where that task's object is; -1 leaves it to
-            the seed.
-        scene_twins: How many further objects have the colour and shape of that task's object;
-            says nothing where it has none.
-    """
-
-    robot: str = fixed('humanoid')
-    camera_width: int = bounded(640, 16, 4096, at_start=True)
-    camera_height: int = bounded(480, 16, 4096, at_start=True)
-    camera_rate_hz: float = bounded(30.0, 0.5, 120.0, at_start=True)
-    outside_rate_hz: float = bounded(0.0, 0.0, 120.0, at_start=True)
-    stamped_twist: bool = fixed(False)
-    joint_command_type: str = fixed(JOINT_STATE)
-    array_commands: bool = fixed(False)
-    scene_seed: int = bounded(0, 0, 2 ** 53)
-    scene_task: str = ''
-    scene_distractors: int = bounded(-1, -1, MAX_DISTRACTORS)
-    scene_twins: int = bounded(0, 0, MAX_TWINS)
-
-    def __post_init__(self) -> None:
-        check_bounds(self)
-        self.joint_commands()
-        try:
-            self.task()
-        except UserError as error:
-            raise UserError(f'scene_task: {error}') from error
-
-    def joint_commands(self) -> JointCommandForm:
-        """The form of /joint_commands."""
-        return command_form(self.joint_command_type, self.array_commands)
-
-    def task(self) -> Task | None:
-        """What can be done in the scene; None for any scene.
-
-        Raises:
-            UserError: `scene_task` is no task; says what is known.
-        """
-        if not self.scene_task:
-            return None
-        task = Task.from_key(self.scene_task)
-        if self.scene_distractors >= 0:
-            task = replace(task, distractors=self.scene_distractors)
-        if task.family not in OBJECT_FAMILIES or task.amount is not None:
-            return task
-        return replace(task, twins=max(task.twins, self.scene_twins))
 
 
 class HumanoidSim(ManagedNode):
@@ -342,12 +274,13 @@ class HumanoidSim(ManagedNode):
     # --- scenes -----------------------------------------------------------------------------
 
     def _arrange(self) -> None:
-        seed, task = self._settings.value.scene_seed, self._settings.value.task()
+        asked = self._settings.value
+        seed, task, setting = asked.scene_seed, asked.task(), asked.setting()
         with self._lock:
             self._epoch_ns += self._world.stamp_ns
             # The robot enters the scene as it stands: its controllers know of no reset, and would
             # drive it back to the posture that they hold.
-            self._world.reset(seed, task, self._world.joint_targets())
+            self._world.reset(seed, task, self._world.joint_targets(), setting)
             self._monitor = TaskMonitor(task, self._world) if task else None
         self._scenes += 1
 

@@ -8,7 +8,7 @@ In a suite it is the key `scene` of an episode:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -32,6 +32,8 @@ TARGETS = (BEHIND, HALF_HIDDEN)
 _KEYS = ('room', 'obstacles', 'target')
 _HIDES = 'post'
 """The obstacle that half hides a target, and stands nowhere else."""
+MOST_OBSTACLES = len(OBSTACLES) - 1
+"""As many can stand in a scene beside what hides its target."""
 _BEHIND_RAD = 2.0
 """A target is behind the robot from this bearing on [rad]."""
 _ROOM_M = 0.60
@@ -61,8 +63,8 @@ class Setting:
     target: str = ''
 
     @staticmethod
-    def from_mapping(mapping: Any, task: Task) -> Setting:
-        """Read what a suite says of an episode's scene.
+    def from_mapping(mapping: Any, task: Task | None) -> Setting:
+        """Read what a suite says of an episode's scene; without a task, of any scene.
 
         Raises:
             UserError: A key or value is unknown, or the task has no such target.
@@ -74,16 +76,21 @@ class Setting:
         if room not in ROOMS:
             raise UserError(f'room must be one of {", ".join(ROOMS)}, got {room!r}.')
         if isinstance(obstacles, bool) or not isinstance(obstacles, int) \
-                or not 0 <= obstacles < len(OBSTACLES):
-            raise UserError(f'obstacles must be 0 to {len(OBSTACLES) - 1}, got {obstacles!r}.')
-        if target != '' and (target not in TARGETS or task.family != 'go_to'):
-            raise UserError(f'target must be one of {", ".join(TARGETS)}, of go_to; got '
-                            f'{target!r} for {task.key}.')
+                or not 0 <= obstacles <= MOST_OBSTACLES:
+            raise UserError(f'obstacles must be 0 to {MOST_OBSTACLES}, got {obstacles!r}.')
+        if target != '' and (target not in TARGETS or task is None or task.family != 'go_to'):
+            raise UserError(f'target must be one of {", ".join(TARGETS)}, of a task go_to; got '
+                            f'{target!r} for {"any task" if task is None else task.key}.')
         setting = Setting(str(room), obstacles, str(target))
-        if setting != PLAIN and (task.twins or len(task.parts) != 1
-                                     or task.amount is not None):
+        if setting != PLAIN and task is not None and not _is_plain(task):
             raise UserError('scene is for one task, without an amount and without twins.')
         return setting
+
+    def of(self, task: Task | None) -> Setting:
+        """What of it the scene of a task can have; None stands for any scene."""
+        if task is None or (_is_plain(task) and task.family != 'go_to'):
+            return replace(self, target='')
+        return self if _is_plain(task) else PLAIN
 
     def to_mapping(self) -> dict[str, Any]:
         """The inverse of `from_mapping`; what adds nothing is left out."""
@@ -94,12 +101,16 @@ class Setting:
 PLAIN = Setting()
 
 
+def _is_plain(task: Task) -> bool:
+    return not task.twins and task.parts == (task,) and task.amount is None
+
+
 def draw_setting(rng: np.random.Generator, task: Task) -> Setting:
     """A setting to learn from: half of them add nothing."""
-    if rng.random() < 0.5 or task.twins or len(task.parts) != 1 or task.amount is not None:
+    if rng.random() < 0.5 or not _is_plain(task):
         return PLAIN
     targets = ['', '', *(TARGETS if task.family == 'go_to' else ())]
-    return Setting(str(rng.choice(TRAINED_ROOMS)), int(rng.integers(len(OBSTACLES))),
+    return Setting(str(rng.choice(TRAINED_ROOMS)), int(rng.integers(MOST_OBSTACLES + 1)),
                    str(rng.choice(targets)))
 
 
