@@ -7,8 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-HARDER = ('make half of the scenes harder: obstacles, targets out of sight, another room '
-          '(docs/evaluation.md)')
+HARDER = 'make half of the scenes harder: obstacles, targets out of sight, another room'
 """Help of `--harder`."""
 
 
