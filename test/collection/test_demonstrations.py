@@ -11,6 +11,7 @@ from vla_humanoid_control.collection.demonstrations import Collector
 from vla_humanoid_control.data.shards import ShardSet, find_shards
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.tasks.vocabulary import TASK_KEYS
 from vla_humanoid_control.types import RobotObservation
 
 ROBOT = load_robot('humanoid')
@@ -46,6 +47,13 @@ def test_same_seed_same_shard():
     np.testing.assert_array_equal(np.stack(first.frames), np.stack(second.frames))
     np.testing.assert_array_equal(np.stack([r[4] for r in first.rows]),
                                   np.stack([r[4] for r in second.rows]))
+
+
+def test_in_harder_scenes_it_learns_to_step_aside():
+    *_, (_, shard) = Collector(ROBOT, tasks=['go_to:red:box'], harder=True).shard(8, 150)
+    sideways = [abs(row[4][:, 1]).max() for row in shard.rows
+                if TASK_KEYS[row[1]] == 'go_to:red:box']
+    assert max(sideways) > 0.05
 
 
 def test_one_frame_has_different_labels_for_different_words():

@@ -19,6 +19,8 @@ from vla_humanoid_control.data.rollouts import RolloutsFolder, RolloutsHeader
 from vla_humanoid_control.evaluation.suite import Episode
 from vla_humanoid_control.policy.registry import load_policy
 from vla_humanoid_control.robot.reader import load_robot
+from vla_humanoid_control.simulation.rooms import TRAINED_ROOMS
+from vla_humanoid_control.simulation.settings import PLAIN
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.tasks.phrasings import rehearsed
 from vla_humanoid_control.tasks.task import Task
@@ -98,6 +100,14 @@ def test_plans_are_the_same_each_time_and_of_three_kinds() -> None:
     assert drawn(ROBOT, 'train', 3) != drawn(ROBOT, 'val', 3)
     of_one = [drawn(ROBOT, 'val', n, ['go_to:red:box']).episode.task.key for n in range(40)]
     assert {*of_one[1::2]} >= {'go_to:red:box'} and len({*of_one[::2]}) > 5
+
+
+def test_half_of_the_scenes_are_harder_where_that_is_asked_for() -> None:
+    plans = [drawn(ROBOT, 'val', n, harder=True) for n in range(120)]
+    able = [p.episode.setting for p in plans if p.able]
+    assert 0.3 < sum(s != PLAIN for s in able) / len(able) < 0.65
+    assert {s.room for s in able} == set(TRAINED_ROOMS)
+    assert all(drawn(ROBOT, 'val', n).episode.setting == PLAIN for n in range(40))
 
 
 def test_of_a_suite_what_shows_nothing_real_is_left_out() -> None:
