@@ -49,6 +49,21 @@ def make_shard(path: Path, seed: int, frames: int = 24, split: str = 'train') ->
     return path
 
 
+def of_another_robot(path: Path, dropped: int = 6) -> Path:
+    """Make a shard one of a robot without its last joints, and with names of its own."""
+    meta = json.loads((path / 'meta.json').read_text(encoding='utf-8'))
+    for names in ('channels', 'joint_names'):
+        first = 3 * (names == 'channels')
+        kept = meta[names][:-dropped]
+        meta[names] = [*kept[:first], *(f'other_{n}' for n in kept[first:])]
+    (path / 'meta.json').write_text(json.dumps(meta), encoding='utf-8')
+    np.save(path / 'joints.npy', np.load(path / 'joints.npy')[:, :-dropped])
+    samples = dict(np.load(path / 'samples.npz'))
+    samples['actions'] = samples['actions'][..., :-dropped]
+    np.savez(path / 'samples.npz', **samples)
+    return path
+
+
 def make_rollouts(path: Path, seed: int, frames: int = 64, fingerprint: str = 'of a policy',
                   evidence: bool = False, says_progress: bool = True) -> Path:
     """Write episodes of four answers: bright ones succeed, dark ones and songs do not."""
@@ -155,6 +170,15 @@ def demo_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for i in range(2):
         make_shard(root / f'shard_{i:05d}', i)
     make_shard(root / 'shard_10000', 99, split='val')
+    return root
+
+
+@pytest.fixture(scope='session')
+def other_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two training shards of another robot."""
+    root = tmp_path_factory.mktemp('other')
+    for i in range(2):
+        of_another_robot(make_shard(root / f'shard_{i:05d}', 50 + i))
     return root
 
 

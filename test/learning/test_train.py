@@ -136,10 +136,12 @@ def test_a_model_that_the_data_cannot_teach_is_refused(
     assert re.search(words, ' '.join(capsys.readouterr().err.split()))
 
 
-def test_an_interrupted_run_goes_on_exactly(demo_data: Path, small_model: Path, tmp_path: Path,
-                                            short_training: Path,
+@pytest.mark.parametrize('beside', [False, True])
+def test_an_interrupted_run_goes_on_exactly(demo_data: Path, other_data: Path, small_model: Path,
+                                            tmp_path: Path, short_training: Path, beside: bool,
                                             monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = (small_model, short_training, '--steps', '12')
+    arguments = (small_model, short_training, '--steps', '12',
+                 *(('--beside', str(other_data)) if beside else ()))
     assert bc(demo_data, tmp_path / 'whole', *arguments) == 0
 
     calls = 0

@@ -23,17 +23,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vla_humanoid_control.data.shards import DataSpec, ShardSet, epoch_batches, find_shards
+from vla_humanoid_control.data.shards import ShardSet, find_shards
 from vla_humanoid_control.learning.behaviour_cloning import (
     LOSSES,
     BcConfig,
     measure,
-    prepare,
     train_step,
     validate,
 )
 from vla_humanoid_control.learning.captions import Captions, heads_of
 from vla_humanoid_control.learning.hand_motions import in_terms_of
+from vla_humanoid_control.learning.learner import (
+    Learner,
+    learns_beside,
+    model_spec,
+    own_parameters,
+)
 from vla_humanoid_control.learning.parallel import Team, lead
 from vla_humanoid_control.learning.pieces import Piece
 from vla_humanoid_control.learning.process_group import joined, own_device
@@ -46,9 +51,8 @@ from vla_humanoid_control.models.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from vla_humanoid_control.models.config import ModelConfig, load_model_config
+from vla_humanoid_control.models.config import load_model_config
 from vla_humanoid_control.models.deployment import ModelDeployment, device_named
-from vla_humanoid_control.models.spec import ModelSpec
 from vla_humanoid_control.models.system import System
 from vla_humanoid_control.models.weights.load import load_weights
 from vla_humanoid_control.support.errors import UserError
@@ -78,6 +82,8 @@ class BcOptions:
         weights: Folder of a checkpoint of another house to start from; see `load_weights`.
         device: On which it computes, see `models.deployment.device_named`; one process computes on
             a GPU, or under `torchrun` one on each.
+        beside: Directories with shards of another robot, of which every other step is; all weights
+            but those whose shape depends on the robot learn from both.
     """
 
     data: tuple[Path, ...]
@@ -93,6 +99,7 @@ class BcOptions:
     deployment: ModelDeployment = field(default_factory=ModelDeployment)
     weights: Path | None = None
     device: str = 'auto'
+    beside: tuple[Path, ...] = ()
 
 
 class WeightAverage:
@@ -159,7 +166,11 @@ class BcRun:
                       file=sys.stderr)
         self.bases = sum(c in BASE_CHANNELS for c in self.spec.channels)
         self.model = self.model.channels_last().to(self.device).train()
+        other = learns_beside(self.model, self.model_config, self.spec, options.beside, config,
+                              options.seed) if options.beside else None
         trained = [p for _, p in self.model.cloned()]
+        if other is not None:
+            trained += [p for _, p in own_parameters(self.model, other.model)]
         matrices = [p for p in trained if p.ndim > 1]
         vectors = [p for p in trained if p.ndim <= 1]
         self.optimizer = torch.optim.AdamW(
@@ -170,25 +181,22 @@ class BcRun:
         self.step, self.spent_s = 0, 0.0
         self._state_path = options.output / 'training_state.pt'
         if self._state_path.exists():
-            self._restore()
-        self._epoch, self._epoch_start = 0, 0  # of the next epoch, and of `_batches`
-        self._batches: list[NDArray[np.int64]] = []
+            self._restore(other)
+        own = Learner(self.train, self.statistics, self.model, config, options.seed)
+        self.learners = (own,) if other is None else (own, other)
 
-    def rows(self, step: int) -> NDArray[np.int64]:
-        """Samples of a step: a function of seed and step alone. Steps must not go back."""
-        while step >= self._epoch_start + len(self._batches):
-            self._epoch_start += len(self._batches)
-            self._batches = epoch_batches(
-                self.train.samples.frame, self.config.batch_size, self.config.samples_per_frame,
-                self.options.seed, self._epoch)
-            self._epoch += 1
-        return self._batches[step - self._epoch_start]
+    def turn(self, step: int) -> tuple[Learner, NDArray[np.int64]]:
+        """Who learns in a step, and from which samples."""
+        count = len(self.learners)
+        learner = self.learners[step % count]
+        return learner, learner.rows(step // count)
 
     def total_steps(self) -> int:
         """Length of the run, if no time budget ends it before."""
         if self.options.steps is not None:
             return self.options.steps
-        return self.config.epochs * math.ceil(len(self.train.samples) / self.config.batch_size)
+        samples = max(len(one.shards.samples) for one in self.learners) * len(self.learners)
+        return self.config.epochs * math.ceil(samples / self.config.batch_size)
 
     def averaged_model(self) -> System:
         """A copy with the averaged weights."""
@@ -204,44 +212,28 @@ class BcRun:
         buffer = io.BytesIO()
         torch.save({'model': self.model.state_dict(), 'average': self.average.values,
                     'optimizer': self.optimizer.state_dict(), 'step': self.step,
+                    'beside': [one.model.state_dict() for one in self.learners[1:]],
                     'spent_s': self.spent_s, 'seed': self.options.seed,
                     'samples': len(self.train.samples)}, buffer)
         write_atomically(self._state_path, buffer.getvalue())
 
-    def _restore(self) -> None:
+    def _restore(self, other: Learner | None) -> None:
         state = torch.load(self._state_path, map_location=self.device, weights_only=True)
         if state['seed'] != self.options.seed or state['samples'] != len(self.train.samples):
             raise UserError(f'{self._state_path} belongs to a run with another seed or other '
                             'data. Choose another --output, or delete that folder.')
         try:
             self.model.load_state_dict(state['model'])
+            if other is not None:
+                other.model.load_state_dict(state['beside'][0])
             self.optimizer.load_state_dict(state['optimizer'])
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, LookupError) as error:
             raise UserError(f'{self._state_path} belongs to a model of another shape. Choose '
                             'another --output, or delete that folder.') from error
         self.average.values = state['average']
         self.step, self.spent_s = state['step'], state['spent_s']
         # The statistics are those of the run, also where the run began from a checkpoint.
         self.statistics = load_checkpoint(self.options.output / 'checkpoint').statistics
-
-
-def model_spec(data: DataSpec, config: ModelConfig) -> ModelSpec:
-    """What a model trained on such data needs and gives; the camera is `head`.
-
-    Raises:
-        UserError: It looks through other cameras, or plans further than the data do.
-    """
-    made_for = config.space
-    if others := [role for role in made_for.images if role != 'head']:
-        raise UserError(f'The model looks through {", ".join(others)}, and the demonstrations '
-                        'have the camera head alone. Take the others away in its configuration.')
-    if made_for.horizon > data.horizon:
-        raise UserError(f'The model plans {made_for.horizon} rows of actions, and the '
-                        f'demonstrations have {data.horizon}. Set gives.horizon in its '
-                        'configuration, or train it at its demo size.')
-    return ModelSpec(('head',), data.image_size, data.joint_names, data.channels,
-                     made_for.horizon, data.dt_s, made_for.frames,
-                     config.hand.get('effector', ''))
 
 
 def keep_freed_memory() -> None:
@@ -285,7 +277,8 @@ def _lead(run: BcRun, group: Team | None) -> None:
         _loop(run, texts, group, record)
         return
     crew = options.processes if run.device.type == 'cpu' else 1
-    with lead(_help, (options, config), crew, parameters + len(LOSSES)) as team:
+    most = max(sum(p.numel() for p in one.model.parameters()) for one in run.learners)
+    with lead(_help, (options, config), crew, most + len(LOSSES)) as team:
         _loop(run, texts, team, record)
 
 
@@ -315,10 +308,9 @@ def _loop(run: BcRun, texts: TaskTexts, team: Team, record: TrainingRecord | Non
             break
         for group in run.optimizer.param_groups:
             group['lr'] = config.learning_rate * rate_factor(share, run.step, config)
-        rows = run.rows(run.step)
-        batch = prepare(run.train, rows, texts, run.statistics, config, run.model.space,
-                        (options.seed, 2, run.step, 0), True, run.device)
-        if captions is not None:
+        learner, rows = run.turn(run.step)
+        batch = learner.batch(rows, texts, run.step, run.device)
+        if captions is not None and learner is run.learners[0]:
             batch = replace(batch, captions=Piece.whole(*captions.draw(
                 run.model, config.captions_per_batch, run.statistics,
                 np.random.default_rng((options.seed, 5, run.step, 0))),
@@ -326,7 +318,7 @@ def _loop(run: BcRun, texts: TaskTexts, team: Team, record: TrainingRecord | Non
         pieces = batch.pieces(team.size * config.accumulate)
         own = pieces[team.rank * config.accumulate:][:config.accumulate]
         torch.manual_seed(options.seed * 1_000_003 + run.step * team.size + team.rank)
-        values = train_step(run.model, run.optimizer, own, config, options.bfloat16, team)
+        values = train_step(learner.model, run.optimizer, own, config, options.bfloat16, team)
         if not all(math.isfinite(v) for v in values.values()):
             raise UserError(f'Training diverged at step {run.step}: {values}. Lower the learning '
                             f'rate; {options.output} holds the last good state.')
