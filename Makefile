@@ -134,7 +134,7 @@ else
 	sed 's/^scope_steps: [0-9]*/scope_steps: 0/' config/train/confidence.yaml > $(RUNS)/g1_confidence.yaml
 	$(VLA) train --stage confidence --config $(RUNS)/g1_confidence.yaml --checkpoint $(RUNS)/g1_policy/checkpoint \
 	    --output $(RUNS)/unitree_g1 --data $(DATA)/g1_rollouts
-	$(VLA) trust --robot unitree_g1 --policy $(RUNS)/unitree_g1/checkpoint --out $(RUNS)/unitree_g1/trust --episodes 240
+	$(VLA) trust --robot unitree_g1 --policy $(RUNS)/unitree_g1/checkpoint --out $(RUNS)/unitree_g1/trust --episodes 800
 endif
 
 # The network that finds objects, and what it sees in scenes that it does not know.
