@@ -75,7 +75,7 @@ def test_obstacles_are_in_the_straight_way_and_leave_another(room: str) -> None:
     for seed in range(6):
         layout = drawn(seed, Setting(room, 2))
         goal = next(p for p in layout.objects if (p.colour, p.shape) == BOX.arguments)
-        discs = discs_of(np.zeros((0, 2)), layout.obstacles)
+        discs = discs_of((), layout.obstacles)
         start = layout.base_pose[:2]
         assert len(layout.obstacles) == 2
         assert not is_clear(start, goal.position[None, :2], discs)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from vla_humanoid_control.ros.joint_commands import JOINT_STATE, JointCommandForm, command_form
-from vla_humanoid_control.simulation.rooms import ROOMS, SQUARE
-from vla_humanoid_control.simulation.settings import MOST_OBSTACLES, TARGETS, Setting
+from vla_humanoid_control.simulation.rooms import SQUARE
+from vla_humanoid_control.simulation.settings import MOST_OBSTACLES, Setting
 from vla_humanoid_control.support.bounds import bounded, check_bounds, fixed
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.tasks.task import MAX_DISTRACTORS, MAX_TWINS, Task
@@ -63,8 +62,10 @@ class SimulatorParameters:
             self.task()
         except UserError as error:
             raise UserError(f'scene_task: {error}') from error
-        _check_choice('scene_room', self.scene_room, ROOMS)
-        _check_choice('scene_target', self.scene_target, ('', *TARGETS))
+        try:
+            self.setting()
+        except UserError as error:
+            raise UserError(f'scene_{error}') from error
 
     def joint_commands(self) -> JointCommandForm:
         """The form of /joint_commands."""
@@ -88,8 +89,3 @@ class SimulatorParameters:
     def setting(self) -> Setting:
         """What makes the scene harder; says nothing of it where the task can have no such."""
         return Setting(self.scene_room, self.scene_obstacles, self.scene_target).of(self.task())
-
-
-def _check_choice(name: str, value: str, known: Iterable[str]) -> None:
-    if value not in known:
-        raise UserError(f'{name} must be one of {", ".join(map(repr, known))}; got {value!r}.')

@@ -19,11 +19,11 @@ from vla_humanoid_control.simulation.handling import Handled, Handler, handled
 from vla_humanoid_control.simulation.layout import STAND_OFF_M
 from vla_humanoid_control.simulation.scene import workplace
 from vla_humanoid_control.simulation.spots import discs_of
-from vla_humanoid_control.simulation.twins import meant
+from vla_humanoid_control.simulation.twins import locate_from, meant
 from vla_humanoid_control.simulation.ways import way_around
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.support.geometry import advance, rotate, wrap
+from vla_humanoid_control.support.geometry import advance, wrap
 from vla_humanoid_control.tasks.task import Task
 from vla_humanoid_control.tasks.vocabulary import (
     HAND_FAMILIES,
@@ -158,10 +158,8 @@ class Expert:
         now[i] += np.clip(joints - now[i], -reach, reach)
         target, discs = state.target, state.discs
         if target is not None:
-            shifted = target.position - np.array([twist[0], twist[1], 0]) * CHUNK_DT_S
-            turned = twist[2] * CHUNK_DT_S
-            position = np.array([*rotate(shifted[0], shifted[1], -turned), shifted[2]])
-            discs = _moved(discs, twist)
+            position = _seen_from(twist * CHUNK_DT_S, target.position)
+            discs = _all_seen_from(twist * CHUNK_DT_S, discs)
             # A target that swings into view is taken to be seen from then on.
             in_view = abs(np.arctan2(position[1], position[0])) < 0.62
             target = replace(target, position=position, seen=target.seen or bool(in_view))
@@ -314,9 +312,7 @@ def observe(world: World, task: Task, elapsed_s: float,
     start = world.layout.base_pose
     if task.family in OBJECT_FAMILIES and (goals := meant(world.objects, start, task)):
         index = goals[0]
-        pose, position = world.base_pose(), world.object_poses()[index][:3]
-        offset = position[:2] - pose[:2]
-        local = np.array([*rotate(offset[0], offset[1], -pose[2]), position[2]])
+        local = _seen_from(world.base_pose(), world.object_poses()[index][:3])
         target = Target(local, world.objects[index].size.height, world.sees(index))
         if task.family == 'go_to':
             discs = _discs(world, index)
@@ -330,20 +326,16 @@ def _discs(world: World, target: int) -> NDArray[np.float64]:
     poses = world.object_poses()
     standing = [poses[i, :2] for i, p in enumerate(world.objects)
                 if p.on_table is None and i != target]
-    discs = discs_of(np.array(standing).reshape(-1, 2), world.layout.obstacles)
-    x, y, yaw = world.base_pose()
-    return _turned(discs - (x, y, 0.0), -yaw)
+    return _all_seen_from(world.base_pose(), discs_of(standing, world.layout.obstacles))
 
 
-def _moved(discs: NDArray[np.float64], twist: NDArray[np.float64]) -> NDArray[np.float64]:
-    """As they are seen from the base after it moved for `CHUNK_DT_S`."""
-    shift = np.array([twist[0], twist[1], 0.0]) * CHUNK_DT_S
-    return _turned(discs - shift, -twist[2] * CHUNK_DT_S)
+def _seen_from(pose: NDArray[np.float64], point: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A point [3], or x, y and radius of a disc, as seen from a base at a pose [3]."""
+    return np.array([*locate_from(pose, point), point[2]])
 
 
-def _turned(discs: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
-    cos, sin = np.cos(angle), np.sin(angle)
-    return discs @ np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
+def _all_seen_from(pose: NDArray[np.float64], discs: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.array([_seen_from(pose, disc) for disc in discs]).reshape(-1, 3)
 
 
 def _progress(done: bool, share: float) -> float:

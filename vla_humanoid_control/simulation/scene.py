@@ -32,7 +32,6 @@ from vla_humanoid_control.tasks.vocabulary import SHAPES
 OUTSIDE = 'outside'
 """The camera that shows the robot to people, and is none of its own."""
 
-ROOM_HALF_M = ROOMS[SQUARE].half_m[0]
 TABLE_HEIGHT_M = WorkplaceSpec().height_m
 TABLE_HALF_M = (0.35, 0.80)
 """Half depth and half width of a table top [m]."""
@@ -133,7 +132,7 @@ def _add_room(spec: mujoco.MjSpec, trunk: str, table: float) -> None:
                    material='floor_checker', contype=2, conaffinity=0, group=WORLD_GROUP)
     for i, (x, y, hx, hy) in enumerate(((1, 0, .05, 1), (-1, 0, .05, 1),
                                         (0, 1, 1, .05), (0, -1, 1, .05))):
-        half = ROOM_HALF_M
+        half, _ = ROOMS[SQUARE].half_m
         world.add_geom(name=f'wall_{i}', type=mujoco.mjtGeom.mjGEOM_BOX,
                        pos=(x * (half + .05), y * (half + .05), WALL_M / 2),
                        size=(hx if hx < 1 else half, hy if hy < 1 else half, WALL_M / 2),

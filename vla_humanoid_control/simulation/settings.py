@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vla_humanoid_control.simulation.obstacles import OBSTACLES, Obstacle
 from vla_humanoid_control.simulation.rooms import ROOMS, SQUARE, TRAINED_ROOMS, Room
 from vla_humanoid_control.simulation.scene import Placed
-from vla_humanoid_control.simulation.spots import discs_of, is_free
+from vla_humanoid_control.simulation.spots import around, discs_of, is_free
 from vla_humanoid_control.simulation.twins import locate_from
 from vla_humanoid_control.simulation.ways import is_clear, way_around
 from vla_humanoid_control.support.errors import UserError
@@ -62,28 +62,30 @@ class Setting:
     obstacles: int = 0
     target: str = ''
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.room, str) or self.room not in ROOMS:
+            raise UserError(f'room must be one of {", ".join(ROOMS)}, got {self.room!r}.')
+        if isinstance(self.obstacles, bool) or not isinstance(self.obstacles, int) \
+                or not 0 <= self.obstacles <= MOST_OBSTACLES:
+            raise UserError(f'obstacles must be 0 to {MOST_OBSTACLES}, got {self.obstacles!r}.')
+        if self.target not in ('', *TARGETS):
+            raise UserError(f'target must be one of {", ".join(TARGETS)}, got {self.target!r}.')
+
     @staticmethod
-    def from_mapping(mapping: Any, task: Task | None) -> Setting:
-        """Read what a suite says of an episode's scene; without a task, of any scene.
+    def from_mapping(mapping: Any, task: Task) -> Setting:
+        """Read what a suite says of an episode's scene.
 
         Raises:
             UserError: A key or value is unknown, or the task has no such target.
         """
         if not isinstance(mapping, Mapping) or not set(mapping) <= set(_KEYS):
             raise UserError(f'scene must be a mapping of {", ".join(_KEYS)}, got {mapping!r}.')
-        room, target = mapping.get('room', SQUARE), mapping.get('target', '')
-        obstacles = mapping.get('obstacles', 0)
-        if room not in ROOMS:
-            raise UserError(f'room must be one of {", ".join(ROOMS)}, got {room!r}.')
-        if isinstance(obstacles, bool) or not isinstance(obstacles, int) \
-                or not 0 <= obstacles <= MOST_OBSTACLES:
-            raise UserError(f'obstacles must be 0 to {MOST_OBSTACLES}, got {obstacles!r}.')
-        if target != '' and (target not in TARGETS or task is None or task.family != 'go_to'):
-            raise UserError(f'target must be one of {", ".join(TARGETS)}, of a task go_to; got '
-                            f'{target!r} for {"any task" if task is None else task.key}.')
-        setting = Setting(str(room), obstacles, str(target))
-        if setting != PLAIN and task is not None and not _is_plain(task):
+        setting = Setting(**mapping)
+        if setting != PLAIN and not _is_plain(task):
             raise UserError('scene is for one task, without an amount and without twins.')
+        if setting != setting.of(task):
+            raise UserError(f'target must be one of a task go_to; got {setting.target!r} for '
+                            f'{task.key}.')
         return setting
 
     def of(self, task: Task | None) -> Setting:
@@ -194,12 +196,10 @@ def _has_way(task: Task | None, goal: Placed | None, pose: NDArray[np.float64],
     if task is not None and task.family in ('move', 'stop'):
         direction = MOVES[task.arguments[0] if task.family == 'move' else 'forward']
         end = start + _MOVE_M * np.array(rotate(*direction, pose[2]))
-        return is_clear(start, end[None], discs_of(np.zeros((0, 2)), obstacles))
+        return is_clear(start, end[None], discs_of((), obstacles))
     if goal is None:
         return True
-    discs = discs_of(np.array([p.position[:2] for p in objects
-                               if p.on_table is None and p is not goal]).reshape(-1, 2),
-                     obstacles)
+    discs = discs_of(around(goal, objects), obstacles)
     corners = way_around(start, goal.position[:2], discs)
     points = np.vstack([start, corners])
     spots = [a + (b - a) * s for a, b in pairwise(points) for s in np.linspace(0, 1, 8)]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_humanoid_control.simulation.obstacles import Obstacle
 from vla_humanoid_control.simulation.rooms import ROOMS, SQUARE, Rectangle, Room
 from vla_humanoid_control.simulation.scene import FLOOR_SIZE, TABLE_HALF_M, Placed
+from vla_humanoid_control.simulation.ways import is_clear
 from vla_humanoid_control.support.geometry import rotate
 
 WAY_M = 0.62
@@ -44,32 +47,29 @@ def in_rectangle(spot: NDArray[np.float64], rectangle: Rectangle, margin: float)
     return bool(abs(spot[0] - x) < half_x + margin and abs(spot[1] - y) < half_y + margin)
 
 
-def discs_of(positions: NDArray[np.float64], obstacles: tuple[Obstacle, ...]
-             ) -> NDArray[np.float64]:
+def discs_of(positions: Sequence[NDArray[np.float64]], obstacles: tuple[Obstacle, ...],
+             margin: float = WAY_M) -> NDArray[np.float64]:
     """What a way must go around, for `ways.way_around`.
 
     Args:
-        positions: float64 [N, 2], of objects on the floor [m].
+        positions: float64 [2] each, of objects on the floor [m].
         obstacles: Of the scene.
+        margin: From an object's centre [m].
 
     Returns:
-        float64 [N + obstacles, 3]: x, y, radius [m].
+        float64 [positions + obstacles, 3]: x, y, radius [m].
     """
-    rows = [(*p, WAY_M) for p in positions]
-    return np.array(rows + [(*o.position, o.radius + WAY_M - PAST_M) for o in obstacles]
+    rows = [(*p, margin) for p in positions]
+    return np.array(rows + [(*o.position, o.radius + margin - PAST_M) for o in obstacles]
                     ).reshape(-1, 3)
+
+
+def around(goal: Placed, objects: tuple[Placed, ...]) -> list[NDArray[np.float64]]:
+    """Where the objects on the floor stand that are not the goal, float64 [2] each [m]."""
+    return [p.position[:2] for p in objects if p is not goal and p.on_table is None]
 
 
 def way_is_clear(spot: NDArray[np.float64], goal: Placed, objects: tuple[Placed, ...],
                  margin: float = WAY_M) -> bool:
     """Whether the straight way from `spot` to `goal` keeps `margin` from other floor objects."""
-    way = goal.position[:2] - spot
-    length = float(np.linalg.norm(way))
-    for other in objects:
-        if other is goal or other.on_table is not None:
-            continue
-        offset = other.position[:2] - spot
-        along = float(np.clip(offset @ way / length, 0, length))
-        if np.linalg.norm(offset - way / length * along) < margin:
-            return False
-    return True
+    return is_clear(spot, goal.position[None, :2], discs_of(around(goal, objects), (), margin))
