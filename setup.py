@@ -84,6 +84,7 @@ TEST = [
 DEV = [
     *TEST,
     'mypy>=1.14',
+    'pytest-xdist>=3.6',
     'ruff>=0.9',
     'types-PyYAML',
 ]

@@ -27,7 +27,8 @@ DECLARED_AS = {'yaml': 'PyYAML', 'cv2': 'opencv-python', 'sklearn': 'scikit-lear
                'zmq': 'pyzmq', 'grpc': 'grpcio', 'google': 'protobuf'}
 # Declared though no file imports it, and where it is needed.
 NOT_IMPORTED = {
-    'mypy': 'Makefile', 'ruff': 'Makefile', 'types_pyyaml': 'mypy reads it',
+    'mypy': 'Makefile', 'pytest_xdist': 'Makefile', 'ruff': 'Makefile',
+    'types_pyyaml': 'mypy reads it',
     'pytest_timeout': 'timeout in pyproject.toml', 'tensorboard': 'torch.utils reads it',
     'setuptools': 'ament_python asks for it',
     'ros2launch': 'ros2 launch'}

@@ -23,6 +23,7 @@ def press() -> None:
 def test_a_second_press_does_not_tear_what_cleans_up() -> None:
     """Regression: it was raised in the middle of stopping the nodes."""
     done: list[str] = []
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     try:
         with interruptible() as came:
             try:
