@@ -21,11 +21,13 @@ from libsdformat import check
 
 from vla_humanoid_control.cli.main import main
 from vla_humanoid_control.cli.robot import DEMO_SEED, DEMO_TASK
-from vla_humanoid_control.robot.gazebo_bridge import bridge_yaml
+from vla_humanoid_control.robot.gazebo_bridge import OBJECT_POSES, bridge_yaml
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.robot.sdf import FLOOR_BITS, OBJECT_BITS, ROBOT_BITS
 from vla_humanoid_control.simulation import scene
 from vla_humanoid_control.simulation.gazebo import GazeboWorld, gazebo_world
+from vla_humanoid_control.simulation.mirror import object_name
+from vla_humanoid_control.simulation.settings import Setting
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.geometry import mount_pose
@@ -67,7 +69,28 @@ def test_what_is_shipped_is_what_is_written(tmp_path: Path) -> None:
     assert _NUMBER.sub('#', new) == _NUMBER.sub('#', old)
     np.testing.assert_allclose([float(n) for n in _NUMBER.findall(new)],
                                [float(n) for n in _NUMBER.findall(old)], atol=1e-6)
-    assert (shipped / 'bridge.yaml').read_text(encoding='utf-8') == bridge_yaml(ROBOT)
+    names = [n for n in models(new) if re.fullmatch(r'[a-z]+_[a-z]+_\d', n)
+             and n.split('_')[0] not in ('wall', 'table')]
+    assert names and (shipped / 'bridge.yaml').read_text(encoding='utf-8') \
+        == bridge_yaml(ROBOT, names)
+
+
+def test_each_object_says_where_it_is_and_the_bridge_carries_that(
+        pair: tuple[World, GazeboWorld]) -> None:
+    world, written = pair
+    found = models(written.sdf)
+    carried = {t['gz_topic_name']: t for t in yaml.safe_load(written.bridge)}
+    for placed in world.objects:
+        name = object_name(placed)
+        (plugin,) = found[name].findall('plugin')
+        assert plugin.get('name') == 'gz::sim::systems::PosePublisher'
+        assert carried[f'/model/{name}/pose']['ros_topic_name'] == OBJECT_POSES
+
+
+def test_what_makes_a_scene_harder_is_there_too() -> None:
+    written = gazebo_world(ROBOT, 3, Task.from_key('move:forward'), Setting('divided', 2))
+    kinds = [name.split('_')[0] for name in models(written.sdf)]
+    assert kinds.count('obstacle') == 2 and 'panel' in kinds
 
 
 def test_the_shipped_scene_is_that_of_the_demo() -> None:
@@ -174,7 +197,7 @@ def test_systems_have_names_that_fortress_and_harmonic_know(pair: tuple[World, G
     words = {name.removeprefix('gz::sim::systems::'): file for file, name in plugins}
     assert set(words) == {'Physics', 'UserCommands', 'SceneBroadcaster', 'Sensors', 'Imu',
                           'VelocityControl', 'OdometryPublisher', 'JointStatePublisher',
-                          'JointTrajectoryController'}
+                          'JointTrajectoryController', 'PosePublisher'}
     for name, file in words.items():
         dashed = re.sub(r'(?<=[a-z])(?=[A-Z])', '-', name).lower()
         assert file == f'gz-sim-{dashed}-system'

@@ -25,6 +25,8 @@ from vla_humanoid_control.support.workers import parallel_map
 if TYPE_CHECKING:
     from vla_humanoid_control.control.timing import NodeParameters
 
+_LEAVE_OUT = 'leave out --ros and --gazebo'
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -50,6 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='where the report goes; the reliability diagram goes beside it')
     parser.add_argument('--ros', action='store_true',
                         help='through the real node graph, in real time')
+    parser.add_argument('--gazebo', action='store_true',
+                        help='through the real node graph, with Gazebo as the robot; both begin '
+                             'anew for each episode')
     parser.add_argument('--obedience', action='store_true',
                         help='also tell each episode the instruction of another one, and its own '
                              'with one word exchanged: a robot that listens does not succeed then')
@@ -100,19 +105,23 @@ def run(arguments: argparse.Namespace) -> int:
                             'Give one that ends in .json.')
         for file in (arguments.json, picture):
             check_file(file, '--json')
-    if arguments.ungated and arguments.ros:
-        raise UserError('--ungated is for evaluation in process; leave out --ros.')
-    episodes = load_suite(arguments.suite, through_nodes=arguments.ros)
+    through_nodes = arguments.ros or arguments.gazebo
+    if arguments.ungated and through_nodes:
+        raise UserError(f'--ungated is for evaluation in process; {_LEAVE_OUT}.')
+    episodes = load_suite(arguments.suite, through_nodes=through_nodes)
     told = told_otherwise(episodes) if arguments.obedience else {}
     everything = [*episodes, *(episode for others in told.values() for episode in others)]
-    if problem := rendering_problem() or (ros_problem() if arguments.ros else None):
+    if problem := rendering_problem() or (ros_problem() if through_nodes else None):
         raise UserError(problem)
+    if arguments.gazebo:
+        from vla_humanoid_control.graph.gazebo_programs import find_gazebo
+        find_gazebo()
     signals = tuple(n for n in arguments.signals.split(',') if n)
     if not 0 < arguments.alpha < 1:
         raise UserError(f'--alpha must lie between 0 and 1, got {arguments.alpha:g}.')
     latency_s = read_latency(arguments.latency)
-    if arguments.ros and latency_s is not None:
-        raise UserError('--latency is for evaluation in process; leave out --ros.')
+    if through_nodes and latency_s is not None:
+        raise UserError(f'--latency is for evaluation in process; {_LEAVE_OUT}.')
     robot = load_robot(arguments.robot)
     arguments.policy = chosen_policy(arguments.policy, robot)
     setup = Setup(arguments.robot, arguments.policy, arguments.embodiment, arguments.trust,
@@ -123,8 +132,9 @@ def run(arguments: argparse.Namespace) -> int:
     policy = load_policy(arguments.policy, robot, arguments.embodiment, arguments.trust)
     World(robot)  # refuses a robot that the simulator lacks
     gate = monitoring(arguments.policy, arguments.trust, signals, arguments.alpha).gate
-    if arguments.ros:
-        results = _through_nodes(everything, setup, Timing.of(policy.spec).parameters())
+    if through_nodes:
+        results = _through_nodes(everything, setup, Timing.of(policy.spec).parameters(),
+                                 arguments.gazebo)
     else:
         if latency_s is None:  # before the workers take the cores
             latency_s = round(measure_latency_s(policy, robot), 3)
@@ -139,8 +149,9 @@ def run(arguments: argparse.Namespace) -> int:
         report['obedience'] = obedience(own, {how: [result_of[episode.id] for episode in others]
                                               for how, others in told.items()})
     report = {'suite': arguments.suite.name, 'policy': str(arguments.policy),
-              'ros': arguments.ros, 'ungated': arguments.ungated, 'latency_s': latency_s,
-              'finder': None if arguments.ros else arguments.finder, **report}
+              'ros': through_nodes, 'gazebo': arguments.gazebo, 'ungated': arguments.ungated,
+              'latency_s': latency_s, 'finder': None if through_nodes else arguments.finder,
+              **report}
     if latency_s is not None:
         print(f'Latency of the policy: {latency_s * 1e3:.0f} ms.')
     print(table(report))
@@ -154,13 +165,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _through_nodes(episodes: Sequence[Any], setup: Setup,
-                   timing: NodeParameters) -> list[Any]:
+def _through_nodes(episodes: Sequence[Any], setup: Setup, timing: NodeParameters,
+                   gazebo: bool) -> list[Any]:
     from vla_humanoid_control.clients.evaluation import LOG, evaluate
     check_file(LOG, 'The log')
     with closing(evaluate(episodes, setup.robot, setup.policy, setup.signals, setup.alpha,
                           embodiment=setup.embodiment, trust=setup.trust, timing=timing,
-                          allow_uncalibrated=setup.allow_uncalibrated)) as outcomes:
+                          allow_uncalibrated=setup.allow_uncalibrated, gazebo=gazebo)) as outcomes:
         return list(tqdm(outcomes, total=len(episodes), unit='episode'))
 
 

@@ -69,13 +69,7 @@ def _write_urdf(robot: RobotSpec, out: Path | None) -> None:
 
 
 def _write_gazebo(robot: RobotSpec, seed: int, task: str, folder: Path) -> None:
-    from vla_humanoid_control.robot.gazebo_bridge import bridge_yaml
-    from vla_humanoid_control.simulation.gazebo import MESH_FOLDER, gazebo_world
+    from vla_humanoid_control.simulation.gazebo import gazebo_world
     from vla_humanoid_control.tasks.task import Task
     check_folder(folder, '--out')
-    world = gazebo_world(robot, seed, Task.from_key(task) if task else None)
-    make_folder(folder / MESH_FOLDER, '--out')
-    write_atomically(folder / 'world.sdf', world.sdf.encode())
-    write_atomically(folder / 'bridge.yaml', bridge_yaml(robot).encode())
-    for name, content in world.meshes.items():
-        write_atomically(folder / MESH_FOLDER / name, content)
+    gazebo_world(robot, seed, Task.from_key(task) if task else None).save(folder)

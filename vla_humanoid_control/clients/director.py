@@ -5,7 +5,6 @@ Used by `vla demo` and `vla eval --ros`. Not a node of the graph: it stands wher
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,14 +15,12 @@ import numpy as np
 import rclpy
 from geometry_msgs.msg import Twist
 from numpy.typing import NDArray
-from rcl_interfaces.srv import SetParameters
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 from std_msgs.msg import Float32, String
-from std_srvs.srv import Trigger
 
+from vla_humanoid_control.clients.stage import SimulatorStage, Stage
 from vla_humanoid_control.evaluation.held import WATCH_S, HoldWatch
 from vla_humanoid_control.evaluation.watching import InterventionCounter, TaskWatch
 from vla_humanoid_control.graph.bringup import log_arguments
@@ -114,6 +111,7 @@ class Director:
         on_moment: Called with a snapshot ten times a second during episodes.
         camera: Topic of the camera, see `camera_topic`; unused where no images are watched.
         namespace: The robot's, as `read_namespace` gives it.
+        stage: What sets up scenes and judges; `humanoid_sim` by default.
 
     Attributes:
         node: Its node, to subscribe to more.
@@ -121,7 +119,7 @@ class Director:
 
     def __init__(self, watch_images: bool, check: Callable[[], None],
                  on_moment: Callable[[Snapshot], None] | None = None,
-                 camera: str = '', namespace: str = '') -> None:
+                 camera: str = '', namespace: str = '', stage: Stage | None = None) -> None:
         # Ctrl-C is the command line's to answer: rclpy's handler would shut down beneath it.
         rclpy.init(args=['--ros-args', '--enclave', full_name(ENCLAVE, namespace),
                          *log_arguments()],
@@ -135,7 +133,6 @@ class Director:
         self._task_state, self._safety_state = '', ''
         self._camera: Image | None = None
         self._outside: Image | None = None
-        self._truth: dict[str, Any] = {}
         self._task: TaskWatch | None = None  # what is being watched, while it is
         self._interventions: InterventionCounter | None = None
         self._next_moment_s = float('inf')  # until the graph is ready
@@ -147,14 +144,12 @@ class Director:
         subscribe(Twist, 'cmd_vel', self._on_twist, qos.STREAM)
         subscribe(String, 'vla/task_state', self._on_task_state, qos.STATE)
         subscribe(String, 'safety/state', self._on_safety_state, qos.STATE)
-        subscribe(String, 'humanoid_sim/task_truth', self._on_truth, qos.STREAM)
         if watch_images:
             subscribe(Image, camera, self._on_camera, qos.SENSOR_INPUT)
             subscribe(Image, OUTSIDE_TOPIC, self._on_outside, qos.SENSOR_INPUT)
         self._watch_images = watch_images
-        self._scene = self.node.create_client(SetParameters, 'humanoid_sim/set_parameters')
-        self._reset = self.node.create_client(Trigger, 'humanoid_sim/reset')
-        self._watch = self.node.create_client(Trigger, 'humanoid_sim/watch')
+        self._stage = stage or SimulatorStage()
+        self._stage.enter(self.node, self._spin_until)
 
     def __enter__(self) -> Director:
         return self
@@ -174,10 +169,8 @@ class Director:
             UserError: It takes too long; says what is missing.
         """
         def missing() -> str:
-            if not self._watch.service_is_ready():
-                return 'humanoid_sim offers no services'
-            if not self._truth:
-                return 'nothing from humanoid_sim'
+            if lack := self._stage.missing():
+                return lack
             if self._commands.get_subscription_count() == 0 or not self._task_state:
                 return 'vla_controller is not there'
             said = read_safety(self._safety_state)
@@ -215,7 +208,7 @@ class Director:
             raise UserError(f'The instruction {instruction!r} is refused: {parsed.reason}.')
         # In words of its own, so that what becomes of the instruction can be told from it.
         self._bring_to_rest('halt' if parsed.text == 'stop' else 'stop')
-        self._set_scene(task, seed, scene or {})
+        self._stage.arrange(task, seed, scene or {})
         if task.preamble is not None:
             words, seconds = task.preamble
             self.say(words)
@@ -225,7 +218,7 @@ class Director:
                                       'was nothing to stop', (), 0)
             self._spin_until(lambda: False, seconds)
         order = StepOrder(task.parts)
-        self._judge(order.present)
+        self._stage.judge(order.present)
         watch = self._task = TaskWatch(parsed.text, self._task_state)
         counter = self._interventions = InterventionCounter(self._safety)
         self._confidences = []
@@ -298,14 +291,8 @@ class Director:
         def news() -> bool:
             return watch.is_over or (watch.step != order.step and not order.problem)
         while self._spin_until(news, until_s - time.monotonic()) and not watch.is_over:
-            if order.go_on(watch.step, bool(self._truth.get('success'))):
-                self._judge(order.present)
-
-    def _judge(self, task: Task) -> None:
-        """Let the simulator judge a task from now on, in the scene as it is."""
-        self._set(scene_task=task.key)
-        self._call(self._watch)
-        self._truth = {}  # of what was judged before
+            if order.go_on(watch.step, bool(self._stage.truth.get('success'))):
+                self._stage.judge(order.present)
 
     def _watch_hold(self, watch: HoldWatch, began_s: float) -> None:
         """From outside, an open gate shows as safety following what is proposed.
@@ -319,44 +306,12 @@ class Director:
             return False
         self._spin_until(look, WATCH_S)
 
-    def _set_scene(self, task: Task, seed: int, scene: Mapping[str, int | str]) -> None:
-        distractors = -1 if task.distractors is None else task.distractors
-        self._set(scene_seed=seed, scene_task=task.key, scene_distractors=distractors,
-                  scene_twins=task.twins, **{f'scene_{k}': v for k, v in scene.items()})
-        before = self._truth.get('scene')
-        self._call(self._reset)
-        self._spin_until(lambda: self._truth.get('scene') != before, 5.0)
-        # The robot comes to rest in the new scene, and every sensor shows it.
-        self._spin_until(lambda: False, 0.6)
-
-    def _set(self, **values: int | str) -> None:
-        """Set parameters of the simulator."""
-        answer = self._answer(self._scene, SetParameters.Request(parameters=[
-            Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]))
-        for result in answer.results:
-            if not result.successful:
-                raise UserError(f'humanoid_sim refuses the scene: {result.reason}')
-
-    def _call(self, client: Any) -> None:
-        answer = self._answer(client, Trigger.Request())
-        if not answer.success:
-            raise UserError(f'{self._name(client)} refused: {answer.message}')
-
-    def _name(self, client: Any) -> str:
-        return str(self.node.resolve_service_name(client.srv_name))
-
-    def _answer(self, client: Any, request: Any) -> Any:
-        future = client.call_async(request)
-        if not self._spin_until(future.done, 10.0):
-            raise UserError(f'{self._name(client)} does not answer. Is the simulator running?')
-        return future.result()
-
     def _fresh_truth(self, after_s: float) -> dict[str, Any]:
         """The simulator's verdict from now on, or from `after_s` later [s]."""
         self._spin_until(lambda: False, after_s)
-        self._truth = {}
-        self._spin_until(lambda: bool(self._truth), 2.0)
-        return self._truth
+        self._stage.truth = {}
+        self._spin_until(lambda: bool(self._stage.truth), 2.0)
+        return self._stage.truth
 
     def _spin_until(self, condition: Callable[[], Any], timeout_s: float) -> bool:
         deadline_s = time.monotonic() + timeout_s
@@ -389,9 +344,6 @@ class Director:
         self._safety_state = msg.data
         if self._interventions is not None:
             self._interventions.take(self._safety)
-
-    def _on_truth(self, msg: String) -> None:
-        self._truth = json.loads(msg.data)
 
     def _on_camera(self, msg: Image) -> None:
         self._camera = msg

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -35,6 +36,19 @@ class ProcessDiedError(UserError):
     """A node ended that should not have."""
 
 
+@dataclass(frozen=True)
+class Program:
+    """A program of others that runs beside the nodes.
+
+    Attributes:
+        name: What it is called in the log.
+        command: What is run, with its arguments.
+    """
+
+    name: str
+    command: tuple[str, ...]
+
+
 class ProcessGroup:
     """Runs the nodes as processes, collects what they print, and notices when one dies.
 
@@ -43,13 +57,13 @@ class ProcessGroup:
     goes away or stops reading, and a disk that is full or hangs, hold up no node.
 
     Args:
-        entries: Nodes, in stopping order.
+        entries: Nodes and programs, in stopping order.
         log_path: File that all output goes to, each line after the node's name.
         echo: Also called with each line, in a thread of its own; None for silence.
         extra_environment: Goes before `environment()`.
     """
 
-    def __init__(self, entries: tuple[NodeEntry, ...], log_path: Path,
+    def __init__(self, entries: tuple[NodeEntry | Program, ...], log_path: Path,
                  echo: Callable[[str], Any] | None = print_line,
                  extra_environment: Mapping[str, str] | None = None) -> None:
         self._entries = entries
@@ -85,8 +99,8 @@ class ProcessGroup:
                  trace: TracebackType | None) -> None:
         self.stop()
 
-    def start(self, entry: NodeEntry) -> None:
-        """Start one node; also to start it again."""
+    def start(self, entry: NodeEntry | Program) -> None:
+        """Start one node or program; also to start it again."""
         process = subprocess.Popen(  # a session of its own: Ctrl-C reaches it by way of `stop`
             _command(entry), env=self._environment, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace',
@@ -216,7 +230,9 @@ def run_graph(deployment: Deployment, log_path: Path) -> None:
         group.wait(stopping.is_set)
 
 
-def _command(entry: NodeEntry) -> list[str]:
+def _command(entry: NodeEntry | Program) -> list[str]:
+    if isinstance(entry, Program):
+        return list(entry.command)
     command = [sys.executable, '-m', entry.module, '--ros-args', '--enclave', entry.enclave]
     # Of several values for one parameter ROS takes the last, but those that name the node before
     # all others: what the shipped file says is given as values, so that choices go before it.

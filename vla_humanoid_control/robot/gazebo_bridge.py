@@ -1,7 +1,11 @@
-"""Which topics `ros_gz_bridge` carries between Gazebo and the graph: every one of a robot file."""
+"""Which topics `ros_gz_bridge` carries between Gazebo and the graph: every one of a robot file.
+
+Beside these, where the objects of the scene are, by which `vla eval --gazebo` judges.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vla_humanoid_control.robot.sdf import gazebo_topic
@@ -9,6 +13,8 @@ from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.support.names import beside
 
 FROM_GAZEBO, TO_GAZEBO = 'GZ_TO_ROS', 'ROS_TO_GZ'
+OBJECT_POSES = 'gazebo/objects'
+"""Where each object of the scene is, one after the other; no sensor of the robot."""
 _SENSORS = {'joint_states': ('sensor_msgs/msg/JointState', 'gz.msgs.Model'),
             'scan': ('sensor_msgs/msg/LaserScan', 'gz.msgs.LaserScan'),
             'imu': ('sensor_msgs/msg/Imu', 'gz.msgs.IMU'),
@@ -57,11 +63,23 @@ def bridged_topics(robot: RobotSpec) -> tuple[BridgedTopic, ...]:
     return tuple(found)
 
 
-def bridge_yaml(robot: RobotSpec) -> str:
-    """The configuration file of `ros_gz_bridge`, `parameter_bridge`."""
+def object_topics(objects: Sequence[str]) -> tuple[BridgedTopic, ...]:
+    """Of the objects of a scene, by the names of their models."""
+    return tuple(BridgedTopic(OBJECT_POSES, f'/model/{name}/pose',
+                              'geometry_msgs/msg/TransformStamped', 'gz.msgs.Pose')
+                 for name in objects)
+
+
+def bridge_yaml(robot: RobotSpec, objects: Sequence[str]) -> str:
+    """The configuration file of `ros_gz_bridge`, `parameter_bridge`.
+
+    Args:
+        robot: The robot.
+        objects: Names of the models of the scene's objects.
+    """
     lines = [f'# Topics between Gazebo and the graph, for ros_gz_bridge. Written by: vla robot '
              f'gazebo --robot {robot.name}']
-    for topic in bridged_topics(robot):
+    for topic in (*bridged_topics(robot), *object_topics(objects)):
         lines += [f'- ros_topic_name: "{topic.ros_topic}"',
                   f'  gz_topic_name: "{topic.gazebo_topic}"',
                   f'  ros_type_name: "{topic.ros_type}"',

@@ -18,6 +18,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_humanoid_control.robot.gazebo_bridge import bridge_yaml
 from vla_humanoid_control.robot.links import Inertia, Shape, pose, read_shape
 from vla_humanoid_control.robot.sdf import (
     FLOOR_BITS,
@@ -33,8 +34,11 @@ from vla_humanoid_control.robot.sdf import (
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.robot.urdf import numbers
 from vla_humanoid_control.simulation.fitting import OBJECT_GROUP, WORLD_GROUP
+from vla_humanoid_control.simulation.mirror import object_name
 from vla_humanoid_control.simulation.scene import Placed
+from vla_humanoid_control.simulation.settings import PLAIN, Setting
 from vla_humanoid_control.simulation.world import World
+from vla_humanoid_control.support.outputs import make_folder, write_atomically
 from vla_humanoid_control.tasks.task import Task
 
 Array = NDArray[np.float64]
@@ -43,6 +47,7 @@ MESH_FOLDER = 'meshes'
 _STEP_S = 0.001  # with the gains of the wrists a longer one would make them shake
 _FLOOR_GREY = 0.57
 """Mean of the floor's texture: a plane of SDF has one colour."""
+_OBJECTS_HZ = 20
 _SKY = (.78, .80, .82, 1.0)
 
 
@@ -53,26 +58,44 @@ class GazeboWorld:
     Attributes:
         sdf: The world; it names its meshes relative to the folder that it is in.
         meshes: File name below `MESH_FOLDER` to content, binary STL.
+        bridge: What `ros_gz_bridge` carries between it and the graph, YAML.
     """
 
     sdf: str
     meshes: dict[str, bytes]
+    bridge: str
+
+    def save(self, folder: Path) -> tuple[Path, Path]:
+        """Write it into a folder; gives the files of the world and of the bridge.
+
+        Raises:
+            UserError: It cannot be written there.
+        """
+        make_folder(folder / MESH_FOLDER, 'The folder of the world')
+        world, bridge = folder / 'world.sdf', folder / 'bridge.yaml'
+        write_atomically(world, self.sdf.encode())
+        write_atomically(bridge, self.bridge.encode())
+        for name, content in self.meshes.items():
+            write_atomically(folder / MESH_FOLDER / name, content)
+        return world, bridge
 
 
-def gazebo_world(robot: RobotSpec, seed: int, task: Task | None) -> GazeboWorld:
+def gazebo_world(robot: RobotSpec, seed: int, task: Task | None,
+                 setting: Setting = PLAIN) -> GazeboWorld:
     """The scene of a seed and a task with the robot where it starts.
 
     Args:
         robot: The robot.
         seed: Decides everything about the scene.
         task: The scene is one in which this can be done; None for any scene.
+        setting: What makes the scene harder.
 
     Raises:
         UserError: The robot is none that the simulator or Gazebo can have.
     """
     world = World(robot)
     try:
-        world.reset(seed, task)
+        world.reset(seed, task, setting=setting)
         return _Writer(world).write()
     finally:
         world.close()
@@ -105,7 +128,8 @@ class _Writer:
                   pose((x, y, 0), (np.cos(yaw / 2), 0, 0, np.sin(yaw / 2))))
         ElementTree.indent(root)
         text = ElementTree.tostring(root, encoding='unicode', xml_declaration=True) + '\n'
-        return GazeboWorld(text, self._meshes)
+        return GazeboWorld(text, self._meshes, bridge_yaml(
+            self._world.robot, [object_name(placed) for placed in self._world.objects]))
 
     def _add_lights(self, world: Element) -> None:
         model = self._model
@@ -148,8 +172,7 @@ class _Writer:
     def _add_object(self, world: Element, placed: Placed) -> None:
         model = self._model
         body = int(model.body(f'object_{placed.slot}').id)
-        link = _add_model(world, f'{placed.colour}_{placed.shape}_{placed.slot}',
-                          self._place(body))
+        link = _add_model(world, object_name(placed), self._place(body), says_where=True)
         add_inertia(link, Inertia(float(model.body_mass[body]), np.eye(4),
                                   np.array(model.body_inertia[body])))
         shown = [g for g in self._geoms(body)
@@ -173,12 +196,17 @@ class _Writer:
         return pose(self._data.xpos[body], self._data.xquat[body])
 
 
-def _add_model(world: Element, name: str, place: Array, static: bool = False) -> Element:
-    """Add a model of one link; gives the link."""
+def _add_model(world: Element, name: str, place: Array, static: bool = False,
+               says_where: bool = False) -> Element:
+    """Add a model of one link, which may publish where it is; gives the link."""
     model = SubElement(world, 'model', name=name)
     add_pose(model, place)
     if static:
         add_text(model, {'static': True})
+    if says_where:
+        add_text(add_plugin(model, 'pose-publisher', 'PosePublisher'), {
+            'publish_link_pose': False, 'publish_nested_model_pose': True,
+            'update_frequency': _OBJECTS_HZ})
     return SubElement(model, 'link', name='link')
 
 
