@@ -27,6 +27,14 @@ def test_it_passes_a_disc_on_the_shorter_side() -> None:
         assert 4.0 < length_of(START, corners) < 4.3
 
 
+def test_the_left_is_taken_unless_that_is_longer_by_what_the_right_costs() -> None:
+    for left, cost, side in ((0.1, 0.0, -1), (0.1, 0.5, 1), (0.45, 0.5, -1), (-0.3, 0.5, 1)):
+        disc = np.array([[0.0, left, 0.6]])
+        corners = way_around(START, GOAL, disc, cost)
+        assert is_clear(START, corners, disc)
+        assert np.sign(corners[0][1]) == side
+
+
 def test_it_goes_around_several() -> None:
     discs = np.array([[-0.8, 0.1, 0.5], [0.8, -0.1, 0.5]])
     corners = way_around(START, GOAL, discs)

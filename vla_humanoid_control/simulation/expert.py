@@ -83,6 +83,9 @@ class ExpertState:
     discs: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 3)))
 
 
+_RIGHT_COSTS_M = 0.5
+"""It goes around things on their left, unless that is so much longer [m]. A policy that learns the
+mean of what it is shown would go straight at what is passed on either side."""
 UNDER_WAY = 0.70
 """Progress stays below this until the task is done, and is 1 then: a gap that can be learnt."""
 
@@ -204,7 +207,7 @@ class Expert:
         forward = ahead * max(0.0, np.cos(bearing)) ** 4
         turn = float(np.clip(1.8 * bearing, -0.8, 0.8))
         sideways = 0.0
-        corners = way_around(np.zeros(2), target.position[:2], state.discs)
+        corners = way_around(np.zeros(2), target.position[:2], state.discs, _RIGHT_COSTS_M)
         if len(corners) > 1 and distance > STAND_OFF_M:
             # It keeps its eyes on the target, and steps aside: what is out of sight is lost.
             forward, sideways = self._along(corners[0], max(0.0, np.cos(bearing)) ** 4)

@@ -17,7 +17,7 @@ _STEEPEST_RAD = 1.3
 _TOUCH_M = 1e-6
 
 
-def way_around(start: Array, goal: Array, discs: Array) -> Array:
+def way_around(start: Array, goal: Array, discs: Array, right_costs_m: float = 0.0) -> Array:
     """The corners of a short way, its end included.
 
     What the start or the end is in already only keeps from coming nearer: there is always a way.
@@ -26,6 +26,7 @@ def way_around(start: Array, goal: Array, discs: Array) -> Array:
         start: float64 [2] [m].
         goal: float64 [2] [m].
         discs: float64 [N, 3]: x, y, radius [m].
+        right_costs_m: A disc is passed on its right only where that is shorter by so much [m].
 
     Returns:
         float64 [C, 2], C from 1 to 4 or so; a straight way has the goal alone.
@@ -34,22 +35,21 @@ def way_around(start: Array, goal: Array, discs: Array) -> Array:
     for end in (start, goal):
         away = np.hypot(*(discs[:, :2] - end).T)
         shrunk[:, 2] = np.minimum(shrunk[:, 2], (away - _TOUCH_M) / _WIDER)
-    return np.array(_corners(start, goal, shrunk[shrunk[:, 2] > 0], _MOST_CORNERS))
+    return np.array(_corners(start, goal, shrunk[shrunk[:, 2] > 0], _MOST_CORNERS, right_costs_m))
 
 
-def _corners(start: Array, goal: Array, discs: Array, most: int) -> list[Array]:
+def _corners(start: Array, goal: Array, discs: Array, most: int, right_costs_m: float
+             ) -> list[Array]:
     first = _first_in_the_way(start, goal, discs)
     if first is None or most == 0:
         return [goal]
-    best: list[Array] | None = None
+    ways = []
     for side in (1.0, -1.0):
         corner = _past(start, goal, discs[first], side)
-        found = [*_corners(start, corner, discs, most - 1)[:-1], corner,
-                 *_corners(corner, goal, discs, most - 1)]
-        if best is None or length_of(start, found) < length_of(start, best):
-            best = found
-    assert best is not None
-    return best
+        ways.append([*_corners(start, corner, discs, most - 1, right_costs_m)[:-1], corner,
+                     *_corners(corner, goal, discs, most - 1, right_costs_m)])
+    left, right = ways
+    return right if length_of(start, right) + right_costs_m < length_of(start, left) else left
 
 
 def _past(start: Array, goal: Array, disc: Array, side: float) -> Array:
