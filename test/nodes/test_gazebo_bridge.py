@@ -17,7 +17,13 @@ import rclpy
 from vla_humanoid_control.graph.bringup import Deployment, graph
 from vla_humanoid_control.nodes.humanoid_sim import HumanoidSim
 from vla_humanoid_control.nodes.safety_monitor import SafetyMonitor
-from vla_humanoid_control.robot.gazebo_bridge import FROM_GAZEBO, TO_GAZEBO, bridged_topics
+from vla_humanoid_control.robot.gazebo_bridge import (
+    FROM_GAZEBO,
+    OBJECT_POSES,
+    TO_GAZEBO,
+    bridged_topics,
+    object_topics,
+)
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.ros.topics import type_name
 from vla_humanoid_control.support.names import full_name
@@ -72,9 +78,13 @@ def test_topics_and_types_are_those_of_the_simulated_robot(node: Any) -> None:
 def test_the_shipped_file_is_what_the_bridge_takes() -> None:
     """Keys and directions as in the README of ros_gz_bridge."""
     document = yaml.safe_load(config_path('gazebo', 'bridge.yaml').read_text(encoding='utf-8'))
+    objects = [t['gz_topic_name'].split('/')[2] for t in document
+               if t['ros_topic_name'] == OBJECT_POSES]
+    assert objects
     assert [{'ros_topic_name': t.ros_topic, 'gz_topic_name': t.gazebo_topic,
              'ros_type_name': t.ros_type, 'gz_type_name': t.gazebo_type,
-             'direction': t.direction} for t in bridged_topics(ROBOT)] == document
+             'direction': t.direction}
+            for t in (*bridged_topics(ROBOT), *object_topics(objects))] == document
     assert {FROM_GAZEBO, TO_GAZEBO} == {'GZ_TO_ROS', 'ROS_TO_GZ'}
 
 
