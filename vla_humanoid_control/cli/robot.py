@@ -9,6 +9,7 @@ bridge.yaml, and meshes.
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from pathlib import Path
 
 from vla_humanoid_control.robot.spec import RobotSpec
@@ -70,6 +71,9 @@ def _write_urdf(robot: RobotSpec, out: Path | None) -> None:
 
 def _write_gazebo(robot: RobotSpec, seed: int, task: str, folder: Path) -> None:
     from vla_humanoid_control.simulation.gazebo import gazebo_world
+    from vla_humanoid_control.simulation.world import World
     from vla_humanoid_control.tasks.task import Task
     check_folder(folder, '--out')
-    gazebo_world(robot, seed, Task.from_key(task) if task else None).save(folder)
+    with closing(World(robot)) as world:
+        world.reset(seed, Task.from_key(task) if task else None)
+        gazebo_world(world).save(folder)

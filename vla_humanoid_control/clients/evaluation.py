@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
@@ -81,7 +81,8 @@ def evaluate(episodes: Sequence[Episode], robot: str, policy: str,
     body = load_robot(robot)
     # Gazebo begins anew with each scene; the simulator changes its own.
     for part in ([episode] for episode in episodes) if gazebo else (episodes,):
-        with own_domain(), _place(body, part[0], gazebo) as (stage, programs), \
+        place = _gazebo(body, part[0]) if gazebo else nullcontext((SimulatorStage(), ()))
+        with own_domain(), place as (stage, programs), \
                 ProcessGroup((*graph(deployment), *programs), log, echo=None) as group, \
                 Director(outside_rate_hz > 0, group.check, on_moment, camera_topic(body),
                          namespace, stage) as director:
@@ -96,16 +97,11 @@ def evaluate(episodes: Sequence[Episode], robot: str, policy: str,
 
 
 @contextmanager
-def _place(robot: RobotSpec, episode: Episode, gazebo: bool
-           ) -> Iterator[tuple[Stage, tuple[Program, ...]]]:
-    """Where an episode takes place, and the programs that are needed there."""
-    if not gazebo:
-        yield SimulatorStage(), ()
-        return
-    task, seed, setting = episode.task, episode.seed, episode.setting
-    with TemporaryDirectory() as folder, closing(GazeboStage(robot, task, seed, setting)) as stage:
-        world = gazebo_world(robot, seed, task, setting)
-        yield stage, gazebo_programs(*world.save(Path(folder)))
+def _gazebo(robot: RobotSpec, episode: Episode) -> Iterator[tuple[Stage, tuple[Program, ...]]]:
+    """Gazebo with the scene of an episode, and the programs that this needs."""
+    with TemporaryDirectory() as folder, closing(GazeboStage(
+            robot, episode.task, episode.seed, episode.setting)) as stage:
+        yield stage, gazebo_programs(*gazebo_world(stage.world).save(Path(folder)))
 
 
 def _result(episode: Episode, outcome: EpisodeOutcome) -> EpisodeResult:

@@ -31,6 +31,9 @@ class GazeboStage(Stage):
         task: What can be done in the scene.
         seed: Decides everything about it.
         setting: What makes it harder.
+
+    Attributes:
+        world: The scene; at first as it is to be set up.
     """
 
     def __init__(self, robot: RobotSpec, task: Task, seed: int, setting: Setting) -> None:
@@ -40,6 +43,7 @@ class GazeboStage(Stage):
                             'is in Gazebo.')
         self._robot, self._scene = robot, (task.key, seed, vars(setting))
         self._mirror = Mirror(robot, seed, task, setting)
+        self.world = self._mirror.world
         self._monitor: TaskMonitor | None = None
         self._joints: dict[str, float] = {}
         self._objects: dict[str, NDArray[np.float64]] = {}
@@ -68,7 +72,7 @@ class GazeboStage(Stage):
 
     def judge(self, task: Task) -> None:
         """See `Stage`."""
-        self._monitor = TaskMonitor(task, self._mirror.world)
+        self._monitor = TaskMonitor(task, self.world)
         self.truth = {}
 
     def close(self) -> None:
@@ -87,7 +91,7 @@ class GazeboStage(Stage):
     def _on_odometry(self, msg: Odometry) -> None:
         if not self._joints:
             return
-        reading, world = odometry_from_msg(msg), self._mirror.world
+        reading, world = odometry_from_msg(msg), self.world
         self._mirror.follow(reading.stamp_ns * 1e-9, reading.pose, reading.twist, self._joints,
                             self._objects)
         self._is_followed = True

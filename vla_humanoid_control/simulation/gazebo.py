@@ -31,15 +31,12 @@ from vla_humanoid_control.robot.sdf import (
     add_shapes,
     add_text,
 )
-from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.robot.urdf import numbers
 from vla_humanoid_control.simulation.fitting import OBJECT_GROUP, WORLD_GROUP
 from vla_humanoid_control.simulation.mirror import object_name
 from vla_humanoid_control.simulation.scene import Placed
-from vla_humanoid_control.simulation.settings import PLAIN, Setting
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.outputs import make_folder, write_atomically
-from vla_humanoid_control.tasks.task import Task
 
 Array = NDArray[np.float64]
 
@@ -80,25 +77,13 @@ class GazeboWorld:
         return world, bridge
 
 
-def gazebo_world(robot: RobotSpec, seed: int, task: Task | None,
-                 setting: Setting = PLAIN) -> GazeboWorld:
-    """The scene of a seed and a task with the robot where it starts.
-
-    Args:
-        robot: The robot.
-        seed: Decides everything about the scene.
-        task: The scene is one in which this can be done; None for any scene.
-        setting: What makes the scene harder.
+def gazebo_world(world: World) -> GazeboWorld:
+    """A world as it is now, with the robot where it is.
 
     Raises:
-        UserError: The robot is none that the simulator or Gazebo can have.
+        UserError: The robot is none that Gazebo can have.
     """
-    world = World(robot)
-    try:
-        world.reset(seed, task, setting=setting)
-        return _Writer(world).write()
-    finally:
-        world.close()
+    return _Writer(world).write()
 
 
 class _Writer:
