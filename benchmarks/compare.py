@@ -6,9 +6,15 @@ For each model of config/models/, at the size that learns on two cores:
     trust     a calibrated confidence from rollouts of it
     eval      a part of config/suites/unseen.yaml, ungated
     exchanged the same episodes, each told the instruction of another: success must fall to chance
+
+As many systems at once as there are cores, each on one thread. Then, one after the other, so
+that they can be compared,
+
     cost      parameters, milliseconds of a forward pass at one and two threads, memory
 
-What is done stays: the same command goes on where it was. The table goes to docs/models.md.
+What is done stays: the same command goes on where it was. What was measured goes to
+docs/models.json, and the table made of it to docs/models.md; systems that --models does not name
+keep what they have there, if it was measured in the same way.
 """
 
 from __future__ import annotations
@@ -19,6 +25,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +35,12 @@ from vla_humanoid_control.confidence.metrics import wilson_interval
 from vla_humanoid_control.evaluation.obedience import exchange
 from vla_humanoid_control.evaluation.suite import load_suite
 from vla_humanoid_control.models.config import distinct
+from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.outputs import write_atomically
 from vla_humanoid_control.support.resources import config_path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / 'docs' / 'models.md'
+PAGE, FIGURES = ROOT / 'docs' / 'models.md', ROOT / 'docs' / 'models.json'
 BEGIN, END = '<!-- compare: begin -->', '<!-- compare: end -->'
 LATENCY_S = 0.1
 """At which all are recorded and judged: what one does on a slow machine is another question."""
@@ -50,16 +58,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('--rollouts', type=int, default=200, help='for trust (default: 200)')
     parser.add_argument('--each', type=int, default=5,
                         help='every how many-th episode of the suite (default: 5)')
+    parser.add_argument('--jobs', type=int, default=os.cpu_count() or 1,
+                        help='systems at once, each on one thread (default: one a core)')
     parser.add_argument('--models', nargs='+', metavar='NAME', default=distinct(),
                         help='some of them (default: all that differ at this size)')
     given = parser.parse_args(arguments)
     given.runs.mkdir(parents=True, exist_ok=True)
     told = suites(given.runs, given.each)
-    failed = [name for name in given.models if not compare(name, given, told)]
-    rows = [row(name, given.runs / name) for name in given.models
-            if (given.runs / name / 'cost.done').exists()]
-    if rows:
-        write_page(rows, given)
+    with ThreadPoolExecutor(given.jobs) as pool:
+        whole = list(pool.map(lambda name: compare(name, given, told), given.models))
+    failed = [name for name, is_whole in zip(given.models, whole, strict=True) if not is_whole]
+    done = {name: measured(given.runs / name) for name in given.models if name not in failed}
+    figures = merge(FIGURES, {'minutes': given.minutes, 'latency_s': LATENCY_S,
+                              'rollouts': given.rollouts, 'each': given.each}, done)
+    for name, system in figures['systems'].items():
+        system['cost'] = cost(name, given.runs)
+    if done:
+        write_atomically(FIGURES, (json.dumps(figures, indent=1) + '\n').encode())
+        write_page(figures)
         print(PAGE)
     for name in failed:
         print(f'{name} failed: see {given.runs / name}/*.log', file=sys.stderr)
@@ -89,19 +105,25 @@ def compare(name: str, given: argparse.Namespace, told: tuple[Path, Path]) -> bo
     """Run the steps of one system that are not done; whether all are."""
     folder = given.runs / name
     folder.mkdir(exist_ok=True)
-    for step in ('train', 'trust', 'eval', 'exchanged', 'cost'):
+    for step in ('train', 'trust', 'eval', 'exchanged'):
         done = folder / f'{step}.done'
         if done.exists():
             continue
         print(f'{name}: {step} ...', flush=True)
-        with (folder / f'{step}.log').open('w', encoding='utf-8') as log:
-            ended = subprocess.run([sys.executable, '-m', *command(step, name, given, told)],
-                                   stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, check=False)
+        code = run(command(step, name, given, told), folder / f'{step}.log')
         # Of a policy that never succeeds, nothing can be measured: the table says so.
-        if ended.returncode and step != 'trust':
+        if code and step != 'trust':
             return False
         done.write_text('', encoding='utf-8')
     return True
+
+
+def run(module: Sequence[str], log: Path) -> int:
+    """Run a module with its arguments on one thread; its exit code."""
+    with log.open('w', encoding='utf-8') as file:
+        return subprocess.run(
+            [sys.executable, '-m', *module], stdout=file, stderr=subprocess.STDOUT, cwd=ROOT,
+            env={**os.environ, 'OMP_NUM_THREADS': '1'}, check=False).returncode
 
 
 def command(step: str, name: str, given: argparse.Namespace, told: tuple[Path, Path]
@@ -113,71 +135,98 @@ def command(step: str, name: str, given: argparse.Namespace, told: tuple[Path, P
     if step == 'train':
         return [*vla, 'train', '--model', name, '--data', *(str(d.resolve()) for d in given.data),
                 '--output', str(folder), '--time-budget', str(given.minutes),
-                '--learning-rate', '0.0007']
+                '--learning-rate', '0.0007', '--threads', '1']
     if step == 'trust':
         return [*vla, 'trust', *policy, '--out', str(trust), '--episodes', str(given.rollouts),
-                *latency, '--workers', str(os.cpu_count() or 1)]
-    if step == 'cost':
-        return ['benchmarks.cost', str(folder / 'checkpoint'), str(folder / 'cost.json')]
-    measured = (trust / 'trust.json').exists()
-    known = ['--trust', str(trust)] if measured else ['--allow-uncalibrated']
+                *latency, '--workers', '1']
+    known = ['--trust', str(trust)] if is_trusted(folder) else ['--allow-uncalibrated']
     suite = told[0 if step == 'eval' else 1].resolve()
     return [*vla, 'eval', '--suite', str(suite), *policy, *known, *latency, '--ungated',
             '--json', str(folder / f'{step}.json')]
 
 
-def row(name: str, folder: Path) -> dict[str, Any]:
-    """What the table says of one system."""
-    plain, exchanged, cost = (json.loads((folder / f).read_text(encoding='utf-8'))
-                              for f in ('eval.json', 'exchanged.json', 'cost.json'))
-    return {'name': name, 'families': plain['families'], 'exchanged': exchanged['families'],
-            'trusted': (folder / 'trust' / 'trust.json').exists(),
-            **{k: plain.get(k) for k in ('auroc', 'ece', 'false_stop_rate')}, **cost}
+def is_trusted(folder: Path) -> bool:
+    """Whether a confidence could be measured."""
+    return (folder / 'trust' / 'trust.json').exists()
 
 
-def write_page(rows: Sequence[dict[str, Any]], given: argparse.Namespace) -> None:
+def measured(folder: Path) -> dict[str, Any]:
+    """What the steps of one system gave, without its cost."""
+    plain, exchanged = (json.loads((folder / f'{step}.json').read_text(encoding='utf-8'))
+                        for step in ('eval', 'exchanged'))
+    said = {k: plain.get(k) for k in ('auroc', 'ece', 'false_stop_rate')}
+    return {'families': counted(plain), 'exchanged': counted(exchanged),
+            'trust': said if is_trusted(folder) else None}
+
+
+def counted(result: dict[str, Any]) -> dict[str, list[int]]:
+    """Successes and episodes of each family."""
+    return {family: [of['successes'], of['n']] for family, of in result['families'].items()}
+
+
+def merge(file: Path, how: dict[str, float], systems: dict[str, Any]) -> dict[str, Any]:
+    """What is known of all systems: `systems`, and those of the file that were measured alike."""
+    known: dict[str, Any] = {}
+    if file.exists():
+        before = json.loads(file.read_text(encoding='utf-8'))
+        known = before['systems'] if before['how'] == how else {}
+    return {'how': how, 'systems': {**known, **systems}}
+
+
+def cost(name: str, runs: Path) -> dict[str, float]:
+    """What an answer of a system takes, which does not depend on what it has learnt.
+
+    Raises:
+        UserError: It cannot be measured; says where the log is.
+    """
+    out, log = (runs / f'{name}.cost.{kind}' for kind in ('json', 'log'))
+    if not out.exists():
+        print(f'{name}: cost ...', flush=True)
+        if run(['benchmarks.cost', name, str(out.resolve())], log):
+            raise UserError(f'The cost of {name} could not be measured: see {log}.')
+    figures: dict[str, float] = json.loads(out.read_text(encoding='utf-8'))
+    return figures
+
+
+def write_page(figures: dict[str, Any]) -> None:
     """Write the table into the page, between its two marks."""
     text = PAGE.read_text(encoding='utf-8')
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    write_atomically(PAGE, '\n'.join([before + BEGIN, '', *table(rows, given), '', END + after]
+    write_atomically(PAGE, '\n'.join([before + BEGIN, '', *table(figures), '', END + after]
                                      ).encode())
 
 
-def table(rows: Sequence[dict[str, Any]], given: argparse.Namespace) -> list[str]:
+def table(figures: dict[str, Any]) -> list[str]:
     """Lines of the table, best first."""
-    lines = [f'`make compare`: {given.minutes:g} minutes of training each, latency '
-             f'{1000 * LATENCY_S:.0f} ms, ungated.', '',
+    how = figures['how']
+    lines = [f'`make compare`: {how["minutes"]:g} minutes of training on one core, '
+             f'{how["rollouts"]:g} rollouts for trust, latency {1000 * how["latency_s"]:.0f} ms, '
+             'ungated.', '',
              '| system | success, 95 % interval | ' + ' | '.join(FAMILIES)
              + ' | exchanged | parameters | ms, 1 and 2 threads | MB | AUROC | calibration error '
              '| false stops |', '|' + '---|' * (len(FAMILIES) + 9)]
-    for one in sorted(rows, key=lambda r: -_share(r['families'])[0]):
+    for name, one in sorted(figures['systems'].items(),
+                            key=lambda system: -_share(system[1]['families'])[0]):
         share, low, high = _share(one['families'])
-        told, _, _ = _share(one['exchanged'])
-        figures = [_figure(one[k], one['trusted']) for k in ('auroc', 'ece')]
-        stops = one['false_stop_rate']
+        spent, trust = one['cost'], one['trust'] or {}
         lines.append('| ' + ' | '.join([
-            f'`{one["name"]}`', f'{share:.0%}, {low:.0%} to {high:.0%}',
-            *(f'{_of(one["families"], f):.0%}' for f in FAMILIES), f'{told:.0%}',
-            f'{one["parameters"] / 1e6:.2f} M', f'{one["ms_1"]:.1f}, {one["ms_2"]:.1f}',
-            f'{one["memory_mb"]:.0f}', *figures,
-            'none' if stops is None or not one['trusted'] else f'{stops:.1%}']) + ' |')
+            f'`{name}`', f'{share:.0%}, {low:.0%} to {high:.0%}',
+            *(f'{won / n:.0%}' for won, n in (one['families'][f] for f in FAMILIES)),
+            f'{_share(one["exchanged"])[0]:.0%}', f'{spent["parameters"] / 1e6:.2f} M',
+            f'{spent["ms_1"]:.1f}, {spent["ms_2"]:.1f}', f'{spent["memory_mb"]:.0f}',
+            _figure(trust.get('auroc'), '.2f'), _figure(trust.get('ece'), '.2f'),
+            _figure(trust.get('false_stop_rate'), '.1%')]) + ' |')
     return lines
 
 
-def _share(families: dict[str, Any]) -> tuple[float, float, float]:
-    n = sum(f['n'] for f in families.values())
-    won = sum(f['successes'] for f in families.values())
+def _share(families: dict[str, list[int]]) -> tuple[float, float, float]:
+    won, n = (sum(column) for column in zip(*families.values(), strict=True))
     return won / n, *wilson_interval(won, n)
 
 
-def _of(families: dict[str, Any], family: str) -> float:
-    found = families.get(family)
-    return found['successes'] / found['n'] if found else float('nan')
-
-
-def _figure(value: float | None, trusted: bool) -> str:
-    return 'none' if value is None or not trusted else f'{value:.3f}'
+def _figure(value: float | None, form: str) -> str:
+    return 'none' if value is None else format(value, form)
 
 
 if __name__ == '__main__':

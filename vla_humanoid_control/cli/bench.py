@@ -160,25 +160,10 @@ def _join_graph() -> None:
 
 
 def _untrained(folder: Path, robot: Any) -> Path:
-    """A checkpoint of the default architecture with random weights: as fast as a trained one."""
-    import numpy as np
-    import torch
-
-    from vla_humanoid_control.interfaces import CHUNK_DT_S, CHUNK_HORIZON, IMAGE_SIZE
-    from vla_humanoid_control.models.checkpoint import Checkpoint, build_model, save_checkpoint
+    """A checkpoint of the default architecture: as fast as the trained one."""
+    from vla_humanoid_control.models.checkpoint import save_untrained
     from vla_humanoid_control.models.config import load_model_config
-    from vla_humanoid_control.models.spec import ModelSpec
-    from vla_humanoid_control.models.transforms import Statistics
-    torch.manual_seed(0)
-    config = load_model_config('default')
-    spec = ModelSpec(('head',), IMAGE_SIZE, robot.joint_names, robot.action_channels,
-                     CHUNK_HORIZON, CHUNK_DT_S)
-    joints, channels = len(spec.joint_names), len(spec.channels)
-    home = np.array([0.0] * 3 + [j.home for j in robot.controlled], np.float32)
-    statistics = Statistics(robot.home.astype(np.float32), np.ones(joints, np.float32), home,
-                            np.full(channels, 0.01, np.float32))
-    save_checkpoint(folder / 'untrained', Checkpoint(build_model(config, spec), config, spec,
-                                                     statistics))
+    save_untrained(folder / 'untrained', load_model_config('default'), robot)
     return folder / 'untrained'
 
 

@@ -14,17 +14,21 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
+from vla_humanoid_control.interfaces import CHUNK_DT_S, IMAGE_SIZE
 from vla_humanoid_control.models.config import ModelConfig
 from vla_humanoid_control.models.deployment import ModelDeployment
 from vla_humanoid_control.models.spec import ModelSpec
 from vla_humanoid_control.models.system import System
 from vla_humanoid_control.models.transforms import Statistics
+from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.outputs import write_atomically
+from vla_humanoid_control.types import BASE_CHANNELS
 
 FORMAT = 2
 
@@ -55,6 +59,21 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     write_atomically(folder / 'config.json', json.dumps(config, indent=1).encode())
     write_atomically(folder / 'statistics.json', checkpoint.statistics.to_json().encode())
     write_atomically(folder / 'model.safetensors', save(tensors))
+
+
+def save_untrained(folder: Path, config: ModelConfig, robot: RobotSpec) -> None:
+    """Write a checkpoint with random weights whose actions lie about the home posture of a robot.
+
+    It is as fast as a trained one, and moves the robot.
+    """
+    torch.manual_seed(0)
+    space = config.space
+    spec = ModelSpec(('head',), IMAGE_SIZE, robot.joint_names, robot.action_channels,
+                     space.horizon, CHUNK_DT_S, space.frames)
+    home = np.array([0.0] * len(BASE_CHANNELS) + [j.home for j in robot.controlled], np.float32)
+    save_checkpoint(folder, Checkpoint(build_model(config, spec), config, spec, Statistics(
+        robot.home.astype(np.float32), np.ones(len(spec.joint_names), np.float32), home,
+        np.full(len(home), 0.01, np.float32))))
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
