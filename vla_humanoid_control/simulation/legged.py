@@ -15,9 +15,9 @@ import numpy as np
 
 from vla_humanoid_control.robot.anatomy import SimulationSpec
 from vla_humanoid_control.robot.packages import located
-from vla_humanoid_control.robot.spec import FALLEN_RAD, RobotSpec
+from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.body import Array, Joints
-from vla_humanoid_control.simulation.walking import PERIOD_S, Felt, Regulator, WalkingPolicy
+from vla_humanoid_control.simulation.walking import PERIOD_S, Felt, Walker, tilt
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.geometry import rotate, wrap
 
@@ -49,12 +49,12 @@ class LeggedBody:
         self._use(robot, mujoco.MjData(model))
         self._home = {j.name: j.home for j in robot.joints}
         commanded = frozenset(j.name for j in robot.controlled)
-        self._policy = WalkingPolicy(located(simulation.walking), self._home, commanded)
-        self._regulator = Regulator()
+        self._walker = Walker(located(simulation.walking), self._home, commanded)
         # Those of the walking policy come first.
-        self._walk = len(self._policy.joints)
-        others = tuple(n for n in robot.joint_names if n not in self._policy.joints)
-        self._names = (*self._policy.joints, *others)
+        walking = self._walker.policy.joints
+        self._walk = len(walking)
+        others = tuple(n for n in robot.joint_names if n not in walking)
+        self._names = (*walking, *others)
         self._kp, self._kd = self._gains(robot, simulation, others)
         order = np.array([self._joints.index[n] for n in self._names])
         self._q, self._v = self._joints.qpos[order], self._joints.qvel[order]
@@ -67,7 +67,6 @@ class LeggedBody:
                     if model.jnt_type[j] == mujoco.mjtJoint.mjJNT_FREE
                     and model.jnt_bodyid[j] == model.body_rootid[model.body(simulation.trunk).id])
         self._root, self._speed = int(model.jnt_qposadr[free]), int(model.jnt_dofadr[free])
-        self.fallen = False
         self._stance = self._standing()
         self._use(robot, data)
         self._begin()
@@ -80,8 +79,9 @@ class LeggedBody:
                             f'the gains of joints that its walking policy does not know: '
                             f'{", ".join(others)}.')
         stiffness, damping = simulation.gains or (0.0, 0.0)
-        return (np.append(self._policy.kp, np.full(len(others), stiffness)),
-                np.append(self._policy.kd, np.full(len(others), damping)))
+        policy = self._walker.policy
+        return (np.append(policy.kp, np.full(len(others), stiffness)),
+                np.append(policy.kd, np.full(len(others), damping)))
 
     def _use(self, robot: RobotSpec, data: mujoco.MjData) -> None:
         self._data, self._joints = data, Joints(robot, self._model, data)
@@ -91,14 +91,17 @@ class LeggedBody:
         self._targets = np.array([self._home[n] for n in self._names])
         self._steps = 0
         self._yaw = 0.0
-        self.fallen = False
-        self._policy.reset()
-        self._regulator.reset()
+        self._walker.reset()
+
+    @property
+    def fallen(self) -> bool:
+        """See `Body`."""
+        return self._walker.fallen
 
     @property
     def tilt_rad(self) -> float:
         """See `Body`."""
-        return float(np.arccos(np.clip(-self._gravity()[2], -1.0, 1.0)))
+        return tilt(self._gravity())
 
     def reset(self, joints: Mapping[str, float]) -> None:
         """See `Body`."""
@@ -165,14 +168,13 @@ class LeggedBody:
         data = self._data
         if self.fallen:
             return
-        if self.tilt_rad > FALLEN_RAD:
-            self.fallen = True
-            self._targets = np.array(data.qpos[self._q])
-            return
         felt = Felt(self._gravity(), np.array(data.qvel[self._speed + 3:self._speed + 6]),
                     np.array(data.qpos[self._q[:self._walk]]),
                     np.array(data.qvel[self._v[:self._walk]]))
-        told = self._policy.targets(felt, self._regulator.ask(self._twist, self.twist()))
+        told = self._walker.targets(felt, self._twist, self.twist())
+        if told is None:
+            self._targets = np.array(data.qpos[self._q])
+            return
         own = ~self._commanded[:self._walk]
         self._targets[:self._walk][own] = told[own]
 

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_humanoid_control.robot.spec import FALLEN_RAD
 from vla_humanoid_control.support.errors import UserError
 
 Array = NDArray[np.float64]
@@ -165,3 +166,49 @@ class Regulator:
             _MOST_MORE)
         asked: Array = twist * _FORWARD + self._more
         return asked
+
+
+class Walker:
+    """A walking policy that follows its command, until it falls.
+
+    Args:
+        path: The policy's ONNX file.
+        home: Joint name to the position that deviations are measured from [rad].
+        unseen: Joints that somebody else moves.
+
+    Attributes:
+        policy: The policy.
+        fallen: Whether the robot lies; the policy rests until `reset`.
+
+    Raises:
+        UserError: As `WalkingPolicy`.
+    """
+
+    def __init__(self, path: Path, home: Mapping[str, float], unseen: frozenset[str]) -> None:
+        self.policy = WalkingPolicy(path, home, unseen)
+        self._regulator = Regulator()
+        self.fallen = False
+
+    def reset(self) -> None:
+        """Stand, with nothing done yet."""
+        self.fallen = False
+        self.policy.reset()
+        self._regulator.reset()
+
+    def targets(self, felt: Felt, twist: Array, measured: Array) -> Array | None:
+        """Joint targets [N] of the policy for the next `PERIOD_S` [rad]; None once it has fallen.
+
+        Args:
+            felt: What it feels now.
+            twist: float64 [3], commanded: forward, left, turning left [m/s, m/s, rad/s].
+            measured: float64 [3], of odometry.
+        """
+        self.fallen = self.fallen or tilt(felt.gravity) > FALLEN_RAD
+        if self.fallen:
+            return None
+        return self.policy.targets(felt, self._regulator.ask(twist, measured))
+
+
+def tilt(gravity: Array) -> float:
+    """How far a base leans from upright, by the direction of gravity [3] in its frame [rad]."""
+    return float(np.arccos(np.clip(-gravity[2], -1.0, 1.0)))
