@@ -135,7 +135,7 @@ def command(step: str, name: str, given: argparse.Namespace, told: tuple[Path, P
     if step == 'train':
         return [*vla, 'train', '--model', name, '--data', *(str(d.resolve()) for d in given.data),
                 '--output', str(folder), '--time-budget', str(given.minutes),
-                '--learning-rate', '0.0007', '--threads', '1']
+                '--batch-size', '64', '--learning-rate', '0.0007', '--threads', '1']
     if step == 'trust':
         return [*vla, 'trust', *policy, '--out', str(trust), '--episodes', str(given.rollouts),
                 *latency, '--workers', '1']

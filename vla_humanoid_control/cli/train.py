@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--device', default='auto', metavar='DEVICE',
                         help='bc: cpu or cuda (default: a GPU where there is one)')
     parser.add_argument('--float32', action='store_true',
-                        help='bc: do not compute in bfloat16 where the CPU can, which is faster')
+                        help='bc: do not compute in bfloat16 where that is faster')
 
 
 def run(arguments: argparse.Namespace) -> int:

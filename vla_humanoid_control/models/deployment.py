@@ -27,9 +27,11 @@ DEVICES = ('auto', 'cpu', 'cuda')
 
 
 def computes_bfloat16(device: str) -> bool:
-    """Whether a type of device has instructions for it; a CPU without is far slower with it."""
-    return device != 'cpu' or (torch.backends.mkldnn.is_available()
-                               and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()))
+    """Whether a type of device is faster with it: a GPU, or a CPU with AMX.
+
+    With AVX-512 alone a training step takes 1.2 to 1.5 times as long as in float32.
+    """
+    return device != 'cpu' or bool(torch.cpu.get_capabilities().get('amx_bf16', False))
 
 
 @dataclass(frozen=True)
