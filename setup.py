@@ -118,5 +118,6 @@ setup(
         'safety_monitor = vla_humanoid_control.cli.nodes:safety_monitor',
         'humanoid_sim = vla_humanoid_control.cli.nodes:humanoid_sim',
         'unitree_bridge = vla_humanoid_control.cli.nodes:unitree_bridge',
+        'walking_controller = vla_humanoid_control.cli.nodes:walking_controller',
     ]},
 )

@@ -57,6 +57,24 @@ def test_launch_file_lists_the_graph(path: Path) -> None:
         == [*(e.name for e in graph(Deployment(simulated=simulated))), *beside]
 
 
+@pytest.mark.parametrize(('robot', 'walks'), [('humanoid', False), ('unitree_g1', True)])
+def test_a_robot_on_legs_has_its_walking_controller_in_gazebo(robot: str, walks: bool) -> None:
+    """The policy is the scripted one, which every robot can follow."""
+    context = LaunchContext()
+    context.launch_configurations.update(
+        {'policy': 'scripted', 'robot': robot, 'robot_state_publisher': 'false'})
+    nodes = []
+    for entity in describe_gazebo().entities:
+        if isinstance(entity, (DeclareLaunchArgument, OpaqueFunction)):
+            for action in entity.execute(context) or ():
+                if isinstance(action, Node):
+                    action._perform_substitutions(context)
+                    nodes.append(action.node_name.split('/')[-1])
+                else:
+                    action.execute(context)
+    assert nodes == (['walking_controller'] if walks else [])
+
+
 @pytest.mark.parametrize('path', FILES, ids=lambda p: p.name)
 def test_launch_argument_chooses_the_parameter_file(path: Path, tmp_path: Path) -> None:
     mine = tmp_path / 'mine.yaml'

@@ -22,6 +22,7 @@ from vla_humanoid_control.nodes import (
     simulator_parameters,
     unitree_bridge,
     vla_controller,
+    walking_controller,
 )
 from vla_humanoid_control.perception.frames import FrameLimits
 from vla_humanoid_control.ros.parameters import SHARED, _descriptions
@@ -38,6 +39,7 @@ NODES = {
     'safety_monitor': (('', safety_monitor.MonitorParameters), ('safety.', SafetyConfig)),
     'humanoid_sim': (('', simulator_parameters.SimulatorParameters),),
     'unitree_bridge': (('', unitree_bridge.BridgeParameters),),
+    'walking_controller': (('', walking_controller.WalkingParameters),),
 }
 
 

@@ -130,7 +130,7 @@ def test_every_executable_exists(wheel: zipfile.ZipFile) -> None:
     config.read_string(text)
     scripts = dict(config['console_scripts'])
     assert set(scripts) == {'vla', 'vla_controller', 'confidence_monitor', 'safety_monitor',
-                            'humanoid_sim', 'unitree_bridge'}
+                            'humanoid_sim', 'unitree_bridge', 'walking_controller'}
     for target in scripts.values():
         module, function = target.split(':')
         source = ROOT.joinpath(*module.split('.')).with_suffix('.py')

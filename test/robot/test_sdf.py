@@ -13,13 +13,20 @@ from xml.etree.ElementTree import Element
 import mujoco
 import numpy as np
 import pytest
+from g1 import needs_g1
 from libsdformat import check
 
 from vla_humanoid_control.robot.gazebo_bridge import TO_GAZEBO, bridged_topics
 from vla_humanoid_control.robot.model import load_model
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.robot.sdf import FLOOR_BITS, OBJECT_BITS, ROBOT_BITS, add_robot
-from vla_humanoid_control.robot.spec import RobotSpec, SensorSpec
+from vla_humanoid_control.robot.spec import (
+    LET_GO,
+    WALKING_IMU,
+    WALKING_JOINTS,
+    RobotSpec,
+    SensorSpec,
+)
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.geometry import OPTICAL, mount_pose
 from vla_humanoid_control.support.resources import resource_path
@@ -247,6 +254,58 @@ def test_a_camera_that_the_model_lacks_is_refused() -> None:
         model_of(dataclasses.replace(ROBOT, cameras={'tail': SensorSpec('tail', 0.5)}))
 
 
-def test_a_robot_that_walks_is_refused() -> None:
-    with pytest.raises(UserError, match='walks'):
-        model_of(dataclasses.replace(ROBOT, body='legged'))
+@pytest.fixture(scope='module')
+def legged() -> Element:
+    """A world with the G1, whose legs have the gains of its walking policy."""
+    world = Element('world', name='room')
+    robot = load_robot('unitree_g1')
+    add_robot(world, robot, place(0.8), {'left_knee_joint': (99.0, 6.0)})
+    return world
+
+
+def place(height: float) -> np.ndarray:
+    frame = np.eye(4)
+    frame[2, 3] = height
+    return frame
+
+
+@needs_g1
+def test_a_robot_that_walks_has_weight_and_touches_the_floor(legged: Element) -> None:
+    model, robot = legged.find('model'), load_robot('unitree_g1')
+    masses = [float(e.text) for e in model.iter('mass')]
+    assert sum(masses) == pytest.approx(load_model(robot).body_mass.sum(), rel=1e-3)
+    assert not list(model.iter('gravity')) and len(masses) > 29
+    feet = [link for link in model.iter('link') if link.get('name') in robot.support]
+    bits = [int(e.text) for foot in feet for e in foot.iter('collide_bitmask')]
+    assert len(feet) == 2 and all(b & FLOOR_BITS and b & ROBOT_BITS for b in bits)
+
+
+@needs_g1
+def test_its_legs_belong_to_its_walking_controller(legged: Element) -> None:
+    model, robot = legged.find('model'), load_robot('unitree_g1')
+    servos = {text(p, 'topic'): p for p in model.findall('plugin')
+              if p.get('name').endswith('JointTrajectoryController')}
+    arms, legs = (servos[f'/{robot.name}/{topic}'] for topic in ('joint_commands', WALKING_JOINTS))
+    assert [e.text for e in arms.findall('joint_name')] == [j.name for j in robot.controlled]
+    assert {e.text for e in legs.findall('joint_name')} \
+        == set(robot.joint_names) - {j.name for j in robot.controlled}
+    knee = [e.text for e in legs.findall('joint_name')].index('left_knee_joint')
+    gains = [float(legs.findall(f'{what}_p_gain')[knee].text) for what in ('position', 'velocity')]
+    assert gains == [99.0, 6.0]
+    assert not [p for p in model.findall('plugin') if p.get('name').endswith('VelocityControl')]
+    imus = {s.findtext('topic') for s in model.iter('sensor') if s.get('type') == 'imu'}
+    assert imus == {f'/{robot.name}/imu/data', f'/{robot.name}/{WALKING_IMU}'}
+    assert {t.gazebo_topic for t in bridged_topics(robot) if t.direction == TO_GAZEBO} \
+        == {f'/{robot.name}/{topic}' for topic in ('joint_commands', WALKING_JOINTS, LET_GO)}
+
+
+@needs_g1
+def test_it_hangs_until_it_is_let_go(legged: Element) -> None:
+    model, crane = legged.findall('model')
+    assert crane.findtext('pose') == model.findtext('pose')
+    assert crane.findtext('joint/parent') == 'world' and crane.find('static') is None
+    (plugin,) = crane.findall('plugin')
+    assert plugin.get('name') == 'gz::sim::systems::DetachableJoint'
+    assert plugin.findtext('child_model') == model.get('name')
+    assert plugin.findtext('child_link') == model.get('canonical_link')
+    assert plugin.findtext('topic') == f'/{model.get("name")}/{LET_GO}'

@@ -20,6 +20,8 @@ ROOT = POLICY.parents[2]
 NODES = ('vla_controller', 'confidence_monitor', 'safety_monitor', 'humanoid_sim')
 ROBOT_SIDE = {'humanoid_sim', 'robot'}
 MEASURED = {*ROBOT_SIDE, 'unitree_bridge'}
+BESIDE = {'unitree_bridge', 'walking_controller'}
+"""Nodes on the robot's side that only some robots need."""
 PUBLISHERS = {
     '/cmd_vel': {'safety_monitor'},
     '/joint_commands': {'safety_monitor'},
@@ -44,7 +46,10 @@ PUBLISHERS = {
     '/vla_command': {'operator', 'director'},
     '/emergency_stop': {'operator'},
     '/safety/heartbeat': {'operator'},
-    '/diagnostics': {*NODES, 'robot', 'unitree_bridge'},
+    '/walking/imu': {'robot'},
+    '/walking/joint_commands': {'walking_controller'},
+    '/walking/let_go': {'walking_controller'},
+    '/diagnostics': {*NODES, 'robot', *BESIDE},
 }
 """Who may publish what; beyond this only /rosout, /parameter_events and ~/transition_event."""
 
@@ -124,7 +129,8 @@ def test_every_node_runs_in_an_enclave_of_the_policy(rights) -> None:
     director = [ast.literal_eval(n.value) for n in ast.walk(tree) if isinstance(n, ast.Assign)
                 and getattr(n.targets[0], 'id', '') == 'ENCLAVE']
     assert director == [PREFIX + 'director']
-    assert set(rights) == {*NODES, 'robot', 'unitree_bridge', 'operator', 'maintainer', 'director'}
+    assert {e.name for e in graph(Deployment(walks=True))} - set(NODES) <= BESIDE
+    assert set(rights) == {*NODES, *BESIDE, 'robot', 'operator', 'maintainer', 'director'}
 
 
 def test_the_documented_command_puts_the_policy_into_a_namespace(rights) -> None:

@@ -17,6 +17,7 @@ import mujoco
 import numpy as np
 import pytest
 import yaml
+from g1 import needs_g1
 from libsdformat import check
 
 from vla_humanoid_control.cli.main import main
@@ -211,3 +212,20 @@ def test_bad_input_of_the_command_writes_nothing(arguments: list[str], tmp_path:
     monkeypatch.chdir(tmp_path)
     assert main(['robot', 'gazebo', *arguments]) == 2
     assert not list(tmp_path.iterdir())
+
+
+@needs_g1
+def test_a_robot_on_legs_hangs_above_its_place(tmp_path: Path) -> None:
+    assert main(['robot', 'gazebo', '--robot', 'unitree_g1', '--seed', '3', '--task',
+                 'move:forward', '--out', str(tmp_path)]) == 0
+    file, robot = tmp_path / 'world.sdf', load_robot('unitree_g1')
+    found = models(file.read_text(encoding='utf-8'))
+    with closing(World(robot)) as world:
+        world.reset(3, Task.from_key('move:forward'))
+        x, y, yaw = world.base_pose()
+        stands = float(world.data.xpos[world.model.body('pelvis').id][2])
+    place = read(found[robot.name], 'pose')
+    np.testing.assert_allclose(place[[0, 1, 5]], (x, y, yaw), atol=1e-6)
+    assert 0.02 < place[2] - stands < 0.1
+    assert f'{robot.name}_crane' in found
+    assert not check(file)

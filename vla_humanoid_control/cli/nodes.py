@@ -35,6 +35,11 @@ def unitree_bridge() -> None:
     _start('unitree_bridge')
 
 
+def walking_controller() -> None:
+    """See `nodes/walking_controller.py`."""
+    _start('walking_controller')
+
+
 def _start(name: str) -> None:
     try:
         node = importlib.import_module(f'vla_humanoid_control.nodes.{name}')

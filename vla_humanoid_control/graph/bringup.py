@@ -42,6 +42,7 @@ class Deployment:
             says otherwise; see `control/timing.py`.
         simulated: Whether the built-in simulator stands in for the robot.
         gazebo: Whether Gazebo does.
+        walks: Whether it needs a walking controller beside it, as a robot on legs does in Gazebo.
         parameter_file: Parameters of the nodes in YAML, which go before those of the shipped file
             in config/params/; '' for these alone.
         parameters: Node name to parameters that go before those of the files.
@@ -57,6 +58,7 @@ class Deployment:
     timing: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     simulated: bool = True
     gazebo: bool = False
+    walks: bool = False
     parameter_file: Any = ''
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     remappings: Mapping[str, str] = field(default_factory=dict)
@@ -106,6 +108,7 @@ def graph(deployment: Deployment) -> tuple[NodeEntry, ...]:
         'confidence_monitor': {**robot, **policy},
         'safety_monitor': robot,
         **({'humanoid_sim': robot} if deployment.simulated else {}),
+        **({'walking_controller': robot} if deployment.walks else {}),
     }
     default = default_parameters(deployment.simulated, deployment.gazebo)
     document = read_parameter_file(default)
@@ -164,7 +167,7 @@ def check_parameter_file(path: str | Path, namespace: str = '') -> None:
     Raises:
         UserError: It cannot be read, has another form, or names a node that there is not.
     """
-    names = [full_name(entry.name, namespace) for entry in graph(Deployment())]
+    names = [full_name(entry.name, namespace) for entry in graph(Deployment(walks=True))]
     check_node_names(read_parameter_file(Path(path)), names, path)
 
 

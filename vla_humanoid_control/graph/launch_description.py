@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext, LaunchDescription  # type: ignore[attr-defined]
@@ -20,6 +21,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from vla_humanoid_control.control.timing import Timing
 from vla_humanoid_control.graph.bringup import (
     Deployment,
+    NodeEntry,
     check_parameter_file,
     default_parameters,
     environment,
@@ -60,8 +62,8 @@ def describe(simulated: bool, gazebo: bool = False) -> LaunchDescription:
     timing = {node: {name: ParameterValue(
         LaunchConfiguration(f'{node}.{name}', default=str(value)), value_type=float)
         for name, value in values.items()} for node, values in Timing().parameters().items()}
-    entries = graph(Deployment(simulated=simulated, gazebo=gazebo, timing=timing,
-                               parameter_file=LaunchConfiguration('params'), **chosen))
+    deployment = Deployment(simulated=simulated, gazebo=gazebo, timing=timing,
+                            parameter_file=LaunchConfiguration('params'), **chosen)
     return LaunchDescription([
         *(DeclareLaunchArgument(name, default_value=default, description=text)
           for name, (default, text) in ARGUMENTS.items()),
@@ -87,15 +89,19 @@ def describe(simulated: bool, gazebo: bool = False) -> LaunchDescription:
         *(SetEnvironmentVariable(name, value) for name, value in environment().items()),
         # Where launch is killed, it leaves its nodes behind.
         SetEnvironmentVariable(PARENT_VARIABLE, str(os.getpid())),
-        *(_Node(package='vla_humanoid_control', executable=entry.name, name=entry.name,
-               namespace=LaunchConfiguration('namespace'),
-               parameters=[dict(entry.shipped), entry.parameter_file, dict(entry.parameters)],
-               remappings=list(entry.remappings.items()),
-               ros_arguments=['--enclave', [LaunchConfiguration('namespace'), entry.enclave]],
-               output='both', on_exit=ended)
-          for entry in entries),
+        *map(_node, graph(deployment)),
+        *([OpaqueFunction(function=_walking, args=[deployment])] if gazebo else []),
         OpaqueFunction(function=_views, args=[on_clock]),
     ])
+
+
+def _node(entry: NodeEntry) -> Node:
+    return _Node(package='vla_humanoid_control', executable=entry.name, name=entry.name,
+                 namespace=LaunchConfiguration('namespace'),
+                 parameters=[dict(entry.shipped), entry.parameter_file, dict(entry.parameters)],
+                 remappings=list(entry.remappings.items()),
+                 ros_arguments=['--enclave', [LaunchConfiguration('namespace'), entry.enclave]],
+                 output='both', on_exit=ended)
 
 
 class _Node(Node):
@@ -130,6 +136,14 @@ def _settle_timing(context: LaunchContext) -> None:
     timing = check_policy(chosen_policy(chosen['policy'], robot), robot, chosen['embodiment'])
     for node, values in timing.parameters().items():
         chosen.update({f'{node}.{name}': str(value) for name, value in values.items()})
+
+
+def _walking(context: LaunchContext, deployment: Deployment) -> list[Node]:
+    """The walking controller, which a robot on legs needs where its simulator has none."""
+    if not load_robot(context.launch_configurations['robot']).walks:
+        return []
+    return [_node(entry) for entry in graph(replace(deployment, walks=True))
+            if entry.name == 'walking_controller']
 
 
 def _remap(context: LaunchContext, on_clock: bool) -> list[SetRemap]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vla_humanoid_control.robot.sdf import gazebo_topic
-from vla_humanoid_control.robot.spec import RobotSpec
+from vla_humanoid_control.robot.spec import LET_GO, WALKING_IMU, WALKING_JOINTS, RobotSpec
 from vla_humanoid_control.support.names import beside
 
 FROM_GAZEBO, TO_GAZEBO = 'GZ_TO_ROS', 'ROS_TO_GZ'
@@ -42,7 +42,10 @@ class BridgedTopic:
 
 
 def bridged_topics(robot: RobotSpec) -> tuple[BridgedTopic, ...]:
-    """Time, all sensors and cameras of the robot file, TF of the odometry, and both commands."""
+    """Time, all sensors and cameras of the robot file, TF of the odometry, and all commands.
+
+    That of the base goes to Gazebo where it slides; where it walks, to its `walking_controller`.
+    """
     found = [BridgedTopic('clock', '/clock', 'rosgraph_msgs/msg/Clock', 'gz.msgs.Clock')]
 
     def add(topic: str, types: tuple[str, str], direction: str = FROM_GAZEBO) -> None:
@@ -57,9 +60,15 @@ def bridged_topics(robot: RobotSpec) -> tuple[BridgedTopic, ...]:
             ('sensor_msgs/msg/CameraInfo', 'gz.msgs.CameraInfo'))
     if 'odom' in robot.sensors:
         add('tf', ('tf2_msgs/msg/TFMessage', 'gz.msgs.Pose_V'))
-    add('cmd_vel', ('geometry_msgs/msg/Twist', 'gz.msgs.Twist'), TO_GAZEBO)
+    if not robot.walks:
+        add('cmd_vel', ('geometry_msgs/msg/Twist', 'gz.msgs.Twist'), TO_GAZEBO)
     add('joint_commands', ('trajectory_msgs/msg/JointTrajectory', 'gz.msgs.JointTrajectory'),
         TO_GAZEBO)
+    if robot.walks:
+        add(WALKING_IMU, _SENSORS['imu'])
+        add(WALKING_JOINTS, ('trajectory_msgs/msg/JointTrajectory', 'gz.msgs.JointTrajectory'),
+            TO_GAZEBO)
+        add(LET_GO, ('std_msgs/msg/Empty', 'gz.msgs.Empty'), TO_GAZEBO)
     return tuple(found)
 
 

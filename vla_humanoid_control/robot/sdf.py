@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement
 
@@ -23,7 +25,7 @@ from vla_humanoid_control.robot.links import (
     pose,
     read_links,
 )
-from vla_humanoid_control.robot.spec import RobotSpec
+from vla_humanoid_control.robot.spec import LET_GO, WALKING_IMU, WALKING_JOINTS, RobotSpec
 from vla_humanoid_control.robot.urdf import numbers, roll_pitch_yaw, tensor
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.geometry import OPTICAL, mount_pose
@@ -31,11 +33,12 @@ from vla_humanoid_control.support.geometry import OPTICAL, mount_pose
 Array = NDArray[np.float64]
 
 ROBOT_BITS, FLOOR_BITS, OBJECT_BITS = 1, 2, 3
-"""What touches what: two shapes with a bit in common. The base rides above the floor."""
+"""What touches what: two shapes with a bit in common. A base that slides rides above the floor."""
 _ROBOT_SEEN_BIT, _ALL_SEEN_BITS = 4, 0x0FFFFFFF  # the laser does not see the robot itself
 IMAGE_SIZE = (640, 480)
 """Width and height of a camera image, where the robot file gives none [px]."""
 _CAMERA_HZ, _SCAN_HZ, _IMU_HZ, _JOINTS_HZ, _ODOM_HZ = 20, 10, 100, 100, 50
+_WALKING_HZ = 200  # joints and attitude of a robot on legs, for its walking controller
 _IMAGE_NOISE = 1.5 / 255  # as of the built-in simulator
 _SCAN_RAYS, _SCAN_RANGE_M, _SCAN_HEIGHT_M = 180, (0.05, 8.0), 0.2
 _DEPTH_RANGE_M, _DEPTH_FOV = (0.1, 10.0), 1.3
@@ -49,28 +52,32 @@ def gazebo_topic(robot: RobotSpec, topic: str) -> str:
     return f'/{robot.name}/{topic.lstrip("/")}'
 
 
-def add_robot(parent: Element, robot: RobotSpec, place: Array) -> Element:
+def add_robot(parent: Element, robot: RobotSpec, place: Array,
+              gains: Mapping[str, tuple[float, float]] = MappingProxyType({})) -> Element:
     """Add the robot as a model; gives its element.
 
-    Its base follows velocity commands on `cmd_vel` (VelocityControl), its joints a JointTrajectory
-    on `joint_commands` (JointTrajectoryController, with the gains and efforts of the MuJoCo
-    model's position servos). As in that model, gravity does not act on it and nothing of it
-    touches the floor. SDF has no rotor inertia: the armature of a joint is a moment of its link.
-    At the start the joints move from 0 to the home posture.
+    Its joints follow a JointTrajectory on `joint_commands` (JointTrajectoryController), with the
+    gains and efforts of the MuJoCo model's position servos. SDF has no rotor inertia: the armature
+    of a joint is a moment of its link. At the start the joints move from 0 to the home posture.
+
+    - A base that slides follows velocity commands on `cmd_vel` (VelocityControl). As in the MuJoCo
+      model, gravity does not act on it and nothing of it touches the floor.
+    - A robot that walks hangs on a crane until something is published on `LET_GO`. The joints that
+      nobody else commands follow a JointTrajectory on `WALKING_JOINTS`, of its walking controller,
+      which feels by an IMU in the base link.
 
     Args:
-        parent: `sdf` or `world`.
+        parent: `sdf` or `world`; of a robot that walks, `world`.
         robot: The robot.
         place: float64 [4, 4], where its base is.
+        gains: Joint name to stiffness and damping [Nm/rad, Nm s/rad], where they are other ones
+            than the model's.
 
     Raises:
-        UserError: It walks, or has no model, a joint without a position servo, or a camera of
-            which nobody knows where it is.
+        UserError: It has no model, a joint without a position servo, or a camera of which nobody
+            knows where it is.
     """
-    if robot.walks:
-        raise UserError(f'Robot {robot.name} walks on its legs: in Gazebo a base can only follow '
-                        'velocities, as that of config/robots/humanoid.yaml does.')
-    links = {link.name: link for link in read_links(robot)}
+    links = {link.name: _with_gains(link, gains) for link in read_links(robot)}
     for link in links.values():
         if link.joint and link.joint.spec and not link.joint.stiffness > 0:
             raise UserError(f'Robot {robot.name}: nothing in its model {robot.mjcf} holds the '
@@ -82,14 +89,24 @@ def add_robot(parent: Element, robot: RobotSpec, place: Array) -> Element:
         if link.inertia is None and not (link.joint and link.joint.spec):
             _add_frame(model, link)
             continue
-        bodies[link.name] = _add_link(model, link)
+        bodies[link.name] = _add_link(model, link, robot.walks)
         if link.joint and link.joint.parent in bodies:
             _add_joint(model, link.name, link.joint)
-    model.set('canonical_link', next(iter(bodies)))
+    base = next(iter(bodies))
+    model.set('canonical_link', base)
     _add_sensors(robot, links, bodies)
-    _add_plugins(model, robot, [link.joint for link in links.values()
-                                if link.joint and link.joint.spec])
+    joints = [link.joint for link in links.values() if link.joint and link.joint.spec]
+    _add_plugins(model, robot, joints)
+    if robot.walks:
+        _add_crane(parent, robot, base, place)
     return model
+
+
+def _with_gains(link: Link, gains: Mapping[str, tuple[float, float]]) -> Link:
+    if link.joint is None or link.joint.name not in gains:
+        return link
+    stiffness, damping = gains[link.joint.name]
+    return replace(link, joint=replace(link.joint, stiffness=stiffness, servo_damping=damping))
 
 
 def add_text(parent: Element, values: Mapping[str, Any]) -> Element:
@@ -160,19 +177,33 @@ def _add_frame(model: Element, link: Link) -> None:
     add_pose(frame, joint.frame if joint else np.eye(4))
 
 
-def _add_link(model: Element, link: Link) -> Element:
+def _add_crane(world: Element, robot: RobotSpec, base: str, place: Array) -> None:
+    """What a robot on legs hangs on: without its walking controller it falls within a second."""
+    crane = SubElement(world, 'model', name=f'{robot.name}_crane')
+    add_pose(crane, place)
+    add_inertia(SubElement(crane, 'link', name='link'), Inertia(1.0, np.eye(4), np.ones(3)))
+    # Fixed to the world, not static: what hangs on something static could not move its joints.
+    add_text(SubElement(crane, 'joint', name='stand', type='fixed'),
+             {'parent': 'world', 'child': 'link'})
+    add_text(add_plugin(crane, 'detachable-joint', 'DetachableJoint'), {
+        'parent_link': 'link', 'child_model': robot.name, 'child_link': base,
+        'topic': gazebo_topic(robot, LET_GO)})
+
+
+def _add_link(model: Element, link: Link, walks: bool) -> Element:
     element = SubElement(model, 'link', name=link.name)
     joint = link.joint
     if joint:
         add_pose(element, joint.frame, joint.parent)
-    add_text(element, {'gravity': False})
+    if not walks:
+        add_text(element, {'gravity': False})
     slides = joint is not None and joint.kind == 'prismatic'
     armature = joint.armature if joint else 0.0
     inertia = link.inertia or Inertia(_LEAST_MASS, np.eye(4), np.full(3, _LEAST_MOMENT))
     if slides:
         inertia = Inertia(inertia.mass + armature, inertia.frame, inertia.moments)
     add_inertia(element, inertia, 0.0 if slides else armature)
-    add_shapes(element, link.shapes, ROBOT_BITS, _ROBOT_SEEN_BIT)
+    add_shapes(element, link.shapes, ROBOT_BITS | (FLOOR_BITS if walks else 0), _ROBOT_SEEN_BIT)
     return element
 
 
@@ -226,6 +257,9 @@ def _add_sensors(robot: RobotSpec, links: Mapping[str, Link],
             next(iter(bodies)), np.eye(4))
         _sensor(bodies[body], 'imu', 'imu', _IMU_HZ, gazebo_topic(robot, sensors['imu'].topic),
                 body, where)
+    if robot.walks:
+        _sensor(base, 'walking_imu', 'imu', _WALKING_HZ, gazebo_topic(robot, WALKING_IMU),
+                robot.base_frame, np.eye(4), robot.base_frame)
 
 
 def _add_laser(robot: RobotSpec, base: Element) -> None:
@@ -259,22 +293,32 @@ def add_plugin(parent: Element, file: str, name: str) -> Element:
 
 
 def _add_plugins(model: Element, robot: RobotSpec, joints: Sequence[LinkJoint]) -> None:
-    add_text(add_plugin(model, 'velocity-control', 'VelocityControl'),
-             {'topic': gazebo_topic(robot, 'cmd_vel')})
+    if not robot.walks:
+        add_text(add_plugin(model, 'velocity-control', 'VelocityControl'),
+                 {'topic': gazebo_topic(robot, 'cmd_vel')})
     if 'odom' in robot.sensors:
         add_text(add_plugin(model, 'odometry-publisher', 'OdometryPublisher'), {
             'odom_topic': gazebo_topic(robot, robot.sensors['odom'].topic), 'odom_frame': 'odom',
             'tf_topic': gazebo_topic(robot, 'tf'), 'robot_base_frame': robot.base_frame,
-            'odom_publish_frequency': _ODOM_HZ, 'dimensions': 2})
+            'odom_publish_frequency': _ODOM_HZ, 'dimensions': 3 if robot.walks else 2})
     states = add_text(add_plugin(model, 'joint-state-publisher', 'JointStatePublisher'), {
         'topic': gazebo_topic(robot, robot.sensors['joint_states'].topic),
-        'update_rate': _JOINTS_HZ})
+        'update_rate': _WALKING_HZ if robot.walks else _JOINTS_HZ})
+    for joint in joints:
+        add_text(states, {'joint_name': joint.name})
+    commanded = {j.name for j in robot.controlled} if robot.walks else set(robot.joint_names)
+    _add_servos(model, gazebo_topic(robot, 'joint_commands'),
+                [j for j in joints if j.name in commanded])
+    if robot.walks:
+        _add_servos(model, gazebo_topic(robot, WALKING_JOINTS),
+                    [j for j in joints if j.name not in commanded])
+
+
+def _add_servos(model: Element, topic: str, joints: Sequence[LinkJoint]) -> None:
     servos = add_text(add_plugin(model, 'joint-trajectory-controller',
-                                 'JointTrajectoryController'),
-                      {'topic': gazebo_topic(robot, 'joint_commands')})
+                                 'JointTrajectoryController'), {'topic': topic})
     for joint in joints:  # values of several joints follow the order of the names
         assert joint.spec is not None
-        add_text(states, {'joint_name': joint.name})
         add_text(servos, {
             'joint_name': joint.name, 'initial_position': joint.spec.home,
             'position_p_gain': joint.stiffness, 'velocity_p_gain': joint.servo_damping,

@@ -34,6 +34,8 @@ SENSORS = ('joint_states', 'scan', 'imu', 'odom', 'depth')
 """What `sensors` may name; the first is required."""
 MOUNTED = ('scan', 'depth')
 """Those of `SENSORS` that look at obstacles: where they are on the base must be known."""
+WALKING_IMU, WALKING_JOINTS, LET_GO = 'walking/imu', 'walking/joint_commands', 'walking/let_go'
+"""Topics between a robot on legs and `walking_controller`; the last releases it where it hangs."""
 
 
 @dataclass(frozen=True)

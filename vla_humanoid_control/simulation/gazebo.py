@@ -35,6 +35,7 @@ from vla_humanoid_control.robot.urdf import numbers
 from vla_humanoid_control.simulation.fitting import OBJECT_GROUP, WORLD_GROUP
 from vla_humanoid_control.simulation.mirror import object_name
 from vla_humanoid_control.simulation.scene import Placed
+from vla_humanoid_control.simulation.walking import walking_gains
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.outputs import make_folder, write_atomically
 
@@ -45,6 +46,8 @@ _STEP_S = 0.001  # with the gains of the wrists a longer one would make them sha
 _FLOOR_GREY = 0.57
 """Mean of the floor's texture: a plane of SDF has one colour."""
 _OBJECTS_HZ = 20
+_HANGS_M = 0.05
+"""So far above where it stands a robot on legs hangs: straight legs do not reach the floor."""
 _SKY = (.78, .80, .82, 1.0)
 
 
@@ -108,13 +111,21 @@ class _Writer:
         self._add_room(world)
         for placed in self._world.objects:
             self._add_object(world, placed)
-        x, y, yaw = self._world.base_pose()
-        add_robot(world, self._world.robot,
-                  pose((x, y, 0), (np.cos(yaw / 2), 0, 0, np.sin(yaw / 2))))
+        robot = self._world.robot
+        add_robot(world, robot, self._base(), walking_gains(robot) if robot.walks else {})
         ElementTree.indent(root)
         text = ElementTree.tostring(root, encoding='unicode', xml_declaration=True) + '\n'
         return GazeboWorld(text, self._meshes, bridge_yaml(
-            self._world.robot, [object_name(placed) for placed in self._world.objects]))
+            robot, [object_name(placed) for placed in self._world.objects]))
+
+    def _base(self) -> Array:
+        """Where the base is, float64 [4, 4]; of a robot on legs, where it hangs upright."""
+        x, y, yaw = self._world.base_pose()
+        height = 0.0
+        if (simulation := self._world.robot.simulation) and self._world.robot.walks:
+            root = self._model.body_rootid[self._model.body(simulation.trunk).id]
+            height = float(self._data.xpos[root][2]) + _HANGS_M
+        return pose((x, y, height), (np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)))
 
     def _add_lights(self, world: Element) -> None:
         model = self._model

@@ -14,10 +14,9 @@ import mujoco
 import numpy as np
 
 from vla_humanoid_control.robot.anatomy import SimulationSpec
-from vla_humanoid_control.robot.packages import located
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.body import Array, Joints
-from vla_humanoid_control.simulation.walking import PERIOD_S, Felt, Walker, tilt
+from vla_humanoid_control.simulation.walking import PERIOD_S, Felt, tilt, walker_of
 from vla_humanoid_control.support.errors import UserError
 from vla_humanoid_control.support.geometry import rotate, wrap
 
@@ -49,7 +48,7 @@ class LeggedBody:
         self._use(robot, mujoco.MjData(model))
         self._home = {j.name: j.home for j in robot.joints}
         commanded = frozenset(j.name for j in robot.controlled)
-        self._walker = Walker(located(simulation.walking), self._home, commanded)
+        self._walker = walker_of(robot)
         # Those of the walking policy come first.
         walking = self._walker.policy.joints
         self._walk = len(walking)

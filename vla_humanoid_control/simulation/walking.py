@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_humanoid_control.robot.spec import FALLEN_RAD
+from vla_humanoid_control.robot.packages import located
+from vla_humanoid_control.robot.spec import FALLEN_RAD, RobotSpec
 from vla_humanoid_control.support.errors import UserError
 
 Array = NDArray[np.float64]
@@ -207,6 +208,31 @@ class Walker:
         if self.fallen:
             return None
         return self.policy.targets(felt, self._regulator.ask(twist, measured))
+
+
+def walker_of(robot: RobotSpec) -> Walker:
+    """The walking policy of a robot; its controlled joints somebody else moves.
+
+    Raises:
+        UserError: The robot does not walk, or as `WalkingPolicy`.
+    """
+    if not robot.walks or robot.simulation is None:
+        raise UserError(f'Robot {robot.name} has no walking policy: its file does not say '
+                        'body: legged and simulation.walking.')
+    return Walker(located(robot.simulation.walking), {j.name: j.home for j in robot.joints},
+                  frozenset(j.name for j in robot.controlled))
+
+
+def walking_gains(robot: RobotSpec) -> dict[str, tuple[float, float]]:
+    """Stiffness and damping of the joints that a robot walks with [Nm/rad, Nm s/rad], by name.
+
+    Raises:
+        UserError: As `walker_of`.
+    """
+    policy, arms = walker_of(robot).policy, {j.name for j in robot.controlled}
+    return {name: (float(kp), float(kd))
+            for name, kp, kd in zip(policy.joints, policy.kp, policy.kd, strict=True)
+            if name not in arms}
 
 
 def tilt(gravity: Array) -> float:
