@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
+from vla_humanoid_control.cli.main import main as vla
 from vla_humanoid_control.data.object_views import ObjectViews
-from vla_humanoid_control.learning.crops import CropPairs, judge_choices, phrase, pretrain
+from vla_humanoid_control.learning.crops import (
+    CropConfig,
+    CropPairs,
+    judge_choices,
+    phrase,
+    pretrain,
+)
 from vla_humanoid_control.models.config import load_model_config
 from vla_humanoid_control.models.streams import Space
 from vla_humanoid_control.models.system import System
@@ -51,7 +60,7 @@ def test_after_a_short_training_a_phrase_names_its_object_in_other_scenes(scenes
     clip = system()
     torch.set_num_threads(1)
     before = judge_choices(clip, held_out)
-    losses = pretrain(clip, CropPairs(learnt), 80, 32, 1e-3, 0)
+    losses = pretrain(clip, CropPairs(learnt), CropConfig(80, 32, 1e-3), 0)
     after = judge_choices(clip, held_out)
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
     assert after.asked == before.asked > 60
@@ -84,3 +93,28 @@ def test_models_that_compare_nothing_are_refused() -> None:
     with pytest.raises(UserError, match='such as clip'):
         choose_object(system('simple_vla'), np.zeros((96, 128, 3), np.uint8),
                       [(0.0, 0.0, 1.0, 1.0)], ['a red box'])
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize('name', ['clip', 'simple_vla'])
+def test_a_run_begins_with_crops_and_goes_on_without_them(
+        scenes: SCENES, demo_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+        name: str) -> None:
+    (tmp_path / 'pictures').mkdir()
+    scenes(range(12)).write(tmp_path / 'pictures' / 'shard_00000.npz')
+    run = {'model': name, 'training': {
+        'data': [str(demo_data)], 'output': str(tmp_path / 'run'), 'steps': 1, 'threads': 1,
+        'crops': str(tmp_path / 'pictures'), 'pretraining': {'steps': 3, 'batch_size': 4},
+        'phrasings_per_task': 2, 'batch_size': 8, 'texts_per_batch': 4,
+        'out_of_scope_per_batch': 2, 'captions_per_batch': 0}}
+    path = tmp_path / 'run.yaml'
+    path.write_text(yaml.safe_dump(run), encoding='utf-8')
+    code, told = vla(['train', str(path)]), capsys.readouterr().err
+    if name == 'simple_vla':  # which compares nothing
+        assert code == 2 and 'such as clip' in told and not (tmp_path / 'run').exists()
+        return
+    assert code == 0 and 'name the right object' in told
+    run['training']['steps'] = 2
+    path.write_text(yaml.safe_dump(run), encoding='utf-8')
+    assert vla(['train', str(path)]) == 0
+    assert 'name the right object' not in capsys.readouterr().err

@@ -44,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--beside', type=Path, nargs='+', default=[], metavar='DIR',
                         help='bc: shards of another robot, of which every other step is: all '
                              'weights that do not depend on the robot learn from both')
+    parser.add_argument('--crops', type=Path, metavar='DIR',
+                        help='bc: pictures of objects, on which a contrastive model such as clip '
+                             'is trained first')
     parser.add_argument('--epochs', type=int, help='instead of the configured ones')
     parser.add_argument('--steps', type=int, help='bc: length, instead of epochs')
     parser.add_argument('--time-budget', type=float, metavar='MINUTES',
@@ -78,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run_file(arguments: argparse.Namespace) -> Path:
     beside = [name for name in _INSTEAD_OF_A_FILE if getattr(arguments, name) is not None]
-    if beside or arguments.beside or arguments.published or arguments.float32:
+    if beside or arguments.beside or arguments.crops or arguments.published or arguments.float32:
         raise UserError(f'Give {arguments.file} alone: what options would say stands in it.')
     from vla_humanoid_control.learning.run_file import load_run_file
     from vla_humanoid_control.learning.train import run_bc
@@ -99,7 +102,7 @@ def _run_bc(arguments: argparse.Namespace) -> Path:
         tuple(arguments.data), arguments.output, arguments.model, arguments.init_from,
         arguments.steps, arguments.time_budget, arguments.seed, arguments.threads,
         not arguments.float32, arguments.published, device=arguments.device,
-        beside=tuple(arguments.beside)), config)
+        beside=tuple(arguments.beside), crops=arguments.crops), config)
 
 
 def _run_confidence(arguments: argparse.Namespace) -> Path:
@@ -109,7 +112,7 @@ def _run_confidence(arguments: argparse.Namespace) -> Path:
     )
     from vla_humanoid_control.learning.config import load_training_config
     from vla_humanoid_control.learning.process_group import of_torchrun
-    from vla_humanoid_control.learning.train import keep_freed_memory
+    from vla_humanoid_control.support.memory import keep_freed_memory
 
     if of_torchrun():
         raise UserError('--stage confidence is trained by one process. Start it without torchrun.')

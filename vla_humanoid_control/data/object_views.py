@@ -58,6 +58,13 @@ class ObjectViews:
         decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
         return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
 
+    def part(self, first: int, end: int) -> ObjectViews:
+        """The pictures from one on to before another."""
+        rows = self.objects[(self.objects[:, 0] >= first) & (self.objects[:, 0] < end)].copy()
+        rows[:, 0] -= first
+        return ObjectViews(self.images[first:end], self.robot, self.names,
+                           self.joints[first:end], rows)
+
     def write(self, path: Path) -> None:
         """Write a file, in one step."""
         content = io.BytesIO()

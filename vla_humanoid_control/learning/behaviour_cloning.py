@@ -14,6 +14,7 @@ from vla_humanoid_control.control.config import TaskConfig
 from vla_humanoid_control.data.shards import ShardSet, iterate, make_batch
 from vla_humanoid_control.learning.augment import AugmentConfig, augment_images, noisy_words
 from vla_humanoid_control.learning.captions import heads_of
+from vla_humanoid_control.learning.crops import CropConfig
 from vla_humanoid_control.learning.hand_motions import MOTION
 from vla_humanoid_control.learning.parallel import Team
 from vla_humanoid_control.learning.pieces import Piece
@@ -74,6 +75,7 @@ class BcConfig:
     validation_samples: int = required(1, 10**8)
     save_every_s: float = required(0, 1e6)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    pretraining: CropConfig = field(default_factory=CropConfig)
 
     def __post_init__(self) -> None:
         check_bounds(self)

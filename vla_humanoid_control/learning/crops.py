@@ -5,23 +5,48 @@ Pictures and boxes are those of `data/object_views.py`; the simulator's state sa
 
 from __future__ import annotations
 
+import sys
+import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from vla_humanoid_control.data.object_views import COLUMNS, ObjectViews
+from vla_humanoid_control.data.object_views import COLUMNS, ObjectViews, read_object_views
 from vla_humanoid_control.models.streams import Inputs, Targets
 from vla_humanoid_control.models.system import System
 from vla_humanoid_control.models.zero_shot import choose_object, crop, crop_inputs
+from vla_humanoid_control.support.bounds import bounded, check_bounds
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.progress import ProgressLine
 from vla_humanoid_control.tasks.vocabulary import COLOURS, SHAPES
 
 _LEAST_PIXELS = 40
 """An object with fewer, in a picture of 320 x 240, cannot be told [px]."""
 _FRAME, _COLOUR, _SHAPE, _PIXELS = (COLUMNS.index(n) for n in ('frame', 'colour', 'shape',
                                                                'pixels'))
+_HELD_OUT = 0.1
+"""Share of the pictures, the last ones, on which is counted what was learnt."""
 _BOX = slice(COLUMNS.index('left'), COLUMNS.index('bottom') + 1)
+
+
+@dataclass(frozen=True)
+class CropConfig:
+    """How a contrastive head is trained on crops.
+
+    Attributes:
+        steps: How many.
+        batch_size: Pairs in each.
+        learning_rate: At the start; a cosine brings it to zero.
+    """
+
+    steps: int = bounded(600, 1, 10**7)
+    batch_size: int = bounded(64, 2, 10**5)
+    learning_rate: float = bounded(0.001, 1e-9, 10)
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
 
 
 class CropPairs:
@@ -54,16 +79,33 @@ def phrase(colour: float, shape: float) -> str:
     return f'a {COLOURS[int(colour)]} {SHAPES[int(shape)]}'
 
 
-def pretrain(model: System, pairs: CropPairs, steps: int, batch: int, rate: float, seed: int
-             ) -> list[float]:
+def learn_crops(model: System, folder: Path, config: CropConfig, seed: int) -> None:
+    """Pretrain a model on the pictures of a folder, and say what it learnt.
+
+    Args:
+        model: With a head that learns alignment.
+        folder: Pictures that `collection/object_views.py` has made.
+        config: How long, and how.
+        seed: Source of chance.
+
+    Raises:
+        UserError: There are no such pictures, or the model has no such head.
+    """
+    views = read_object_views(folder)
+    learnt = max(1, round((1 - _HELD_OUT) * len(views)))
+    pretrain(model, CropPairs(views.part(0, learnt)), config, seed)
+    found = judge_choices(model, views.part(learnt, len(views)))
+    print(f'Of {found.asked} phrases, {found.right} name the right object in pictures that were '
+          f'held out (by chance {found.chance * found.asked:.0f}).', file=sys.stderr)
+
+
+def pretrain(model: System, pairs: CropPairs, config: CropConfig, seed: int) -> list[float]:
     """Train the contrastive head and what it is built on; leaves the model in eval mode.
 
     Args:
         model: With a head that learns alignment.
         pairs: What it learns from.
-        steps: How many.
-        batch: Pairs in each.
-        rate: Learning rate at the start; a cosine brings it to zero.
+        config: How long, and how.
         seed: Source of chance.
 
     Returns:
@@ -74,19 +116,28 @@ def pretrain(model: System, pairs: CropPairs, steps: int, batch: int, rate: floa
     """
     found = model.head('alignment')
     if found is None:
-        raise UserError('The model has no head that learns from image-text pairs.')
+        raise UserError('The model has no head that learns from image-text pairs. Use one that '
+                        'has, such as clip, or leave the crops out.')
     name, head = found
     model.train()
-    optimizer = torch.optim.AdamW([p for _, p in model.cloned()], lr=rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    rng, losses = np.random.default_rng(seed), []
-    for _ in range(steps):
+    learnt = [p for _, p in model.cloned()]
+    device = learnt[0].device
+    optimizer = torch.optim.AdamW(learnt, lr=config.learning_rate, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
+    rng, losses, line = np.random.default_rng(seed), [], ProgressLine('crops')
+    began_s = time.monotonic()
+    for step in range(1, config.steps + 1):
         optimizer.zero_grad()
-        loss = head.loss(model(pairs.draw(model, batch, rng))[name], Targets()).mean()
+        inputs = pairs.draw(model, config.batch_size, rng).to(device)
+        loss = head.loss(model(inputs)[name], Targets()).mean()
         loss.backward()
         optimizer.step()
         schedule.step()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
+        pace_s = (time.monotonic() - began_s) / step
+        line.show(step / config.steps, config.batch_size / pace_s, 'pairs',
+                  (config.steps - step) * pace_s, f'alignment {losses[-1]:.3f}')
+    line.close()
     model.eval()
     return losses
 

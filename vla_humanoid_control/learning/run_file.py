@@ -9,8 +9,8 @@
       batch_size: 128                  # any setting of config/train/bc.yaml
     deployment: {precision: bfloat16}  # see models/deployment.py
 
-Besides: `init_from`, `beside`, `seed`, `threads`, `device`, `float32` and `published`, as on the
-command line; and `weights`, the folder of a checkpoint of another house to start from
+Besides: `init_from`, `beside`, `crops`, `seed`, `threads`, `device`, `float32` and `published`, as
+on the command line; and `weights`, the folder of a checkpoint of another house to start from
 (`models/weights/`).
 """
 
@@ -36,8 +36,8 @@ METHODS = ('bc',)
 _SECTIONS = ('model', 'training', 'deployment')
 _OF_THE_RUN: Mapping[str, type | tuple[type, ...]] = {
     'method': str, 'data': list, 'beside': list, 'output': str, 'minutes': (int, float),
-    'steps': int, 'init_from': str, 'weights': str, 'seed': int, 'threads': int, 'device': str,
-    'float32': bool, 'published': bool}
+    'steps': int, 'init_from': str, 'weights': str, 'crops': str, 'seed': int, 'threads': int,
+    'device': str, 'float32': bool, 'published': bool}
 
 
 def load_run_file(path: Path) -> tuple[BcOptions, BcConfig]:
@@ -85,7 +85,8 @@ def load_run_file(path: Path) -> tuple[BcOptions, BcConfig]:
         training.get('published', False),
         ModelDeployment.from_dict(data.get('deployment') or {}, where),
         Path(training['weights']) if 'weights' in training else None,
-        training.get('device', 'auto'), tuple(Path(d) for d in training.get('beside', ())))
+        training.get('device', 'auto'), tuple(Path(d) for d in training.get('beside', ())),
+        Path(training['crops']) if 'crops' in training else None)
     return options, _config({n: training[n] for n in own if n in training}, where)
 
 

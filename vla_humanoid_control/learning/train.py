@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import io
 import math
 import os
@@ -32,6 +31,7 @@ from vla_humanoid_control.learning.behaviour_cloning import (
     validate,
 )
 from vla_humanoid_control.learning.captions import Captions, heads_of
+from vla_humanoid_control.learning.crops import learn_crops
 from vla_humanoid_control.learning.hand_motions import in_terms_of
 from vla_humanoid_control.learning.learner import (
     Learner,
@@ -56,6 +56,7 @@ from vla_humanoid_control.models.deployment import ModelDeployment, device_named
 from vla_humanoid_control.models.system import System
 from vla_humanoid_control.models.weights.load import load_weights
 from vla_humanoid_control.support.errors import UserError
+from vla_humanoid_control.support.memory import keep_freed_memory
 from vla_humanoid_control.support.outputs import write_atomically
 from vla_humanoid_control.support.progress import ProgressLine
 from vla_humanoid_control.tasks.vocabulary import TASK_KEYS
@@ -84,6 +85,7 @@ class BcOptions:
             a GPU, or under `torchrun` one on each.
         beside: Directories with shards of another robot, of which every other step is; all weights
             but those whose shape depends on the robot learn from both.
+        crops: Folder with pictures of objects, on which the contrastive head is trained first.
     """
 
     data: tuple[Path, ...]
@@ -100,6 +102,7 @@ class BcOptions:
     weights: Path | None = None
     device: str = 'auto'
     beside: tuple[Path, ...] = ()
+    crops: Path | None = None
 
 
 class WeightAverage:
@@ -180,10 +183,16 @@ class BcRun:
         self.average = WeightAverage(self.model, config.average)
         self.step, self.spent_s = 0, 0.0
         self._state_path = options.output / 'training_state.pt'
-        if self._state_path.exists():
+        self.is_new = not self._state_path.exists()
+        if not self.is_new:
             self._restore(other)
         own = Learner(self.train, self.statistics, self.model, config, options.seed)
         self.learners = (own,) if other is None else (own, other)
+
+    def learn_crops(self, folder: Path) -> None:
+        """Begin with what objects in view are called."""
+        learn_crops(self.model, folder, self.config.pretraining, self.options.seed)
+        self.average = WeightAverage(self.model.train(), self.config.average)
 
     def turn(self, step: int) -> tuple[Learner, NDArray[np.int64]]:
         """Who learns in a step, and from which samples."""
@@ -236,14 +245,6 @@ class BcRun:
         self.statistics = load_checkpoint(self.options.output / 'checkpoint').statistics
 
 
-def keep_freed_memory() -> None:
-    """Let glibc keep what large tensors free; else a quarter of the time goes to page faults."""
-    library = ctypes.CDLL(None)
-    if hasattr(library, 'mallopt'):
-        library.mallopt(-4, 0)  # M_MMAP_MAX: no separate mapping for large blocks
-        library.mallopt(-1, 2 ** 31 - 1)  # M_TRIM_THRESHOLD
-
-
 def run_bc(options: BcOptions, config: BcConfig) -> Path:
     """Behaviour cloning, from the start or from where it was interrupted.
 
@@ -251,6 +252,9 @@ def run_bc(options: BcOptions, config: BcConfig) -> Path:
         The checkpoint folder.
     """
     with joined(device_named(options.device)) as group:
+        if options.crops is not None and group is not None:
+            raise UserError('Crops are learnt by one process. Train with them without torchrun '
+                            'first, and go on from its checkpoint.')
         run = _open(options, config)
         if group is not None and group.rank:
             group.follow(0.0)  # until the leader has encoded the phrasings
@@ -263,12 +267,15 @@ def run_bc(options: BcOptions, config: BcConfig) -> Path:
 def _lead(run: BcRun, group: Team | None) -> None:
     """Train as the leader of the processes of `torchrun`, or else of one process a core."""
     options, config = run.options, run.config
+    torch.set_num_threads(options.processes)
+    if options.crops is not None and run.is_new:
+        run.learn_crops(options.crops)
+        run.save()  # for the processes that begin below
     record = TrainingRecord(options.output)
     parameters = sum(p.numel() for p in run.model.parameters())
     print(f'{len(run.train.samples)} samples on {run.train.frame_count()} frames, '
           f'{parameters / 1e6:.2f} M parameters, {run.total_steps()} steps; '
           f'encoding phrasings ...', file=sys.stderr, flush=True)
-    torch.set_num_threads(options.processes)
     texts = _texts(config)
     torch.set_num_threads(1)
     # The others read what was encoded above; they do not encode it again.
