@@ -260,3 +260,9 @@ def test_nodes_announce_themselves_often_to_who_comes_late(profile: str) -> None
     assert period is not None
     seconds, nanoseconds = (int(period.findtext(name + unit) or 0) for unit in ('sec', 'nanosec'))
     assert seconds == 0 and 0 < nanoseconds <= 100_000_000
+
+
+def test_a_walking_controller_is_stopped_after_whoever_commands_it() -> None:
+    names = [entry.name for entry in graph(Deployment(simulated=False, gazebo=True, walks=True))]
+    assert names[-2:] == ['safety_monitor', 'walking_controller']
+    assert 'walking_controller' not in [entry.name for entry in graph(Deployment(gazebo=True))]

@@ -72,13 +72,13 @@ def evaluate(episodes: Sequence[Episode], robot: str, policy: str,
     # This process is a client of the same graph, and must find it the same way.
     os.environ.update(environment())
     log.unlink(missing_ok=True)
+    body = load_robot(robot)
     deployment = Deployment(robot=robot, policy=policy, embodiment=embodiment, trust=trust,
                             timing=timing, namespace=namespace, simulated=not gazebo,
-                            gazebo=gazebo, parameters={
+                            gazebo=gazebo, walks=gazebo and body.walks, parameters={
         'confidence_monitor': {'confidence_signals': list(signals), 'alpha': float(alpha),
                                'allow_uncalibrated': allow_uncalibrated},
         'humanoid_sim': {'outside_rate_hz': float(outside_rate_hz)}})
-    body = load_robot(robot)
     # Gazebo begins anew with each scene; the simulator changes its own.
     for part in ([episode] for episode in episodes) if gazebo else (episodes,):
         place = _gazebo(body, part[0]) if gazebo else nullcontext((SimulatorStage(), ()))

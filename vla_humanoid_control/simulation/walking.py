@@ -204,10 +204,14 @@ class Walker:
             twist: float64 [3], commanded: forward, left, turning left [m/s, m/s, rad/s].
             measured: float64 [3], of odometry.
         """
-        self.fallen = self.fallen or tilt(felt.gravity) > FALLEN_RAD
+        self.notice(felt.gravity)
         if self.fallen:
             return None
         return self.policy.targets(felt, self._regulator.ask(twist, measured))
+
+    def notice(self, gravity: Array) -> None:
+        """See whether it has fallen, by the direction of gravity [3] in the base."""
+        self.fallen = self.fallen or tilt(gravity) > FALLEN_RAD
 
 
 def walker_of(robot: RobotSpec) -> Walker:

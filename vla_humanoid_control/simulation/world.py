@@ -149,6 +149,10 @@ class World:
         """Put the base somewhere at rest: x [m], y [m], yaw [rad]."""
         self._body.place(pose)
 
+    def follow_base(self, base: NDArray[np.float64], twist: NDArray[np.float64]) -> None:
+        """Put the base where another world has it, as `Body.follow`."""
+        self._body.follow(base, twist)
+
     def place_joints(self, positions: Mapping[str, float]) -> None:
         """Put joints at rest at the given positions [rad; m for grippers]."""
         self._body.place_joints(positions)

@@ -30,6 +30,12 @@ def rotate(x: Coordinate, y: Coordinate, angle: float) -> tuple[Coordinate, Coor
     return x * cos - y * sin, x * sin + y * cos
 
 
+def heading(quaternion: Sequence[float] | NDArray[np.float64]) -> float:
+    """Yaw of a frame by its quaternion (w, x, y, z), of any length [rad]."""
+    w, x, y, z = quaternion
+    return math.atan2(2 * (w * z + x * y), w * w + x * x - y * y - z * z)
+
+
 def locate(pose: NDArray[np.float64], x: float, y: float) -> tuple[float, float]:
     """Where a point of a frame is in the frame of that frame's pose [3], all in metres."""
     cos, sin = math.cos(pose[2]), math.sin(pose[2])
