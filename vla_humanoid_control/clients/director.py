@@ -43,6 +43,8 @@ REACTION_S = 5.0
 """Within which the controller says what becomes of a command [s]."""
 REPLY_S = 2.0
 """How long a person takes to answer a question [s]."""
+SLOWEST = 20.0
+"""So many seconds here may pass for one of the stage, before it counts as standing still."""
 MOVING_MPS = 0.15
 """Faster than this the robot has got going, so that it can be told to stop [m/s]."""
 
@@ -212,22 +214,22 @@ class Director:
         if task.preamble is not None:
             words, seconds = task.preamble
             self.say(words)
-            if not self._spin_until(lambda: np.linalg.norm(self._twist) > MOVING_MPS, 5.0):
+            if not self._pass_there(lambda: np.linalg.norm(self._twist) > MOVING_MPS, 5.0):
                 self.say('stop')
                 return EpisodeOutcome(False, False, 0.0, f'it did not move on {words!r}, so there '
                                       'was nothing to stop', (), 0)
-            self._spin_until(lambda: False, seconds)
+            self._pass_there(lambda: False, seconds)
         order = StepOrder(task.parts)
         self._stage.judge(order.present)
         watch = self._task = TaskWatch(parsed.text, self._task_state)
         counter = self._interventions = InterventionCounter(self._safety)
         self._confidences = []
-        began_s = self._episode_s = time.monotonic()
+        began_s = self._episode_s = self._stage.now_s()
         self.say(instruction)
         held = HoldWatch() if task.family == OUT_OF_SCOPE else None
         problem = ''
         if held is not None:
-            self._watch_hold(held, began_s)
+            self._watch_hold(held, time.monotonic())
         else:
             if answer is not None and self._spin_until(lambda: watch.is_asking, REACTION_S):
                 self.linger(REPLY_S)
@@ -236,7 +238,7 @@ class Director:
             elif answer is not None:
                 problem = 'it did not ask'
             self._follow(watch, order, began_s + task.time_limit_s)
-        ended_s, declared, confidences = time.monotonic(), watch.is_declared, self._confidences
+        ended_s, declared, confidences = self._stage.now_s(), watch.is_declared, self._confidences
         state = watch.line or f'vla_controller did not react; it says {self._task_state!r}'
         self._task = None
         if held is not None:
@@ -290,7 +292,7 @@ class Director:
         """Wait for the end of an instruction; the simulator judges the step that it is at."""
         def news() -> bool:
             return watch.is_over or (watch.step != order.step and not order.problem)
-        while self._spin_until(news, until_s - time.monotonic()) and not watch.is_over:
+        while self._pass_there(news, until_s - self._stage.now_s()) and not watch.is_over:
             if order.go_on(watch.step, bool(self._stage.truth.get('success'))):
                 self._stage.judge(order.present)
 
@@ -308,10 +310,17 @@ class Director:
 
     def _fresh_truth(self, after_s: float) -> dict[str, Any]:
         """The simulator's verdict from now on, or from `after_s` later [s]."""
-        self._spin_until(lambda: False, after_s)
+        self._pass_there(lambda: False, after_s)
         self._stage.truth = {}
         self._spin_until(lambda: bool(self._stage.truth), 2.0)
         return self._stage.truth
+
+    def _pass_there(self, condition: Callable[[], Any], timeout_s: float) -> bool:
+        """As `_spin_until`, by the time of the stage."""
+        until_s = self._stage.now_s() + timeout_s
+        self._spin_until(lambda: condition() or self._stage.now_s() >= until_s,
+                         SLOWEST * max(timeout_s, 1.0))
+        return bool(condition())
 
     def _spin_until(self, condition: Callable[[], Any], timeout_s: float) -> bool:
         deadline_s = time.monotonic() + timeout_s
@@ -330,7 +339,7 @@ class Director:
         self._confidence = float(msg.data)
         # Exactly 0 belongs to a hold, before the first inference or after the last one.
         if self._confidence > 0.0 and self._task is not None and self._task.is_at_work:
-            self._confidences.append((time.monotonic() - self._episode_s, self._confidence))
+            self._confidences.append((self._stage.now_s() - self._episode_s, self._confidence))
 
     def _on_twist(self, msg: Twist) -> None:
         self._twist = twist_from_msg(msg)

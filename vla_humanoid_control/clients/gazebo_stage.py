@@ -64,6 +64,10 @@ class GazeboStage(Stage):
             return f'nothing of {", ".join(sorted(unseen))} from Gazebo'
         return '' if self._is_followed else 'no odometry or no joint states from Gazebo'
 
+    def now_s(self) -> float:
+        """See `Stage`."""
+        return self.world.time_s
+
     def arrange(self, task: Task, seed: int, scene: Mapping[str, int | str]) -> None:
         """See `Stage`."""
         if (task.key, seed, dict(scene)) != self._scene:

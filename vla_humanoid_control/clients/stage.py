@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -39,6 +40,10 @@ class Stage(ABC):
     @abstractmethod
     def missing(self) -> str:
         """What is not there yet; '' where all is."""
+
+    def now_s(self) -> float:
+        """Time there, by which episodes are measured; it may pass more slowly than here [s]."""
+        return time.monotonic()
 
     @abstractmethod
     def arrange(self, task: Task, seed: int, scene: Mapping[str, int | str]) -> None:
