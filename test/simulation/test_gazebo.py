@@ -223,9 +223,11 @@ def test_a_robot_on_legs_hangs_above_its_place(tmp_path: Path) -> None:
     with closing(World(robot)) as world:
         world.reset(3, Task.from_key('move:forward'))
         x, y, yaw = world.base_pose()
-        stands = float(world.data.xpos[world.model.body('pelvis').id][2])
+        pelvis = world.model.body('pelvis').id
+        stands = float(world.data.xpos[pelvis][2])
     place = read(found[robot.name], 'pose')
     np.testing.assert_allclose(place[[0, 1, 5]], (x, y, yaw), atol=1e-6)
-    assert 0.02 < place[2] - stands < 0.1
+    link = next(e for e in found[robot.name].iter('link') if e.get('name') == 'pelvis')
+    assert 0.02 < place[2] + read(link, 'pose')[2] - stands < 0.1
     assert f'{robot.name}_crane' in found
     assert not check(file)

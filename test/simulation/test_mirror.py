@@ -102,7 +102,9 @@ def test_a_robot_that_walks_is_followed_with_its_sway_until_it_falls() -> None:
                 world.data.qvel[3:6] = (0.0, 12.0, 0.0)
             world.advance(0.02)
             mujoco.mj_kinematics(world.model, world.data)
-            pose = np.array([*world.data.xpos[root], *world.data.xquat[root]])
+            turn = world.data.xmat[root].reshape(3, 3)
+            pose = np.array([*world.data.xpos[root] - turn @ world.model.body_pos[root],
+                             *world.data.xquat[root]])
             mirror.follow(world.time_s, pose, world.base_twist(),
                           world.joint_reading().positions, {})
             np.testing.assert_allclose(mirror.world.data.site(hand).xpos,

@@ -38,7 +38,7 @@ class Body(Protocol):
         """Put the base where another world has it, in motion; forward kinematics is the caller's.
 
         Args:
-            base: float64 [7], position [m] and quaternion (w, x, y, z).
+            base: float64 [7], position [m] and quaternion (w, x, y, z) of the frame `base_frame`.
             twist: float64 [3]: forward, left, turning left [m/s, m/s, rad/s].
         """
 

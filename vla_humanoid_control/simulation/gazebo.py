@@ -125,8 +125,9 @@ class _Writer:
         x, y, yaw = self._world.base_pose()
         height = 0.0
         if (simulation := self._world.robot.simulation) and self._world.robot.walks:
+            # The frame of the base is where the model has it, below the pelvis.
             root = self._model.body_rootid[self._model.body(simulation.trunk).id]
-            height = float(self._data.xpos[root][2]) + _HANGS_M
+            height = float(self._data.xpos[root][2] - self._model.body_pos[root][2]) + _HANGS_M
         return pose((x, y, height), (np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)))
 
     def _add_lights(self, world: Element) -> None:

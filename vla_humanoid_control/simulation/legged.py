@@ -135,7 +135,9 @@ class LeggedBody:
     def follow(self, base: Array, twist: Array) -> None:
         """See `Body`. What else moves of the base is not known, and taken for still."""
         data = self._data
-        data.qpos[self._root:self._root + 7] = base
+        root = np.zeros(3)  # seen from the base, which the model has below it
+        mujoco.mju_rotVecQuat(root, self._model.qpos0[self._root:self._root + 3], base[3:])
+        data.qpos[self._root:self._root + 7] = (*(base[:3] + root), *base[3:])
         data.qvel[self._speed:self._speed + 6] = (
             *rotate(twist[0], twist[1], self._heading()), 0.0, 0.0, 0.0, twist[2])
         self._yaw += wrap(self._heading() - self._yaw)
