@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from geometry_msgs.msg import Twist
 from rclpy.lifecycle import TransitionCallbackReturn
 from sensor_msgs.msg import JointState
 
+from vla_humanoid_control.nodes import walking_controller
 from vla_humanoid_control.nodes.walking_controller import WalkingController
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.ros.managed import ERROR, OK, WARN
@@ -137,6 +139,15 @@ def test_blind_it_decides_nothing(node: Any) -> None:
     assert node.health().level == ERROR and 'imu' in node.health().message
     steps(node, 60, 1)
     assert node.health().level == OK
+
+
+def test_silence_of_the_joints_is_told(node: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert node.health().message == 'no joint states yet'
+    steps(node, 1, 2)
+    assert node.health().level == OK
+    late_s = time.monotonic() + 3.0
+    monkeypatch.setattr(walking_controller.time, 'monotonic', lambda: late_s)
+    assert node.health().level == ERROR and 'no joint states for' in node.health().message
 
 
 def test_after_a_fall_it_keeps_its_posture_until_time_begins_anew(node: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -40,6 +41,8 @@ READY_WITHIN_S = 2.0
 """After this time it begins in any case [s]."""
 LET_GO_EVERY_S = 1.0
 """Between two requests to let go of the robot: one may be lost while the bridge starts [s]."""
+SILENT_S = 1.0
+"""Without joint states for so long, something is wrong; on the steady clock [s]."""
 _EARLY_S = 0.2 * PERIOD_S  # joint states come when they come
 
 
@@ -119,6 +122,7 @@ class WalkingController(ManagedNode):
         self._measured: NDArray[np.float64] = np.zeros(3)
         self._imu: ImuReading | None = None
         self._first_ns = self._decided_ns = 0
+        self._heard_s = float('-inf')
         self._let_go_ns: int | None = None
         self._walks = self._is_blind = False
         self._kept: NDArray[np.float64] | None = None
@@ -163,6 +167,7 @@ class WalkingController(ManagedNode):
             return
         if not self.is_active:
             return
+        self._heard_s = time.monotonic()
         if joints.stamp_ns < self._decided_ns:
             self._begin()  # a simulation that begins anew
         if joints.stamp_ns - self._decided_ns >= (PERIOD_S - _EARLY_S) * 1e9:
@@ -238,10 +243,13 @@ class WalkingController(ManagedNode):
             return Health(WARN, 'not active', {})
         if self._walker.fallen:
             return Health(ERROR, 'the robot has fallen', self._counts)
+        if (silent_s := time.monotonic() - self._heard_s) > SILENT_S:
+            since = f' for {silent_s:.1f} s' if math.isfinite(silent_s) else ' yet'
+            return Health(ERROR, f'no joint states{since}', self._counts)
         if self._is_blind:
             return Health(ERROR, 'no walking/imu', self._counts)
         if not self._walks:
-            return Health(WARN, 'no joint states or no walking/imu yet', self._counts)
+            return Health(WARN, 'on the way to the home posture', self._counts)
         if self._problem:
             return Health(WARN, self._problem, self._counts)
         return Health(OK, '', self._counts)
