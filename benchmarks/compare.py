@@ -71,9 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     done = {name: measured(given.runs / name) for name in given.models if name not in failed}
     figures = merge(FIGURES, {'minutes': given.minutes, 'latency_s': LATENCY_S,
                               'rollouts': given.rollouts, 'each': given.each}, done)
-    for name, system in figures['systems'].items():
-        system['cost'] = cost(name, given.runs)
     if done:
+        for name, system in figures['systems'].items():
+            system['cost'] = cost(name, given.runs)
         write_atomically(FIGURES, (json.dumps(figures, indent=1) + '\n').encode())
         write_page(figures)
         print(PAGE)
@@ -212,7 +212,7 @@ def table(figures: dict[str, Any]) -> list[str]:
         spent, trust = one['cost'], one['trust'] or {}
         lines.append('| ' + ' | '.join([
             f'`{name}`', f'{share:.0%}, {low:.0%} to {high:.0%}',
-            *(f'{won / n:.0%}' for won, n in (one['families'][f] for f in FAMILIES)),
+            *(_of(one['families'], family) for family in FAMILIES),
             f'{_share(one["exchanged"])[0]:.0%}', f'{spent["parameters"] / 1e6:.2f} M',
             f'{spent["ms_1"]:.1f}, {spent["ms_2"]:.1f}', f'{spent["memory_mb"]:.0f}',
             _figure(trust.get('auroc'), '.2f'), _figure(trust.get('ece'), '.2f'),
@@ -223,6 +223,11 @@ def table(figures: dict[str, Any]) -> list[str]:
 def _share(families: dict[str, list[int]]) -> tuple[float, float, float]:
     won, n = (sum(column) for column in zip(*families.values(), strict=True))
     return won / n, *wilson_interval(won, n)
+
+
+def _of(families: dict[str, list[int]], family: str) -> str:
+    won, n = families.get(family, (0, 0))
+    return f'{won / n:.0%}' if n else 'none'
 
 
 def _figure(value: float | None, form: str) -> str:

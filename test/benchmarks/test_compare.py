@@ -82,3 +82,8 @@ def test_a_step_that_fails_is_told_and_a_trust_that_cannot_be_measured_is_not(
     assert 'act failed' in capsys.readouterr().err
     assert compare.main(arguments) == 1
     assert asked[4:] == ['exchanged']
+
+
+def test_a_family_without_episodes_has_no_share() -> None:
+    few = {**system(5), 'families': {'move': [5, 10]}}
+    assert compare.table({'how': HOW, 'systems': {'few': few}})[-1].count('| none ') == 7

@@ -32,7 +32,7 @@ from vla_humanoid_control.ros.messages import (
 )
 from vla_humanoid_control.simulation.walking import tilt, walking_gains
 from vla_humanoid_control.simulation.world import World
-from vla_humanoid_control.support.geometry import rotate
+from vla_humanoid_control.support.geometry import heading, rotate
 from vla_humanoid_control.tasks.task import Task
 from vla_humanoid_control.types import ImuReading
 
@@ -100,8 +100,7 @@ class HangingRobot:
     @property
     def pose(self) -> np.ndarray:
         """x [m], y [m], yaw [rad]."""
-        turn = self._rotation()
-        return np.array([*self._data.qpos[:2], np.arctan2(turn[1, 0], turn[0, 0])])
+        return np.array([*self._data.qpos[:2], heading(self._data.qpos[3:7])])
 
     def _rotation(self) -> np.ndarray:
         w, x, y, z = self._data.qpos[3:7]

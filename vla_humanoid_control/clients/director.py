@@ -229,7 +229,7 @@ class Director:
         held = HoldWatch() if task.family == OUT_OF_SCOPE else None
         problem = ''
         if held is not None:
-            self._watch_hold(held, time.monotonic())
+            self._watch_hold(held)
         else:
             if answer is not None and self._spin_until(lambda: watch.is_asking, REACTION_S):
                 self.linger(REPLY_S)
@@ -296,11 +296,13 @@ class Director:
             if order.go_on(watch.step, bool(self._stage.truth.get('success'))):
                 self._stage.judge(order.present)
 
-    def _watch_hold(self, watch: HoldWatch, began_s: float) -> None:
+    def _watch_hold(self, watch: HoldWatch) -> None:
         """From outside, an open gate shows as safety following what is proposed.
 
         In every other state safety holds the joints.
         """
+        began_s = time.monotonic()
+
         def look() -> bool:
             state = self._safety
             watch.take(time.monotonic() - began_s, state in (SafetyState.RUN, SafetyState.SLOW),

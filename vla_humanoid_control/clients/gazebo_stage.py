@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from geometry_msgs.msg import TransformStamped
+from geometry_msgs.msg import Point, Quaternion, TransformStamped, Vector3
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
 from rclpy.node import Node
@@ -89,19 +89,24 @@ class GazeboStage(Stage):
 
     def _on_object(self, msg: TransformStamped) -> None:
         if msg.child_frame_id in self._mirror.names:
-            p, q = msg.transform.translation, msg.transform.rotation
-            self._objects[msg.child_frame_id] = np.array([p.x, p.y, p.z, q.w, q.x, q.y, q.z])
+            self._objects[msg.child_frame_id] = _place(msg.transform.translation,
+                                                       msg.transform.rotation)
 
     def _on_odometry(self, msg: Odometry) -> None:
         if not self._joints:
             return
         reading, world = odometry_from_msg(msg), self.world
-        p, q = msg.pose.pose.position, msg.pose.pose.orientation
-        self._mirror.follow(reading.stamp_ns * 1e-9, np.array([p.x, p.y, p.z, q.w, q.x, q.y, q.z]),
-                            reading.twist, self._joints, self._objects)
+        base = _place(msg.pose.pose.position, msg.pose.pose.orientation)
+        self._mirror.follow(reading.stamp_ns * 1e-9, base, reading.twist, self._joints,
+                            self._objects)
         self._is_followed = True
         if (monitor := self._monitor) is not None:
             monitor.update(world)
             self.truth = {'task': monitor.task.key, 'success': bool(monitor.success(world)),
                           'settle_s': monitor.settle_s,
                           'knocked_over': bool(monitor.knocked_over(world))}
+
+
+def _place(p: Point | Vector3, q: Quaternion) -> NDArray[np.float64]:
+    """float64 [7], position [m] and quaternion (w, x, y, z)."""
+    return np.array([p.x, p.y, p.z, q.w, q.x, q.y, q.z])

@@ -178,7 +178,7 @@ def _add_frame(model: Element, link: Link) -> None:
 
 
 def _add_crane(world: Element, robot: RobotSpec, base: str, place: Array) -> None:
-    """What a robot on legs hangs on: without its walking controller it falls within a second."""
+    """What a robot on legs hangs on: without its walking controller it falls at once."""
     crane = SubElement(world, 'model', name=f'{robot.name}_crane')
     add_pose(crane, place)
     add_inertia(SubElement(crane, 'link', name='link'), Inertia(1.0, np.eye(4), np.ones(3)))
