@@ -76,6 +76,7 @@ class Pipeline:
         self.controller.on_joints(joints, now_s)
         if scan is not None:
             self.safety.on_scan(scan, now_s)
+            self.controller.on_scan(scan, now_s)
         if imu is not None:
             self.safety.on_imu(imu, now_s)
         if odometry is not None:

@@ -23,6 +23,7 @@ from vla_humanoid_control.types import (
     RobotChunk,
     RobotObservation,
     SafetyState,
+    ScanReading,
 )
 
 ROBOT = load_robot('humanoid')
@@ -335,3 +336,31 @@ def test_a_base_that_is_told_in_another_language_is_not_guessed_at() -> None:
     bench.controller.senses.base_problem = ''
     bench.wait(0.1)
     assert bench.controller.take_request() is not None
+
+
+@pytest.mark.parametrize(('words', 'detour_s', 'aside'), [
+    ('go to the red box', 0.8, True), ('go to the red box', 0.0, False),
+    ('walk forward', 0.8, False), ('walk forward two metres', 0.8, False)])
+def test_only_a_step_to_an_object_goes_around_what_is_in_the_way(
+        words: str, detour_s: float, aside: bool) -> None:
+    """Where the person said which way, that is the way, or none."""
+    bench = Bench()
+    bench.controller.configure(config=ControllerConfig(detour_s=detour_s))
+    bench.say(words)
+    bench.see()
+    ranges = np.full(180, np.inf)
+    ranges[84:97] = 0.6  # ahead
+    for _ in range(3):
+        bench.controller.on_scan(ScanReading(bench.stamp_ns, -math.pi, math.pi / 90, 0.05, 10.0,
+                                             ranges), bench.now_s)
+        bench.now_s += 0.01
+    actions = np.zeros((8, len(POLICY.spec.channels)), np.float32)
+    actions[:, 0] = 0.4
+    bench.controller.take_proposals()
+    bench.answer(bench.request(), bench.chunk(actions=actions))
+    proposal, = bench.controller.take_proposals()
+    assert isinstance(proposal, Proposal)
+    assert bool(abs(proposal.action.twist[1]) > 0.1) is aside
+    assert bench.controller.health(bench.now_s)[2]['detour'] is aside
+    if not aside:
+        assert proposal.action.twist.tolist() == pytest.approx([0.4, 0.0, 0.0])

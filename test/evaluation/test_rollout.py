@@ -21,9 +21,11 @@ from vla_humanoid_control.evaluation.report import (
 )
 from vla_humanoid_control.evaluation.report_text import failures, table
 from vla_humanoid_control.evaluation.rollout import EpisodeResult, Rollout
-from vla_humanoid_control.evaluation.suite import Episode
+from vla_humanoid_control.evaluation.suite import Episode, load_suite
 from vla_humanoid_control.pipeline import Pipeline
+from vla_humanoid_control.policy.registry import load_policy, monitoring
 from vla_humanoid_control.robot.reader import load_robot
+from vla_humanoid_control.support.resources import config_path
 from vla_humanoid_control.tasks.task import Task
 from vla_humanoid_control.types import Command, RobotChunk, RobotObservation, SafetyState
 
@@ -415,3 +417,16 @@ def test_measures_that_are_not_defined_are_null_and_said_so(tmp_path: Path) -> N
     assert json.loads(path.read_text())['auroc'] is None
     assert picture is not None
     assert picture.read_bytes().startswith(b'\x89PNG')
+
+
+def test_the_shipped_policy_goes_around_what_stands_in_the_way() -> None:
+    """Regression: it stood before it until its time was up, wherever something was."""
+    pytest.importorskip('torch', reason='needs the policy: pip install .[train]')
+    harder = [e for e in load_suite(config_path('suites', 'harder.yaml')) if e.family == 'go_to']
+    runner = Rollout(ROBOT, load_policy('default', ROBOT), monitoring('default'), latency_s=0.02)
+    try:
+        for kind in ('obstacles', 'half_hidden', 'clutter'):
+            result = runner.run(next(e for e in harder if e.kind == kind))
+            assert result.success, (kind, result.reason)
+    finally:
+        runner.close()

@@ -21,7 +21,9 @@ def test_an_episode_of_the_shipped_checkpoint(domain_id: int, tmp_path: Path,
     """Regression: only the scripted policy ever ran through the nodes in a test."""
     monkeypatch.setenv('ROS_DOMAIN_ID', str(domain_id))
     unseen = load_suite(config_path('suites', 'unseen.yaml'))
+    harder = load_suite(config_path('suites', 'harder.yaml'))
     chosen = [next(e for e in unseen if e.family == family) for family in ('move', 'gesture')]
+    chosen.append(next(e for e in harder if e.family == 'go_to' and e.kind == 'obstacles'))
     for result in evaluate(chosen, 'humanoid', 'default', log=tmp_path / 'graph.log'):
         assert result.success, (result.id, result.reason)
         assert result.confidences

@@ -22,6 +22,8 @@ class ControllerConfig:
         hang_timeout_s: An inference that takes longer counts as hung [s].
         stop_delay_s: From the proposal of a hold until the base begins to brake. A base that
             follows late comes too far where this is too short, on 'walk forward two metres' [s].
+        detour_s: On its way to an object the base steps around what it would meet within this
+            time, and what it goes to is what it slows down before; 0 for never [s].
     """
 
     rate_hz: float = bounded(1.0 / CHUNK_DT_S, 1.0, 100.0, at_start=True)
@@ -30,6 +32,7 @@ class ControllerConfig:
     odometry_max_age_s: float = bounded(0.5, 0.02, 5.0)
     hang_timeout_s: float = bounded(1.0, 0.1, 60.0)
     stop_delay_s: float = bounded(2 * CONTROL_PERIOD_S, 0.0, 1.0)
+    detour_s: float = bounded(0.8, 0.0, 3.0)
 
     def __post_init__(self) -> None:
         check_bounds(self)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from vla_humanoid_control.control.attention import Attention
 from vla_humanoid_control.control.config import ControllerConfig, TaskConfig
+from vla_humanoid_control.control.detour import Detour
 from vla_humanoid_control.control.dialogue import Dialogue
 from vla_humanoid_control.control.inference import Outcome, Request
 from vla_humanoid_control.control.planning import PlanAnswer, PlanRequest
@@ -40,6 +41,7 @@ from vla_humanoid_control.types import (
     OdometryReading,
     Proposal,
     SafetyState,
+    ScanReading,
 )
 
 EYES = 'head'
@@ -92,6 +94,7 @@ class Controller:
         self.inference_s = 0.0
         self.is_due = False
         self._proposer = Proposer(spec, config.ensembling)
+        self._detour = Detour(robot)
         # Generation, step and instruction that playback and way belong to
         self._seen = (0, 0, 0)
         self._schedule = InferenceSchedule(spec.rate_hz)
@@ -140,7 +143,7 @@ class Controller:
         """For diagnostics: 'ok', 'warn' or 'error', why, and further values."""
         values = {**self.dialogue.counts, **self.counts, **self.senses.frames.counts,
                   'task': self.task.describe(), 'step': self.task.step,
-                  'inference_s': self.inference_s}
+                  'inference_s': self.inference_s, 'detour': self._detour.is_on(now_s)}
         if problem := self.fault or self.senses.problem(now_s) or self.senses.frames.problem:
             return 'error', problem, values
         if self.senses.base_problem:
@@ -176,6 +179,10 @@ class Controller:
         """Take where the base is by its own account."""
         self.senses.on_odometry(reading, now_s)
         self._follow_way(now_s)
+
+    def on_scan(self, reading: ScanReading, now_s: float) -> None:
+        """Take what the laser scanner sees, which may stand in the way to an object."""
+        self._detour.on_scan(reading, self.senses.place(now_s), now_s)
 
     def on_twist(self, twist: NDArray[np.float64], now_s: float) -> None:
         """Hear what the base was told, float64 [3]: forward, left [m/s], turning left [rad/s]."""
@@ -339,6 +346,7 @@ class Controller:
         if task.step_id != step:
             self._attention.begin(task.step_in_work)
             self.senses.begin(now_s)
+            self._detour.begin_anew()
         elif task.instruction_id != instruction:
             self.senses.begin_words(now_s)
         self._seen = (task.generation, task.step_id, task.instruction_id)
@@ -361,4 +369,11 @@ class Controller:
             Motion.PAUSE if self.task.is_between else \
             Motion.PLAY if self.task.is_active else Motion.NONE
         self._proposer.propose(motion, self.senses.frames.matching(now_s)[0], now_s,
-                               self.task.returns_to)
+                               self.task.returns_to, self._steer)
+
+    def _steer(self, twist: NDArray[np.float64], now_s: float) -> NDArray[np.float64]:
+        """A step to an object leaves open how to get there: it goes around what is in the way."""
+        step = self.task.step_in_work
+        if step is None or not step.key.startswith('go_to') or not self.config.detour_s:
+            return twist
+        return self._detour.around(twist, self.senses.place(now_s), self.config.detour_s, now_s)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import Enum
 from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vla_humanoid_control.control.playback import ChunkPlayback
 from vla_humanoid_control.control.robot_policy import ControlSpec
@@ -73,7 +74,9 @@ class Proposer:
         self._proposals.append(Fault(self._acted_ns, reason))
 
     def propose(self, motion: Motion, frames: Mapping[str, Frame], now_s: float,
-                back: Mapping[str, float] = MappingProxyType({})) -> None:
+                back: Mapping[str, float] = MappingProxyType({}),
+                steer: Callable[[NDArray[np.float64], float], NDArray[np.float64]] | None = None,
+                ) -> None:
         """Propose what is to be done now.
 
         Args:
@@ -81,6 +84,7 @@ class Proposer:
             frames: The newest frames by camera; empty where the robot is blind.
             now_s: Steady clock [s].
             back: Of `RETURN`, name of each joint to where it goes [rad].
+            steer: Of `PLAY`, what becomes of the policy's twist, float64 [3], at a time [s].
         """
         stamp_ns, action = self._acted_ns, None
         if frames:
@@ -89,6 +93,8 @@ class Proposer:
                 # On the steady clock, so that a paused or jumping robot clock plays nothing twice.
                 moment_ns = newest.stamp_ns + int((now_s - newest.arrival_s) * 1e9)
                 action = self._playback.action_at(moment_ns)
+                if action is not None and steer is not None:
+                    action = replace(action, twist=steer(action.twist, now_s))
             else:
                 stamp_ns = newest.stamp_ns
         proposal = Proposal(stamp_ns, Action.hold(), 0.0, 0.0)

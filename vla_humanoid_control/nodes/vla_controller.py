@@ -11,7 +11,7 @@ from typing import Any
 
 from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
-from sensor_msgs.msg import CompressedImage, Image, JointState
+from sensor_msgs.msg import CompressedImage, Image, JointState, LaserScan
 from std_msgs.msg import String
 
 from vla_humanoid_control.channels import encode_proposal, read_gated
@@ -98,8 +98,8 @@ class LanguageParameters:
 class VlaController(ManagedNode):
     """Runs a `Controller` on topics, with inference in a thread of its own.
 
-    Subscribers: cameras, joint_states and odom of the robot file; vla_command in plain English;
-        vla/action_gated; cmd_vel, what the base was really told; safety/state.
+    Subscribers: cameras, joint_states, odom and scan of the robot file; vla_command in plain
+        English; vla/action_gated; cmd_vel, what the base was really told; safety/state.
     Publishers: vla/action_proposal, see `channels`; vla/task_state, see `state_text`;
         vla/question, what a person is asked, empty where nothing waits for an answer.
     Parameters: `ControllerParameters`, `ControllerConfig`, `FrameLimits` below `frames.`,
@@ -133,10 +133,14 @@ class VlaController(ManagedNode):
         self._questions = self.advertise(String, 'vla/question', qos.STATE)
         subscribe_cameras(self, robot, policy.spec.cameras, p.compressed, self._on_image)
         self._hear(JointState, robot.sensors['joint_states'].topic, lambda msg, now:
-                   self.controller.on_joints(messages.joints_from_msg(msg), now))
+                   self.controller.on_joints(messages.joints_from_msg(msg), now),
+                   refuse=self.controller.refuse_joints)
         if 'odom' in robot.sensors:
             self._hear(Odometry, robot.sensors['odom'].topic, lambda msg, now:
                        self.controller.on_odometry(messages.odometry_from_msg(msg), now))
+        if 'scan' in robot.sensors:
+            self._hear(LaserScan, robot.sensors['scan'].topic, lambda msg, now:
+                       self.controller.on_scan(messages.scan_from_msg(msg), now))
         self._hear(String, 'vla_command', self._on_command, qos.EVENT)
         self._hear(JointState, 'vla/action_gated', self._on_gated, qos.STREAM)
         self._hear(String, 'safety/state', self._on_safety_state, qos.STATE)
@@ -174,13 +178,13 @@ class VlaController(ManagedNode):
         return RecordedPolicy(policy, folder, lambda text: self.get_logger().info(text))
 
     def _hear(self, kind: Any, topic: str, handle: Callable[[Any, float], object],
-              profile: Any = qos.SENSOR_INPUT) -> None:
+              profile: Any = qos.SENSOR_INPUT, refuse: Callable[[str], str] = str) -> None:
         """Convert and hand over; then do what the controller asks for."""
         def callback(msg: Any) -> None:
             try:
                 handle(msg, time.monotonic())
-            except messages.MessageError as error:  # of joint states alone
-                self.warn(topic, self.controller.refuse_joints(str(error)))
+            except messages.MessageError as error:
+                self.warn(topic, refuse(str(error)))
             self._follow()
         self.subscribe(kind, topic, callback, profile)
 
