@@ -1,6 +1,7 @@
 """Writes the suites of words that mean an object by where it is: scenes in which they do.
 
 python -m vla_humanoid_control.evaluation.sight_scenes --kind KIND --out config/suites/KIND.yaml
+python -m vla_humanoid_control.evaluation.sight_scenes --kind KIND --robot unitree_g1 --out FILE
 
 The sentences stand in `config/phrasings/relations.yaml`. For each, scenes are drawn until one has
 an object that it means, one of the same name that it does not mean where there is such a scene,
@@ -24,7 +25,9 @@ import yaml
 
 from vla_humanoid_control.evaluation.suite import AMBIGUOUS, CLEAR, RELATIONS
 from vla_humanoid_control.robot.reader import load_robot
+from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.layout import Layout, sample_layout, scene_rng
+from vla_humanoid_control.simulation.scene import workplace
 from vla_humanoid_control.simulation.seeing import TrueView
 from vla_humanoid_control.simulation.twins import locate_from
 from vla_humanoid_control.simulation.world import World
@@ -110,10 +113,18 @@ def extreme(things: Sequence[Thing], which: str) -> Thing | None:
 
 
 class Scenes:
-    """Draws scenes and what the robot sees in them from where it starts."""
+    """Draws scenes and what the robot sees in them from where it starts.
 
-    def __init__(self, first_seed: int) -> None:
-        self._world = World(load_robot('humanoid'))
+    Attributes:
+        table_sight_rad: So far aside it sees what is on the table that it stands at [rad].
+    """
+
+    def __init__(self, first_seed: int, robot: RobotSpec) -> None:
+        self._place = workplace(robot)
+        aside_rad = math.atan(self._place.sight_aside)
+        self._sight_rad = min(_SIGHT_RAD, aside_rad)
+        self.table_sight_rad = min(_TABLE_SIGHT_RAD, aside_rad)
+        self._world = World(robot)
         self._view = TrueView(self._world)
         self._seeds = itertools.count(first_seed)
 
@@ -121,12 +132,12 @@ class Scenes:
         """A seed, and what is in view and at the table of its scene; None where it has no room."""
         seed = next(self._seeds)
         try:
-            layout = sample_layout(scene_rng(seed), task)
+            layout = sample_layout(scene_rng(seed), task, self._place)
         except UserError:
             return None
         things = things_of(layout)
-        in_view = [t for t in things if abs(t.bearing) < _SIGHT_RAD and not t.on_table
-                   and t.distance > 1.4]
+        in_view = [t for t in things if abs(t.bearing) < self._sight_rad and not t.on_table
+                   and t.distance > self._place.sight_m[0]]
         at_table = [t for t in things if t.on_table]
         return seed, in_view, at_table
 
@@ -213,7 +224,7 @@ def _scene(scenes: Scenes, task: Task, left: Sequence[tuple[str, str]], least: i
         return None
     seed, things, table = drawn
     if at_table := task.family == 'reach':
-        things = [t for t in table if abs(t.bearing) < _TABLE_SIGHT_RAD]
+        things = [t for t in table if abs(t.bearing) < scenes.table_sight_rad]
         if len(things) < len(table):
             return None  # the robot looks down, and not aside
     for kind, sentence in left:
@@ -310,7 +321,7 @@ def find_open(scenes: Scenes, kind: str, sentence: str, answer: str | None, numb
             continue
         seed, ahead, table = drawn
         things = ahead if family == 'go_to' else \
-            [t for t in table if abs(t.bearing) < _TABLE_SIGHT_RAD]
+            [t for t in table if abs(t.bearing) < scenes.table_sight_rad]
         if family == 'reach' and len(things) < len(table):
             continue
         some = [t for t in things if named(t)]
@@ -324,10 +335,10 @@ def find_open(scenes: Scenes, kind: str, sentence: str, answer: str | None, numb
     raise UserError(f'{sentence!r} ({kind}) fits none of {_MOST_DRAWS} scenes.')
 
 
-def relations() -> list[dict[str, Any]]:
+def relations(robot: RobotSpec) -> list[dict[str, Any]]:
     """The suite of relations, without sentences that are true in no scene."""
     kinds = _sentences()['relations']
-    with closing(Scenes(FIRST_SEEDS[RELATIONS])) as scenes:
+    with closing(Scenes(FIRST_SEEDS[RELATIONS], robot)) as scenes:
         found = find(scenes, [(kind, s) for kind, some in kinds.items() for s in some])
     episodes: list[dict[str, Any]] = []
     for kind, sentences in kinds.items():
@@ -340,10 +351,10 @@ def relations() -> list[dict[str, Any]]:
     return episodes
 
 
-def ambiguous() -> list[dict[str, Any]]:
+def ambiguous(robot: RobotSpec) -> list[dict[str, Any]]:
     """The suite of what must be asked and what must not."""
     episodes: list[dict[str, Any]] = []
-    with closing(Scenes(FIRST_SEEDS[AMBIGUOUS])) as scenes:
+    with closing(Scenes(FIRST_SEEDS[AMBIGUOUS], robot)) as scenes:
         for family in (AMBIGUOUS, CLEAR):
             for kind, sentences in _sentences()[family].items():
                 for number, said in enumerate(sentences):
@@ -370,12 +381,16 @@ def main() -> None:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--kind', choices=(RELATIONS, AMBIGUOUS), required=True)
     parser.add_argument('--out', type=Path, required=True)
+    parser.add_argument('--robot', default='humanoid', help='name or path of the robot file')
     arguments = parser.parse_args()
+    robot = load_robot(arguments.robot)
+    others = '' if arguments.robot == 'humanoid' else f' --robot {arguments.robot}'
     header = ('# Words that mean an object by where it is, or leave open which one, in scenes '
               'made for them.\n# Made by python -m vla_humanoid_control.evaluation.sight_scenes '
-              f'--kind {arguments.kind}\n# of the sentences in config/phrasings/relations.yaml.\n')
+              f'--kind {arguments.kind}{others}\n'
+              '# of the sentences in config/phrasings/relations.yaml.\n')
     lines = [yaml.safe_dump(e, default_flow_style=True, sort_keys=False, width=10**6).strip()
-             for e in (relations() if arguments.kind == RELATIONS else ambiguous())]
+             for e in (relations if arguments.kind == RELATIONS else ambiguous)(robot)]
     arguments.out.write_text(header + ''.join(f'- {line}\n' for line in lines), encoding='utf-8')
 
 
