@@ -338,12 +338,13 @@ def test_a_base_that_is_told_in_another_language_is_not_guessed_at() -> None:
     assert bench.controller.take_request() is not None
 
 
-@pytest.mark.parametrize(('words', 'detour_s', 'aside'), [
-    ('go to the red box', 0.8, True), ('go to the red box', 0.0, False),
-    ('walk forward', 0.8, False), ('walk forward two metres', 0.8, False)])
+@pytest.mark.parametrize(('words', 'detour_s', 'rows', 'aside'), [
+    ('go to the red box', 0.8, 8, True), ('go to the red box', 0.0, 8, False),
+    ('go to the red box', 0.8, 2, False), ('walk forward', 0.8, 8, False),
+    ('walk forward two metres', 0.8, 8, False)])
 def test_only_a_step_to_an_object_goes_around_what_is_in_the_way(
-        words: str, detour_s: float, aside: bool) -> None:
-    """Where the person said which way, that is the way, or none."""
+        words: str, detour_s: float, rows: int, aside: bool) -> None:
+    """Where the person said which way, that is the way, or none; nor where it plans to stop."""
     bench = Bench()
     bench.controller.configure(config=ControllerConfig(detour_s=detour_s))
     bench.say(words)
@@ -355,7 +356,7 @@ def test_only_a_step_to_an_object_goes_around_what_is_in_the_way(
                                              ranges), bench.now_s)
         bench.now_s += 0.01
     actions = np.zeros((8, len(POLICY.spec.channels)), np.float32)
-    actions[:, 0] = 0.4
+    actions[:rows, 0] = 0.4
     bench.controller.take_proposals()
     bench.answer(bench.request(), bench.chunk(actions=actions))
     proposal, = bench.controller.take_proposals()

@@ -66,7 +66,7 @@ class Walk:
             if abs(speed) < 0.01 and abs(bearing) < 0.1:
                 break
             twist = np.array([speed, 0.0, np.clip(1.8 * bearing, -0.8, 0.8)])
-            twist = detour.around(twist, self.place, SOON_S, 0.1 * step)
+            twist = detour.around(twist, twist, self.place, SOON_S, 0.1 * step)
             assert (np.abs(twist) <= ROBOT.top_twist * (1 + 1e-9)).all()
             self.aside_m = max(self.aside_m, abs(float(self.place[1])))
             self.place = advance(self.place, twist, 0.1)
@@ -79,7 +79,7 @@ class Walk:
 def test_where_the_way_is_free_the_twist_is_the_policys() -> None:
     for discs in ([], [(2.0, 0.0, 0.2)], [(0.8, 0.9, 0.2)], [(-0.6, 0.0, 0.2)]):
         detour = sees(discs)
-        assert detour.around(AHEAD, PLACE, SOON_S, 1.0) is AHEAD
+        assert detour.around(AHEAD, AHEAD, PLACE, SOON_S, 1.0) is AHEAD
         assert not detour.is_on(1.0)
 
 
@@ -88,7 +88,7 @@ def test_what_is_met_soon_is_gone_around_as_fast_and_with_the_turn_that_the_poli
         turn: float) -> None:
     twist = AHEAD + np.array([0.0, 0.0, turn])
     detour = sees([(0.7, 0.05, 0.2)])
-    around = detour.around(twist, PLACE, SOON_S, 1.0)
+    around = detour.around(twist, twist, PLACE, SOON_S, 1.0)
     assert around[2] == turn and around[1] < 0  # it stands a little to the left
     share = around[:2] / ROBOT.top_twist[:2]
     assert math.hypot(*around[:2]) == pytest.approx(0.4) or np.abs(share).max() == pytest.approx(1)
@@ -97,21 +97,21 @@ def test_what_is_met_soon_is_gone_around_as_fast_and_with_the_turn_that_the_poli
 
 def test_the_side_that_it_began_with_is_kept() -> None:
     detour = sees([(0.7, 0.05, 0.2)])
-    assert detour.around(AHEAD, PLACE, SOON_S, 1.0)[1] < 0
+    assert detour.around(AHEAD, AHEAD, PLACE, SOON_S, 1.0)[1] < 0
     for now_s in (1.1, 1.2, 1.3):
         detour.on_scan(scan([(0.7, -0.02, 0.2)]), PLACE, now_s)
-    assert detour.around(AHEAD, PLACE, SOON_S, 1.3)[1] < 0
+    assert detour.around(AHEAD, AHEAD, PLACE, SOON_S, 1.3)[1] < 0
     detour.begin_anew()
     for now_s in (1.4, 1.5):
         detour.on_scan(scan([(0.7, -0.02, 0.2)]), PLACE, now_s)
-    assert detour.around(AHEAD, PLACE, SOON_S, 1.5)[1] > 0
+    assert detour.around(AHEAD, AHEAD, PLACE, SOON_S, 1.5)[1] > 0
 
 
 def test_what_was_seen_moves_with_the_base() -> None:
     """The base has turned to the left since: what was ahead is on its right now."""
     detour = sees([(0.7, 0.0, 0.15)])
     turned = np.array([0.0, 0.0, math.pi / 2])
-    assert detour.around(AHEAD, turned, SOON_S, 1.0) is AHEAD
+    assert detour.around(AHEAD, AHEAD, turned, SOON_S, 1.0) is AHEAD
 
 
 @pytest.mark.parametrize('why', ['it creeps', 'the scan is old', 'one scan alone was bad',
@@ -135,14 +135,39 @@ def test_else_the_twist_is_left_to_safety(why: str) -> None:
             else replace(scan(discs), ranges_m=np.full((2, 2), np.nan))
         for at_s in (0.9, 1.0):
             detour.on_scan(bad, PLACE, at_s)
-    assert detour.around(twist, PLACE, SOON_S, now_s) is twist
+    assert detour.around(twist, twist, PLACE, SOON_S, now_s) is twist
+
+
+def test_what_the_policy_plans_to_stop_before_is_what_it_goes_to() -> None:
+    """However late it does: a policy may go on at full speed until it is there."""
+    detour = sees([(0.7, 0.0, 0.2)])
+    assert detour.around(AHEAD, AHEAD * 0.2, PLACE, SOON_S, 1.0) is AHEAD
+    assert detour.around(AHEAD, np.zeros(3), PLACE, SOON_S, 1.0) is AHEAD
+    assert detour.around(AHEAD, AHEAD, PLACE, SOON_S, 1.0) is not AHEAD
 
 
 def test_a_base_that_cannot_step_aside_stays_before_it() -> None:
     limits = {**ROBOT.base, BASE_CHANNELS[1]: replace(ROBOT.base[BASE_CHANNELS[1]],
                                                          velocity=1e-6)}
     assert sees([(0.7, 0.0, 0.2)], replace(ROBOT, base=limits)).around(
-        AHEAD, PLACE, SOON_S, 1.0) is AHEAD
+        AHEAD, AHEAD, PLACE, SOON_S, 1.0) is AHEAD
+
+
+@pytest.mark.parametrize(('looks_deg', 'first_deg', 'side'), [
+    (0, -20, 1), (0, -120, -1), (-100, -20, -1)])
+def test_it_steps_only_where_the_scanner_looks(looks_deg: float, first_deg: float, side: int
+                                               ) -> None:
+    """The scanner sees 140 degrees, and what stands ahead at its edge."""
+    mount = (0.0, 0.0, 0.3, 0.0, 0.0, math.radians(looks_deg))
+    robot = replace(ROBOT, sensors={**ROBOT.sensors, 'scan': replace(
+        ROBOT.sensors['scan'], frame='laser', mount=mount)})
+    detour = Detour(robot)
+    bearings = math.radians(first_deg) + np.radians(np.arange(0, 141, 2))
+    ranges = np.where(np.abs(bearings + mount[5]) < 0.25, 0.5, np.inf)
+    for now_s in (0.9, 1.0):
+        detour.on_scan(ScanReading(0, float(bearings[0]), math.radians(2), 0.05, 10.0, ranges,
+                                   'laser'), PLACE, now_s)
+    assert math.copysign(1, detour.around(AHEAD, AHEAD, PLACE, SOON_S, 1.0)[1]) == side
 
 
 def test_what_it_goes_to_is_not_gone_around() -> None:

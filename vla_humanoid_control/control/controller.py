@@ -13,6 +13,7 @@ each call, `take_request` and `take_proposals` give what is to be inferred and p
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from vla_humanoid_control.control.detour import Detour
 from vla_humanoid_control.control.dialogue import Dialogue
 from vla_humanoid_control.control.inference import Outcome, Request
 from vla_humanoid_control.control.planning import PlanAnswer, PlanRequest
-from vla_humanoid_control.control.proposing import Motion, Proposer
+from vla_humanoid_control.control.proposing import Motion, Proposer, Steer
 from vla_humanoid_control.control.rest import Stillness
 from vla_humanoid_control.control.robot_policy import ControlSpec
 from vla_humanoid_control.control.schedule import InferenceSchedule
@@ -369,11 +370,12 @@ class Controller:
             Motion.PAUSE if self.task.is_between else \
             Motion.PLAY if self.task.is_active else Motion.NONE
         self._proposer.propose(motion, self.senses.frames.matching(now_s)[0], now_s,
-                               self.task.returns_to, self._steer)
+                               self.task.returns_to, self._steer(now_s))
 
-    def _steer(self, twist: NDArray[np.float64], now_s: float) -> NDArray[np.float64]:
+    def _steer(self, now_s: float) -> Steer | None:
         """A step to an object leaves open how to get there: it goes around what is in the way."""
         step = self.task.step_in_work
         if step is None or not step.key.startswith('go_to') or not self.config.detour_s:
-            return twist
-        return self._detour.around(twist, self.senses.place(now_s), self.config.detour_s, now_s)
+            return None
+        return partial(self._detour.around, place=self.senses.place(now_s),
+                       soon_s=self.config.detour_s, now_s=now_s)

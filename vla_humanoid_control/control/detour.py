@@ -33,6 +33,7 @@ _ON_S = 1.0  # so long after a step aside it is still going around something
 _ON_FACTOR = 1.25  # by how much earlier it heeds what it is going around
 _OTHER_SIDE_RAD = 1.0  # the side that it began with is kept unless the other is so much nearer
 _SCAN_MAX_AGE_S = 0.5
+_ALL_AROUND_RAD = math.radians(350)
 _ASIDE_RAD = {kept: sorted((side * math.radians(angle) for angle in range(10, 130, 10)
                             for side in (1, -1)),
                            key=lambda aside: abs(aside) + _OTHER_SIDE_RAD * (aside * kept < 0))
@@ -43,8 +44,8 @@ _ASIDE_RAD = {kept: sorted((side * math.radians(angle) for angle in range(10, 13
 class Detour:
     """Takes scans, and turns the velocity of a twist away from what they show.
 
-    A policy that means to come near to something slows down before it. What it would meet within
-    `soon_s` at its present speed is therefore not what it goes to.
+    A policy that means to come near to something slows down before it, or plans to stop there.
+    What it would meet within `soon_s` at the speed that it plans is therefore not what it goes to.
 
     Args:
         robot: Its footprint, its top speeds, and where its laser scanner is.
@@ -65,20 +66,29 @@ class Detour:
         self._seen = Surroundings()
         self._seen_s = self._aside_s = -math.inf
         self._side = 0
+        self._field = 0.0, 0.0  # first bearing that the scanner looks at, and how far around [rad]
 
     def on_scan(self, reading: ScanReading, place: Array, now_s: float) -> None:
         """Take a laser scan, from where the base is: float64 [3], x, y [m], yaw [rad]."""
         if self._mounts.problem('scan', reading.frame) or scan_problem(reading, 0.0):
             return  # safety says so, and stops
-        points = scan_points(reading, self._reach_m, self._mounts.pose('scan', reading.frame))
-        self._seen.see(points, place)
+        pose = self._mounts.pose('scan', reading.frame)
+        self._seen.see(scan_points(reading, self._reach_m, pose), place)
         self._seen_s = now_s
+        looks = 0.0 if pose is None else math.atan2(pose[1, 0], pose[0, 0])
+        rays = len(reading.ranges_m)
+        ends = looks + reading.angle_min_rad + np.array([0, rays - 1]) * \
+            reading.angle_increment_rad
+        self._field = float(ends.min()), float(np.ptp(ends))
 
-    def around(self, twist: Array, place: Array, soon_s: float, now_s: float) -> Array:
+    def around(self, twist: Array, planned: Array, place: Array, soon_s: float, now_s: float
+               ) -> Array:
         """A twist that meets nothing soon, as near to the given one as there is.
 
         Args:
             twist: float64 [3]: forward, left [m/s], turning left [rad/s].
+            planned: float64 [3], its mean over what the policy plans next: small where it is
+                about to stop.
             place: float64 [3], as in `on_scan`.
             soon_s: Less time to a collision is soon [s].
             now_s: Steady clock [s].
@@ -91,13 +101,14 @@ class Detour:
         if speed < _SLOWEST_MPS or now_s - self._seen_s > _SCAN_MAX_AGE_S:
             return twist
         kept = self._side if self.is_on(now_s) else 0
-        straight = np.array([twist[0], twist[1], 0.0])
+        straight = np.array([planned[0], planned[1], 0.0])
         if self._free_s(straight, place) >= soon_s * (_ON_FACTOR if kept else 1.0):
             return twist
         heading = math.atan2(twist[1], twist[0])
         for aside in _ASIDE_RAD[kept]:
             way = self._towards(heading + aside, speed)
-            if np.hypot(*way[:2]) >= _SLOWEST_MPS and math.isinf(self._free_s(way, place)):
+            if self._looks_at(heading + aside) and np.hypot(*way[:2]) >= _SLOWEST_MPS \
+                    and math.isinf(self._free_s(way, place)):
                 self._side, self._aside_s = int(math.copysign(1, aside)), now_s
                 return np.array([*way[:2], twist[2]])
         return twist
@@ -105,6 +116,11 @@ class Detour:
     def is_on(self, now_s: float) -> bool:
         """Whether it is going around something."""
         return now_s - self._aside_s < _ON_S
+
+    def _looks_at(self, bearing: float) -> bool:
+        """Whether the scanner looks there: what it cannot see is not free."""
+        first, width = self._field
+        return (bearing - first) % (2 * math.pi) <= width or width > _ALL_AROUND_RAD
 
     def _towards(self, heading: float, speed: float) -> Array:
         """A twist that goes there without turning, as fast as asked if the base can [m/s]."""

@@ -14,6 +14,7 @@ from vla_humanoid_control.types import BASE_CHANNELS, Action, RobotChunk
 
 MARGIN_S = 0.1
 """By so much an answer may come late before the robot holds [s]."""
+_SAMPLED_S = 0.1  # no finer a mean of what is planned is made of actions
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class ChunkPlayback:
     def __init__(self, spec: ControlSpec, m: float = 0.01) -> None:
         self._spec = spec
         self._m = m
+        self._step_ns = 1e9 * max(spec.dt_s, _SAMPLED_S)
         # A chunk that ends before the next one comes holds its last row: a robot that is told one
         # action at a time does not stand in between.
         self._until_ns = round(1e9 * (spec.latency_s + spec.period_s + MARGIN_S))
@@ -90,6 +92,16 @@ class ChunkPlayback:
         values = dict(zip(self._spec.channels, mean.tolist()))
         twist = np.array([values.pop(channel, 0.0) for channel in BASE_CHANNELS])
         return Action(twist, values)
+
+    def mean_twist(self, stamp_ns: int, span_s: float) -> NDArray[np.float64]:
+        """float64 [3], of the base over the next so many seconds, as far as chunks cover them.
+
+        There must be an action for `stamp_ns`.
+        """
+        steps = max(1, round(span_s * 1e9 / self._step_ns))
+        actions = [self.action_at(stamp_ns + round(k * self._step_ns)) for k in range(steps)]
+        mean: NDArray[np.float64] = np.mean([a.twist for a in actions if a is not None], axis=0)
+        return mean
 
     def clear(self) -> None:
         """Forget every chunk: a new instruction, a retry, or a stop."""

@@ -15,6 +15,12 @@ from vla_humanoid_control.control.robot_policy import ControlSpec
 from vla_humanoid_control.perception.frames import Frame
 from vla_humanoid_control.types import Action, Fault, Proposal, RobotChunk, proposal_of
 
+PLAN_S = 0.8
+"""How far ahead it is looked what the policy plans [s]."""
+Steer = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
+"""From a twist, and its mean over the next `PLAN_S` as the policy plans it, to another twist;
+float64 [3] each: forward, left [m/s], turning left [rad/s]."""
+
 
 class Motion(Enum):
     """What the robot is to do.
@@ -75,8 +81,7 @@ class Proposer:
 
     def propose(self, motion: Motion, frames: Mapping[str, Frame], now_s: float,
                 back: Mapping[str, float] = MappingProxyType({}),
-                steer: Callable[[NDArray[np.float64], float], NDArray[np.float64]] | None = None,
-                ) -> None:
+                steer: Steer | None = None) -> None:
         """Propose what is to be done now.
 
         Args:
@@ -84,7 +89,7 @@ class Proposer:
             frames: The newest frames by camera; empty where the robot is blind.
             now_s: Steady clock [s].
             back: Of `RETURN`, name of each joint to where it goes [rad].
-            steer: Of `PLAY`, what becomes of the policy's twist, float64 [3], at a time [s].
+            steer: Of `PLAY`, what becomes of the policy's twist.
         """
         stamp_ns, action = self._acted_ns, None
         if frames:
@@ -94,7 +99,8 @@ class Proposer:
                 moment_ns = newest.stamp_ns + int((now_s - newest.arrival_s) * 1e9)
                 action = self._playback.action_at(moment_ns)
                 if action is not None and steer is not None:
-                    action = replace(action, twist=steer(action.twist, now_s))
+                    planned = self._playback.mean_twist(moment_ns, PLAN_S)
+                    action = replace(action, twist=steer(action.twist, planned))
             else:
                 stamp_ns = newest.stamp_ns
         proposal = Proposal(stamp_ns, Action.hold(), 0.0, 0.0)
