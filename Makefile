@@ -144,16 +144,25 @@ else
 endif
 
 # The network that finds objects, and what it sees in scenes that it does not know.
-objects: setup
+objects: setup g1
 	$(PY) -m vla_humanoid_control.collection.object_views --output $(DATA)/objects/train
 	$(PY) -m vla_humanoid_control.learning.objects --data $(DATA)/objects/train --output $(RUNS)/objects_first
 	$(PY) -m vla_humanoid_control.learning.objects --data $(DATA)/objects/train --output $(RUNS)/objects \
 	    --init-from $(RUNS)/objects_first/network.safetensors --steps 1800 --learning-rate 0.002 --seed 1
+	$(PY) -m vla_humanoid_control.collection.object_views --output $(DATA)/objects/some --frames 3000
+	$(PY) -m vla_humanoid_control.collection.object_views --output $(DATA)/objects/g1 --robot unitree_g1 \
+	    --frames 9000
+	$(PY) -m vla_humanoid_control.learning.objects --data $(DATA)/objects/g1 $(DATA)/objects/some \
+	    --output $(RUNS)/objects_both --init-from $(RUNS)/objects/network.safetensors --steps 3000 \
+	    --learning-rate 0.002 --seed 2
 	$(PY) -m vla_humanoid_control.collection.object_views --output $(DATA)/objects/test --split test --frames 1000
 	$(PY) -m vla_humanoid_control.collection.object_views --output $(DATA)/objects/starts --split test --seed 1 \
 	    --frames 1000 --starts
-	$(PY) -m benchmarks.objects --weights $(RUNS)/objects/network.safetensors --views $(DATA)/objects/test
-	$(PY) -m benchmarks.objects --weights $(RUNS)/objects/network.safetensors --views $(DATA)/objects/starts --kinds clear
+	$(PY) -m vla_humanoid_control.collection.object_views --output $(DATA)/objects/g1_test \
+	    --robot unitree_g1 --split test --frames 1000
+	$(PY) -m benchmarks.objects --weights $(RUNS)/objects_both/network.safetensors --views $(DATA)/objects/test
+	$(PY) -m benchmarks.objects --weights $(RUNS)/objects_both/network.safetensors --views $(DATA)/objects/starts --kinds clear
+	$(PY) -m benchmarks.objects --weights $(RUNS)/objects_both/network.safetensors --views $(DATA)/objects/g1_test
 
 clean:
 	rm -rf build install log out .mypy_cache .pytest_cache .ruff_cache *.egg-info

@@ -137,6 +137,7 @@ def test_above_the_horizon_is_far():
 
 @needs_g1
 def test_a_robot_whose_views_it_does_not_know_is_not_looked_for() -> None:
-    assert shipped_finder(ROBOT)[0] is not None
-    finder, why = shipped_finder(load_robot('unitree_g1'))
-    assert finder is None and 'not those of unitree_g1' in why
+    for known in (ROBOT, load_robot('unitree_g1')):
+        assert shipped_finder(known)[0] is not None
+    finder, why = shipped_finder(load_robot('unitree_g1_hands'))
+    assert finder is None and 'not those of unitree_g1_hands' in why

@@ -581,6 +581,17 @@ def test_creeping_at_an_obstacle_leaves_the_arms_free(bench: Any) -> None:
     assert command.joints['left_elbow'] == pytest.approx(-1.0)
 
 
+def test_creeping_at_an_obstacle_leaves_it_free_to_turn(bench: Any) -> None:
+    """Regression: a policy that meant to turn on the spot, and crept a little, was stuck there."""
+    bench.twist, bench.obstacle = (0.02, 0.0, 0.5), (0.0, 0.28)
+    command = bench.run(2.0)
+    assert command.state.name == 'SLOW'
+    assert not command.twist[:2].any() and command.twist[2] == pytest.approx(0.5)
+    bench.twist = (0.2, 0.0, 0.5)  # this is no creeping
+    command = bench.run(2.0)
+    assert command.state.name == 'STOP' and not command.twist.any()
+
+
 def test_without_the_scan_watchdog_there_is_no_obstacle(robot: RobotSpec, make_bench: Any) -> None:
     bench = make_bench(robot, SafetyConfig(watch_scan=False), obstacle=(0.0, 0.4))
     assert bench.run(1.0).state.name == 'RUN'

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ TABLE = 'table_'
 """Kinds that begin so are told of what is to be reached."""
 _OTHERS = {'go_to': 3, 'reach': 2}  # distractors, beside a twin
 _MOST_DRAWS, _DRAWS_WITH_ANOTHER = 3000, 700
+_MOST_CROWDED = 5  # so many scenes without room are taken to mean that there is none in any
 _ENOUGH, _MOST_EACH = 110, 2
 
 
@@ -315,9 +317,13 @@ def find_open(scenes: Scenes, kind: str, sentence: str, answer: str | None, numb
     task = Task(family, (colour, shape), twins=twins, which=which)
     words = {'c': colour, 's': shape}
     named = partial(_goes_by_words, sentence, task)
+    crowded = 0
     for _ in range(_MOST_DRAWS):
         drawn = scenes.draw(task)
         if drawn is None:
+            crowded += 1
+            if crowded == _MOST_CROWDED:
+                break
             continue
         seed, ahead, table = drawn
         things = ahead if family == 'go_to' else \
@@ -332,7 +338,7 @@ def find_open(scenes: Scenes, kind: str, sentence: str, answer: str | None, numb
             continue
         if family == 'reach' or scenes.confirms(seed, task, some, named):
             return Found(seed, task, words)
-    raise UserError(f'{sentence!r} ({kind}) fits none of {_MOST_DRAWS} scenes.')
+    raise UserError(f'{sentence!r} ({kind}) fits none of the scenes.')
 
 
 def relations(robot: RobotSpec) -> list[dict[str, Any]]:
@@ -352,14 +358,21 @@ def relations(robot: RobotSpec) -> list[dict[str, Any]]:
 
 
 def ambiguous(robot: RobotSpec) -> list[dict[str, Any]]:
-    """The suite of what must be asked and what must not."""
+    """The suite of what must be asked and what must not.
+
+    Kinds for which this robot's view has no room, such as three alike, are left out, and named.
+    """
     episodes: list[dict[str, Any]] = []
     with closing(Scenes(FIRST_SEEDS[AMBIGUOUS], robot)) as scenes:
         for family in (AMBIGUOUS, CLEAR):
             for kind, sentences in _sentences()[family].items():
                 for number, said in enumerate(sentences):
                     sentence, answer = said if isinstance(said, list) else (said, None)
-                    found = find_open(scenes, kind, sentence, answer, number + len(episodes))
+                    try:
+                        found = find_open(scenes, kind, sentence, answer, number + len(episodes))
+                    except UserError as error:
+                        print(f'{family}, {kind}: left out. {error}', file=sys.stderr)
+                        break
                     more = {} if answer is None else {'answer': answer.format(**found.words)}
                     episodes.append({
                         'id': f'{family}-{kind}-{number:03d}',

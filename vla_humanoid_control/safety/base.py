@@ -110,15 +110,16 @@ class Base:
 
     # ---- the loop
 
-    def move(self, share: float | None, now_s: float) -> float:
+    def move(self, shares: Array | None, now_s: float) -> float:
         """One tick; gives the way that the base moves in it [m + rad].
 
         Args:
-            share: How much of what is proposed to follow, in [0, 1]; None to come to rest.
+            shares: float64 [3], how much of what is proposed to follow, in [0, 1]; None to come to
+                rest.
             now_s: The steady clock [s].
         """
         before = self._limiter.velocity
-        target = np.zeros(3) if share is None else self.proposed * share
+        target = np.zeros(3) if shares is None else self.proposed * shares
         mean = 0.5 * (before + self._limiter.step(target))
         self.pose = advance(self.pose, mean, self._limiter.dt_s)
         way = float(np.abs(mean).sum()) * self._limiter.dt_s

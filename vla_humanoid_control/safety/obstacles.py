@@ -36,13 +36,14 @@ class Obstacles:
         reach_m: Obstacles further away than this are of no interest [m].
         mounts: Where the sensors are on the base.
         share: The share of the proposed twist that obstacles allow, in [0, 1].
+        shares: float64 [3], the same by channel: turning alone may go on where the rest may not.
         ttc_s: Time to collision of the proposed twist [s].
     """
 
     def __init__(self, robot: RobotSpec, config: SafetyConfig, monitors: Monitors,
                  base: Base) -> None:
         self.mounts = Mounts(robot)
-        self.share, self.ttc_s = 1.0, math.inf
+        self.share, self.shares, self.ttc_s = 1.0, np.ones(3), math.inf
         self._robot, self._monitors, self._base = robot, monitors, base
         self._rays = RayCount()
         self._seen = {'scan': Surroundings(), 'depth': Surroundings()}
@@ -109,9 +110,14 @@ class Obstacles:
                           for name, seen in self._seen.items()
                           if self._monitors.watched(name)), default=math.inf)
         self.share = allowed_share(self.ttc_s, speed, self._zone)
+        self.shares = np.full(3, self.share)
         if self.share < 1.0:
-            # A creeping base is held back without stopping the arms: they may be reaching.
+            # A creeping base is held back without stopping the arms: they may be reaching. It may
+            # turn, too, which brings a round footprint nowhere: else a policy that means to turn
+            # on the spot, and creeps a little, would be stuck before an obstacle for ever.
             demands = STOP if self.share <= 0.0 and speed >= _CREEPING else SLOW
+            if self.share <= 0.0 and demands is SLOW:
+                self.shares[2] = 1.0
             yield Cause('obstacle', demands, f'collision in {self.ttc_s:.1f} s, speed limited to '
                         f'{self.share:.0%}')
 

@@ -357,7 +357,7 @@ class SafetySupervisor:
         """Advance the limiters by one tick, as far as the state allows."""
         state = self._machine.state
         follow = state in (RUN, SLOW)
-        way = self._base.move(self.obstacles.share if follow else None, now_s)
+        way = self._base.move(self.obstacles.shares if follow else None, now_s)
         self._body.move(follow=follow, yielding=state is STOP)
         self._monitors.joints.moved(self._body.moved, way)
 
