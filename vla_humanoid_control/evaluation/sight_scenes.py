@@ -25,6 +25,7 @@ from typing import Any
 import yaml
 
 from vla_humanoid_control.evaluation.suite import AMBIGUOUS, CLEAR, RELATIONS
+from vla_humanoid_control.evaluation.true_relations import BY_ANCHOR, BY_SIDE, Thing, extreme
 from vla_humanoid_control.robot.reader import load_robot
 from vla_humanoid_control.robot.spec import RobotSpec
 from vla_humanoid_control.simulation.layout import Layout, sample_layout, scene_rng
@@ -33,7 +34,6 @@ from vla_humanoid_control.simulation.seeing import TrueView
 from vla_humanoid_control.simulation.twins import locate_from
 from vla_humanoid_control.simulation.world import World
 from vla_humanoid_control.support.errors import UserError
-from vla_humanoid_control.support.geometry import rotate
 from vla_humanoid_control.support.resources import config_path, read_yaml
 from vla_humanoid_control.tasks.task import Task
 from vla_humanoid_control.tasks.vocabulary import COLOURS, SHAPES
@@ -48,70 +48,6 @@ _OTHERS = {'go_to': 3, 'reach': 2}  # distractors, beside a twin
 _MOST_DRAWS, _DRAWS_WITH_ANOTHER = 3000, 700
 _MOST_CROWDED = 5  # so many scenes without room are taken to mean that there is none in any
 _ENOUGH, _MOST_EACH = 110, 2
-
-
-@dataclass(frozen=True)
-class Thing:
-    """An object as the robot could see it: bearing to the left [rad] and distance [m]."""
-
-    colour: str
-    shape: str
-    bearing: float
-    distance: float
-    on_table: bool
-
-    @property
-    def at(self) -> tuple[float, float]:
-        """Ahead and to the left of the base [m]."""
-        return self.distance * math.cos(self.bearing), self.distance * math.sin(self.bearing)
-
-
-Holds = Callable[[Thing, Sequence[Thing]], bool | None]
-"""Whether a relation to some anchors holds of a thing for sure; None where that is doubtful."""
-
-
-def _clear(value: float, yes: float, no: float) -> bool | None:
-    """True from `yes` on, False up to `no`, None between."""
-    return True if value >= yes else False if value <= no else None
-
-
-def _deg(this: Thing, other: Thing) -> float:
-    return math.degrees(this.bearing - other.bearing)
-
-
-def _behind(this: Thing, other: Thing) -> bool | None:
-    turned = rotate(this.at[0] - other.at[0], this.at[1] - other.at[1], -other.bearing)
-    along, across = float(turned[0]), abs(float(turned[1]))
-    if along > 0.45 and across < 0.8 * along:
-        return True
-    return False if along < -0.1 or across > 1.25 * along else None
-
-
-def _between(this: Thing, one: Thing, other: Thing) -> bool | None:
-    low, high = sorted((one.bearing, other.bearing))
-    inside = math.degrees(min(this.bearing - low, high - this.bearing))
-    return _clear(inside, 5, -4)
-
-
-BY_ANCHOR: Mapping[str, Holds] = {
-    'left_of': lambda t, a: _clear(_deg(t, a[0]), 8, -6),
-    'right_of': lambda t, a: _clear(-_deg(t, a[0]), 8, -6),
-    'in_front': lambda t, a: _behind(a[0], t),
-    'next_to': lambda t, a: _clear(-math.dist(t.at, a[0].at), -1.25, -2.0),
-    'between': lambda t, a: _between(t, a[0], a[1])}
-"""Kind to whether it holds; these name what it is said with regard to. What stands behind another
-object is in no scene: the straight way to what the robot goes to is free."""
-_BY_SIDE: Mapping[str, Callable[[Thing], float]] = {
-    'left': lambda t: -t.bearing, 'right': lambda t: t.bearing,
-    'near': lambda t: t.distance, 'far': lambda t: -t.distance}
-
-
-def extreme(things: Sequence[Thing], which: str) -> Thing | None:
-    """The leftmost, rightmost, nearest or farthest; None where it is doubtful."""
-    measure = _BY_SIDE[which]
-    first, second = sorted(things, key=measure)[:2]
-    margin = math.radians(8) if which in ('left', 'right') else 0.45
-    return first if measure(second) - measure(first) > margin else None
 
 
 class Scenes:
@@ -284,7 +220,7 @@ def _has_a_name(sentence: str, named: Callable[[Thing], bool],
 
 def _picked(way: str, some: Sequence[Thing]) -> Thing | None:
     """The one of some that words without an anchor mean; None where it is doubtful."""
-    if (side := way.removesuffix('_one')) in _BY_SIDE:
+    if (side := way.removesuffix('_one')) in BY_SIDE:
         return extreme(some, side)
     return None
 
