@@ -269,6 +269,35 @@ def test_twins_that_come_into_view_while_it_reaches_are_asked_about() -> None:
     assert bench.task.startswith('ASKING') and bench.speeds[-1] == 0.0
 
 
+@pytest.mark.parametrize(('looks', 'asks'), [(1, False), (2, False), (4, True)])
+def test_what_is_seen_twice_in_a_few_images_only_is_not_asked_about(looks: int, asks: bool
+                                                                    ) -> None:
+    """Regression: while it reached, one image in which a ball was taken for a cup was enough."""
+    one, other = seen('red cup', 15, 0.4, True), seen('red cup', -15, 0.4, True)
+    rooms = [*[(one,)] * 9, *[(one, other)] * looks, *[(one,)] * 30]
+    bench = Bench(one)
+    find = bench.finder.find
+
+    def at_times(image: NDArray[np.uint8], joints: dict[str, float]) -> tuple[SeenObject, ...]:
+        bench.finder.room = rooms.pop(0)
+        return find(image, joints)
+
+    bench.finder.find = at_times  # type: ignore[method-assign]
+    bench.say('touch the red cup', 2.0)
+    assert bench.task.startswith('ASKING') is asks
+
+
+@pytest.mark.parametrize(('score', 'right', 'asks'), [
+    (0.6, 1.0, False), (0.9, 1.0, True), (0.6, 0.9, True)])
+def test_what_is_cut_by_the_edge_and_doubtful_is_no_reason_to_ask(
+        score: float, right: float, asks: bool) -> None:
+    other = seen('red box', -15)
+    left, top, _, bottom = other.box
+    bench = Bench(seen('red box', 15), replace(other, score=score, box=(left, top, right, bottom)))
+    bench.say('go to the red box')
+    assert bench.task.startswith('ASKING') is asks
+
+
 def test_no_answer_in_time_ends_it_and_another_command_takes_its_place() -> None:
     bench = Bench(*TWINS)
     bench.say('go to the red box')

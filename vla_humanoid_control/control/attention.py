@@ -48,6 +48,7 @@ table comes into view then."""
 _TRUST = 0.5  # how far a position follows what is seen of it each time
 _BEARING_RAD, _FACTOR = math.radians(10), 0.35  # what is off by so much is no more likely the same
 _LOST = 4.0
+_DOUBTFUL, _EDGE = 0.65, 0.015  # score; share of the image
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,8 @@ class Attention:
         reference = of_step(self._step)
         assert reference is not None
         some = resolve(reference, seen)
+        if len(some) > 1:  # what is cut and doubtful may be of another kind, and no reason to ask
+            some = resolve(reference, [s for s in seen if not _is_cut(s)]) or some
         self._looks.append(some)
         self.may_act = self._step.reference is None and len(some) < 2
         if not self._is_sure() or (self.may_act and self._step.key.startswith('reach')
@@ -180,7 +183,14 @@ class Attention:
         return self._judge(step, reference, some, seen, look.place)
 
     def _is_sure(self) -> bool:
-        """Whether the newest looks agree."""
+        """Whether the newest looks agree, or there were enough of them.
+
+        Several at once must be seen several times running: an object at the image's edge is taken
+        for another kind now and then, and where one is reached for it is looked many times.
+        """
+        running = AGREE if len(self._looks) <= MOST_LOOKS else AGREE + 1
+        if len(self._looks[-1]) > 1 and any(len(some) < 2 for some in self._looks[-running:]):
+            return False
         newest = self._looks[-(AGREE if self._looks[-1] else AGREE + 1):]
         kinds = {tuple(sorted((s.colour, s.shape) for s in some)) for some in newest}
         needed = AGREE if self._looks[-1] else AGREE + 1
@@ -218,6 +228,12 @@ class Attention:
                 _, at = self._twins[number]
                 new = at + _TRUST * (_place_of(found, look.place) - at)
                 self._twins[number] = found, new
+
+
+def _is_cut(seen: SeenObject) -> bool:
+    """Whether an object goes on beyond the image, and what it is, is doubtful."""
+    left, top, right, bottom = seen.box
+    return seen.score < _DOUBTFUL and min(left, top, 1 - right, 1 - bottom) < _EDGE
 
 
 def _told(step: Step, plain: Reference) -> Step:
