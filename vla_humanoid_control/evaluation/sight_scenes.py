@@ -243,8 +243,13 @@ def _goes_by(sentence: str, name: str, thing: Thing, anchor: Thing) -> bool:
 
 # --- what must be asked, and what must not ----------------------------------------------------
 
-def find_open(scenes: Scenes, kind: str, sentence: str, answer: str | None, number: int) -> Found:
-    """A scene in which a sentence leaves open which object is meant, or does not."""
+def find_open(scenes: Scenes, kind: str, sentence: str, answer: str | None, number: int
+              ) -> Found | None:
+    """A scene in which a sentence leaves open which object is meant, or does not.
+
+    None where the robot's view has no room for so many objects. Raises UserError where there is
+    room, and the sentence fits none of the scenes.
+    """
     colour, shape = COLOURS[number % 4], SHAPES[(number // 4 + number) % 4]
     family = 'reach' if kind.startswith(TABLE) else 'go_to'
     which = next((w for w in ('left', 'right', 'near', 'far')
@@ -259,7 +264,7 @@ def find_open(scenes: Scenes, kind: str, sentence: str, answer: str | None, numb
         if drawn is None:
             crowded += 1
             if crowded == _MOST_CROWDED:
-                break
+                return None
             continue
         seed, ahead, table = drawn
         things = ahead if family == 'go_to' else \
@@ -274,7 +279,7 @@ def find_open(scenes: Scenes, kind: str, sentence: str, answer: str | None, numb
             continue
         if family == 'reach' or scenes.confirms(seed, task, some, named):
             return Found(seed, task, words)
-    raise UserError(f'{sentence!r} ({kind}) fits none of the scenes.')
+    raise UserError(f'{sentence!r} ({kind}) fits none of {_MOST_DRAWS} scenes.')
 
 
 def relations(robot: RobotSpec) -> list[dict[str, Any]]:
@@ -304,10 +309,9 @@ def ambiguous(robot: RobotSpec) -> list[dict[str, Any]]:
             for kind, sentences in _sentences()[family].items():
                 for number, said in enumerate(sentences):
                     sentence, answer = said if isinstance(said, list) else (said, None)
-                    try:
-                        found = find_open(scenes, kind, sentence, answer, number + len(episodes))
-                    except UserError as error:
-                        print(f'{family}, {kind}: left out. {error}', file=sys.stderr)
+                    found = find_open(scenes, kind, sentence, answer, number + len(episodes))
+                    if found is None:
+                        print(f'{family}, {kind}: left out, there is no room.', file=sys.stderr)
                         break
                     more = {} if answer is None else {'answer': answer.format(**found.words)}
                     episodes.append({
